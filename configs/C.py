@@ -1,0 +1,14 @@
+"""Configuration C of Table 1: the paper's recipe at S=256 from random weights.
+
+16 weight layers, three of them 1x1.
+
+python -m vgg_keras.train --config=C --data=imagenet2012 --set=data.micro_batch=32 --workdir=runs/C
+
+Every value is `vgg_keras/config.py`'s default, with its section of the paper beside it.
+"""
+
+from vgg_keras.config import Architecture, Config
+
+
+def config() -> Config:
+    return Config(architecture=Architecture("C"))

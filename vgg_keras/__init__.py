@@ -1,0 +1,35 @@
+"""VGG (Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition") on Keras 3.
+
+    import vgg_keras
+    model = vgg_keras.build("E", num_classes=10)
+
+Names are imported when they are first used, so `--help` starts no TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Architecture": "vgg_keras.config",
+    "UserError": "vgg_keras.config",
+    "build": "vgg_keras.nets.builder",
+    "to_fully_convolutional": "vgg_keras.nets.dense",
+    "SGDW": "vgg_keras.training.optimizer",
+    "CoupledSGD": "vgg_keras.training.optimizer",
+    "training_data": "vgg_keras.data.notebook",
+    "validation_data": "vgg_keras.data.notebook",
+    "describe_data": "vgg_keras.data.notebook",
+    "load_run": "vgg_keras.weights.run",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vgg_keras' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,88 @@
+"""The flags that verbs share, each defined once, and how a verb starts: no TensorFlow before the flags are right."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from vgg_keras.config import Config, UserError, load, override_all
+
+# Exit statuses beside 0.
+WRONG_USE = 2  # a UserError, said in one line
+INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
+
+_FLAGS = flags.FLAGS
+_SHARED = {
+    "config": lambda: flags.DEFINE_string("config", None, "A name in configs/ or a path to a .py file with config()."),
+    "set": lambda: flags.DEFINE_multi_string(
+        "set", [], "field.path=value of the configuration, such as training.learning_rate=1e-3. May be repeated."
+    ),
+    "data": lambda: flags.DEFINE_string(
+        "data", None, "digits (embedded), a TensorFlow Datasets name such as cifar10, or a folder of class folders."
+    ),
+    "workdir": lambda: flags.DEFINE_string(
+        "workdir", None, "The run's folder. Default: runs/ and the configuration's name."
+    ),
+}
+
+
+def define(*names: str) -> None:
+    """Defines these shared flags, as flags of the verb that runs."""
+    for name in names:
+        _SHARED[name]()
+        key(name)
+
+
+def key(name: str) -> None:
+    """Lists a flag in the running verb's `--help`."""
+    _FLAGS.register_key_flag_for_module(sys.argv[0], _FLAGS[name])
+
+
+def configuration() -> Config:
+    """The configuration of `--config`, `--data` and `--set`, in this order.
+
+    Raises:
+        UserError: no `--config`, or whatever is wrong with one of them.
+    """
+    if not _FLAGS.config:
+        raise UserError(
+            "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
+        )
+    config = load(_FLAGS.config)
+    data = [f"data.source={_FLAGS.data}"] if "data" in _FLAGS and _FLAGS.data is not None else []
+    return override_all(config, [*data, *_FLAGS.set])
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags and runs a verb; a `UserError` becomes one line and status 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
+    _FLAGS.set_default("verbosity", logging.WARNING)  # and its savers'
+
+    def guarded(arguments: list[str]) -> int | None:
+        if len(arguments) > 1:
+            return _refuse(f"This command takes flags only. Received: {arguments[1]!r}. See --help.")
+        try:
+            return main()
+        except UserError as error:
+            return _refuse(str(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 128 + 2
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    if {"--help", "-help", "-h"} & set(arguments[1:]):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        sys.exit(0)
+    try:
+        return _FLAGS(arguments)
+    except flags.Error as error:
+        sys.exit(_refuse(str(error)))
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return WRONG_USE

@@ -1,0 +1,328 @@
+"""What a run is: frozen dataclasses, read from `configs/NAME.py`, overridden by `--set`, written as JSON.
+
+The defaults are the paper's recipe (Simonyan & Zisserman, arXiv 1409.1556v6), with its section behind each value;
+a file in `configs/` holds only what differs. This module imports nothing of the package and no framework, so every
+command line can check a configuration before TensorFlow starts.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+class UserError(ValueError):
+    """A mistake that its reader can mend: the command line prints it as one line, without a traceback."""
+
+
+def nearest(received: str, known: typing.Iterable[str]) -> str:
+    """A sentence that names the known word most like `received`, or all of them where none is like it."""
+    known = sorted(known)
+    matches = difflib.get_close_matches(received, known, n=1)
+    return f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(known)}."
+
+
+def _require(holds: bool, rule: str, received: Any) -> None:
+    if not holds:
+        raise UserError(f"{rule} Received: {received!r}")
+
+
+CONFIGURATIONS = ("A", "A-LRN", "B", "B-5x5", "C", "D", "E")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A net of section 2. `nets/architectures.py` holds its layers."""
+
+    name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
+    num_classes: int = 0  # 0: as many as the data has
+    width: float = 1.0  # multiplies every channel count of convolutions and hidden FC layers
+    crop: int = 224  # 2.1: side of the net's square input; the first FC layer's kernel follows
+    mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
+    head: Literal["fc", "gap"] = "fc"  # 4096-4096-classes, or global average pooling and one FC layer
+    dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
+    batch_norm: bool = False  # between convolution and activation; the convolutions lose their bias
+    activation: Literal["relu", "leaky_relu"] = "relu"  # 2.1
+    negative_slope: float = 0.2  # of leaky_relu
+    initializer: Literal["glorot", "he", "gaussian"] = "glorot"  # 3.1, the paper's later finding
+    initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
+
+    def __post_init__(self):
+        if self.name not in CONFIGURATIONS:
+            hint = nearest(self.name, CONFIGURATIONS)
+            raise UserError(f"architecture.name must be a column of Table 1 or B-5x5. Received: {self.name!r}. {hint}")
+        _require(
+            self.num_classes >= 0, "architecture.num_classes must be 0 (as the data has) or more.", self.num_classes
+        )
+        _require(self.width > 0, "architecture.width must be above 0.", self.width)
+        _require(self.crop >= 32, "architecture.crop must be 32 or more: five poolings halve it.", self.crop)
+        _require(len(self.mean) in (0, 3), "architecture.mean must be empty or three values, R,G,B.", self.mean)
+        _require(0 <= self.dropout < 1, "architecture.dropout must lie in [0, 1).", self.dropout)
+        _require(self.initializer_std > 0, "architecture.initializer_std must be above 0.", self.initializer_std)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where images come from and what is done to them (3.1)."""
+
+    source: str = "digits"  # digits, a TensorFlow Datasets name, or a folder of class folders
+    data_dir: str = ""  # where TensorFlow Datasets keeps its sets; empty: its own default
+    holdout: float = 0.2  # share held out for validation where a source has no split for it: each (1/holdout)-th image
+    batch: int = 256  # 3.1
+    micro_batch: int = 0  # images a device holds at once, gradients summed over the batch; 0: its whole share
+    scale: tuple[int, ...] = (256,)  # 3.1: S, or Smin,Smax to draw S from for each image
+    flip: bool = True  # 3.1: random horizontal flip
+    color_shift: float = 0.1  # 3.1: standard deviation of AlexNet's PCA colour shift; 0: none
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # not stated; anti-aliased
+    statistics_images: int = 10_000  # mean and covariance come from at most as many training images
+    max_bad_fraction: float = 0.01  # unreadable images are skipped and named; more than this share stops the run
+
+    def __post_init__(self):
+        _require(self.source != "", "data.source must be 'digits', a data set's name or a folder.", self.source)
+        _require(0 < self.holdout <= 0.5, "data.holdout must lie in (0, 0.5].", self.holdout)
+        _require(self.batch >= 1, "data.batch must be 1 or more.", self.batch)
+        _require(self.micro_batch >= 0, "data.micro_batch must be 0 (the whole batch) or more.", self.micro_batch)
+        scale_rule = "data.scale must be S, or Smin,Smax with Smin <= Smax."
+        _require(len(self.scale) in (1, 2) and list(self.scale) == sorted(self.scale), scale_rule, self.scale)
+        _require(self.color_shift >= 0, "data.color_shift must be 0 (none) or more.", self.color_shift)
+        _require(self.statistics_images >= 1, "data.statistics_images must be 1 or more.", self.statistics_images)
+        _require(0 <= self.max_bad_fraction <= 1, "data.max_bad_fraction must lie in [0, 1].", self.max_bad_fraction)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The optimisation of 3.1."""
+
+    stage: str = "single"  # its label in metrics.jsonl
+    optimizer: Literal["sgdw", "l2"] = "sgdw"  # decoupled decay, or the paper's coupled L2; see training/optimizer.py
+    learning_rate: float = 1e-2  # 3.1
+    momentum: float = 0.9  # 3.1
+    # 3.1's L2 multiplier 5e-4 shrinks a weight by 1e-2 * 5e-4 / (1 - 0.9) a step, and SGDW's decay is that share itself.
+    # The coupled rule (optimizer=l2) takes the multiplier as the paper writes it: weight_decay=5e-4.
+    weight_decay: float = 5e-5
+    epochs: int = 74  # 3.1: at most
+    plateau_patience: int = 5  # epochs without a lower validation top-1 error before a division; not stated
+    plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
+    plateau_divisions: int = 3  # 3.1: so often; the next plateau ends the run
+
+    def __post_init__(self):
+        _require(self.learning_rate > 0, "training.learning_rate must be above 0.", self.learning_rate)
+        _require(0 <= self.momentum < 1, "training.momentum must lie in [0, 1).", self.momentum)
+        _require(0 <= self.weight_decay < 1, "training.weight_decay must lie in [0, 1).", self.weight_decay)
+        _require(self.epochs >= 1, "training.epochs must be 1 or more.", self.epochs)
+        _require(self.plateau_patience >= 1, "training.plateau_patience must be 1 or more.", self.plateau_patience)
+        _require(0 < self.plateau_factor < 1, "training.plateau_factor must lie in (0, 1).", self.plateau_factor)
+        _require(self.plateau_divisions >= 0, "training.plateau_divisions must be 0 or more.", self.plateau_divisions)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The test of 3.2 that closes a run."""
+
+    scales: tuple[int, ...] = ()  # Q; empty: S, or the middle of the jitter range
+    flip: bool = True  # 3.2: posteriors averaged with the mirror image's
+    batch: int = 32  # images of one size in one pass, in validation too
+
+    def __post_init__(self):
+        _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)
+        _require(all(q >= 1 for q in self.scales), "evaluation.scales must be sides in pixels.", self.scales)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How often the whole state is saved; each epoch's end saves it too. May change when a run is resumed."""
+
+    every_steps: int = 0  # 0: not by steps
+    every_minutes: float = 10.0  # 0: not by time
+    keep: int = 2  # the newest so many stay
+
+    def __post_init__(self):
+        _require(self.every_steps >= 0, "checkpoint.every_steps must be 0 (never) or more.", self.every_steps)
+        _require(self.every_minutes >= 0, "checkpoint.every_minutes must be 0 (never) or more.", self.every_minutes)
+        _require(self.keep >= 1, "checkpoint.keep must be 1 or more.", self.keep)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The machine's side. May change when a run is resumed."""
+
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bf16 where the hardware has it
+    strategy: Literal["auto", "one", "mirrored"] = "auto"  # auto: mirrored over the GPUs, if several
+    cpu_devices: int = 1  # logical CPU devices to mirror over where there is no GPU
+    cache_dir: str = "~/.cache/vgg_keras"  # what the scan for unreadable images found, by path, size and time
+
+    def __post_init__(self):
+        _require(self.cpu_devices >= 1, "runtime.cpu_devices must be 1 or more.", self.cpu_devices)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run: `python -m vgg_keras.train` and a seed decide every bit of it on a CPU."""
+
+    architecture: Architecture = field(default_factory=Architecture)
+    data: Data = field(default_factory=Data)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    runtime: Runtime = field(default_factory=Runtime)
+    seed: int = 0
+
+    def __post_init__(self):
+        _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
+        crop, smallest = self.architecture.crop, min(self.data.scale)
+        _require(smallest >= crop, f"data.scale must be architecture.crop ({crop}) or more.", self.data.scale)
+        for q in self.evaluation.scales:
+            _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
+
+    @property
+    def test_scales(self) -> tuple[int, ...]:
+        """Q: the configured scales, or 3.2's single one: S, or the middle of the jitter range."""
+        return self.evaluation.scales or (round(sum(self.data.scale) / len(self.data.scale)),)
+
+
+# The sections that a resumed run may change: neither decides which pictures the net sees in which order.
+FREE_ON_RESUME = ("checkpoint", "runtime")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
+    """The dataclass `cls` from `to_dict`'s values; every field must be known, a missing one takes its default."""
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            raise UserError(f"A configuration holds known fields only. Received: {path + key!r}. {nearest(key, hints)}")
+    arguments = {}
+    for key, value in values.items():
+        nested = dataclasses.is_dataclass(hints[key])
+        arguments[key] = (
+            from_dict(hints[key], value, f"{path}{key}.") if nested else _checked(value, hints[key], path + key)
+        )
+    return cls(**arguments)
+
+
+def _checked(value: Any, kind: Any, path: str) -> Any:
+    """A JSON value as a field's type."""
+    if typing.get_origin(kind) is Literal and value in typing.get_args(kind):
+        return value
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return tuple(_checked(item, typing.get_args(kind)[0], path) for item in value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (bool, int, str) and type(value) is kind:
+        return value
+    raise UserError(f"{path} must be {_type_name(kind)}. Received: {value!r}")
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"{typing.get_args(kind)[0].__name__} values with commas between them"
+    return {bool: "true or false", int: "an integer", float: "a number", str: "text"}[kind]
+
+
+def _parse(text: str, kind: Any, path: str) -> Any:
+    """The text behind `--set=path=` as a field's type."""
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind in (int, float):
+            return kind(text)
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            return tuple(item(part) for part in text.split(",") if part.strip())
+    except (ValueError, KeyError):
+        raise UserError(f"{path} must be {_type_name(kind)}. Received: {text!r}") from None
+    return _checked(text, kind, path)
+
+
+def override(config: Config, assignment: str) -> Config:
+    """`config` with one field set, as in `override(config, "training.learning_rate=1e-3")`.
+
+    Raises:
+        UserError: no such field (the nearest is named), or a value of another type.
+    """
+    return override_all(config, [assignment])
+
+
+def override_all(config: Config, assignments: typing.Sequence[str]) -> Config:
+    """`config` with several fields set at once, so that the checks across fields see the end, not the steps."""
+    values = to_dict(config)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set takes field.path=value. Received: {assignment!r}")
+        node, cls, names = values, Config, path.split(".")
+        for depth, name in enumerate(names):
+            hints = typing.get_type_hints(cls) if dataclasses.is_dataclass(cls) else {}
+            if name not in hints:
+                prefix = ".".join(names[:depth]) + "." if depth else ""
+                inside = [prefix + field for field in hints] or _field_paths()
+                alike = difflib.get_close_matches(path, _field_paths(), n=1)
+                hint = f"Did you mean {alike[0]!r}?" if alike else f"Known: {', '.join(inside)}."
+                raise UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
+            cls = hints[name]
+            if depth < len(names) - 1:
+                node = node[name]
+        if dataclasses.is_dataclass(cls):
+            inside = ", ".join(f"{path}.{name}" for name in typing.get_type_hints(cls))
+            raise UserError(f"--set names a field, not a section. Received: {path!r}. Inside it: {inside}.")
+        node[names[-1]] = _parse(text, cls, path)
+    return from_dict(Config, values)
+
+
+def _field_paths(cls: type = Config, prefix: str = "") -> list[str]:
+    paths = []
+    for name, kind in typing.get_type_hints(cls).items():
+        paths += _field_paths(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else [prefix + name]
+    return paths
+
+
+def difference(old: dict[str, Any], new: dict[str, Any], path: str = "") -> str | None:
+    """The first field in which two `to_dict` values differ, as `field: old, now new`; None where they are equal."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            if found := difference(before, after, f"{path}{key}."):
+                return found
+        elif before != after:
+            return f"{path}{key}: {before!r}, now {after!r}"
+    return None
+
+
+def config_folder() -> Path:
+    """Where the named configurations lie: inside an installed package, or at the top of a clone."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def load(name: str) -> Config:
+    """The configuration of a name in `configs/` (`E`, `quickstart`) or of a path to a .py file with `config()`.
+
+    Raises:
+        UserError: no such name or file (the nearest name is given), or a file without a `config()` of this kind.
+    """
+    path = Path(name) if name.endswith(".py") else config_folder() / f"{name}.py"
+    if not path.is_file() or path.name.startswith("_"):
+        known = [file.stem for file in config_folder().glob("*.py") if not file.name.startswith("_")]
+        raise UserError(f"--config takes a name or a path to a .py file. Received: {name!r}. {nearest(name, known)}")
+    spec = importlib.util.spec_from_file_location("vgg_keras_config", path)
+    module: types.ModuleType = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.config()
+    except UserError:
+        raise
+    except Exception as error:  # a recipe is its author's code: say where it broke
+        raise UserError(f"{path} must define config(). It failed with {type(error).__name__}: {error}") from error
+    _require(isinstance(config, Config), f"config() of {path} must return a vgg_keras.config.Config.", config)
+    return config

@@ -1,0 +1,101 @@
+"""A folder as a data set: `train/CLASS/*` and `val/CLASS/*`, or one level of class folders with a share held out."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Data, UserError, nearest
+from vgg_keras.data.splits import Source, Split, held_out
+
+
+def open_folder(data: Data) -> Source:
+    """The data set in the folder `data.source`; files are listed, sorted by name, and read while training runs.
+
+    Raises:
+        UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
+    """
+    root = Path(data.source).expanduser()
+    folders = _folders(root)
+    if "train" in folders or "val" in folders:
+        for split in ("train", "val"):
+            if split not in folders:
+                hint = nearest(split, folders)
+                raise UserError(
+                    f"A folder with train/ needs val/ and the reverse. Received: {root} without {split}/. {hint}"
+                )
+        classes, train = _list(root / "train")
+        val_classes, val = _list(root / "val")
+        if only := sorted(set(classes) ^ set(val_classes)):
+            where = "train" if only[0] in classes else "val"
+            raise UserError(
+                f"train/ and val/ must hold the same classes. Received: {root}, where {only[0]!r} is in {where}/ only"
+                + (f" (and {len(only) - 1} more differ)." if len(only) > 1 else ".")
+            )
+        division = "its own train/ and val/"
+    else:
+        classes, files = _list(root)
+        # by class, so that each class keeps its share
+        validates = np.concatenate([held_out(len(paths), data.holdout) for paths in _by_class(files, len(classes))])
+        train = [file for file, held in zip(files, validates, strict=True) if not held]
+        val = [file for file, held in zip(files, validates, strict=True) if held]
+        division = f"each {round(1 / data.holdout)}th image of a class held out"
+        if not val:
+            raise UserError(
+                f"Each class needs {round(1 / data.holdout)} images to hold one out. Received: {root}, with fewer."
+            )
+    return Source(
+        name=data.source,
+        description=f"{root}: {len(classes)} classes, {len(train)} training and {len(val)} validation images, {division}",
+        classes=classes,
+        train=_split(train),
+        val=_split(val),
+    )
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _list(root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+    """Class names and (path, label) of every file below them, hidden ones left out, ordered by class and path."""
+    classes = tuple(_folders(root))
+    if len(classes) < 2:
+        raise UserError(
+            f"A data folder holds a folder of images for each of two or more classes. Received: {root} with {len(classes)}: "
+            f"{', '.join(classes) or 'none'}."
+        )
+    files = []
+    for label, name in enumerate(classes):
+        paths = sorted(
+            os.path.join(folder, file)
+            for folder, _, names in os.walk(root / name)
+            for file in names
+            if not file.startswith(".")
+        )
+        if not paths:
+            raise UserError(f"Every class folder must hold images. Received: {root / name}, which is empty.")
+        files += [(path, label) for path in paths]
+    return classes, files
+
+
+def _by_class(files: list[tuple[str, int]], classes: int) -> list[list[str]]:
+    return [[path for path, label in files if label == wanted] for wanted in range(classes)]
+
+
+def _split(files: list[tuple[str, int]]) -> Split:
+    names = [path for path, _ in files]
+    paths = tf.constant(names)
+    labels = tf.constant([label for _, label in files], tf.int32)
+
+    def stamp(image: int) -> str:
+        status = os.stat(names[image])
+        return f"{os.path.abspath(names[image])} {status.st_size} {status.st_mtime_ns}"
+
+    return Split(
+        size=len(files),
+        read=lambda image: (tf.io.read_file(tf.gather(paths, image)), tf.gather(labels, image)),
+        name=lambda image: names[image],
+        stamp=stamp,
+    )

@@ -1,0 +1,51 @@
+"""Where images come from: `digits`, a TensorFlow Datasets set by name, or a folder of class folders."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Data, UserError
+from vgg_keras.data import folders, tfds
+from vgg_keras.data.splits import Source, Split, held_out
+
+
+def open_source(data: Data) -> Source:
+    """The set that `data.source` names.
+
+    Raises:
+        UserError: no such folder or set; an empty one; classes that differ between its splits.
+    """
+    if data.source == "digits":
+        return _digits(data.holdout)
+    if Path(data.source).expanduser().is_dir():
+        return folders.open_folder(data)
+    if data.source.startswith((".", "/", "~")):
+        raise UserError(
+            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is no folder."
+        )
+    return tfds.open_builder(data)
+
+
+def _digits(holdout: float) -> Source:
+    """The 1,797 handwritten digits of 8x8 pixels that scikit-learn ships."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # sixteen levels of grey
+    encoded = tf.stack([tf.io.encode_png(np.repeat(image[..., None], 3, axis=-1)) for image in grey])
+    labels = tf.constant(bunch.target, tf.int32)
+    whole = Split(
+        size=len(grey),
+        read=lambda image: (tf.gather(encoded, image), tf.gather(labels, image)),
+        name=lambda image: f"digits/{image}",
+    )
+    validates = held_out(len(grey), holdout)
+    every = round(1 / holdout)
+    return Source(
+        name="digits",
+        description=f"digits: scikit-learn's 1,797 handwritten digits, 8x8, each {every}th one held out",
+        classes=tuple(str(name) for name in bunch.target_names),
+        train=whole.select(np.flatnonzero(~validates)),
+        val=whole.select(np.flatnonzero(validates)),
+    )

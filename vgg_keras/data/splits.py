@@ -1,0 +1,62 @@
+"""What every source of images offers: splits whose images are read by number."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images 0 to size - 1 of a training or validation set.
+
+    Attributes:
+        size: the number of images.
+        read: image id, an int64 scalar, to (the encoded file, the label as int32); a TensorFlow function, so that reading
+            runs inside tf.data. Nothing is kept in memory.
+        name: image id to the path a message shows.
+        stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
+    """
+
+    size: int
+    read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    name: Callable[[int], str]
+    stamp: Callable[[int], str] | None = None
+
+    def select(self, ids: np.ndarray) -> "Split":
+        """The split of these images alone, renumbered from 0 in the given order."""
+        kept = np.asarray(ids, np.int64)
+        table = tf.constant(kept)
+        return dataclasses.replace(
+            self,
+            size=len(kept),
+            read=lambda image: self.read(tf.gather(table, image)),
+            name=lambda image: self.name(int(kept[image])),
+            stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A classification set.
+
+    Attributes:
+        name: as the user gave it.
+        description: one line: what it is and how it is divided.
+        classes: their names, in label order.
+        train, val: its splits.
+    """
+
+    name: str
+    description: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+
+
+def held_out(size: int, share: float) -> np.ndarray:
+    """A mask of `size` images: True for each (1/share)-th one, which validates."""
+    every = round(1 / share)
+    return np.arange(size) % every == every - 1

@@ -1,0 +1,160 @@
+"""Any classification set of TensorFlow Datasets by its name, each record read by its place in its shard.
+
+Shards are TFRecord files, which only stream. Their record offsets, listed once from the headers, make them readable in
+any order, so a TFDS set is shuffled over its whole list like a folder, and a resumed run skips nothing but numbers.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Data, UserError, nearest
+from vgg_keras.data.splits import Source, Split, held_out
+
+
+def open_builder(data: Data) -> Source:
+    """The TFDS set `data.source`, downloaded and prepared where it is not yet.
+
+    Its one image feature and its one class label feature are found in its features; validation is the split
+    `validation`, else `test`, else a held-out share of `train`.
+
+    Raises:
+        UserError: no such set; one that must be downloaded by hand, with its instructions; one without an image or a
+            label, or with several.
+    """
+    import tensorflow_datasets as tfds
+
+    data_dir = os.path.expanduser(data.data_dir) or None
+    try:
+        builder = tfds.builder(data.source, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError:
+        hint = nearest(data.source, ["digits", *tfds.list_builders(with_community_datasets=False)])
+        if not hint.startswith("Did"):
+            hint = "`tfds.list_builders()` names them all."
+        raise UserError(
+            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is none. {hint}"
+        ) from None
+    except (ValueError, AssertionError) as error:  # such as an unknown configuration or version of a known set
+        raise UserError(f"TensorFlow Datasets refuses the name {data.source!r}: {_one_line(error)}") from None
+    _prepare(builder)
+
+    features = builder.info.features
+    if not isinstance(features, tfds.features.FeaturesDict):
+        features = {}
+    image_key = _only_key(features, tfds.features.Image, "image", data.source)
+    label_key = _only_key(features, tfds.features.ClassLabel, "class label", data.source)
+    if features[image_key].np_dtype != np.uint8:
+        raise UserError(f"Images must be 8 bits deep. Received: {data.source!r} with {features[image_key].np_dtype}.")
+
+    decoders = {image_key: tfds.decode.SkipDecoding()}
+
+    def split(name: str) -> Split:
+        return _split(builder, name, lambda record: _pick(features, decoders, record, image_key, label_key))
+
+    if "train" not in builder.info.splits:
+        raise UserError(
+            f"A data set must have a split 'train'. Received: {data.source!r} with {list(builder.info.splits)}."
+        )
+    train = split("train")
+    held = next((name for name in ("validation", "test") if name in builder.info.splits), None)
+    if held is None:
+        validates = held_out(train.size, data.holdout)
+        train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
+        division = f"each {round(1 / data.holdout)}th image of 'train' held out"
+    else:
+        val, division = split(held), f"validation on its split {held!r}"
+    classes = tuple(features[label_key].names)
+    return Source(
+        name=data.source,
+        description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes, {train.size} training and "
+        f"{val.size} validation images, {division}",
+        classes=classes,
+        train=train,
+        val=val,
+    )
+
+
+def _prepare(builder) -> None:
+    if builder.info.file_format and builder.info.file_format.value != "tfrecord":
+        raise UserError(
+            f"A TensorFlow Datasets set must be prepared as tfrecord. Received: {builder.data_path} in "
+            f"{builder.info.file_format.value}. Prepare it anew with file_format='tfrecord', or name another data.data_dir."
+        )
+    try:
+        builder.download_and_prepare()
+    except AssertionError as error:
+        if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            raise
+        folder = os.path.join(os.path.dirname(builder.data_path), "..", "..", "downloads", "manual")
+        raise UserError(
+            f"{builder.name} must be downloaded by hand into {os.path.normpath(folder)}: "
+            f"{_one_line(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)} ({_one_line(error)})"
+        ) from None
+    except Exception as error:  # a download fails in as many ways as there are hosts
+        raise UserError(
+            f"{builder.name} could not be downloaded and prepared: {type(error).__name__}: {_one_line(error)}. "
+            "Name a folder that holds it prepared with --set=data.data_dir=..., or another --data."
+        ) from None
+
+
+def _one_line(text) -> str:
+    return " ".join(str(text).split())
+
+
+def _only_key(features, kind: type, what: str, source: str) -> str:
+    keys = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if len(keys) != 1:
+        raise UserError(
+            f"A classification set has one {what} feature. Received: {source!r} with {len(keys)}: {', '.join(keys) or 'none'}."
+        )
+    return keys[0]
+
+
+def _pick(features, decoders, record, image_key, label_key):
+    example = features.deserialize_example(record, decoders=decoders)
+    return example[image_key], tf.cast(example[label_key], tf.int32)
+
+
+def record_offsets(path: str) -> list[int]:
+    """Where each record of a TFRecord file begins: a record is its length (8 bytes), 4, the data, and 4 bytes more."""
+    offsets, place, size = [], 0, os.path.getsize(path)
+    with open(path, "rb", buffering=0) as file:
+        while place < size:
+            offsets.append(place)
+            header = os.pread(file.fileno(), 8, place)
+            place += 16 + struct.unpack("<Q", header)[0] if len(header) == 8 else size
+    if place != size:
+        raise UserError(
+            f"A TFRecord file must end with a whole record. Received: {path}, cut short after {len(offsets)}."
+        )
+    return offsets
+
+
+def _split(builder, name: str, pick) -> Split:
+    shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
+    offsets = [record_offsets(path) for path in shards]
+    shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
+    offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
+    stamps = [f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards]
+    paths, shard_table, offset_table = tf.constant(shards), tf.constant(shard_of), tf.constant(offset_of)
+
+    def read(image):
+        # the public TFRecordDataset has no offsets; its kernel has
+        variant = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[tf.gather(paths, tf.gather(shard_table, image))],
+            compression_type="",
+            buffer_size=tf.constant(0, tf.int64),
+            byte_offsets=[tf.gather(offset_table, image)],
+        )
+        records = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
+        return pick(records.take(1).get_single_element())
+
+    return Split(
+        size=len(shard_of),
+        read=read,
+        name=lambda image: f"{shards[shard_of[image]]}@{offset_of[image]}",
+        stamp=lambda image: f"{stamps[shard_of[image]]} {offset_of[image]}",
+    )

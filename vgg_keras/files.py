@@ -1,0 +1,68 @@
+"""Writes that a crash leaves whole: a temporary name, fsync, rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, a file's or a folder's; on success it takes `path`'s name, else it is gone.
+
+    The temporary name keeps the suffix, since writers such as Keras choose a format by it. A folder of that name must
+    not exist yet: no rename replaces a full one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    try:
+        yield room / path.name
+        _sync(room / path.name)
+        os.replace(room / path.name, path)
+        _sync_entry(path.parent)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        _sync_entry(entry)
+
+
+def _sync_entry(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder; one that is interrupted leaves no half of it under its name."""
+    room = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    os.replace(folder, room / folder.name)
+    shutil.rmtree(room)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what interrupted writes left in `folder`."""
+    for room in folder.glob(".writing-*"):
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes `value` indented, so that a person can read it."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def sha256(path: Path | str) -> str:
+    """The file's digest in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

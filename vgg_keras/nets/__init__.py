@@ -1,0 +1,1 @@
+"""Section 2 of the paper: the nets. Imports keras only, so any Keras backend runs them."""

@@ -1,0 +1,115 @@
+"""Table 1 as data, and what follows from it by arithmetic: parameters, multiply-adds, receptive field, activations.
+
+No framework is imported here; `tests/nets` compares every number with the built Keras model's.
+"""
+
+from dataclasses import dataclass
+
+from vgg_keras.config import Architecture
+
+# Table 1 in the paper's words, one row a configuration, one column a block; a 2x2 max-pooling ends each block and the
+# head follows the fifth. conv5 stands in 4.1's control alone: B with each pair of conv3 replaced by one 5x5 layer.
+# fmt: off
+TABLE_1 = {
+    "A":     ("conv3-64",          "conv3-128",           "conv3-256 conv3-256",                     "conv3-512 conv3-512",                     "conv3-512 conv3-512"),
+    "A-LRN": ("conv3-64 LRN",      "conv3-128",           "conv3-256 conv3-256",                     "conv3-512 conv3-512",                     "conv3-512 conv3-512"),
+    "B":     ("conv3-64 conv3-64", "conv3-128 conv3-128", "conv3-256 conv3-256",                     "conv3-512 conv3-512",                     "conv3-512 conv3-512"),
+    "C":     ("conv3-64 conv3-64", "conv3-128 conv3-128", "conv3-256 conv3-256 conv1-256",           "conv3-512 conv3-512 conv1-512",           "conv3-512 conv3-512 conv1-512"),
+    "D":     ("conv3-64 conv3-64", "conv3-128 conv3-128", "conv3-256 conv3-256 conv3-256",           "conv3-512 conv3-512 conv3-512",           "conv3-512 conv3-512 conv3-512"),
+    "E":     ("conv3-64 conv3-64", "conv3-128 conv3-128", "conv3-256 conv3-256 conv3-256 conv3-256", "conv3-512 conv3-512 conv3-512 conv3-512", "conv3-512 conv3-512 conv3-512 conv3-512"),
+    "B-5x5": ("conv5-64",          "conv5-128",           "conv5-256",                               "conv5-512",                               "conv5-512"),
+}
+# fmt: on
+FC_UNITS = 4096  # 2.1: the hidden FC layers
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a net: `kind` is conv, lrn, pool, gap or fc; `units` are its output channels."""
+
+    name: str
+    kind: str
+    kernel: int
+    units: int
+
+
+def layers(architecture: Architecture) -> list[Layer]:
+    """The net's layers from conv1_1 to the logits, named as in Keras Applications. `num_classes` must be known."""
+
+    def scaled(units: int) -> int:
+        return max(1, round(units * architecture.width))
+
+    net = []
+    for block, row in enumerate(TABLE_1[architecture.name], start=1):
+        convolutions = 0
+        for word in row.split():
+            if word == "LRN":
+                net.append(Layer(f"block{block}_lrn", "lrn", 1, net[-1].units))
+                continue
+            convolutions += 1
+            kernel, units = word.removeprefix("conv").split("-")
+            net.append(Layer(f"block{block}_conv{convolutions}", "conv", int(kernel), scaled(int(units))))
+        net.append(Layer(f"block{block}_pool", "pool", 2, net[-1].units))
+    if architecture.head == "fc":
+        # Seen as convolutions (3.2), the first FC layer covers the whole last map and the others one position.
+        net.append(Layer("fc1", "fc", architecture.crop // 32, scaled(FC_UNITS)))
+        net.append(Layer("fc2", "fc", 1, scaled(FC_UNITS)))
+    else:
+        net.append(Layer("avg_pool", "gap", architecture.crop // 32, net[-1].units))
+    net.append(Layer("predictions", "fc", 1, architecture.num_classes))
+    return net
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer costs for one image: its output, weights, multiply-adds, and the pixels one output sees."""
+
+    layer: Layer
+    output_side: int
+    parameters: int  # trainable
+    multiply_adds: int
+    receptive_field: int
+
+    @property
+    def activations(self) -> int:
+        """Values in the layer's output."""
+        return self.output_side**2 * self.layer.units
+
+
+def costs(architecture: Architecture, side: int | None = None) -> list[LayerCost]:
+    """Every layer's cost on a square image of `side` pixels, the crop by default; larger ones run densely (3.2)."""
+    side = side or architecture.crop
+    channels, field, stride = 3, 1, 1
+    rows = []
+    for layer in layers(architecture):
+        field += (layer.kernel - 1) * stride
+        parameters = multiply_adds = 0
+        if layer.kind == "pool":
+            side, stride = side // 2, stride * 2
+        elif layer.kind in ("fc", "gap"):
+            side = side - layer.kernel + 1
+        if layer.kind in ("conv", "fc"):
+            weights = layer.kernel**2 * channels * layer.units
+            # batch norm takes the bias's place with a scale and a shift
+            rest = 2 * layer.units if layer.kind == "conv" and architecture.batch_norm else layer.units
+            parameters, multiply_adds = weights + rest, weights * side**2
+        channels = layer.units
+        rows.append(LayerCost(layer, side, parameters, multiply_adds, field))
+    return rows
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Section 2.3: several convolutions of stride 1 on top of each other, C channels in and out, biases left out."""
+
+    kernel: int
+    depth: int
+
+    @property
+    def receptive_field(self) -> int:
+        return 1 + self.depth * (self.kernel - 1)
+
+    @property
+    def weights_per_channel_squared(self) -> int:
+        """The 27 of "27 C^2"."""
+        return self.depth * self.kernel**2

@@ -1,0 +1,146 @@
+"""The Keras functional builder: one `Architecture` in, one model out, RGB 0-255 to logits."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from vgg_keras.config import Architecture, UserError, nearest
+from vgg_keras.nets.architectures import layers
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class LocalResponseNormalization(keras.layers.Layer):
+    """A-LRN's normalisation over channels, as AlexNet's paper (3.3) defines it.
+
+    y_c = x_c / (k + alpha * sum of x_j^2 over the n channels nearest c)^beta, with k=2, n=5, alpha=1e-4, beta=0.75.
+    Caffe divides alpha by n: with its layer the same numbers mean a fifth of this alpha.
+    Input and output: (batch, height, width, channels). Computed in float32.
+    """
+
+    def __init__(self, k: float = 2.0, n: int = 5, alpha: float = 1e-4, beta: float = 0.75, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.k, self.n, self.alpha, self.beta = k, n, alpha, beta
+
+    def call(self, inputs):
+        channels = inputs.shape[-1]
+        half = self.n // 2
+        squares = keras.ops.pad(keras.ops.square(inputs), [[0, 0], [0, 0], [0, 0], [half, half]])
+        window = sum(squares[..., shift : shift + channels] for shift in range(self.n))
+        return inputs / keras.ops.power(self.k + self.alpha * window, self.beta)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "k": self.k, "n": self.n, "alpha": self.alpha, "beta": self.beta}
+
+
+def build(
+    architecture: Architecture | str = "D",
+    *,
+    classifier_activation: str | None = None,
+    dtype: str | None = None,
+    seed: int | None = None,
+    **fields: Any,
+) -> keras.Model:
+    """Builds one of the paper's nets as a Keras functional model with random weights.
+
+    Args:
+        architecture: an `Architecture`, or a name of Table 1 ("A", "A-LRN", "B", "C", "D", "E") or "B-5x5".
+        classifier_activation: "softmax" ends the model in probabilities; None, the default, in logits.
+        dtype: Keras dtype policy of the layers, "float32" or "mixed_bfloat16"; None: the global policy. Mean
+            subtraction and logits are float32 under either.
+        seed: of initial weights and dropout; None: drawn.
+        **fields: of `Architecture`, such as `num_classes=10`, `width=0.5`, `crop=128`, `batch_norm=True`, `head="gap"`.
+            `num_classes` is 1000 and `mean` ImageNet's (123.68, 116.779, 103.939) where not given.
+
+    Returns:
+        A model of (batch, crop, crop, 3) RGB images in 0-255, uint8 or float, to (batch, num_classes) logits.
+
+    Raises:
+        UserError: an unknown name or field, or a value out of its range.
+
+    Example:
+        model = vgg_keras.build("E", num_classes=10, crop=32, width=0.25)
+    """
+    if isinstance(architecture, str):
+        architecture = Architecture(name=architecture)
+    known = [field.name for field in dataclasses.fields(Architecture)]
+    for name in fields:
+        if name not in known:
+            raise UserError(f"build() takes the fields of Architecture. Received: {name}=... {nearest(name, known)}")
+    architecture = dataclasses.replace(architecture, **fields)
+    architecture = dataclasses.replace(
+        architecture,
+        num_classes=architecture.num_classes or 1000,
+        mean=tuple(architecture.mean) or (123.68, 116.779, 103.939),
+    )
+    return _functional(architecture, classifier_activation, dtype, seed)
+
+
+def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> keras.Model:
+    drawn = itertools.count(1)
+
+    def next_seed():  # one for each random layer: Keras gives equal seeds equal draws
+        return None if seed is None else (seed * 1_000_003 + next(drawn)) % 2**31
+
+    def kernel_initializer():
+        if architecture.initializer == "gaussian":
+            return keras.initializers.RandomNormal(stddev=architecture.initializer_std, seed=next_seed())
+        kind = {"glorot": keras.initializers.GlorotUniform, "he": keras.initializers.HeNormal}[architecture.initializer]
+        return kind(seed=next_seed())
+
+    def activate(x, name):
+        if architecture.activation == "leaky_relu":
+            return keras.layers.LeakyReLU(architecture.negative_slope, dtype=dtype, name=name)(x)
+        return keras.layers.ReLU(dtype=dtype, name=name)(x)
+
+    image = keras.Input((architecture.crop, architecture.crop, 3), name="image")
+    x = subtract_mean(architecture.mean)(image)
+    net = layers(architecture)
+    for layer in net:
+        if layer.kind == "conv":
+            x = keras.layers.Conv2D(
+                layer.units,
+                layer.kernel,
+                padding="same",
+                use_bias=not architecture.batch_norm,
+                kernel_initializer=kernel_initializer(),
+                dtype=dtype,
+                name=layer.name,
+            )(x)
+            if architecture.batch_norm:
+                # float32 statistics, whatever the policy
+                x = keras.layers.BatchNormalization(dtype=dtype, name=f"{layer.name}_bn")(x)
+            x = activate(x, f"{layer.name}_relu")
+        elif layer.kind == "lrn":
+            x = LocalResponseNormalization(name=layer.name)(x)
+        elif layer.kind == "pool":
+            x = keras.layers.MaxPooling2D(2, dtype=dtype, name=layer.name)(x)
+        elif layer.kind == "gap":
+            x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name=layer.name)(x)
+        elif layer.kind == "fc":
+            if layer.name == "fc1":
+                x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
+            hidden = layer is not net[-1]
+            x = keras.layers.Dense(
+                layer.units,
+                kernel_initializer=kernel_initializer(),
+                dtype=dtype if hidden else "float32",
+                name=layer.name,
+            )(x)
+            if hidden:
+                # 3.1: dropout stands behind the ReLU
+                x = activate(x, f"{layer.name}_relu")
+                x = keras.layers.Dropout(
+                    architecture.dropout, seed=next_seed(), dtype=dtype, name=f"{layer.name}_dropout"
+                )(x)
+    if classifier_activation:
+        x = keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(x)
+    return keras.Model(image, x, name=f"vgg_{architecture.name.lower().replace('-', '_')}")
+
+
+def subtract_mean(mean: Sequence[float]) -> keras.layers.Layer:
+    """2.1's only preprocessing, as a float32 layer: a model carries it along, so no caller can get it wrong."""
+    return keras.layers.Rescaling(1.0, [-float(value) for value in mean], dtype="float32", name="subtract_mean")

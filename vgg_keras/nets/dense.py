@@ -1,0 +1,104 @@
+"""3.2's dense net: FC layers become convolutions, so the net runs over a whole image of any size from the crop's on."""
+
+import keras
+
+from vgg_keras.config import UserError
+from vgg_keras.nets.builder import LocalResponseNormalization
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class AtLeast(keras.layers.Layer):
+    """Passes images on and refuses those smaller than `side` pixels, where the sizes are known when it is called."""
+
+    def __init__(self, side: int, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(trainable=False, **kwargs)
+        self.side = side
+
+    def call(self, images):
+        height, width = images.shape[1:3]
+        if any(size is not None and size < self.side for size in (height, width)):
+            raise UserError(
+                f"The dense net takes images of at least {self.side}x{self.side} pixels. Received: {height}x{width} "
+                f"(height x width). Rescale the smaller side to {self.side} or more."
+            )
+        return images
+
+    def get_config(self):
+        return {**super().get_config(), "side": self.side}
+
+
+def to_fully_convolutional(model: keras.Model) -> keras.Model:
+    """The same net as convolutions alone (3.2): images in, a class score map out.
+
+    The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1; global average
+    pooling becomes a pooling of the same window with stride 1. Weights are copied.
+
+    Args:
+        model: of `vgg_keras.build`, either head, trained or not, or such a model opened from a `.keras` file.
+
+    Returns:
+        A model of (batch, height, width, 3) images, RGB 0-255, height and width from the crop's side on, to
+        (batch, height // 32 - crop // 32 + 1, ..., num_classes) logits, float32. At the crop's size its 1x1 map equals
+        the model's logits.
+
+    Raises:
+        UserError: the model is no chain of the layers that `build` makes.
+    """
+    crop = model.input_shape[1]
+    image = keras.Input((None, None, 3), name="image")
+    x = AtLeast(crop, name="at_least")(image)
+    window = None  # (height, width, channels) of the last map at the crop's size, once the head begins
+    for layer in model.layers[1:]:  # the first is the input
+        if isinstance(layer, keras.layers.Flatten):
+            window = layer.input.shape[1:]
+            continue
+        if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+            window = layer.input.shape[1:3]
+            x = keras.layers.AveragePooling2D(window, strides=1, dtype=layer.dtype_policy, name=layer.name)(x)
+            window = (1, 1)
+        elif isinstance(layer, keras.layers.Dense):
+            if window is None or keras.activations.serialize(layer.activation) != "linear":
+                raise _unlike(layer)
+            convolution = keras.layers.Conv2D(layer.units, window[:2], dtype=layer.dtype_policy, name=layer.name)
+            x = convolution(x)
+            kernel, bias = layer.get_weights()
+            # Flatten runs over rows, columns, channels: (25088, 4096) -> (7, 7, 512, 4096)
+            convolution.set_weights([kernel.reshape(convolution.kernel.shape), bias])
+            window = (1, 1)
+        elif isinstance(layer, keras.layers.Activation) and layer.name == "probabilities":
+            raise UserError(
+                "Scores are averaged over the image before the soft-max (3.2), so the dense net starts from logits. "
+                "Received: a model that ends in a soft-max. Build it without classifier_activation."
+            )
+        elif isinstance(layer, _COPIED):
+            twin = type(layer).from_config(layer.get_config())
+            x = twin(x)
+            twin.set_weights(layer.get_weights())
+        else:
+            raise _unlike(layer)
+    if window is None:
+        raise UserError(
+            f"A net to convert ends in FC layers. Received: {model.name} without any. Build it with build()."
+        )
+    return keras.Model(image, x, name=f"{model.name}_dense")
+
+
+def _unlike(layer) -> UserError:
+    return UserError(
+        "Only nets of vgg_keras.build can be converted: a chain of its layers. "
+        f"Received: {layer.name} of type {type(layer).__name__}."
+    )
+
+
+# Layers that act on each position alike, so that they stay as they are.
+_COPIED = (
+    keras.layers.Rescaling,
+    keras.layers.Conv2D,
+    keras.layers.BatchNormalization,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.MaxPooling2D,
+    keras.layers.Dropout,
+    LocalResponseNormalization,
+)

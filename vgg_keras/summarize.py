@@ -1,0 +1,137 @@
+"""The paper's Tables 1 and 2 from the data: layers, parameters, multiply-adds, receptive field, activation memory.
+
+python -m vgg_keras.summarize
+python -m vgg_keras.summarize --config=E --set=architecture.width=0.5
+python -m vgg_keras.summarize --side=256 --batch=256
+
+Starts no framework: every number follows from `nets/architectures.py` by arithmetic.
+"""
+
+import dataclasses
+from itertools import zip_longest
+
+from absl import flags
+
+from vgg_keras import cli
+from vgg_keras.config import CONFIGURATIONS, Architecture, UserError
+from vgg_keras.nets.architectures import TABLE_1, LayerCost, Stack, costs
+
+cli.define("config", "set")
+flags.DEFINE_integer("side", None, "Side of the square input image in pixels. Default: the crop's.", lower_bound=1)
+flags.DEFINE_integer("batch", 256, "Images in the batch whose activations are counted.", lower_bound=1)
+
+BYTES = 4  # float32
+
+
+def summarize_family(side: int, batch: int) -> str:
+    """Tables 1 and 2 and section 2.3, for 1000 classes."""
+    family = {name: costs(Architecture(name, num_classes=1000), side) for name in CONFIGURATIONS}
+    blocks = []
+    for block in range(5):
+        blocks += [list(row) for row in zip_longest(*(TABLE_1[name][block].split() for name in family), fillvalue="")]
+        blocks.append(["maxpool"] * len(family))
+    blocks += [[word] * len(family) for word in ("FC-4096", "FC-4096", "FC-1000", "soft-max")]
+    layers = [sum(cost.layer.kind in ("conv", "fc") for cost in net) for net in family.values()]
+    table_1 = [["weight layers", *map(str, layers)], *(["", *row] for row in blocks)]
+
+    totals = [_totals(net, batch) for net in family.values()]
+    table_2 = [
+        ["parameters", *(f"{total.parameters:,}" for total in totals)],
+        [f"multiply-adds at {side}x{side}", *(f"{total.multiply_adds / 1e9:.2f} G" for total in totals)],
+        ["receptive field", *(str(total.receptive_field) for total in totals)],
+        [f"activations, batch {batch}", *(f"{total.activation_bytes / 2**30:.1f} GiB" for total in totals)],
+    ]
+    header = ["", *family]
+    stacks = [
+        ["layers", "receptive field", "weights", "against the stack"],
+        *_stack_rows(Stack(3, 2), Stack(5, 1)),
+        *_stack_rows(Stack(3, 3), Stack(7, 1)),
+    ]
+    return "\n\n".join(
+        [
+            "Table 1: configurations (conv5 in B-5x5, the control of section 4.1)",
+            _table([header, *table_1]),
+            "Table 2: parameters, and what one image costs",
+            _table([header, *table_2]),
+            "Multiply-adds are the kernels' of convolutions and FC layers. Activations are every layer's output in float32,\n"
+            "the ReLU's not counted again; training holds them all until the gradient has passed.",
+            "Section 2.3: stacks of 3x3 layers against one layer of the same receptive field, C channels in and out",
+            _table(stacks),
+        ]
+    )
+
+
+def summarize_net(architecture: Architecture, side: int, batch: int) -> str:
+    """One net layer by layer."""
+    net = costs(architecture, side)
+    rows = [["layer", "kernel", "output", "parameters", "multiply-adds", "receptive field"]]
+    for cost in net:
+        output = f"{cost.output_side} x {cost.output_side} x {cost.layer.units}"
+        kernel = f"{cost.layer.kernel}x{cost.layer.kernel}" if cost.layer.kind != "lrn" else ""
+        numbers = [f"{number:,}" if number else "" for number in (cost.parameters, cost.multiply_adds)]
+        rows.append([cost.layer.name, kernel, output, *numbers, str(cost.receptive_field)])
+    total = _totals(net, batch)
+    rows.append(["total", "", "", f"{total.parameters:,}", f"{total.multiply_adds:,}", str(total.receptive_field)])
+    title = f"{architecture.name}: {architecture.num_classes} classes, width {architecture.width:g}, input {side} x {side} x 3"
+    return (
+        f"{title}\n\n{_table(rows)}\n\nactivations, batch {batch}: {total.activation_bytes / 2**30:.2f} GiB in float32"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    parameters: int
+    multiply_adds: int
+    receptive_field: int
+    activation_bytes: int
+
+
+def _totals(net: list[LayerCost], batch: int) -> Totals:
+    return Totals(
+        parameters=sum(cost.parameters for cost in net),
+        multiply_adds=sum(cost.multiply_adds for cost in net),
+        receptive_field=net[-1].receptive_field,
+        activation_bytes=BYTES * batch * sum(cost.activations for cost in net),
+    )
+
+
+def _stack_rows(stack: Stack, single: Stack) -> list[list[str]]:
+    more = single.weights_per_channel_squared / stack.weights_per_channel_squared - 1
+    return [
+        [f"{layers.depth} of {layers.kernel}x{layers.kernel}", str(layers.receptive_field), weights, against]
+        for layers, weights, against in (
+            (stack, f"{stack.weights_per_channel_squared} C^2", ""),
+            (single, f"{single.weights_per_channel_squared} C^2", f"{more:.0%} more"),
+        )
+    ]
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Rows under their header, the first column to the left and the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = [
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    ]
+    lines = ["  ".join(row).rstrip() for row in aligned]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def main() -> None:
+    side, batch = flags.FLAGS.side, flags.FLAGS.batch
+    if flags.FLAGS.config:
+        architecture = cli.configuration().architecture
+        architecture = dataclasses.replace(architecture, num_classes=architecture.num_classes or 1000)
+        crop, summary = architecture.crop, lambda side: summarize_net(architecture, side, batch)
+    elif flags.FLAGS.set:
+        raise UserError("--set changes the net of --config. Received: --set without --config.")
+    else:
+        crop, summary = Architecture().crop, lambda side: summarize_family(side, batch)
+    side = side or crop
+    if side < crop:
+        raise UserError(f"--side must be the crop's {crop} or more. Received: {side}")
+    print(summary(side))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,239 @@
+"""The training loop of 3.1: epochs of updates, a validation after each, the plateau rule, checkpoints.
+
+It is our own and not `model.fit`, because under MirroredStrategy fit is wrong on a partial batch, gives every device the
+same dropout mask and refuses gradient accumulation, and because a run must be able to stop and go on at any step. One
+clock, the optimizer's `iterations`, and the seed decide everything.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from vgg_keras.config import Config, UserError
+from vgg_keras.data import pipeline
+from vgg_keras.data.scan import BadImage
+from vgg_keras.data.splits import Source
+from vgg_keras.data.statistics import Statistics
+from vgg_keras.nets.builder import build
+from vgg_keras.training import steps
+from vgg_keras.training.checkpoints import Checkpoints
+from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.training.records import Records, percent
+from vgg_keras.training.schedule import Plateau
+from vgg_keras.weights.run import save_weights
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: whether the training is complete, or was asked to stop and can go on."""
+
+    finished: bool
+    epochs: int
+    step: int
+    best_top1_error: float
+
+
+class StopRequest:
+    """Whether SIGTERM or Ctrl-C asked the run to save and stop; a second Ctrl-C stops it at once."""
+
+    def __init__(self):
+        self.received = False
+
+    def __call__(self, number, frame):
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        old = {number: signal.signal(number, self) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def train(
+    config: Config,
+    source: Source,
+    statistics: Statistics,
+    strategy: tf.distribute.Strategy,
+    precision: str,
+    workdir: Path,
+    bad_images: list[BadImage],
+    stop: StopRequest,
+) -> Outcome:
+    """Trains the configured net from where `workdir` stands, up to the end or a stop request.
+
+    Args:
+        config: resolved: classes and mean are known.
+        source: the images, bad ones left out.
+        statistics: for the colour shift.
+        strategy: of `devices.make_strategy`.
+        precision: the Keras dtype policy.
+        workdir: holds `config.json`; checkpoints, metrics and the best weights go there.
+        bad_images: what the scan left out; named in metrics.jsonl.
+        stop: looked at after each step.
+
+    Raises:
+        UserError: the loss or a weight is not finite, or an image can no longer be read.
+    """
+    data, crop, epochs = config.data, config.architecture.crop, config.training.epochs
+    steps_per_epoch = pipeline.steps_per_epoch(source.train.size, data.batch)
+    replicas = strategy.num_replicas_in_sync
+
+    # ---- the state: everything that a resumed run needs
+    with strategy.scope():
+        model = build(config.architecture, dtype=precision, seed=config.seed)
+        optimizer = build_optimizer(config.training)
+        optimizer.build(model.trainable_variables)
+    plateau = Plateau(config.training)
+    validated = tf.Variable(0, dtype=tf.int64, trainable=False, name="validated_epochs")
+    totals = tf.Variable(tf.zeros([4], tf.float64), trainable=False, name="totals_of_the_epoch")
+    state = tf.train.Checkpoint(
+        model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
+    )
+    checkpoints = Checkpoints(workdir / "checkpoints", state, config.checkpoint)
+    resumed = checkpoints.restore()
+    step = int(optimizer.iterations)
+    if resumed:
+        print(f"resuming at step {step} of {epochs * steps_per_epoch}, epoch {step // steps_per_epoch + 1}", flush=True)
+    records = Records(workdir, int(validated))
+    if bad_images and not int(validated):
+        records.add({"bad_images": [str(image) for image in bad_images]})
+
+    def save():
+        _require_finite(model, step, float(optimizer.learning_rate))
+        checkpoints.save(int(validated), step)
+
+    # ---- the input: from this very step on
+    def training_batches(_):
+        basis = statistics.color_basis
+        return pipeline.training(source.train, data, crop, basis, config.seed, step, epochs * steps_per_epoch, replicas)
+
+    def validation_batches(_):
+        # images of the training scale, as the net sees them at test time
+        return pipeline.validation(source.val, data, crop, config.test_scales[0], config.evaluation.batch, replicas)
+
+    batches = iter(strategy.distribute_datasets_from_function(training_batches))
+    validation_set = strategy.distribute_datasets_from_function(validation_batches)
+    train_step = steps.train_step(strategy, model, optimizer, config.seed, data.micro_batch)
+    validation_step = steps.validation_step(strategy, model)
+
+    # ---- epochs
+    progress = tqdm.tqdm(
+        total=epochs * source.train.size,
+        initial=min(step * data.batch, epochs * source.train.size),
+        unit="image",
+        desc=f"epoch {step // steps_per_epoch + 1}/{epochs}",
+        disable=None,
+        dynamic_ncols=True,
+    )
+
+    def outcome(finished):
+        return Outcome(finished, int(validated), step, float(plateau.best))
+
+    with progress, _readable_input():
+        while int(validated) < epochs and not plateau.finished:
+            epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
+            progress.set_description(f"epoch {epoch}/{epochs}")
+            while step < epoch * steps_per_epoch:
+                started = time.perf_counter()
+                sums = train_step(next(batches)).numpy()
+                seconds += time.perf_counter() - started
+                if not np.isfinite(sums[steps.LOSS]):
+                    raise UserError(_not_finite("The loss", step + 1, float(optimizer.learning_rate)))
+                totals.assign_add(sums)
+                step += 1
+                progress.update(int(sums[steps.IMAGES]))
+                progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
+                if stop.received:
+                    save()
+                    return outcome(finished=False)
+                if checkpoints.due(step):
+                    save()
+
+            validation = np.zeros(4)
+            for batch in validation_set:
+                validation += validation_step(batch).numpy()
+                if stop.received:
+                    save()
+                    return outcome(finished=False)
+
+            line = {
+                "stage": config.training.stage,
+                "epoch": epoch,
+                "step": step,
+                **_errors(totals.numpy(), "", config.architecture.num_classes),
+                **_errors(validation, "val_", config.architecture.num_classes),
+                "learning_rate": plateau.learning_rate,
+                "bad_images": len(bad_images),
+                "images_per_second": round((float(totals[steps.IMAGES]) - images_before) / max(seconds, 1e-9), 1),
+            }
+            if plateau.update(line["val_top1_error"]):
+                _require_finite(model, step, line["learning_rate"])
+                save_weights(model, workdir)
+            optimizer.learning_rate.assign(plateau.learning_rate)
+            totals.assign(tf.zeros_like(totals))
+            validated.assign(epoch)
+            records.add(line)
+            _tell(line, epochs, plateau, progress)
+            save()
+    return outcome(finished=True)
+
+
+def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | None]:
+    images = sums[steps.IMAGES]
+    return {
+        f"{prefix}loss": float(sums[steps.LOSS] / images),
+        f"{prefix}top1_error": float(100 * sums[steps.TOP1_WRONG] / images),
+        # among five classes or fewer no answer could be wrong
+        f"{prefix}top5_error": float(100 * sums[steps.TOP5_WRONG] / images) if classes > 5 else None,
+    }
+
+
+def _tell(line: dict, epochs: int, plateau: Plateau, progress: tqdm.tqdm) -> None:
+    rate = line["images_per_second"]
+    images_left = max(progress.total - line["epoch"] * progress.total / epochs, 0)
+    minutes, seconds = divmod(round(images_left / rate), 60) if rate else (0, 0)
+    text = (
+        f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
+        f"validation error {percent(line['val_top1_error']):>7} (best {percent(float(plateau.best))})  "
+        f"rate {line['learning_rate']:.0e}  {rate:.0f} images/s  at most {minutes}:{seconds:02d} left"
+    )
+    progress.write(text)
+
+
+def _not_finite(what: str, step: int, learning_rate: float) -> str:
+    return (
+        f"{what} must stay finite. Received: not a number or infinite at step {step}, learning rate {learning_rate:g}. "
+        "The last good checkpoint is kept; lower training.learning_rate in a new workdir."
+    )
+
+
+def _require_finite(model, step: int, learning_rate: float) -> None:
+    for variable in model.weights:
+        if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+            raise UserError(_not_finite(f"Weight {variable.path}", step, learning_rate))
+
+
+@contextlib.contextmanager
+def _readable_input() -> Iterator[None]:
+    """Turns an image that went bad after the scan into a message."""
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        if "IteratorGetNext" not in str(error) and "MultiDeviceIterator" not in str(error):
+            raise
+        raise UserError(
+            "The images must stay as they were when the run began. Received one that can no longer be read: "
+            f"{str(error).splitlines()[0]}. Run the same command again: the scan will find and name it."
+        ) from error

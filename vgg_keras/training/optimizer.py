@@ -1,0 +1,121 @@
+"""SGD with momentum and one of two weight decays: decoupled (SGDW) or the paper's, coupled through the gradient.
+
+"Weight decay 5e-4" means four different things in four codebases. With learning rate r and momentum m, a step in which
+the loss has no gradient shrinks a weight, at steady state, by the share
+
+    SGDW(weight_decay=d), tfa.optimizers.SGDW   d at the first rate (ours then follows the schedule)
+    CoupledSGD(weight_decay=l), Caffe, torch    r * l / (1 - m): the paper's 5e-4 at rate 1e-2 is 5e-5
+    keras.optimizers.SGD(weight_decay=w)        r * w, biases too
+    keras.regularizers.L2(l)                    2 * r * l / (1 - m), since its gradient is 2 * l * w
+"""
+
+import keras
+from keras import ops
+
+from vgg_keras.config import Training
+
+
+class _DecayingSGD(keras.optimizers.SGD):
+    """Keras's SGD with momentum, and `weight_decay` kept from Keras's own rule, which is neither of ours."""
+
+    def __init__(self, weight_decay, learning_rate, momentum, nesterov, name, **kwargs):
+        if not 0 <= weight_decay < 1:
+            raise ValueError(f"weight_decay must lie in [0, 1). Received: weight_decay={weight_decay}")
+        super().__init__(learning_rate=learning_rate, momentum=float(momentum), nesterov=nesterov, name=name, **kwargs)
+        self._decay = float(weight_decay)
+
+    def decays(self, variable) -> bool:
+        """Kernels decay; biases and batch norm's scales and shifts, all vectors, do not."""
+        return self._decay > 0 and len(variable.shape) > 1
+
+    def get_config(self):
+        return {**super().get_config(), "weight_decay": self._decay}
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class SGDW(_DecayingSGD):
+    """SGD with momentum and decoupled weight decay (Loshchilov & Hutter, "Decoupled weight decay regularization", alg. 1).
+
+    With gradient g, velocity v, the rate's schedule r(t) and d = weight_decay, each step does, in this order:
+
+        w <- w * (1 - d * r(t) / r(0))        kernels only
+        v <- momentum * v - r(t) * g
+        w <- w + v                            Nesterov: w + momentum * v - r(t) * g
+
+    d is the share of a weight that a step at the first rate takes away. It is not multiplied by the learning rate, and it
+    follows the schedule: when the rate is divided by 10, so is the decay. At a constant rate this is
+    `tensorflow_addons.optimizers.SGDW`; under a schedule it is that class with the same schedule on both, which its
+    documentation asks for. The paper's L2 multiplier l = 5e-4 corresponds to d = r(0) * l / (1 - momentum) = 5e-5.
+
+    Args:
+        weight_decay: d, in [0, 1).
+        learning_rate: a float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        momentum: in [0, 1].
+        nesterov: whether Nesterov momentum is used.
+        name: of the optimizer.
+        initial_learning_rate: r(0); by default the given rate, or the schedule's at step 0. A saved optimizer keeps it.
+        **kwargs: the other arguments of `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: a decay outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        weight_decay,
+        learning_rate=0.001,
+        momentum=0.0,
+        nesterov=False,
+        name="SGDW",
+        initial_learning_rate=None,
+        **kwargs,
+    ):
+        super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
+        if initial_learning_rate is None:
+            schedule = isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+            initial_learning_rate = learning_rate(0) if schedule else learning_rate
+        self.initial_learning_rate = float(initial_learning_rate)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.decays(variable):
+            share = self._decay / self.initial_learning_rate * ops.cast(learning_rate, variable.dtype)
+            self.assign_sub(variable, ops.multiply(variable, share))
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "initial_learning_rate": self.initial_learning_rate}
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class CoupledSGD(_DecayingSGD):
+    """SGD with momentum and the paper's L2 penalty (3.1), as Caffe applies it: inside the gradient.
+
+    With gradient g, velocity v, rate r(t) and l = weight_decay, each step does, in this order:
+
+        g <- g + l * w                        kernels only
+        v <- momentum * v - r(t) * g
+        w <- w + v                            Nesterov: w + momentum * v - r(t) * g
+
+    l is the paper's multiplier, 5e-4. The penalty is l / 2 * |w|^2; `keras.regularizers.L2(l / 2)` has the same gradient.
+
+    Args:
+        weight_decay: l, in [0, 1).
+        learning_rate, momentum, nesterov, name, **kwargs: as in `SGDW`.
+
+    Raises:
+        ValueError: a multiplier outside [0, 1).
+    """
+
+    def __init__(self, weight_decay, learning_rate=0.001, momentum=0.0, nesterov=False, name="CoupledSGD", **kwargs):
+        super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.decays(variable):
+            gradient = ops.add(ops.cast(gradient, variable.dtype), ops.multiply(variable, self._decay))
+        super().update_step(gradient, variable, learning_rate)
+
+
+def build_optimizer(training: Training) -> keras.optimizers.Optimizer:
+    """The optimizer that a configuration names, at its first learning rate."""
+    kind = {"sgdw": SGDW, "l2": CoupledSGD}[training.optimizer]
+    return kind(training.weight_decay, training.learning_rate, training.momentum)

@@ -1,0 +1,96 @@
+"""What a run tells while it runs: metrics.jsonl, TensorBoard events, a progress bar, a learning curve."""
+
+import itertools
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from vgg_keras.files import replacing
+
+METRICS = "metrics.jsonl"
+
+
+class Records:
+    """The epochs of a run, as lines of metrics.jsonl and as TensorBoard scalars."""
+
+    def __init__(self, workdir: Path, epochs: int):
+        """`epochs` is where the run stands: lines of later ones, which a resumed run repeats, are dropped."""
+        self._path = workdir / METRICS
+        lines = [line for line in read(workdir) if line.get("epoch", 0) <= epochs] if epochs else []
+        with replacing(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        self._events = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Appends a line; the numbers of an epoch's line go to TensorBoard too."""
+        with open(self._path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if "epoch" in line:
+            with self._events.as_default(step=line["step"]):
+                for name, value in line.items():
+                    if isinstance(value, int | float) and name not in ("step", "epoch"):
+                        tf.summary.scalar(name, value)
+            self._events.flush()
+
+
+def read(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a last one that a crash cut short is left out."""
+    path = workdir / METRICS
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
+
+
+def draw_learning_curve(workdir: Path, title: str) -> Path:
+    """Draws loss and top-1 error over the epochs, and where the learning rate was divided; returns the picture's path."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    epochs = [line for line in read(workdir) if "epoch" in line]
+    x = [line["epoch"] for line in epochs]
+    figure, (losses, errors) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure.suptitle(title)
+    for axes, name, label in ((losses, "loss", "loss"), (errors, "top1_error", "top-1 error, %")):
+        axes.plot(x, [line[name] for line in epochs], label="training", color="tab:blue")
+        axes.plot(x, [line[f"val_{name}"] for line in epochs], label="validation", color="tab:orange")
+        for before, after in itertools.pairwise(epochs):
+            if after["learning_rate"] < before["learning_rate"]:
+                axes.axvline(after["epoch"] - 0.5, color="0.6", linestyle=":", linewidth=1)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    best = min(epochs, key=lambda line: line["val_top1_error"])
+    errors.plot(best["epoch"], best["val_top1_error"], "o", color="tab:orange")
+    errors.annotate(
+        f"{best['val_top1_error']:.2f} % in epoch {best['epoch']}",
+        (best["epoch"], best["val_top1_error"]),
+        xytext=(0, 12),
+        textcoords="offset points",
+        ha="center",
+    )
+    if any(line["learning_rate"] < epochs[0]["learning_rate"] for line in epochs):
+        losses.plot([], [], color="0.6", linestyle=":", linewidth=1, label="rate divided")
+    losses.legend()
+    path = workdir / "learning_curve.png"
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+    return path
+
+
+def percent(value: float | None) -> str:
+    """An error for a person: `2.51 %`, or a dash where it means nothing."""
+    return "-" if value is None or math.isnan(value) else f"{value:.2f} %"

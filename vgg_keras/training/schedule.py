@@ -1,0 +1,42 @@
+"""3.1's learning-rate rule: divide when validation accuracy stops improving, three times in all."""
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Training
+
+
+class Plateau(tf.Module):
+    """Divides the learning rate when the validation top-1 error has not fallen for `plateau_patience` epochs.
+
+    After `plateau_divisions` divisions the next plateau ends the training. The paper states the divisions and the factor,
+    not the patience. The state is kept in variables, so that a checkpoint holds it.
+    """
+
+    def __init__(self, training: Training):
+        super().__init__(name="plateau")
+        self._training = training
+        self.best = tf.Variable(np.inf, dtype=tf.float64, trainable=False, name="best")
+        self.waited = tf.Variable(0, dtype=tf.int64, trainable=False, name="waited")
+        self.divisions = tf.Variable(0, dtype=tf.int64, trainable=False, name="divisions")
+        self.finished = tf.Variable(False, trainable=False, name="finished")
+
+    def update(self, top1_error: float) -> bool:
+        """Takes an epoch's validation error, in percent; True where it is the lowest so far."""
+        if top1_error < float(self.best):
+            self.best.assign(top1_error)
+            self.waited.assign(0)
+            return True
+        self.waited.assign_add(1)
+        if int(self.waited) >= self._training.plateau_patience:
+            self.waited.assign(0)
+            if int(self.divisions) == self._training.plateau_divisions:
+                self.finished.assign(True)
+            else:
+                self.divisions.assign_add(1)
+        return False
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate after the divisions so far."""
+        return self._training.learning_rate * self._training.plateau_factor ** int(self.divisions)

@@ -1,0 +1,1 @@
+"""Nets on disk: one file per format."""

@@ -1,0 +1,79 @@
+"""Our own format: a run's folder, in which a net is its configuration plus its weights.
+
+`config.json` and `model.weights.h5` are what the package reads, checked against the sha256 of both in `manifest.json`;
+the net is built from the configuration and takes weights only. `model.keras`, beside them, is for whoever wants to open
+the net in Keras alone.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vgg_keras.config import Config, UserError, from_dict
+from vgg_keras.files import replacing, sha256, write_json
+from vgg_keras.nets.builder import build
+
+CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A net from disk.
+
+    Attributes:
+        model: with its best weights.
+        config: the run's, resolved.
+        classes: their names, in the order of the logits.
+    """
+
+    model: keras.Model
+    config: Config
+    classes: tuple[str, ...]
+
+
+def save_weights(model: keras.Model, workdir: Path) -> None:
+    """Writes the net's weights beside the `config.json` that is there, and the digests of both."""
+    with replacing(workdir / WEIGHTS) as temporary:
+        model.save_weights(temporary)
+    with replacing(workdir / KERAS) as temporary:
+        model.save(temporary)
+    write_json(workdir / MANIFEST, {name: sha256(workdir / name) for name in (CONFIG, WEIGHTS)})
+
+
+def read_config(workdir: Path) -> dict[str, Any] | None:
+    """What `config.json` of a run holds; None where the folder holds no run."""
+    path = workdir / CONFIG
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} must be a run's configuration. Received a file that cannot be read: {error}") from None
+
+
+def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
+    """The net of a run's folder with its best weights.
+
+    Args:
+        workdir: as given to `--workdir`.
+        dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global policy.
+
+    Raises:
+        UserError: no run there, none that has saved weights yet, or files that differ from their digests.
+    """
+    workdir = Path(workdir)
+    stored = read_config(workdir)
+    if stored is None or not (workdir / MANIFEST).exists():
+        raise UserError(f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without them.")
+    for name, digest in json.loads((workdir / MANIFEST).read_text()).items():
+        if sha256(workdir / name) != digest:
+            raise UserError(
+                f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed or damaged."
+            )
+    config = from_dict(Config, stored["config"])
+    model = build(config.architecture, dtype=dtype)
+    model.load_weights(workdir / WEIGHTS)
+    return Run(model, config, tuple(stored["classes"]))
