@@ -12,6 +12,26 @@ from vgg_keras.nets.architectures import layers
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
+class MeanSubtraction(keras.layers.Layer):
+    """2.1's only preprocessing, as the first layer: a model carries it along, so no caller can get it wrong.
+
+    Takes (batch, height, width, 3) RGB images in 0-255 and subtracts `mean`, three values, in float32. Keras's own
+    Rescaling would do, but cannot be called where TensorFlow is not installed, whatever the backend.
+    """
+
+    def __init__(self, mean: Sequence[float], **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.mean = [float(value) for value in mean]
+
+    def call(self, images):
+        return images - keras.ops.convert_to_tensor(self.mean, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": self.mean}
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
 class LocalResponseNormalization(keras.layers.Layer):
     """A-LRN's normalisation over channels, as AlexNet's paper (3.3) defines it.
 
@@ -97,7 +117,7 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
         return keras.layers.ReLU(dtype=dtype, name=name)(x)
 
     image = keras.Input((architecture.crop, architecture.crop, 3), name="image")
-    x = subtract_mean(architecture.mean)(image)
+    x = MeanSubtraction(architecture.mean, name="mean_subtraction")(image)
     net = layers(architecture)
     for layer in net:
         if layer.kind == "conv":
@@ -139,8 +159,3 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
     if classifier_activation:
         x = keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(x)
     return keras.Model(image, x, name=f"vgg_{architecture.name.lower().replace('-', '_')}")
-
-
-def subtract_mean(mean: Sequence[float]) -> keras.layers.Layer:
-    """2.1's only preprocessing, as a float32 layer: a model carries it along, so no caller can get it wrong."""
-    return keras.layers.Rescaling(1.0, [-float(value) for value in mean], dtype="float32", name="subtract_mean")

@@ -3,7 +3,7 @@
 import keras
 
 from vgg_keras.config import UserError
-from vgg_keras.nets.builder import LocalResponseNormalization
+from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -12,12 +12,12 @@ class AtLeast(keras.layers.Layer):
 
     def __init__(self, side: int, **kwargs):
         kwargs.setdefault("dtype", "float32")
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**kwargs)
         self.side = side
 
     def call(self, images):
         height, width = images.shape[1:3]
-        if any(size is not None and size < self.side for size in (height, width)):
+        if any(isinstance(size, int) and size < self.side for size in (height, width)):
             raise UserError(
                 f"The dense net takes images of at least {self.side}x{self.side} pixels. Received: {height}x{width} "
                 f"(height x width). Rescale the smaller side to {self.side} or more."
@@ -93,7 +93,7 @@ def _unlike(layer) -> UserError:
 
 # Layers that act on each position alike, so that they stay as they are.
 _COPIED = (
-    keras.layers.Rescaling,
+    MeanSubtraction,
     keras.layers.Conv2D,
     keras.layers.BatchNormalization,
     keras.layers.ReLU,

@@ -1,0 +1,59 @@
+"""What tests share: the folder of real photographs, toy sets made from noise, and the command lines in a subprocess."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder with flowers17/ and awkward_images/; tests that need it are skipped without it."""
+    folder = os.environ.get("VGG_KERAS_TEST_DATA")
+    if not folder:
+        pytest.skip("VGG_KERAS_TEST_DATA names no folder of real photographs")
+    return Path(folder)
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(1409_1556)
+
+
+@pytest.fixture
+def verb(tmp_path):
+    """Runs `python -m vgg_keras.NAME arguments` and returns the finished process, its output as text."""
+
+    def run(name: str, *arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
+        return subprocess.run(command(name, *arguments, cache=tmp_path), capture_output=True, text=True, cwd=cwd)
+
+    return run
+
+
+def command(name: str, *arguments: str, cache: Path) -> list[str]:
+    """The command line of a verb, with its cache of scans in a folder of the test's own."""
+    if name == "train":
+        arguments = (*arguments, f"--set=runtime.cache_dir={cache / 'cache'}")
+    return [sys.executable, "-m", f"vgg_keras.{name}", *arguments]
+
+
+def write_images(folder: Path, sizes: list[tuple[int, int]], seed: int = 0) -> list[Path]:
+    """JPEG files of smooth noise in `folder`, of these (height, width)."""
+    import tensorflow as tf
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    paths = []
+    for index, (height, width) in enumerate(sizes):
+        coarse = generator.uniform(0, 255, (1, 4, 4, 3))
+        image = tf.cast(tf.image.resize(coarse, (height, width), "bicubic")[0], tf.float32)
+        encoded = tf.io.encode_jpeg(tf.saturate_cast(image, tf.uint8), quality=95)
+        path = folder / f"{index:03d}.jpg"
+        path.write_bytes(encoded.numpy())
+        paths.append(path)
+    return paths

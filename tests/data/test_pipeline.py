@@ -1,0 +1,97 @@
+"""What stands in which step: every image once an epoch, and the same pictures for any number of devices and restarts."""
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Data
+from vgg_keras.data import pipeline
+from vgg_keras.data.splits import Split
+
+BASIS = 10 * np.eye(3, dtype=np.float32)
+
+
+def noise(images, seed=0):
+    """A split of random pictures whose label is their number."""
+    pictures = np.random.default_rng(seed).integers(0, 256, (images, 40, 36, 3), np.uint8)
+    encoded = tf.constant([tf.io.encode_png(picture).numpy() for picture in pictures])
+    return Split(images, lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)), str)
+
+
+def epochs(split, data, first, last, replicas=1):
+    """A dict from step to {label: picture} over the devices, weight-0 slots left out, and the weights' sums."""
+    elements = list(pipeline.training(split, data, 32, BASIS, 3, first, last, replicas).as_numpy_iterator())
+    assert len(elements) == (last - first) * replicas
+    steps, sums = {}, {}
+    for index, (images, labels, weights) in enumerate(elements):
+        step = first + index // replicas
+        real = weights > 0
+        assert list(real) == sorted(real, reverse=True)  # real images stand first
+        steps.setdefault(step, {}).update(zip(labels[real].tolist(), images[real], strict=True))
+        sums[step] = sums.get(step, 0) + weights.sum()
+    return steps, sums
+
+
+def test_an_epoch_takes_every_image_once_in_an_order_of_its_own():
+    split, data = noise(11), Data(batch=4, scale=(32, 40))
+    steps, sums = epochs(split, data, 0, 9)
+    assert [len(steps[step]) for step in range(9)] == [4, 4, 3] * 3
+    orders = [[label for step in range(epoch, epoch + 3) for label in steps[step]] for epoch in (0, 3, 6)]
+    assert all(sorted(order) == list(range(11)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert np.allclose(list(sums.values()), 1, atol=1e-6)  # a weighted sum is the mean over the step's images
+
+
+def test_pictures_differ_from_epoch_to_epoch():
+    split, data = noise(4), Data(batch=4, scale=(32, 40))
+    steps, _ = epochs(split, data, 0, 2)
+    for label in range(4):
+        assert np.abs(steps[0][label] - steps[1][label]).max() > 5
+
+
+def test_devices_and_restarts_change_no_picture():
+    split, data = noise(11), Data(batch=4, scale=(32, 40))
+    steps, _ = epochs(split, data, 0, 9)
+    for first, replicas in ((0, 2), (0, 3), (4, 1), (5, 2)):
+        others, sums = epochs(split, data, first, 9, replicas)
+        assert np.allclose(list(sums.values()), 1, atol=1e-6)
+        for step in range(first, 9):
+            assert others[step].keys() == steps[step].keys()
+            for label, picture in others[step].items():
+                assert np.array_equal(picture, steps[step][label])
+
+
+def test_a_partial_batch_spreads_over_the_devices():
+    elements = list(pipeline.training(noise(6), Data(batch=4, scale=(32,)), 32, BASIS, 0, 1, 2, 2).as_numpy_iterator())
+    assert [int((weights > 0).sum()) for _, _, weights in elements] == [1, 1]
+
+
+def test_the_order_is_even():
+    """Each image stands at each place of an epoch equally often."""
+    split, data = noise(5), Data(batch=5, scale=(32,), flip=False, color_shift=0.0)
+    counts = np.zeros((5, 5))
+    for _, labels, _ in pipeline.training(split, data, 32, BASIS, 0, 0, 2000).as_numpy_iterator():
+        counts[np.arange(5), labels] += 1
+    statistic = ((counts - 400) ** 2 / 400).sum()
+    print(f"chi-square of places {statistic:.1f}, 16 degrees of freedom")
+    assert statistic < 39.3  # one in a thousand
+
+
+def test_validation_takes_every_image_once_in_order():
+    split, data = noise(11), Data(scale=(36,))
+    for replicas in (1, 2):
+        batches = list(pipeline.validation(split, data, 32, 36, 4, replicas).as_numpy_iterator())
+        assert len(batches) % replicas == 0
+        labels = np.concatenate([labels[weights > 0] for _, labels, weights in batches])
+        assert labels.tolist() == list(range(11))
+        assert all(images.shape == (4, 32, 32, 3) for images, _, _ in batches)
+
+
+def test_whole_images_of_one_size_stand_together(random):
+    sizes = [(50, 40), (40, 40), (50, 40), (40, 90), (40, 40), (50, 40)]
+    encoded = tf.constant([tf.io.encode_png(random.integers(0, 256, (*size, 3), np.uint8)).numpy() for size in sizes])
+    split = Split(6, lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)), str)
+    seen = {}
+    for images, labels, ids in pipeline.whole_images(split, Data(), 40, 2).as_numpy_iterator():
+        assert len(images) <= 2 and np.array_equal(labels, ids)
+        seen.update({int(number): images.shape[1:3] for number in ids})
+    assert seen == dict(enumerate(sizes))

@@ -1,0 +1,108 @@
+"""Bad images among good ones: skipped, named, remembered, and too many refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import write_images
+from vgg_keras.config import Config, Data, Runtime, UserError
+from vgg_keras.data import scan
+from vgg_keras.data.sources import open_source
+
+BAD = {
+    "truncated.jpg": lambda good: good[: len(good) // 2],
+    "page.jpg": lambda good: b"<html>not found</html>",
+    "empty.png": lambda good: b"",
+}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "photos" / name, [(40, 50)] * 20)
+    good = (tmp_path / "photos" / "cat" / "000.jpg").read_bytes()
+    for name, spoil in BAD.items():
+        (tmp_path / "photos" / "cat" / name).write_bytes(spoil(good))
+    return tmp_path / "photos"
+
+
+def look(photos, fraction=0.2):
+    config = Config(
+        data=Data(source=str(photos), max_bad_fraction=fraction),
+        runtime=Runtime(cache_dir=str(photos.parent / "cache")),
+    )
+    return scan.without_bad_images(open_source(config.data), config)
+
+
+def test_bad_images_are_named_and_no_good_one_is_lost(photos):
+    source, bad = look(photos)
+    assert {Path(image.name).name for image in bad} == set(BAD)
+    assert all(image.reason for image in bad)
+    names = [split.name(image) for split in (source.train, source.val) for image in range(split.size)]
+    assert sorted(names) == sorted(str(path) for path in photos.rglob("0*.jpg"))  # the forty good ones
+    for split in (source.train, source.val):
+        for image in range(split.size):
+            encoded, label = split.read(tf.constant(image, tf.int64))
+            assert encoded.numpy() == Path(split.name(image)).read_bytes()
+            assert int(label) == ("dog" in split.name(image))
+
+
+def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
+    look(photos)
+    seen = []
+    reason = scan._reason
+    monkeypatch.setattr(scan, "_reason", lambda split, image: seen.append(split.name(image)) or reason(split, image))
+    _, bad = look(photos)
+    assert not seen and len(bad) == 3
+    shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
+    (photos / "dog" / "001.jpg").write_bytes(b"spoilt")
+    _, bad = look(photos)
+    assert sorted(Path(name).name for name in seen) == ["001.jpg", "page.jpg"]
+    assert {Path(image.name).name for image in bad} == {"truncated.jpg", "empty.png", "001.jpg"}
+
+
+def test_a_damaged_cache_is_made_anew(photos):
+    look(photos)
+    for cache in (photos.parent / "cache").iterdir():
+        cache.write_bytes(b"no archive")
+    assert len(look(photos)[1]) == 3
+
+
+def test_too_many_bad_images_stop_the_run(photos):
+    with pytest.raises(UserError, match=r"At most 5\.0% .* Received: 3 of 43: .*empty\.png: .*"):
+        look(photos, fraction=0.05)
+
+
+def test_awkward_photographs_each_have_an_outcome(photographs, tmp_path):
+    """Of Pillow's 33 awkward files, the two that hold no whole picture are skipped, and every other one is read."""
+    root = tmp_path / "awkward"
+    shutil.copytree(photographs / "awkward_images", root, ignore=shutil.ignore_patterns("LICENSE*"))
+    source, bad = look(root, fraction=0.5)
+    assert {Path(image.name).name for image in bad} == {"truncated_jpeg.jpg", "ultrahdr.jpg"}
+    assert all("invalid JPEG data" in image.reason or "Invalid JPEG data" in image.reason for image in bad)
+    assert source.train.size + source.val.size == len([path for path in root.rglob("*") if path.is_file()]) - 2
+
+
+def test_statistics_equal_numpys(photos):
+    from vgg_keras.data.preprocessing import decode
+    from vgg_keras.data.statistics import measure
+
+    source, _ = look(photos)
+    pictures = [decode(source.train.read(tf.constant(i, tf.int64))[0]).numpy() for i in range(source.train.size)]
+    pixels = np.concatenate([picture.reshape(-1, 3) for picture in pictures]).astype(np.float64)  # all of one size
+    measured = measure(source.train, 1000)
+    difference = np.abs(np.array(measured.covariance) - np.cov(pixels.T, bias=True)).max()
+    print(f"mean off by {np.abs(measured.mean - pixels.mean(0)).max():.2g}, covariance by {difference:.2g}")
+    assert np.abs(measured.mean - pixels.mean(0)).max() <= 1e-3
+    assert difference <= 1e-2
+    assert measure(source.train, 5).images == 5
+
+    eigenvalues, eigenvectors = np.linalg.eigh(np.cov((pixels / 255).T, bias=True))
+    expected = sum(
+        np.outer(vector, vector) * value**2 for value, vector in zip(eigenvalues, eigenvectors.T, strict=True)
+    )
+    basis = measured.color_basis
+    assert np.abs(basis @ basis.T / 255**2 - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-9

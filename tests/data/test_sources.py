@@ -1,0 +1,186 @@
+"""Every kind of source, and every way of getting it wrong."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import write_images
+from vgg_keras.config import Data, UserError
+from vgg_keras.data.preprocessing import decode
+from vgg_keras.data.sources import open_source
+from vgg_keras.data.tfds import record_offsets
+
+
+def labels(split):
+    return [int(split.read(tf.constant(image, tf.int64))[1]) for image in range(split.size)]
+
+
+def test_digits_are_scikit_learns_and_each_fifth_one_validates():
+    from sklearn.datasets import load_digits
+
+    source = open_source(Data())
+    truth = load_digits()
+    assert (source.train.size, source.val.size, source.classes) == (1438, 359, tuple("0123456789"))
+    assert labels(source.val) == truth.target[4::5].tolist()
+    for image in (0, 100, 358):
+        decoded = decode(source.val.read(tf.constant(image, tf.int64))[0]).numpy()
+        assert np.abs(decoded - truth.images[4 + 5 * image][..., None] * 255 / 16).max() <= 0.5
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, count in (("train", 6), ("val", 2)):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / "photos" / split / name, [(40, 50)] * count)
+    return tmp_path / "photos"
+
+
+def test_a_folder_with_train_and_val(folder):
+    (folder / "train" / "cat" / ".hidden").write_text("no image")
+    source = open_source(Data(source=str(folder)))
+    assert source.classes == ("cat", "dog")
+    assert labels(source.train) == [0] * 6 + [1] * 6
+    assert labels(source.val) == [0, 0, 1, 1]
+    assert source.val.name(3) == str(folder / "val" / "dog" / "001.jpg")
+    encoded, _ = source.val.read(tf.constant(3, tf.int64))
+    assert encoded.numpy() == (folder / "val" / "dog" / "001.jpg").read_bytes()
+
+
+def test_one_level_of_classes_holds_out_a_share_of_each(folder):
+    source = open_source(Data(source=str(folder / "train"), holdout=1 / 3))
+    assert [source.val.name(image)[-11:] for image in range(4)] == [
+        f"{name}/{number}.jpg" for name in ("cat", "dog") for number in ("002", "005")
+    ]
+    assert labels(source.train) == [0] * 4 + [1] * 4
+
+
+def test_photographs_of_flowers(photographs):
+    source = open_source(Data(source=str(photographs / "flowers17")))
+    assert (len(source.classes), source.train.size, source.val.size) == (17, 1088, 272)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: shutil.rmtree(root / "val"), r"train/ needs val/.*without val/"),
+        (lambda root: shutil.rmtree(root / "val" / "dog"), r"with 1: cat"),
+        (
+            lambda root: (root / "val" / "dog").rename(root / "val" / "dogs"),
+            r"same classes.*'dog' is in train/ only \(and 1",
+        ),
+        (lambda root: [path.unlink() for path in (root / "train" / "cat").iterdir()], r"train/cat, which is empty"),
+        (lambda root: shutil.rmtree(root / "train") or shutil.rmtree(root / "val"), r"photos with 0: none"),
+    ],
+)
+def test_a_wrong_folder_is_named(folder, change, message):
+    change(folder)
+    with pytest.raises(UserError, match=message):
+        open_source(Data(source=str(folder)))
+
+
+def test_a_missing_folder_and_an_unknown_set_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"Received: '/no/such/folder', which is no folder"):
+        open_source(Data(source="/no/such/folder"))
+    with pytest.raises(UserError, match=r"Received: 'digit', which is none\. Did you mean 'digits'"):
+        open_source(Data(source="digit", data_dir=str(tmp_path)))
+    with pytest.raises(UserError, match=r"Did you mean 'cifar10'"):
+        open_source(Data(source="cifar_10", data_dir=str(tmp_path)))
+
+
+# ---- TensorFlow Datasets
+
+
+@pytest.fixture(scope="module")
+def toy_set(tmp_path_factory):
+    """A TFDS set of 40 PNG pictures in several shards, prepared as any other: its folder, and the pictures."""
+    import tensorflow_datasets as tfds
+
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 24, 20, 3), np.uint8)
+
+    class ToyPictures(tfds.core.GeneratorBasedBuilder):
+        """Noise."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="small"),)
+
+        def _info(self):
+            features = {
+                "picture": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                "kind": tfds.features.ClassLabel(names=["noise", "more_noise", "other"]),
+                "number": tfds.features.Scalar(np.int64),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {"train": self._examples(0, 30), "test": self._examples(30, 40)}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+        def _examples(self, first, last):
+            for number in range(first, last):
+                yield number, {"picture": pictures[number], "kind": number % 3, "number": number}
+
+    folder = tmp_path_factory.mktemp("tfds")
+    tfds.builder("toy_pictures", data_dir=folder).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=4)
+    )
+    return folder, pictures
+
+
+def test_a_tfds_set_by_name_reads_every_record_at_random(toy_set):
+    folder, pictures = toy_set
+    source = open_source(Data(source="toy_pictures/small", data_dir=str(folder)))
+    assert source.classes == ("noise", "more_noise", "other")
+    assert (source.train.size, source.val.size) == (30, 10)
+    assert "validation on its split 'test'" in source.description
+    known = {picture.tobytes(): number for number, picture in enumerate(pictures)}
+    for split, numbers in ((source.train, range(30)), (source.val, range(30, 40))):
+        order = list(reversed(range(split.size)))
+        read = tf.data.Dataset.from_tensor_slices(tf.constant(order, tf.int64)).map(split.read, 2)
+        found = [(known[decode(encoded).numpy().tobytes()], int(label)) for encoded, label in read]
+        assert sorted(number for number, _ in found) == list(numbers)
+        assert all(label == number % 3 for number, label in found)
+    assert len({source.train.name(image).split("@")[0] for image in range(30)}) == 4  # shards
+
+
+def test_a_set_that_cannot_be_downloaded_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"imagenet2012 must be downloaded by hand into .*manual.*image-net"):
+        open_source(Data(source="imagenet2012", data_dir=str(tmp_path)))
+
+
+def test_a_set_without_one_image_and_one_label_is_refused(tmp_path):
+    import tensorflow_datasets as tfds
+
+    class WordsOnly(tfds.core.GeneratorBasedBuilder):
+        """Text."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict({"text": tfds.features.Text()})
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            yield 0, {"text": "word"}
+
+    tfds.builder("words_only", data_dir=tmp_path).download_and_prepare()
+    with pytest.raises(UserError, match="has one image feature. Received: 'words_only' with 0: none"):
+        open_source(Data(source="words_only", data_dir=str(tmp_path)))
+
+
+def test_record_offsets_find_every_record_and_a_cut_file(tmp_path):
+    path = tmp_path / "records"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for size in (0, 5, 300):
+            writer.write(b"x" * size)
+    assert record_offsets(str(path)) == [0, 16, 37]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="cut short"):
+        record_offsets(str(path))

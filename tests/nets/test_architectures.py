@@ -1,0 +1,83 @@
+"""The arithmetic of Table 1 against the paper, against built nets, and against hand-made sums."""
+
+import math
+
+import pytest
+
+from vgg_keras.config import CONFIGURATIONS, Architecture
+from vgg_keras.nets.architectures import TABLE_1, Stack, costs
+from vgg_keras.nets.builder import build
+
+# At 1000 classes and crop 224. Table 2 prints the parameters in millions: 133, 133, 133, 134, 138, 144.
+PARAMETERS = {
+    "A": 132_863_336,
+    "A-LRN": 132_863_336,
+    "B": 133_047_848,
+    "C": 133_638_952,
+    "D": 138_357_544,
+    "E": 143_667_240,
+}
+
+
+def parameters(**fields):
+    return sum(cost.parameters for cost in costs(Architecture(**{"num_classes": 1000, **fields})))
+
+
+@pytest.mark.parametrize(("name", "expected"), PARAMETERS.items())
+def test_exact_parameters(name, expected):
+    assert parameters(name=name) == expected
+
+
+@pytest.mark.parametrize(("name", "giga"), [("A", 7.61), ("D", 15.47), ("E", 19.63)])
+def test_multiply_adds_at_224(name, giga):
+    total = sum(cost.multiply_adds for cost in costs(Architecture(name, num_classes=1000)))
+    assert round(total / 1e9, 2) == giga
+
+
+def test_d_with_batch_norm_has_the_parameters_that_its_source_prints():
+    # The source keeps the biases of the FC layers and drops those of the convolutions.
+    assert parameters(name="D", batch_norm=True) == 138_361_768
+
+
+def test_the_family_has_no_other_member():
+    assert set(TABLE_1) == set(CONFIGURATIONS)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("variant", [{}, {"batch_norm": True}, {"head": "gap"}, {"crop": 70}])
+def test_arithmetic_equals_the_built_net_layer_by_layer(name, variant):
+    fields = {"width": 1 / 16, "crop": 64, "num_classes": 7, **variant}
+    model = build(name, **fields)
+    net = costs(Architecture(name, **fields))
+    assert sum(cost.parameters for cost in net) == sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    for cost in net:
+        layer = model.get_layer(cost.layer.name)
+        values = math.prod(layer.output.shape[1:])
+        assert values == cost.activations, layer.name
+        if cost.multiply_adds:
+            positions = math.prod(layer.output.shape[1:-1])
+            assert cost.multiply_adds == positions * math.prod(layer.kernel.shape), layer.name
+
+
+@pytest.mark.slow
+def test_the_largest_net_at_full_size():
+    assert build("E").count_params() == PARAMETERS["E"]
+
+
+def test_receptive_fields_by_hand():
+    net = {cost.layer.name: cost.receptive_field for cost in costs(Architecture("A", num_classes=1000))}
+    # 3; pool +1; conv +2*2; pool +2; convs +4*2 each; ...
+    assert [net[name] for name in ("block1_conv1", "block1_pool", "block2_conv1", "block2_pool", "block3_conv2")] == [
+        3,
+        4,
+        8,
+        10,
+        26,
+    ]
+
+
+def test_stacks_of_section_2_3():
+    three, seven = Stack(3, 3), Stack(7, 1)
+    assert (three.receptive_field, seven.receptive_field, Stack(3, 2).receptive_field) == (7, 7, 5)
+    assert (three.weights_per_channel_squared, seven.weights_per_channel_squared) == (27, 49)
+    assert round(49 / 27 - 1, 2) == 0.81  # "81 % more"

@@ -1,0 +1,183 @@
+"""Built nets against a forward pass written with NumPy loops, and as Keras models."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from vgg_keras.config import UserError
+from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction, build
+from vgg_keras.training.optimizer import SGDW
+
+
+def numpy_convolution(x, kernel, bias):
+    """(height, width, in) by (k, k, in, out), zero padding, one tap at a time."""
+    size = kernel.shape[0]
+    padded = np.pad(x, [(size // 2, size // 2), (size // 2, size // 2), (0, 0)])
+    out = np.zeros((*x.shape[:2], kernel.shape[-1])) + bias
+    for row in range(size):
+        for column in range(size):
+            out += padded[row : row + x.shape[0], column : column + x.shape[1]] @ kernel[row, column]
+    return out
+
+
+def numpy_lrn(x):
+    out = np.zeros_like(x)
+    channels = x.shape[-1]
+    for c in range(channels):
+        window = x[..., max(0, c - 2) : min(channels, c + 3)]
+        out[..., c] = x[..., c] / (2 + 1e-4 * (window**2).sum(-1)) ** 0.75
+    return out
+
+
+def numpy_forward(model, image, mean, activate):
+    """The net in float64 from its weights and the names of its layers alone."""
+    weights = {layer.name: [value.astype(np.float64) for value in layer.get_weights()] for layer in model.layers}
+    x = image.astype(np.float64) - mean
+    for name, values in weights.items():
+        if name.endswith("_lrn"):
+            x = numpy_lrn(x)
+        elif name.endswith("_pool") and name.startswith("block"):
+            rows, columns = x.shape[0] // 2, x.shape[1] // 2
+            x = x[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, -1).max(axis=(1, 3))
+        elif name == "avg_pool":
+            x = x.mean(axis=(0, 1))
+        elif name.startswith(("fc", "predictions")) and values:
+            x = x.reshape(-1) @ values[0] + values[1]
+            x = x if name == "predictions" else activate(x)
+        elif "conv" in name and len(values) in (1, 2):
+            x = numpy_convolution(x, values[0], values[1] if len(values) == 2 else 0.0)
+            x = x if f"{name}_bn" in weights else activate(x)
+        elif name.endswith("_bn"):
+            gamma, beta, average, variance = values
+            x = activate((x - average) / np.sqrt(variance + 1e-3) * gamma + beta)
+    return x
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"architecture": "C"},
+        {"architecture": "A-LRN", "crop": 70},
+        {"architecture": "B-5x5", "head": "gap", "crop": 64},
+        {"architecture": "D", "batch_norm": True, "activation": "leaky_relu", "negative_slope": 0.3},
+    ],
+    ids=lambda fields: fields["architecture"],
+)
+def test_forward_pass_equals_numpy_loops(random, fields):
+    mean = (100.0, 110.0, 120.0)
+    model = build(**{"crop": 32, **fields}, num_classes=5, width=1 / 16, mean=mean, seed=3)
+    for layer in model.layers:  # off their first values, which hide mistakes: biases 0, averages 0
+        layer.set_weights([value + random.uniform(0, 0.1, value.shape) for value in layer.get_weights()])
+    side = model.input_shape[1]
+    image = random.integers(0, 256, (side, side, 3), np.uint8)
+    slope = fields.get("negative_slope", 0.0)
+    expected = numpy_forward(model, image, np.array(mean), lambda x: np.where(x > 0, x, slope * x))
+    measured = model.predict(image[None], verbose=0)[0]
+    difference = np.abs(measured - expected).max() / np.abs(expected).max()
+    print(f"{fields}: largest difference {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
+    assert difference <= 1e-5
+
+
+def test_lrn_equals_the_loop_and_differs_from_caffes(random):
+    x = random.normal(0, 100, (2, 3, 3, 9)).astype(np.float32)
+    difference = np.abs(np.asarray(LocalResponseNormalization()(x)) - numpy_lrn(x.astype(np.float64))).max()
+    print(f"LRN: largest difference {difference:.2g}")
+    assert difference <= 1e-4
+    assert np.abs(np.asarray(LocalResponseNormalization(alpha=1e-4 / 5)(x)) - numpy_lrn(x)).max() > 0.1
+
+
+def test_mean_subtraction_is_first_and_logits_are_last():
+    model = build("A", num_classes=4, crop=32, width=1 / 16)
+    assert isinstance(model.layers[1], MeanSubtraction)
+    probabilities = build("A", num_classes=4, crop=32, width=1 / 16, classifier_activation="softmax")
+    probabilities.set_weights(model.get_weights())
+    image = np.full((1, 32, 32, 3), 200, np.uint8)
+    logits = model.predict(image, verbose=0)[0]
+    assert np.abs(logits).max() > 1e-3
+    exponentials = np.exp(logits.astype(np.float64))
+    assert np.allclose(probabilities.predict(image, verbose=0)[0], exponentials / exponentials.sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "variance"), [("glorot", 2 / (2 * 9 * 32)), ("he", 2 / (9 * 32)), ("gaussian", 0.01)]
+)
+def test_initialisers_have_their_variance(initializer, variance):
+    model = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, initializer_std=0.1, seed=0)
+    first, second = (model.get_layer(f"block5_conv{n}").get_weights()[0] for n in (1, 2))
+    assert first.var() == pytest.approx(variance, rel=0.06)
+    assert not np.array_equal(first, second)  # each layer draws its own
+    again = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, initializer_std=0.1, seed=0)
+    assert np.array_equal(first, again.get_layer("block5_conv1").get_weights()[0])
+
+
+def test_batch_norm_takes_the_convolutions_biases_away():
+    model = build("A", num_classes=4, crop=32, width=1 / 16, batch_norm=True)
+    assert not model.get_layer("block1_conv1").use_bias
+    assert model.get_layer("fc1").use_bias
+
+
+def test_compiles_fits_saves_and_loads_as_any_keras_model(random, tmp_path):
+    model = build("A-LRN", num_classes=2, crop=32, width=1 / 8, dropout=0.0, seed=1)
+    model.compile(
+        SGDW(1e-5, 1e-3, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
+    labels = np.arange(16) % 2
+    images = random.uniform(0, 155, (16, 32, 32, 3)) + 100 * labels[:, None, None, None]  # dark and light
+    history = model.fit(images, labels, batch_size=8, epochs=8, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+
+
+def test_bf16_keeps_mean_and_logits_in_float32():
+    model = build("A", num_classes=4, crop=32, width=1 / 16, dtype="mixed_bfloat16")
+    assert model.get_layer("mean_subtraction").compute_dtype == "float32"
+    assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
+    assert model.get_layer("block1_conv1").kernel.dtype == "float32"
+    assert model.output.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"architecture": "F"}, r"column of Table 1 or B-5x5\. Received: 'F'\. Known: A, A-LRN"),
+        ({"architecture": "A-LNR"}, "Did you mean 'A-LRN'"),
+        ({"classes": 3}, r"Received: classes=\.\.\. Did you mean 'num_classes'"),
+        ({"crop": 31}, "32 or more: five poolings halve it. Received: 31"),
+        ({"dropout": 1.0}, r"must lie in \[0, 1\)\. Received: 1\.0"),
+    ],
+)
+def test_mistakes_are_named(arguments, message):
+    with pytest.raises(UserError, match=message):
+        build(**arguments)
+
+
+@pytest.mark.slow
+def test_nets_run_on_jax_without_tensorflow():
+    script = (
+        "import sys, json, numpy\n"
+        "sys.modules['tensorflow'] = None\n"  # as if it were not installed: importing it fails
+        "from vgg_keras.nets.builder import build\n"
+        "from vgg_keras.nets.dense import to_fully_convolutional\n"
+        "model = build('A-LRN', num_classes=3, crop=32, width=1/16, seed=0)\n"
+        "dense = to_fully_convolutional(model)\n"
+        "image = numpy.full((1, 32, 32, 3), 200.0)\n"
+        "logits, scores = numpy.asarray(model(image))[0], numpy.asarray(dense(image))[0, 0, 0]\n"
+        "print(json.dumps([logits.tolist(), scores.tolist()]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    logits, scores = json.loads(done.stdout.splitlines()[-1])
+    assert np.abs(np.array(logits) - scores).max() <= 1e-5
+    assert np.abs(logits).max() > 1e-3

@@ -1,0 +1,112 @@
+"""The convolutional net against the FC net: equal at the crop's size, and at larger ones up to padding alone."""
+
+import keras
+import numpy as np
+import pytest
+
+from vgg_keras.config import CONFIGURATIONS, UserError
+from vgg_keras.nets.builder import build
+from vgg_keras.nets.dense import to_fully_convolutional
+
+
+def net(name="A", **fields):
+    return build(name, **{"num_classes": 5, "width": 1 / 16, "crop": 64, "seed": 2, **fields})
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("head", ["fc", "gap"])
+def test_equals_the_fc_net_at_the_crops_size(random, name, head):
+    model = net(name, head=head, crop=96, batch_norm=name == "D")
+    images = random.uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
+    score_map = to_fully_convolutional(model).predict(images, verbose=0)
+    logits = model.predict(images, verbose=0)
+    difference = np.abs(score_map[:, 0, 0] - logits).max()
+    print(f"{name} {head}: largest difference {difference:.2g} of logits up to {np.abs(logits).max():.3g}")
+    assert score_map.shape == (2, 1, 1, 5)
+    assert difference <= 1e-4
+    assert np.abs(logits).max() > 1e-2
+
+
+@pytest.mark.slow
+def test_at_the_papers_sizes(random):
+    """7x7 kernels at crop 224, a 2x2 map at 256, and the flatten order, in a net of full depth and a quarter's width."""
+    model = net("E", crop=224, width=1 / 4)
+    dense = to_fully_convolutional(model)
+    assert dense.get_layer("fc1").kernel.shape == (7, 7, 128, 1024)
+    image = random.uniform(0, 255, (1, 256, 256, 3)).astype(np.float32)
+    logits = model.predict(image[:, :224, :224], verbose=0)
+    difference = np.abs(dense.predict(image[:, :224, :224], verbose=0)[:, 0, 0] - logits).max()
+    print(f"E at 224: largest difference {difference:.2g}")
+    assert difference <= 1e-4
+    assert dense.predict(image, verbose=0).shape == (1, 2, 2, 5)
+
+
+@pytest.mark.parametrize("head", ["fc", "gap"])
+def test_without_padding_every_position_equals_its_crop(random, head):
+    """Kernels with their middle tap alone see no padding, so each score must be that crop's logits, wherever it lies."""
+    model = net("B", head=head)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel, bias = layer.get_weights()
+            middle = np.zeros_like(kernel)
+            middle[1, 1] = random.normal(0, 1 / np.sqrt(kernel.shape[2]), kernel.shape[2:])
+            layer.set_weights([middle, bias])
+    image = random.uniform(0, 255, (1, 96, 128, 3)).astype(np.float32)
+    score_map = to_fully_convolutional(model).predict(image, verbose=0)[0]
+    assert score_map.shape == (2, 3, 5)
+    largest = 0.0
+    for row in range(2):
+        for column in range(3):
+            crop = image[:, 32 * row : 32 * row + 64, 32 * column : 32 * column + 64]
+            largest = max(largest, np.abs(score_map[row, column] - model.predict(crop, verbose=0)[0]).max())
+    print(f"{head}: largest difference over six positions {largest:.2g} of scores up to {np.abs(score_map).max():.3g}")
+    assert largest <= 1e-4 * max(1.0, np.abs(score_map).max())
+    assert np.ptp(score_map, axis=(0, 1)).min() > 1e-3  # positions differ
+
+
+def test_padding_explains_the_whole_difference_at_the_origins_corner(random):
+    """With each convolution's input cut to the crop's part, as zero padding does, the corner is the crop's again."""
+    model = net("D", crop=64)
+    dense = to_fully_convolutional(model)
+    image = random.uniform(0, 255, (1, 96, 96, 3)).astype(np.float32)
+    logits = model.predict(image[:, :64, :64], verbose=0)[0]
+    corner = dense.predict(image, verbose=0)[0, 0, 0]
+
+    x, side = image, 64
+    for layer in dense.layers[1:]:
+        if isinstance(layer, keras.layers.Conv2D) and layer.padding == "same":
+            x = np.array(x)
+            x[:, side:] = 0
+            x[:, :, side:] = 0
+        x = np.asarray(layer(x))
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            side //= 2
+    difference = np.abs(x[0, 0, 0] - logits).max()
+    print(f"corner: {np.abs(corner - logits).max():.2g} off the crop, {difference:.2g} once padded alike")
+    assert difference <= 1e-5
+    assert np.abs(corner - logits).max() > 1e-4
+
+
+def test_a_smaller_image_is_refused_by_name(random):
+    dense = to_fully_convolutional(net())
+    with pytest.raises(UserError, match=r"at least 64x64 pixels\. Received: 96x63 \(height x width\)"):
+        dense(np.zeros((1, 96, 63, 3)))
+
+
+def test_a_loaded_keras_file_converts_too(random, tmp_path):
+    model = net("A-LRN")
+    model.save(tmp_path / "model.keras")
+    image = random.uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
+    dense = to_fully_convolutional(keras.saving.load_model(tmp_path / "model.keras"))
+    dense.save(tmp_path / "dense.keras")
+    reloaded = keras.saving.load_model(tmp_path / "dense.keras")
+    assert np.abs(reloaded.predict(image, verbose=0)[:, 0, 0] - model.predict(image, verbose=0)).max() <= 1e-4
+
+
+def test_other_models_are_refused():
+    with pytest.raises(UserError, match="Received: a model that ends in a soft-max"):
+        to_fully_convolutional(net(classifier_activation="softmax"))
+    image = keras.Input((64, 64, 3))
+    strange = keras.Model(image, keras.layers.Dense(2)(keras.layers.Permute((2, 1, 3))(image)))
+    with pytest.raises(UserError, match="Received: permute of type Permute"):
+        to_fully_convolutional(strange)

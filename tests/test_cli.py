@@ -1,0 +1,71 @@
+"""The command lines in a process of their own, as a user runs them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["train", "summarize"])
+def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
+    script = (
+        "import sys, time, runpy; start = time.perf_counter(); sys.argv = ['vgg_keras', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module('vgg_keras.{name}', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n"
+        "    slow = {'tensorflow', 'keras', 'numpy', 'tensorflow_datasets'} & set(sys.modules)\n"
+        "    print('status', end.code, 'started', sorted(slow), 'seconds', time.perf_counter() - start)\n"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "status 0 started []" in output, output[-500:]
+    print(output.splitlines()[-1])
+    assert "--config" in output and "--set" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("train", [], "error: --config is needed"),
+        ("train", ["--config=quikstart"], "Did you mean 'quickstart'"),
+        ("train", ["--config=E", "--set=data.bach=3"], "Did you mean 'data.batch'"),
+        ("train", ["--confg=E"], "Unknown command line flag 'confg'. Did you mean: config"),
+        ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
+        ("summarize", ["--config=F"], "Received: 'F'"),
+        ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_2(verb, name, arguments, message):
+    done = verb(name, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_summarize_prints_the_papers_tables(verb):
+    output = verb("summarize").stdout
+    for number in ("132,863,336", "138,357,544", "143,667,240", "7.61 G", "15.47 G", "19.63 G", "81% more"):
+        assert number in output
+    layers = verb("summarize", "--config=E").stdout
+    assert "102,764,544" in layers and "143,667,240" in layers  # fc1: 25088 * 4096 + 4096
+    assert verb("summarize", "--config=quickstart", "--side=64").returncode == 0
+
+
+def test_a_configuration_is_found_from_any_folder(verb, tmp_path):
+    assert "block5_conv4" in verb("summarize", "--config=E", cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_mistakes_that_tensorflow_must_find_get_one_line_too(verb, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = verb("train", "--config=quickstart", f"--data={tmp_path / 'empty'}", "--workdir=run")
+    assert done.returncode == 2
+    assert "error: A data folder holds a folder of images for each of two or more classes." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("precious")
+    done = verb("train", "--config=quickstart", "--workdir=other")
+    assert done.returncode == 2 and "must be new, empty or a run's folder" in done.stderr
+    assert os.listdir(tmp_path / "other") == ["thesis.txt"]

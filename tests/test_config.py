@@ -1,0 +1,102 @@
+"""Configurations: overrides with types, names, round trips, and the one line that each mistake gets."""
+
+import json
+
+import pytest
+
+from vgg_keras import config
+from vgg_keras.config import Config, UserError, load, override, override_all
+
+
+def test_every_named_configuration_loads_and_survives_json():
+    names = [path.stem for path in config.config_folder().glob("*.py")]
+    assert {"A", "A_LRN", "B", "B_5x5", "C", "D", "E", "quickstart"} <= set(names)
+    for name in names:
+        loaded = load(name)
+        stored = json.loads(json.dumps(config.to_dict(loaded)))
+        assert config.from_dict(Config, stored) == loaded
+
+
+def test_named_configurations_hold_their_net():
+    assert load("A_LRN").architecture.name == "A-LRN"
+    assert load("E").architecture.width == 1.0
+    assert load("E").test_scales == (256,)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "read", "value"),
+    [
+        ("training.learning_rate=1e-3", lambda c: c.training.learning_rate, 1e-3),
+        ("data.scale=256,512", lambda c: c.data.scale, (256, 512)),
+        ("data.flip=false", lambda c: c.data.flip, False),
+        ("architecture.head=gap", lambda c: c.architecture.head, "gap"),
+        ("architecture.mean=1,2,3.5", lambda c: c.architecture.mean, (1.0, 2.0, 3.5)),
+        ("data.source=a=b", lambda c: c.data.source, "a=b"),
+        ("seed=7", lambda c: c.seed, 7),
+        ("evaluation.scales=", lambda c: c.evaluation.scales, ()),
+    ],
+)
+def test_override_sets_one_field_with_its_type(assignment, read, value):
+    assert read(override(Config(), assignment)) == value
+    assert type(read(override(Config(), assignment))) is type(value)
+
+
+def test_checks_across_fields_see_the_end_of_all_overrides():
+    changed = override_all(Config(), ["data.scale=40", "architecture.crop=32"])
+    assert (changed.data.scale, changed.architecture.crop) == ((40,), 32)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.learning_rat=1", r"'training\.learning_rat'\. Did you mean 'training\.learning_rate'"),
+        ("learning_rate=1", r"Did you mean 'training\.learning_rate'"),
+        ("data.batch.size=1", r"Received: 'data\.batch\.size'"),
+        ("data=3", r"a field, not a section\. Received: 'data'\. Inside it: data\.source"),
+        ("data.batch", r"takes field\.path=value\. Received: 'data\.batch'"),
+        ("data.batch=big", r"data\.batch must be an integer\. Received: 'big'"),
+        ("data.batch=1.5", r"data\.batch must be an integer\. Received: '1\.5'"),
+        ("data.flip=maybe", r"data\.flip must be true or false\. Received: 'maybe'"),
+        ("data.scale=a,b", r"data\.scale must be int values with commas between them\. Received: 'a,b'"),
+        ("data.scale=512,256", r"Smin <= Smax\. Received: \(512, 256\)"),
+        ("architecture.head=mlp", r"architecture\.head must be one of fc, gap\. Received: 'mlp'"),
+        ("architecture.crop=300", r"data\.scale must be architecture\.crop \(300\) or more\. Received: \(256,\)"),
+        ("training.momentum=1", r"training\.momentum must lie in \[0, 1\)\. Received: 1\.0"),
+        ("seed=-1", r"seed must lie in"),
+    ],
+)
+def test_mistakes_get_one_line(assignment, message):
+    with pytest.raises(UserError, match=message) as caught:
+        override(Config(), assignment)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_is_read_somewhere():
+    """A field that nothing reads is a promise that nothing keeps."""
+    package = config.Path(config.__file__).parent
+    code = {path: path.read_text() for path in package.rglob("*.py")}
+    own = code.pop(package / "config.py")
+    for path in config._field_paths():
+        name = path.split(".")[-1]
+        used = any(f".{name}" in text for text in code.values()) or own.count(f".{name}") > 3
+        assert used, path
+
+
+def test_a_configuration_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from vgg_keras.config import Config\n\ndef config():\n    return Config(seed=5)\n")
+    assert load(str(path)).seed == 5
+    path.write_text("def config():\n    return 3\n")
+    with pytest.raises(UserError, match=r"must return a vgg_keras\.config\.Config\. Received: 3"):
+        load(str(path))
+    path.write_text("import nowhere\n")
+    with pytest.raises(UserError, match=r"mine\.py must define config\(\)\. It failed with ModuleNotFoundError"):
+        load(str(path))
+    with pytest.raises(UserError, match=r"Received: 'quikstart'\. Did you mean 'quickstart'"):
+        load("quikstart")
+
+
+def test_the_first_difference_is_named():
+    old, new = config.to_dict(Config()), config.to_dict(override(Config(), "data.batch=32"))
+    assert config.difference(old, new) == "data.batch: 256, now 32"
+    assert config.difference(old, old) is None

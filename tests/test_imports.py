@@ -1,0 +1,83 @@
+"""The house plan: imports run down only, `nets/` knows keras alone, a verb imports no verb, and `--help` is quick."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import vgg_keras
+
+ROOT = Path(vgg_keras.__file__).parent
+# Each room may import the rooms behind it, and files of its own; never back. Bottom rooms: config, files.
+BOTTOM = {"config", "files", "__init__"}
+BELOW = {
+    "nets": set(),
+    "data": set(),
+    "weights": {"nets"},
+    "training": {"data", "weights", "nets"},
+    "evaluation": {"data", "weights", "nets"},
+    "cli": set(),
+}
+VERBS = {"train", "summarize"}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it the line stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms(path: Path) -> set[str]:
+    """The package's rooms that a file imports; a name of the package's top counts as __init__."""
+    parts = [name.split(".") for name in imports(path) if name.startswith("vgg_keras.")]
+    return {part[1] for part in parts if (ROOT / part[1]).is_dir() or (ROOT / f"{part[1]}.py").exists()}
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if "configs" not in path.parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_down_only(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    used = rooms(path) - {room}
+    if room in BOTTOM:
+        allowed = set() if room != "files" else {"config"}
+    elif room in VERBS:
+        allowed = BOTTOM | set(BELOW)
+    else:
+        assert room in BELOW, f"{room} has no place in the house plan"
+        allowed = BOTTOM | BELOW[room]
+    assert used <= allowed, f"{path.relative_to(ROOT)} reaches up to {used - allowed}"
+
+
+def test_files_of_a_room_import_each_other_without_a_circle():
+    graph = {}
+    for path in FILES:
+        name = ".".join(("vgg_keras", *path.relative_to(ROOT).with_suffix("").parts))
+        graph[name] = {module for module in imports(path) if module.startswith("vgg_keras.")}
+    done, open_ = set(), []
+
+    def visit(name):
+        assert name not in open_, f"circle: {' -> '.join([*open_, name])}"
+        if name in graph and name not in done:
+            open_.append(name)
+            for module in graph[name]:
+                visit(module)
+            open_.pop()
+            done.add(name)
+
+    for name in graph:
+        visit(name)
+    assert len(done) == len(FILES)
+
+
+def test_nets_import_keras_alone():
+    for path in (ROOT / "nets").glob("*.py"):
+        outside = {name.split(".")[0] for name in imports(path)} - {"vgg_keras"}
+        assert outside <= {"keras", "collections", "dataclasses", "itertools", "typing"}, path

@@ -1,0 +1,74 @@
+"""Both weight decays against their formulas in a NumPy loop."""
+
+import keras
+import numpy as np
+import pytest
+
+from vgg_keras.training.optimizer import CoupledSGD, SGDW
+
+RATES = [0.1] * 10 + [0.01] * 10
+
+
+def numpy_steps(kind, gradients, weight, decay, momentum, nesterov, rates):
+    """The docstrings' formulas in float64."""
+    weight, velocity = weight.astype(np.float64), np.zeros(weight.shape)
+    for gradient, rate in zip(gradients, rates, strict=True):
+        gradient = gradient.astype(np.float64)
+        if weight.ndim > 1 and kind is SGDW:
+            weight = weight * (1 - decay * rate / rates[0])
+        if weight.ndim > 1 and kind is CoupledSGD:
+            gradient = gradient + decay * weight
+        velocity = momentum * velocity - rate * gradient
+        weight = weight + (momentum * velocity - rate * gradient if nesterov else velocity)
+    return weight
+
+
+@pytest.mark.parametrize("kind", [SGDW, CoupledSGD])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("how", ["assigned", "schedule"])
+def test_twenty_steps_with_a_division_of_the_rate(random, kind, nesterov, how):
+    start = {"kernel": random.normal(size=(4, 3)), "bias": random.normal(size=3)}
+    gradients = {name: random.normal(size=(20, *value.shape)).astype(np.float32) for name, value in start.items()}
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.1, 0.01])
+    optimizer = kind(0.02, schedule if how == "schedule" else 0.1, momentum=0.9, nesterov=nesterov)
+    variables = {name: keras.Variable(value.astype(np.float32), name=name) for name, value in start.items()}
+    for step, rate in enumerate(RATES):
+        if how == "assigned":
+            optimizer.learning_rate.assign(rate)
+        optimizer.apply_gradients([(gradients[name][step], variables[name]) for name in start])
+    for name in start:
+        expected = numpy_steps(kind, gradients[name], start[name].astype(np.float32), 0.02, 0.9, nesterov, RATES)
+        difference = np.abs(variables[name].numpy() - expected).max()
+        print(f"{kind.__name__} {name}: largest difference {difference:.2g}")
+        assert difference <= 2e-6
+
+
+def test_the_papers_decay_in_both_forms():
+    """At steady state L2 5e-4 at rate 1e-2 and momentum 0.9 takes 5e-5 of a weight a step; SGDW(5e-5) does from the start."""
+    weights = {}
+    for optimizer in (SGDW(5e-5, 1e-2, 0.9), CoupledSGD(5e-4, 1e-2, 0.9)):
+        variable = keras.Variable(np.ones((1, 1), np.float32))
+        last = []
+        for _ in range(200):
+            before = float(variable.numpy()[0, 0])
+            optimizer.apply_gradients([(np.zeros((1, 1), np.float32), variable)])
+            last.append(1 - float(variable.numpy()[0, 0]) / before)
+        weights[type(optimizer)] = np.mean(last[-50:])
+    print({kind.__name__: f"{share:.3g}" for kind, share in weights.items()})
+    assert weights[SGDW] == pytest.approx(5e-5, rel=0.01)
+    assert weights[CoupledSGD] == pytest.approx(5e-5, rel=0.01)
+
+
+def test_a_saved_optimizer_keeps_the_rate_that_its_decay_is_measured_by():
+    optimizer = SGDW(0.1, 1.0)
+    optimizer.learning_rate.assign(0.1)
+    restored = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    variable = keras.Variable(np.ones((1, 1), np.float32))
+    restored.apply_gradients([(np.zeros((1, 1), np.float32), variable)])
+    assert float(variable.numpy()[0, 0]) == pytest.approx(0.99, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SGDW, CoupledSGD])
+def test_a_decay_out_of_range_is_refused(kind):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\)\. Received: weight_decay=-0\.1"):
+        kind(-0.1)

@@ -1,0 +1,58 @@
+"""Run by test_steps.py in a process of its own: a few updates over N logical CPU devices, the weights to an .npz file.
+
+python tests/training/updates.py DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS ALIKE OUT
+
+ALIKE: all images are one and the same, and nothing is drawn but dropout.
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Architecture, Data, Runtime
+from vgg_keras.data import pipeline
+from vgg_keras.data.splits import Split
+from vgg_keras.nets.builder import build
+from vgg_keras.training import devices, steps
+from vgg_keras.training.optimizer import SGDW
+
+
+def main(replicas, images, batch, micro_batch, dropout, batch_norm, updates, alike, out):
+    strategy = devices.make_strategy(Runtime(cpu_devices=int(replicas)))
+    assert strategy.num_replicas_in_sync == int(replicas)
+    noise = np.random.default_rng(0).integers(0, 256, (int(images), 48, 40, 3), np.uint8)
+    if alike == "1":
+        noise = np.repeat(noise[:1, :32, :32], int(images), axis=0)
+    encoded = tf.stack([tf.io.encode_png(image) for image in noise])
+    labels = tf.range(int(images), dtype=tf.int32) % (1 if alike == "1" else 4)
+    split = Split(int(images), lambda image: (tf.gather(encoded, image), tf.gather(labels, image)), str)
+
+    architecture = Architecture(
+        "A",
+        num_classes=4,
+        width=1 / 16,
+        crop=32,
+        dropout=float(dropout),
+        batch_norm=batch_norm == "1",
+        mean=(127.0,) * 3,
+    )
+    with strategy.scope():
+        model = build(architecture, seed=1)
+        optimizer = SGDW(1e-3, 1e-2, 0.9)
+        optimizer.build(model.trainable_variables)
+    basis = np.eye(3, dtype=np.float32)
+
+    def batches(_):
+        data = Data(batch=int(batch), scale=(32, 40))
+        if alike == "1":
+            data = Data(batch=int(batch), scale=(32,), flip=False, color_shift=0.0)
+        return pipeline.training(split, data, 32, basis, 5, 0, int(updates), strategy.num_replicas_in_sync)
+
+    step = steps.train_step(strategy, model, optimizer, seed=3, micro_batch=int(micro_batch))
+    sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]
+    np.savez(out, *[weight.numpy() for weight in model.weights], sums=np.stack(sums))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
