@@ -1,10 +1,12 @@
 """The flags that verbs share, each defined once, and how a verb starts: no TensorFlow before the flags are right."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
 
-from absl import app, flags, logging
+from absl import app, flags
+from absl import logging as absl_logging
 
 from vgg_keras.config import Config, UserError, load, override_all
 
@@ -57,7 +59,8 @@ def configuration() -> Config:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and runs a verb; a `UserError` becomes one line and status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
-    _FLAGS.set_default("verbosity", logging.WARNING)  # and its savers'
+    _FLAGS.set_default("verbosity", absl_logging.WARNING)  # and its savers'
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
         if len(arguments) > 1:

@@ -171,7 +171,7 @@ def test_a_set_without_one_image_and_one_label_is_refused(tmp_path):
             yield 0, {"text": "word"}
 
     tfds.builder("words_only", data_dir=tmp_path).download_and_prepare()
-    with pytest.raises(UserError, match="has one image feature. Received: 'words_only' with 0: none"):
+    with pytest.raises(UserError, match=r"has one image feature\. Received: 'words_only' with 0: none"):
         open_source(Data(source="words_only", data_dir=str(tmp_path)))
 
 

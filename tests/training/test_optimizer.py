@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from vgg_keras.training.optimizer import CoupledSGD, SGDW
+from vgg_keras.training.optimizer import SGDW, CoupledSGD
 
 RATES = [0.1] * 10 + [0.01] * 10
 

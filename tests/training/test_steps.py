@@ -42,7 +42,7 @@ def test_two_devices_give_the_update_of_one(updates, images, last):
     assert list(one["sums"][:, steps.IMAGES]) == [4, 4, last, 4, 4]
     difference = largest_difference(one, two)
     print(f"last batch of {last}: largest weight difference {difference:.2g}")
-    assert 0 < np.abs(one["sums"]).max()
+    assert np.abs(one["sums"]).max() > 0
     assert difference <= 1e-6
 
 

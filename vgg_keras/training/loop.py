@@ -103,7 +103,7 @@ def train(
     )
     checkpoints = Checkpoints(workdir / "checkpoints", state, config.checkpoint)
     resumed = checkpoints.restore()
-    step = int(optimizer.iterations)
+    step = int(optimizer.iterations.numpy())
     if resumed:
         print(f"resuming at step {step} of {epochs * steps_per_epoch}, epoch {step // steps_per_epoch + 1}", flush=True)
     records = Records(workdir, int(validated))
@@ -111,7 +111,7 @@ def train(
         records.add({"bad_images": [str(image) for image in bad_images]})
 
     def save():
-        _require_finite(model, step, float(optimizer.learning_rate))
+        _require_finite(model, step, float(optimizer.learning_rate.numpy()))
         checkpoints.save(int(validated), step)
 
     # ---- the input: from this very step on
@@ -150,7 +150,7 @@ def train(
                 sums = train_step(next(batches)).numpy()
                 seconds += time.perf_counter() - started
                 if not np.isfinite(sums[steps.LOSS]):
-                    raise UserError(_not_finite("The loss", step + 1, float(optimizer.learning_rate)))
+                    raise UserError(_not_finite("The loss", step + 1, float(optimizer.learning_rate.numpy())))
                 totals.assign_add(sums)
                 step += 1
                 progress.update(int(sums[steps.IMAGES]))

@@ -1,0 +1,198 @@
+"""Runs that are killed, stopped or spoilt, through the command line: what is promised of them."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import command, write_images
+
+TOY = (
+    "--config=quickstart",
+    "--set=architecture.name=A-LRN",
+    "--set=architecture.width=0.0625",
+    "--set=data.batch=100",
+    "--set=training.epochs=4",
+    "--set=training.plateau_patience=1",
+    "--set=checkpoint.every_steps=2",
+)
+
+
+def digest(workdir):
+    """sha256 over every variable of the newest checkpoint: weights, velocities, step, plateau, sums of the epoch."""
+    newest = sorted((workdir / "checkpoints").glob("epoch-*"))[-1]
+    reader = tf.train.load_checkpoint(str(newest / "state"))
+    sha = hashlib.sha256()
+    for name in sorted(reader.get_variable_to_shape_map()):
+        if not name.startswith("_CHECKPOINTABLE"):
+            sha.update(name.encode() + np.asarray(reader.get_tensor(name)).tobytes())
+    return newest.name, sha.hexdigest()
+
+
+def metrics(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+def start(tmp_path, name, *more):
+    log = open(tmp_path / f"{name}.log", "a")  # noqa: SIM115, the process keeps it
+    with log:
+        return subprocess.Popen(
+            command("train", *TOY, f"--workdir={name}", *more, cache=tmp_path), cwd=tmp_path, stdout=log, stderr=log
+        )
+
+
+def wait_for(condition, process, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def checkpoints(workdir):
+    return sorted(path.name for path in (workdir / "checkpoints").glob("epoch-*"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(folder, "run")
+    assert process.wait() == 0, (folder / "run.log").read_text()
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_what_a_run_leaves(uninterrupted):
+    stored = json.loads((uninterrupted / "config.json").read_text())
+    assert stored["config"]["architecture"]["num_classes"] == 10
+    assert stored["versions"]["tensorflow"] == tf.__version__
+    assert "--config=quickstart" in stored["command"]
+    lines = metrics(uninterrupted)
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert [line["step"] for line in lines] == [15, 30, 45, 60]
+    wanted = {
+        "stage",
+        "loss",
+        "top1_error",
+        "top5_error",
+        "val_loss",
+        "val_top1_error",
+        "val_top5_error",
+        "learning_rate",
+    }
+    assert wanted <= set(lines[0])
+    evaluation = json.loads((uninterrupted / "evaluation.json").read_text())
+    assert (evaluation["protocol"], evaluation["images"]) == ("dense", 359)
+    # At Q equal to the crop the dense test sees what validation saw, in float32 or bf16 alike.
+    assert abs(evaluation["top1_error"] - min(line["val_top1_error"] for line in lines)) < 0.3
+    for name in ("model.keras", "learning_curve.png", "tensorboard"):
+        assert (uninterrupted / name).exists()
+    manifest = json.loads((uninterrupted / "manifest.json").read_text())
+    for name in ("config.json", "model.weights.h5"):
+        assert manifest[name] == hashlib.sha256((uninterrupted / name).read_bytes()).hexdigest()
+    assert not list(uninterrupted.rglob(".writing-*"))
+
+
+@pytest.mark.slow
+def test_killed_five_times_it_ends_with_the_same_bits(uninterrupted, tmp_path):
+    random = np.random.default_rng(int(os.environ.get("VGG_KERAS_KILL_SEED", "0")))
+    workdir, in_a_save, where = tmp_path / "run", 0, []
+    for _ in range(5):
+        before = checkpoints(workdir)
+        process = start(tmp_path, "run")
+        wait_for(lambda: checkpoints(workdir) != before, process)  # noqa: B023, called at once
+        time.sleep(random.uniform(0, 0.4))  # a step takes 0.05 s here, a save as long
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+        in_a_save += any(workdir.rglob(".writing-*"))
+        where.append(checkpoints(workdir)[-1])
+    print(f"killed after {where}, {in_a_save} of 5 within a save")
+    assert start(tmp_path, "run").wait() == 0, (tmp_path / "run.log").read_text()
+    assert digest(workdir) == digest(uninterrupted)
+    assert metrics(workdir) == metrics(uninterrupted)
+    first, second = ((folder / "model.weights.h5") for folder in (workdir, uninterrupted))
+    with h5py.File(first) as one, h5py.File(second) as other:
+        names = []
+        one.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None)
+        assert names and all(np.array_equal(one[name][()], other[name][()]) for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops_and_the_same_command_goes_on(uninterrupted, tmp_path, number):
+    workdir = tmp_path / "run"
+    process = start(tmp_path, "run", "--set=checkpoint.every_steps=0")  # which may differ from run to run
+    wait_for(lambda: (workdir / "metrics.jsonl").exists() and len(metrics(workdir)) == 2, process)
+    process.send_signal(number)
+    assert process.wait() == 75, (tmp_path / "run.log").read_text()
+    assert "stopped at step" in (tmp_path / "run.log").read_text()
+    assert start(tmp_path, "run").wait() == 0
+    assert digest(workdir) == digest(uninterrupted)
+    assert metrics(workdir) == metrics(uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupted, tmp_path, verb):
+    workdir = tmp_path / "run"
+    shutil.copytree(uninterrupted, workdir)
+    before = digest(workdir)
+    done = verb("train", *TOY, f"--workdir={workdir}", "--set=training.learning_rate=0.5")
+    assert done.returncode == 2
+    assert "begun with training.learning_rate: 0.005, now 0.5" in done.stderr
+    done = verb("train", *TOY, f"--workdir={workdir}")  # the same one: finished, tested again
+    assert done.returncode == 0 and "top-1 error" in done.stdout
+    assert digest(workdir) == before
+    newest = sorted((workdir / "checkpoints").glob("epoch-*"))[-1] / "state.index"
+    newest.write_bytes(newest.read_bytes()[:20])
+    done = verb("train", *TOY, f"--workdir={workdir}")
+    assert done.returncode == 2
+    assert "error: The newest checkpoint must be readable. Received:" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, verb):
+    done = verb("train", *TOY, "--workdir=run", "--set=training.learning_rate=100", "--set=architecture.initializer=he")
+    assert done.returncode == 2
+    assert "learning rate 100" in done.stderr and "at step" in done.stderr and "Traceback" not in done.stderr
+    for path in (tmp_path / "run" / "checkpoints").glob("epoch-*"):
+        reader = tf.train.load_checkpoint(str(path / "state"))
+        for name in reader.get_variable_to_shape_map():
+            if name.startswith("model"):
+                assert np.isfinite(reader.get_tensor(name)).all()
+
+
+@pytest.mark.slow
+def test_a_folder_of_photographs_with_bad_ones_trains_on_two_devices(tmp_path, verb):
+    for name in ("dark", "light"):
+        write_images(tmp_path / "photos" / name, [(40, 50), (64, 40), (90, 60)] * 5, seed=len(name))
+    (tmp_path / "photos" / "dark" / "broken.jpg").write_bytes(b"<html>")
+    arguments = (
+        "--config=quickstart",
+        f"--data={tmp_path / 'photos'}",
+        "--workdir=run",
+        "--set=architecture.width=0.0625",
+        "--set=data.batch=7",
+        "--set=training.epochs=1",
+        "--set=runtime.cpu_devices=2",
+        "--set=data.micro_batch=2",
+        "--set=evaluation.scales=32,64",
+    )
+    refused = verb("train", *arguments)
+    assert refused.returncode == 2 and "broken.jpg" in refused.stderr and "data.max_bad_fraction" in refused.stderr
+    done = verb("train", *arguments, "--set=data.max_bad_fraction=0.1")
+    assert done.returncode == 0, done.stderr
+    assert "2 x MirroredStrategy" in done.stdout and "broken.jpg" in done.stdout
+    lines = metrics(tmp_path / "run")
+    assert len(lines[0]["bad_images"]) == 1 and "broken.jpg" in lines[0]["bad_images"][0]
+    assert lines[1]["bad_images"] == 1
+    assert lines[1]["top5_error"] is None  # of two classes
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (evaluation["images"], evaluation["scales"]) == (6, [32, 64])
