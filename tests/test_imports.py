@@ -1,6 +1,7 @@
 """The house plan: imports run down only, `nets/` knows keras alone, a verb imports no verb, and `--help` is quick."""
 
 import ast
+import configparser
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,11 @@ def test_nets_import_keras_alone():
     for path in (ROOT / "nets").glob("*.py"):
         outside = {name.split(".")[0] for name in imports(path)} - {"vgg_keras"}
         assert outside <= {"keras", "collections", "dataclasses", "itertools", "typing"}, path
+
+
+def test_setup_cfg_lists_every_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT.parent / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = {".".join(("vgg_keras", *path.parent.relative_to(ROOT).parts)) for path in FILES}
+    assert listed == found | {"vgg_keras.configs"}

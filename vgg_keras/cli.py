@@ -59,10 +59,10 @@ def configuration() -> Config:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and runs a verb; a `UserError` becomes one line and status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
-    _FLAGS.set_default("verbosity", absl_logging.WARNING)  # and its savers'
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
+        absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
         if len(arguments) > 1:
             return _refuse(f"This command takes flags only. Received: {arguments[1]!r}. See --help.")
         try:

@@ -35,7 +35,7 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
         UserError: an unknown set or field, or data that cannot be used.
 
     Example:
-        model.fit(vgg_keras.training_data("digits", crop=32, batch=32, flip=False), epochs=10)
+        model.fit(vgg_keras.training_data("digits", crop=32, batch=32, flip=False), epochs=10, shuffle=False)
     """
     data = _data(source, crop, fields)
     train = _open(data, crop).train

@@ -28,17 +28,21 @@ class Checkpoints:
         Raises:
             UserError: the newest one is damaged, or of another net.
         """
-        paths = self._paths()
-        if not paths:
+        path = self.newest()
+        if path is None:
             return False
         try:
-            self._state.read(str(paths[-1] / "state")).assert_consumed()
+            self._state.read(str(path / "state")).assert_consumed()
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             raise UserError(
-                f"The newest checkpoint must be readable. Received: {paths[-1]}: {str(error).splitlines()[0]}. "
+                f"The newest checkpoint must be readable. Received: {path}: {str(error).splitlines()[0]}. "
                 "Remove that folder to go on from the one before, if there is one."
             ) from None
         return True
+
+    def newest(self) -> Path | None:
+        """The folder of the newest checkpoint; None where there is none yet."""
+        return max(self._paths(), default=None)
 
     def save(self, epochs: int, step: int) -> None:
         """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`."""

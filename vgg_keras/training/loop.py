@@ -7,6 +7,7 @@ clock, the optimizer's `iterations`, and the seed decide everything.
 
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,10 +103,9 @@ def train(
         model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
     )
     checkpoints = Checkpoints(workdir / "checkpoints", state, config.checkpoint)
-    resumed = checkpoints.restore()
+    if checkpoints.restore():
+        print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())
-    if resumed:
-        print(f"resuming at step {step} of {epochs * steps_per_epoch}, epoch {step // steps_per_epoch + 1}", flush=True)
     records = Records(workdir, int(validated))
     if bad_images and not int(validated):
         records.add({"bad_images": [str(image) for image in bad_images]})
@@ -210,6 +210,7 @@ def _tell(line: dict, epochs: int, plateau: Plateau, progress: tqdm.tqdm) -> Non
         f"rate {line['learning_rate']:.0e}  {rate:.0f} images/s  at most {minutes}:{seconds:02d} left"
     )
     progress.write(text)
+    sys.stdout.flush()
 
 
 def _not_finite(what: str, step: int, learning_rate: float) -> str:

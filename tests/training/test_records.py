@@ -1,0 +1,80 @@
+"""What a run tells of itself, and what it says when its images go bad."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from vgg_keras.config import UserError
+from vgg_keras.training import loop, records
+
+
+def line(epoch, error=50.0, rate=0.1):
+    return {
+        "epoch": epoch,
+        "step": 10 * epoch,
+        "loss": 1.0,
+        "top1_error": error,
+        "val_loss": 1.0,
+        "val_top1_error": error,
+        "learning_rate": rate,
+    }
+
+
+def test_lines_of_epochs_that_a_resumed_run_repeats_are_dropped(tmp_path):
+    run = records.Records(tmp_path, 0)
+    run.add({"bad_images": ["a.jpg: broken"]})
+    for epoch in (1, 2, 3):
+        run.add(line(epoch))
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 4, "lo')  # a crash in mid-line
+    records.Records(tmp_path, 2).add(line(3, error=40.0))
+    stored = [json.loads(text) for text in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [entry.get("epoch") for entry in stored] == [None, 1, 2, 3]
+    assert stored[-1]["top1_error"] == 40.0
+
+
+def test_tensorboard_reads_the_numbers(tmp_path):
+    run = records.Records(tmp_path, 0)
+    run.add(line(1, error=12.5))
+    events = [
+        value
+        for file in (tmp_path / "tensorboard").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == "val_top1_error"
+    ]
+    assert [float(tf.make_ndarray(value.tensor)) for value in events] == [12.5]
+
+
+def test_the_learning_curve_is_drawn_from_the_first_epoch_on(tmp_path):
+    run = records.Records(tmp_path, 0)
+    sizes = []
+    for epoch, (error, rate) in enumerate([(90.0, 0.1), (40.0, 0.1), (45.0, 0.01)], start=1):
+        run.add(line(epoch, error, rate))
+        path = records.draw_learning_curve(tmp_path, "a title")
+        image = tf.io.decode_png(path.read_bytes()).numpy()
+        sizes.append(image.shape)
+        assert image.std() > 10
+    assert len(set(sizes)) == 1
+
+
+def test_an_image_that_goes_bad_after_the_scan_ends_in_one_line(tmp_path):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(b"<html>")
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+
+    def images(_):
+        return tf.data.Dataset.from_tensors(str(path)).map(lambda name: tf.io.decode_jpeg(tf.io.read_file(name)))
+
+    with pytest.raises(
+        UserError, match="must stay as they were when the run began. Received one that can no longer be read"
+    ):
+        with loop._readable_input():
+            next(iter(strategy.distribute_datasets_from_function(images)))
+    path.unlink()
+    with pytest.raises(UserError, match=r"image\.jpg"), loop._readable_input():
+        next(iter(strategy.distribute_datasets_from_function(images)))
+    with pytest.raises(tf.errors.InvalidArgumentError):  # an error of the net's own is not blamed on the images
+        with loop._readable_input():
+            tf.ensure_shape(tf.zeros([2]), [3])
