@@ -6,6 +6,7 @@ What was found is kept by path, size and time, so only new and changed files are
 
 import dataclasses
 import hashlib
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from vgg_keras.config import Config, UserError
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.files import replacing
+
+CHUNK = 10_000  # images handed to the threads at once: a list of them all would take memory with the data set
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,22 @@ def _scan(split: Split, title: str, folder: Path) -> dict[int, str]:
 
     unknown = np.flatnonzero(~np.isin(stamps, good) & ~np.isin(stamps, np.array(list(bad), np.uint64)))
     if len(unknown):
-        progress = tqdm.tqdm(total=len(unknown), desc=f"scan of {title}", unit="image", disable=None)
-        with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-            for image, reason in zip(unknown, pool.map(lambda image: _reason(split, image), unknown), strict=True):
-                if reason:
-                    bad[int(stamps[image])] = reason
-                progress.update()
-        # only what is there now is kept, so the file does not grow with the folder's history
-        bad = {int(stamp): bad[int(stamp)] for stamp in stamps if int(stamp) in bad}
-        _write_cache(cache, stamps, bad)
+        seen = 0
+        try:
+            with _progress(title, len(unknown)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+                for chunk in np.array_split(unknown, math.ceil(len(unknown) / CHUNK)):
+                    for image, reason in zip(chunk, pool.map(lambda image: _reason(split, image), chunk), strict=True):
+                        if reason:
+                            bad[int(stamps[image])] = reason
+                        progress.update()
+                    seen += len(chunk)
+        finally:  # an interrupted scan goes on where it stood
+            _write_cache(cache, np.delete(stamps, unknown[seen:]), bad)
     return {image: bad[int(stamp)] for image, stamp in enumerate(stamps) if int(stamp) in bad}
+
+
+def _progress(title: str, images: int) -> tqdm.tqdm:
+    return tqdm.tqdm(total=images, desc=f"scan of {title}", unit="image", disable=None)
 
 
 def _reason(split: Split, image: int) -> str:
@@ -105,6 +114,8 @@ def _read_cache(cache: Path) -> tuple[np.ndarray, dict[int, str]]:
 
 
 def _write_cache(cache: Path, stamps: np.ndarray, bad: dict[int, str]) -> None:
+    """Keeps what was found of these images; of others nothing, so that the file does not grow with a folder's history."""
+    bad = {int(stamp): bad[int(stamp)] for stamp in stamps if int(stamp) in bad}
     keys = np.array(list(bad), np.uint64)
     with replacing(cache) as temporary:
         np.savez(

@@ -73,17 +73,12 @@ def draw_learning_curve(workdir: Path, title: str) -> Path:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     best = min(epochs, key=lambda line: line["val_top1_error"])
-    errors.plot(best["epoch"], best["val_top1_error"], "o", color="tab:orange")
-    errors.annotate(
-        f"{best['val_top1_error']:.2f} % in epoch {best['epoch']}",
-        (best["epoch"], best["val_top1_error"]),
-        xytext=(0, 12),
-        textcoords="offset points",
-        ha="center",
-    )
+    lowest = f"lowest: {best['val_top1_error']:.2f} % in epoch {best['epoch']}"
+    errors.plot(best["epoch"], best["val_top1_error"], "o", color="tab:orange", label=lowest)
     if any(line["learning_rate"] < epochs[0]["learning_rate"] for line in epochs):
         losses.plot([], [], color="0.6", linestyle=":", linewidth=1, label="rate divided")
     losses.legend()
+    errors.legend()
     path = workdir / "learning_curve.png"
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
