@@ -103,8 +103,8 @@ class Training:
     learning_rate: float = 1e-2  # 3.1
     momentum: float = 0.9  # 3.1
     # 3.1's L2 multiplier 5e-4 shrinks a weight by 1e-2 * 5e-4 / (1 - 0.9) a step, and SGDW's decay is that share itself.
-    # The coupled rule (optimizer=l2) takes the multiplier as the paper writes it: weight_decay=5e-4.
-    weight_decay: float = 5e-5
+    weight_decay: float = 5e-5  # of sgdw
+    l2: float = 5e-4  # 3.1, of l2
     epochs: int = 74  # 3.1: at most
     plateau_patience: int = 5  # epochs without a lower validation top-1 error before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
@@ -114,6 +114,7 @@ class Training:
         _require(self.learning_rate > 0, "training.learning_rate must be above 0.", self.learning_rate)
         _require(0 <= self.momentum < 1, "training.momentum must lie in [0, 1).", self.momentum)
         _require(0 <= self.weight_decay < 1, "training.weight_decay must lie in [0, 1).", self.weight_decay)
+        _require(0 <= self.l2 < 1, "training.l2 must lie in [0, 1).", self.l2)
         _require(self.epochs >= 1, "training.epochs must be 1 or more.", self.epochs)
         _require(self.plateau_patience >= 1, "training.plateau_patience must be 1 or more.", self.plateau_patience)
         _require(0 < self.plateau_factor < 1, "training.plateau_factor must lie in (0, 1).", self.plateau_factor)
@@ -124,7 +125,7 @@ class Training:
 class Evaluation:
     """The test of 3.2 that closes a run."""
 
-    scales: tuple[int, ...] = ()  # Q; empty: S, or the middle of the jitter range
+    scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
     batch: int = 32  # images of one size in one pass, in validation too
 
@@ -180,9 +181,14 @@ class Config:
             _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
 
     @property
+    def middle_scale(self) -> int:
+        """S, or the middle of the jitter range: 3.2's single test scale, and that of validation while training."""
+        return round(sum(self.data.scale) / len(self.data.scale))
+
+    @property
     def test_scales(self) -> tuple[int, ...]:
-        """Q: the configured scales, or 3.2's single one: S, or the middle of the jitter range."""
-        return self.evaluation.scales or (round(sum(self.data.scale) / len(self.data.scale)),)
+        """The values of Q that close a run."""
+        return self.evaluation.scales or (self.middle_scale,)
 
 
 # The sections that a resumed run may change: neither decides which pictures the net sees in which order.

@@ -43,10 +43,15 @@ def train(config: Config, workdir: Path) -> int:
     print(f"data: {source.description}", flush=True)
     for image in bad_images:
         print(f"skipped: {image}", flush=True)
-    config, statistics = folder.prepare(workdir, config, source, len(bad_images))
-    red, green, blue = statistics.mean
-    print(f"mean: R {red:.1f} G {green:.1f} B {blue:.1f}, from {statistics.images} training images", flush=True)
 
+    with folder.locked(workdir):
+        hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
+        config, statistics = folder.prepare(workdir, config, source, hardware)
+        print(f"colours of {statistics.images} training images: {statistics}", flush=True)
+        return _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
+
+
+def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> int:
     # ---- training (3.1)
     from vgg_keras.training import loop, records
     from vgg_keras.weights.run import CONFIG, KERAS, MANIFEST, WEIGHTS
@@ -54,12 +59,12 @@ def train(config: Config, workdir: Path) -> int:
     stop = loop.StopRequest()
     with stop.listening():
         outcome = loop.train(config, source, statistics, strategy, precision, workdir, bad_images, stop)
-    if not outcome.finished:
+    if stop.received:
         print(f"stopped at step {outcome.step}, saved in {workdir}; the same command goes on from there", flush=True)
         return cli.INTERRUPTED
 
     # ---- the dense test of the best net, from its files (3.2)
-    result = _test(config, source, precision, workdir)
+    result = _test(config, source, precision, workdir, len(bad_images))
 
     # ---- where everything is
     net = f"{config.architecture.name} on {source.name}"
@@ -78,7 +83,7 @@ def train(config: Config, workdir: Path) -> int:
     return 0
 
 
-def _test(config: Config, source, precision: str, workdir: Path) -> dict:
+def _test(config: Config, source, precision: str, workdir: Path, bad_images: int) -> dict:
     """The dense test of the run's best weights on the validation set, kept in evaluation.json."""
     from vgg_keras.evaluation import metrics, protocols
     from vgg_keras.files import write_json
@@ -100,6 +105,7 @@ def _test(config: Config, source, precision: str, workdir: Path) -> dict:
         "precision": precision,
         "data": source.description,
         "images": source.val.size,
+        "bad_images": bad_images,
         "top1_error": metrics.top_k_error(posteriors.probabilities, posteriors.labels, 1),
         "top5_error": metrics.top_k_error(posteriors.probabilities, posteriors.labels, 5),
         "seconds": round(time.perf_counter() - started, 2),

@@ -1,5 +1,6 @@
 """Bad images among good ones: skipped, named, remembered, and too many refused."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vgg_keras.config import Config, Data, Runtime, UserError
 from vgg_keras.data import scan
 from vgg_keras.data.sources import open_source
 
-BAD = {
+BAD = {  # and a link to nowhere, and a name that is no UTF-8
     "truncated.jpg": lambda good: good[: len(good) // 2],
     "page.jpg": lambda good: b"<html>not found</html>",
     "empty.png": lambda good: b"",
@@ -26,6 +27,8 @@ def photos(tmp_path):
     good = (tmp_path / "photos" / "cat" / "000.jpg").read_bytes()
     for name, spoil in BAD.items():
         (tmp_path / "photos" / "cat" / name).write_bytes(spoil(good))
+    (tmp_path / "photos" / "cat" / "link.jpg").symlink_to("/no/such/file.jpg")
+    (tmp_path / "photos" / "dog" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"no image either")
     return tmp_path / "photos"
 
 
@@ -39,14 +42,14 @@ def look(photos, fraction=0.2):
 
 def test_bad_images_are_named_and_no_good_one_is_lost(photos):
     source, bad = look(photos)
-    assert {Path(image.name).name for image in bad} == set(BAD)
+    assert {Path(image.name).name for image in bad} == {*BAD, "link.jpg", "caf\\xe9.jpg"}
     assert all(image.reason for image in bad)
-    names = [split.name(image) for split in (source.train, source.val) for image in range(split.size)]
+    names = [split.path(image) for split in (source.train, source.val) for image in range(split.size)]
     assert sorted(names) == sorted(str(path) for path in photos.rglob("0*.jpg"))  # the forty good ones
     for split in (source.train, source.val):
         for image in range(split.size):
             encoded, label = split.read(tf.constant(image, tf.int64))
-            assert encoded.numpy() == Path(split.name(image)).read_bytes()
+            assert encoded.numpy() == Path(split.path(image)).read_bytes()
             assert int(label) == ("dog" in split.name(image))
 
 
@@ -56,23 +59,30 @@ def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
     reason = scan._reason
     monkeypatch.setattr(scan, "_reason", lambda split, image: seen.append(split.name(image)) or reason(split, image))
     _, bad = look(photos)
-    assert not seen and len(bad) == 3
+    assert not seen and len(bad) == 5
     shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
     (photos / "dog" / "001.jpg").write_bytes(b"spoilt")
     _, bad = look(photos)
-    assert sorted(Path(name).name for name in seen) == ["001.jpg", "page.jpg"]
-    assert {Path(image.name).name for image in bad} == {"truncated.jpg", "empty.png", "001.jpg"}
+    assert 2 <= len(set(seen)) < 45 and {"dog/001.jpg"} <= set(seen)  # one by one only where something is bad
+    assert {Path(image.name).name for image in bad} == {
+        "truncated.jpg",
+        "empty.png",
+        "001.jpg",
+        "link.jpg",
+        "caf\\xe9.jpg",
+    }
 
 
-def test_a_damaged_cache_is_made_anew(photos):
+@pytest.mark.parametrize("damage", [lambda content: b"no archive", lambda content: content[:100], lambda content: b""])
+def test_a_damaged_cache_is_made_anew(photos, damage):
     look(photos)
     for cache in (photos.parent / "cache").iterdir():
-        cache.write_bytes(b"no archive")
-    assert len(look(photos)[1]) == 3
+        cache.write_bytes(damage(cache.read_bytes()))
+    assert len(look(photos)[1]) == 5
 
 
 def test_too_many_bad_images_stop_the_run(photos):
-    with pytest.raises(UserError, match=r"At most 5\.0% .* Received: 3 of 43: .*empty\.png: .*"):
+    with pytest.raises(UserError, match=r"At most 5\.0% .* Received: 5 of 45: .*"):
         look(photos, fraction=0.05)
 
 

@@ -10,6 +10,7 @@ from tests.conftest import write_images
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.sources import open_source
+from vgg_keras.data.splits import held_out
 from vgg_keras.data.tfds import record_offsets
 
 
@@ -39,21 +40,31 @@ def folder(tmp_path):
 
 def test_a_folder_with_train_and_val(folder):
     (folder / "train" / "cat" / ".hidden").write_text("no image")
+    write_images(folder / "train" / "dog" / ".thumbnails", [(8, 8)])
     source = open_source(Data(source=str(folder)))
     assert source.classes == ("cat", "dog")
     assert labels(source.train) == [0] * 6 + [1] * 6
     assert labels(source.val) == [0, 0, 1, 1]
-    assert source.val.name(3) == str(folder / "val" / "dog" / "001.jpg")
+    assert source.val.name(3) == "val/dog/001.jpg"
+    assert source.val.path(3) == str(folder / "val" / "dog" / "001.jpg")
     encoded, _ = source.val.read(tf.constant(3, tf.int64))
     assert encoded.numpy() == (folder / "val" / "dog" / "001.jpg").read_bytes()
 
 
 def test_one_level_of_classes_holds_out_a_share_of_each(folder):
     source = open_source(Data(source=str(folder / "train"), holdout=1 / 3))
-    assert [source.val.name(image)[-11:] for image in range(4)] == [
+    assert [source.val.name(image) for image in range(4)] == [
         f"{name}/{number}.jpg" for name in ("cat", "dog") for number in ("002", "005")
     ]
     assert labels(source.train) == [0] * 4 + [1] * 4
+
+
+def test_other_shares_are_held_out_as_asked():
+    for share, expected in ((0.2, 20), (0.25, 25), (0.4, 40), (0.5, 50), (1 / 3, 33)):
+        held = held_out(100, share)
+        assert held.sum() == expected
+        assert np.diff(np.flatnonzero(held)).max() <= np.ceil(1 / share)
+    assert np.flatnonzero(held_out(10, 0.2)).tolist() == [4, 9]
 
 
 def test_photographs_of_flowers(photographs):

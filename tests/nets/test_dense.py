@@ -91,6 +91,10 @@ def test_a_smaller_image_is_refused_by_name(random):
     dense = to_fully_convolutional(net())
     with pytest.raises(UserError, match=r"at least 64x64 pixels\. Received: 96x63 \(height x width\)"):
         dense(np.zeros((1, 96, 63, 3)))
+    for size in (96, 128, 160):  # from the second size on Keras traces it for any
+        dense.predict(np.zeros((1, size, size, 3)), verbose=0)
+    with pytest.raises(UserError, match=r"Received: 63x96"):
+        dense.predict(np.zeros((1, 63, 96, 3)), verbose=0)
 
 
 def test_a_loaded_keras_file_converts_too(random, tmp_path):

@@ -72,3 +72,14 @@ def test_a_saved_optimizer_keeps_the_rate_that_its_decay_is_measured_by():
 def test_a_decay_out_of_range_is_refused(kind):
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\)\. Received: weight_decay=-0\.1"):
         kind(-0.1)
+
+
+def test_a_schedule_that_begins_at_zero_needs_the_rate_that_the_decay_is_measured_by():
+    warm_up = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 0.1)
+    with pytest.raises(ValueError, match="initial_learning_rate must be above 0"):
+        SGDW(0.1, warm_up)
+    optimizer = SGDW(0.1, warm_up, initial_learning_rate=0.1)
+    variable = keras.Variable(np.ones((1, 1), np.float32))
+    for _ in range(3):
+        optimizer.apply_gradients([(np.zeros((1, 1), np.float32), variable)])
+    assert float(variable.numpy()[0, 0]) == pytest.approx(1.0 * (1 - 0.01) * (1 - 0.02), abs=1e-6)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from vgg_keras.config import UserError
-from vgg_keras.training import loop, records
+from vgg_keras.data import pipeline
+from vgg_keras.training import records
 
 
 def line(epoch, error=50.0, rate=0.1):
@@ -70,11 +71,11 @@ def test_an_image_that_goes_bad_after_the_scan_ends_in_one_line(tmp_path):
     with pytest.raises(
         UserError, match="must stay as they were when the run began. Received one that can no longer be read"
     ):
-        with loop._readable_input():
+        with pipeline.readable_images():
             next(iter(strategy.distribute_datasets_from_function(images)))
     path.unlink()
-    with pytest.raises(UserError, match=r"image\.jpg"), loop._readable_input():
+    with pytest.raises(UserError, match=r"image\.jpg"), pipeline.readable_images():
         next(iter(strategy.distribute_datasets_from_function(images)))
     with pytest.raises(tf.errors.InvalidArgumentError):  # an error of the net's own is not blamed on the images
-        with loop._readable_input():
+        with pipeline.readable_images():
             tf.ensure_shape(tf.zeros([2]), [3])

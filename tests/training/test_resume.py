@@ -1,5 +1,6 @@
 """Runs that are killed, stopped or spoilt, through the command line: what is promised of them."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ TOY = (
     "--set=architecture.name=A-LRN",
     "--set=architecture.width=0.0625",
     "--set=data.batch=100",
+    "--set=data.scale=32",
     "--set=training.epochs=4",
     "--set=training.plateau_patience=1",
     "--set=checkpoint.every_steps=2",
@@ -97,7 +99,7 @@ def test_what_a_run_leaves(uninterrupted):
         assert (uninterrupted / name).exists()
     manifest = json.loads((uninterrupted / "manifest.json").read_text())
     for name in ("config.json", "model.weights.h5"):
-        assert manifest[name] == hashlib.sha256((uninterrupted / name).read_bytes()).hexdigest()
+        assert manifest[name] == [hashlib.sha256((uninterrupted / name).read_bytes()).hexdigest()]
     assert not list(uninterrupted.rglob(".writing-*"))
 
 
@@ -147,9 +149,22 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
     done = verb("train", *TOY, f"--workdir={workdir}", "--set=training.learning_rate=0.5")
     assert done.returncode == 2
     assert "begun with training.learning_rate: 0.005, now 0.5" in done.stderr
+    done = verb("train", *TOY, f"--workdir={workdir}", "--set=data.holdout=0.25")
+    assert done.returncode == 2 and "begun with data.holdout: 0.2, now 0.25" in done.stderr
     done = verb("train", *TOY, f"--workdir={workdir}")  # the same one: finished, tested again
     assert done.returncode == 0 and "top-1 error" in done.stdout
     assert digest(workdir) == before
+    with open(workdir / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = verb("train", *TOY, f"--workdir={workdir}")
+        assert done.returncode == 2 and "One run at a time" in done.stderr
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored["data"]["train"]["images"] == 1438
+    stored["data"]["train"]["images"] = 1439
+    (workdir / "config.json").write_text(json.dumps(stored))
+    done = verb("train", *TOY, f"--workdir={workdir}")
+    assert done.returncode == 2 and "begun with train.images: 1439, now 1438" in done.stderr
+    shutil.copy(uninterrupted / "config.json", workdir)
     newest = sorted((workdir / "checkpoints").glob("epoch-*"))[-1] / "state.index"
     newest.write_bytes(newest.read_bytes()[:20])
     done = verb("train", *TOY, f"--workdir={workdir}")

@@ -51,7 +51,9 @@ def main(replicas, images, batch, micro_batch, dropout, batch_norm, updates, ali
 
     step = steps.train_step(strategy, model, optimizer, seed=3, micro_batch=int(micro_batch))
     sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]
-    np.savez(out, *[weight.numpy() for weight in model.weights], sums=np.stack(sums))
+    copies = [strategy.experimental_local_results(weight.value) for weight in model.weights]
+    apart = max(float(tf.reduce_max(tf.abs(copy - values[0]))) for values in copies for copy in values)
+    np.savez(out, **{weight.path: weight.numpy() for weight in model.weights}, sums=np.stack(sums), copies=apart)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,25 @@ def test_a_changed_file_is_refused_by_name(run, name):
         load_run(folder)
 
 
+@pytest.mark.parametrize("moment", [1, 2])
+def test_killed_while_the_weights_change_places_it_leaves_a_net_that_loads(run, monkeypatch, moment):
+    folder, old = run
+    new = vgg_keras.build(load_run(folder).config.architecture, seed=6)
+    writes = []
+
+    def write(path, value):
+        writes.append(path)
+        if len(writes) == moment:
+            raise KeyboardInterrupt  # before the new weights have their name, and after
+        write_json(path, value)
+
+    monkeypatch.setattr("vgg_keras.weights.run.write_json", write)
+    with pytest.raises(KeyboardInterrupt):
+        save_weights(new, folder)
+    expected = (old, new)[moment - 1]
+    assert all(map(np.array_equal, load_run(folder).model.get_weights(), expected.get_weights()))
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match="Received: .*, without them"):
         load_run(tmp_path)

@@ -1,6 +1,8 @@
 """A folder as a data set: `train/CLASS/*` and `val/CLASS/*`, or one level of class folders with a share held out."""
 
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,20 +39,22 @@ def open_folder(data: Data) -> Source:
     else:
         classes, files = _list(root)
         # by class, so that each class keeps its share
-        validates = np.concatenate([held_out(len(paths), data.holdout) for paths in _by_class(files, len(classes))])
+        counts = np.bincount([label for _, label in files])
+        validates = np.concatenate([held_out(count, data.holdout) for count in counts])
         train = [file for file, held in zip(files, validates, strict=True) if not held]
         val = [file for file, held in zip(files, validates, strict=True) if held]
-        division = f"each {round(1 / data.holdout)}th image of a class held out"
+        division = f"{data.holdout:.0%} of each class held out"
         if not val:
             raise UserError(
-                f"Each class needs {round(1 / data.holdout)} images to hold one out. Received: {root}, with fewer."
+                f"A class needs {math.ceil(1 / data.holdout)} images to hold one out (data.holdout={data.holdout:g}). "
+                f"Received: {root}, where none has so many. Name a larger share, or put images into train/ and val/."
             )
     return Source(
         name=data.source,
         description=f"{root}: {len(classes)} classes, {len(train)} training and {len(val)} validation images, {division}",
         classes=classes,
-        train=_split(train),
-        val=_split(val),
+        train=_split(root, train),
+        val=_split(root, val),
     )
 
 
@@ -68,34 +72,38 @@ def _list(root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
         )
     files = []
     for label, name in enumerate(classes):
-        paths = sorted(
-            os.path.join(folder, file)
-            for folder, _, names in os.walk(root / name)
-            for file in names
-            if not file.startswith(".")
-        )
+        paths = sorted(_files(root / name))
         if not paths:
             raise UserError(f"Every class folder must hold images. Received: {root / name}, which is empty.")
         files += [(path, label) for path in paths]
     return classes, files
 
 
-def _by_class(files: list[tuple[str, int]], classes: int) -> list[list[str]]:
-    return [[path for path, label in files if label == wanted] for wanted in range(classes)]
+def _files(folder: Path) -> Iterator[str]:
+    for inside, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
 
 
-def _split(files: list[tuple[str, int]]) -> Split:
+def _split(root: Path, files: list[tuple[str, int]]) -> Split:
     names = [path for path, _ in files]
-    paths = tf.constant(names)
+    paths = tf.constant([os.fsencode(path) for path in names])  # a name need not be UTF-8
     labels = tf.constant([label for _, label in files], tf.int32)
 
     def stamp(image: int) -> str:
-        status = os.stat(names[image])
+        try:
+            status = os.stat(names[image])
+        except OSError as error:  # such as a link to nowhere: the scan reads it and says so
+            return f"{names[image]} {error}"
         return f"{os.path.abspath(names[image])} {status.st_size} {status.st_mtime_ns}"
+
+    def name(image: int) -> str:
+        return os.fsencode(os.path.relpath(names[image], root)).decode(errors="backslashreplace")
 
     return Split(
         size=len(files),
         read=lambda image: (tf.io.read_file(tf.gather(paths, image)), tf.gather(labels, image)),
-        name=lambda image: names[image],
+        name=name,
+        root=str(root),
         stamp=stamp,
     )

@@ -1,13 +1,12 @@
 """The pipeline for a notebook: datasets that `model.fit` and `model.evaluate` take, on one device."""
 
-import dataclasses
 import functools
 import itertools
 from typing import Any
 
 import tensorflow as tf
 
-from vgg_keras.config import Architecture, Config, Data, UserError, nearest
+from vgg_keras.config import Architecture, Config, Data, from_dict
 from vgg_keras.data import pipeline, statistics
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
@@ -38,8 +37,9 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
         model.fit(vgg_keras.training_data("digits", crop=32, batch=32, flip=False), epochs=10, shuffle=False)
     """
     data = _data(source, crop, fields)
-    train = _open(data, crop).train
-    basis = _measured(data, crop).color_basis
+    Config(architecture=Architecture(crop=crop), data=data)  # checks S against the crop
+    train = _open(data).train
+    basis = _measured(data).color_basis
     steps = pipeline.steps_per_epoch(train.size, data.batch)
     passes = itertools.count()
 
@@ -67,7 +67,7 @@ def validation_data(source: str, *, crop: int = 224, **fields: Any) -> tf.data.D
     """
     data = _data(source, crop, fields)
     config = Config(architecture=Architecture(crop=crop), data=data)
-    return pipeline.validation(_open(data, crop).val, data, crop, config.test_scales[0], data.batch).map(_unfilled)
+    return pipeline.validation(_open(data).val, data, crop, config.middle_scale, data.batch).map(_unfilled)
 
 
 def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -77,30 +77,38 @@ def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple
         source, crop, **fields: as in `training_data`.
     """
     data = _data(source, crop, fields)
-    return _open(data, crop).classes, _measured(data, crop).mean
+    return _open(data).classes, _measured(data).mean
 
 
 def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
-    known = [field.name for field in dataclasses.fields(Data)]
-    for name in fields:
-        if name not in known:
-            raise UserError(
-                f"The data's arguments are the fields of config.Data. Received: {name}=... {nearest(name, known)}"
-            )
-    return Data(source=source, **{"scale": (round(crop * 8 / 7),), **fields})
+    return from_dict(Data, {"source": source, "scale": (round(crop * 8 / 7),), **fields})
+
+
+def _open(data: Data) -> Source:
+    return _opened(_reading_of(data))
+
+
+def _measured(data: Data) -> statistics.Statistics:
+    return _measured_once(_reading_of(data))
+
+
+def _reading_of(data: Data) -> Data:
+    """The fields that decide which images there are; whatever else differs, a set is opened and measured once."""
+    names = ("source", "data_dir", "holdout", "max_bad_fraction", "statistics_images")
+    return Data(**{name: getattr(data, name) for name in names})
 
 
 @functools.cache
-def _open(data: Data, crop: int) -> Source:
-    source, bad_images = without_bad_images(open_source(data), Config(architecture=Architecture(crop=crop), data=data))
+def _opened(data: Data) -> Source:
+    source, bad_images = without_bad_images(open_source(data), Config(data=data))
     for image in bad_images:
         print(f"skipped: {image}")
     return source
 
 
 @functools.cache
-def _measured(data: Data, crop: int) -> statistics.Statistics:
-    return statistics.measure(_open(data, crop).train, data.statistics_images)
+def _measured_once(data: Data) -> statistics.Statistics:
+    return statistics.measure(_opened(data).train, data.statistics_images)
 
 
 def _unfilled(images, labels, weights):

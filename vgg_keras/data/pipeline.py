@@ -4,14 +4,35 @@ Everything random is a function of (seed, epoch, image id), so the pictures of a
 parallel calls, devices and restarts, and a run that starts at step 1,000 skips numbers, not images.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data
+from vgg_keras.config import Data, UserError
 from vgg_keras.data.preprocessing import center_crop, decode, rescale, training_crop
 from vgg_keras.data.splits import Split
+
+
+@contextlib.contextmanager
+def readable_images() -> Iterator[None]:
+    """Turns an image that went bad after the scan into a message.
+
+    Raises:
+        UserError: an element of a dataset could not be made.
+    """
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        if "IteratorGetNext" not in str(error):
+            raise
+        raise UserError(
+            "The images must stay as they were when the run began. Received one that can no longer be read: "
+            f"{str(error).splitlines()[0]}. Run the same command again: the scan names it. Put it back to go on, or begin "
+            "anew without it in another --workdir."
+        ) from error
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
@@ -101,8 +122,11 @@ def validation(split: Split, data: Data, crop: int, side: int, batch: int, repli
     )
 
 
+STRETCH = 8  # batches' worth of images among which those of one size are put together
+
+
 def whole_images(split: Split, data: Data, side: int, batch: int) -> tf.data.Dataset:
-    """Every image once, whole, its smaller side at `side`; images of one size stand together in batches.
+    """Every image once, whole, its smaller side at `side`; neighbouring images of one size stand together in batches.
 
     Returns:
         A dataset of (images (n, height, width, 3) float32, labels (n,) int32, ids (n,) int64), n from 1 to `batch`, in an
@@ -117,9 +141,9 @@ def whole_images(split: Split, data: Data, side: int, batch: int) -> tf.data.Dat
         shape = tf.shape(window, tf.int64)
         return shape[0] * 2**32 + shape[1]
 
-    return (
-        tf.data.Dataset.range(split.size)
-        .map(example, tf.data.AUTOTUNE, deterministic=True)
-        .group_by_window(size, lambda _, images: images.batch(batch), window_size=batch)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    def grouped(ids):
+        images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)
+        return images.group_by_window(size, lambda _, alike: alike.batch(batch), window_size=batch)
+
+    # in stretches: photographs have hundreds of sizes, and a batch of each would have to wait in memory for its last image
+    return tf.data.Dataset.range(split.size).window(STRETCH * batch).flat_map(grouped).prefetch(2)

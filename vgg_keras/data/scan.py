@@ -8,7 +8,8 @@ import dataclasses
 import hashlib
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.files import replacing
 
-CHUNK = 10_000  # images handed to the threads at once: a list of them all would take memory with the data set
+CHUNK = 512  # images decoded at once; where one of them is bad, they are looked at one by one
+SAVE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,14 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
     splits, bad = {}, []
     for name in ("train", "val"):
         split = getattr(source, name)
-        reasons = _scan(split, f"{source.name} {name}", Path(config.runtime.cache_dir).expanduser())
+        key = _digest(" ".join((os.path.abspath(split.root), config.data.source, name)))
+        reasons = _scan(
+            split, f"{source.name} {name}", Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
+        )
         splits[name] = (
             split.select([image for image in range(split.size) if image not in reasons]) if reasons else split
         )
-        bad += [BadImage(split.name(image), reason) for image, reason in reasons.items()]
+        bad += [BadImage(split.path(image), reason) for image, reason in reasons.items()]
     images = source.train.size + source.val.size
     if len(bad) > config.data.max_bad_fraction * images:
         first = "; ".join(str(image) for image in bad[:3])
@@ -64,37 +69,50 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
     return dataclasses.replace(source, **splits), bad
 
 
-def _scan(split: Split, title: str, folder: Path) -> dict[int, str]:
+def _scan(split: Split, title: str, cache: Path) -> dict[int, str]:
     """Image ids of the split that cannot be read or decoded, and the reasons."""
     if split.stamp is None:
         return {}
     stamps = np.array([_digest(split.stamp(image)) for image in range(split.size)], np.uint64)
-    cache = folder / f"scan-{_digest(os.path.abspath(title)):016x}.npz"
     good, bad = _read_cache(cache)
-
     unknown = np.flatnonzero(~np.isin(stamps, good) & ~np.isin(stamps, np.array(list(bad), np.uint64)))
+    seen, saved = 0, time.monotonic()
+
+    def save():
+        _write_cache(cache, np.delete(stamps, unknown[seen:]), bad)
+
     if len(unknown):
-        seen = 0
         try:
-            with _progress(title, len(unknown)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+            with tqdm.tqdm(total=len(unknown), desc=f"scan of {title}", unit="image", disable=None) as progress:
                 for chunk in np.array_split(unknown, math.ceil(len(unknown) / CHUNK)):
-                    for image, reason in zip(chunk, pool.map(lambda image: _reason(split, image), chunk), strict=True):
-                        if reason:
-                            bad[int(stamps[image])] = reason
-                        progress.update()
+                    bad |= {int(stamps[image]): reason for image, reason in _bad_ones(split, chunk).items()}
                     seen += len(chunk)
+                    progress.update(len(chunk))
+                    if time.monotonic() - saved > SAVE_SECONDS:
+                        save()
+                        saved = time.monotonic()
         finally:  # an interrupted scan goes on where it stood
-            _write_cache(cache, np.delete(stamps, unknown[seen:]), bad)
+            save()
     return {image: bad[int(stamp)] for image, stamp in enumerate(stamps) if int(stamp) in bad}
 
 
-def _progress(title: str, images: int) -> tqdm.tqdm:
-    return tqdm.tqdm(total=images, desc=f"scan of {title}", unit="image", disable=None)
+def _bad_ones(split: Split, images: np.ndarray) -> dict[int, str]:
+    """Those of these images that cannot be decoded, and why: all at once, and one by one only where that fails."""
+    try:
+        for _ in tf.data.Dataset.from_tensor_slices(images).map(lambda image: _decoded(split, image), tf.data.AUTOTUNE):
+            pass
+    except tf.errors.OpError:
+        return {int(image): reason for image in images if (reason := _reason(split, image))}
+    return {}
+
+
+def _decoded(split: Split, image: tf.Tensor) -> tf.Tensor:
+    return tf.shape(decode(split.read(image)[0]))
 
 
 def _reason(split: Split, image: int) -> str:
     try:
-        decode(split.read(tf.constant(image, tf.int64))[0])
+        _decoded(split, tf.constant(image, tf.int64))
     except (tf.errors.OpError, ValueError) as error:
         first = str(error).splitlines()[0]
         return first.split("}} ")[-1].split(" [Op:")[0]  # TensorFlow's wrapping of the words that matter
@@ -107,9 +125,9 @@ def _digest(text: str) -> int:
 
 def _read_cache(cache: Path) -> tuple[np.ndarray, dict[int, str]]:
     try:
-        with np.load(cache) as arrays:
+        with open(cache, "rb") as file, np.load(file) as arrays:
             return arrays["good"], dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
-    except (OSError, ValueError, KeyError):  # none yet, or damaged: scan again
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: scan again
         return np.array([], np.uint64), {}
 
 

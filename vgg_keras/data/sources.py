@@ -38,13 +38,12 @@ def _digits(holdout: float) -> Source:
     whole = Split(
         size=len(grey),
         read=lambda image: (tf.gather(encoded, image), tf.gather(labels, image)),
-        name=lambda image: f"digits/{image}",
+        name=lambda image: f"digit {image}",
     )
     validates = held_out(len(grey), holdout)
-    every = round(1 / holdout)
     return Source(
         name="digits",
-        description=f"digits: scikit-learn's 1,797 handwritten digits, 8x8, each {every}th one held out",
+        description=f"digits: scikit-learn's 1,797 handwritten digits, 8x8, {holdout:.0%} of them held out",
         classes=tuple(str(name) for name in bunch.target_names),
         train=whole.select(np.flatnonzero(~validates)),
         val=whole.select(np.flatnonzero(validates)),

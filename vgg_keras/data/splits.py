@@ -1,6 +1,8 @@
 """What every source of images offers: splits whose images are read by number."""
 
 import dataclasses
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,14 +18,27 @@ class Split:
         size: the number of images.
         read: image id, an int64 scalar, to (the encoded file, the label as int32); a TensorFlow function, so that reading
             runs inside tf.data. Nothing is kept in memory.
-        name: image id to the path a message shows.
+        name: image id to what the image is called, the same on every machine: a path below `root`.
+        root: the folder that the names stand in on this machine; empty where there is none.
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
     """
 
     size: int
     read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     name: Callable[[int], str]
+    root: str = ""
     stamp: Callable[[int], str] | None = None
+
+    def path(self, image: int) -> str:
+        """Where the image is found, as a message shows it."""
+        return os.path.join(self.root, self.name(image))
+
+    def digest(self) -> str:
+        """sha256 over the names in their order: which image has which id."""
+        sha = hashlib.sha256()
+        for image in range(self.size):
+            sha.update(self.name(image).encode() + b"\n")
+        return sha.hexdigest()
 
     def select(self, ids: np.ndarray) -> "Split":
         """The split of these images alone, renumbered from 0 in the given order."""
@@ -57,6 +72,6 @@ class Source:
 
 
 def held_out(size: int, share: float) -> np.ndarray:
-    """A mask of `size` images: True for each (1/share)-th one, which validates."""
-    every = round(1 / share)
-    return np.arange(size) % every == every - 1
+    """A mask of `size` images: True for those that validate, this share of them, evenly spaced; at 0.2 each fifth."""
+    places = np.arange(size + 1) * share + 1e-9  # so that 5 * 0.2 is 1, whatever binary fractions make of it
+    return np.floor(places[1:]) > np.floor(places[:-1])

@@ -1,12 +1,12 @@
 """The training set's mean colour (2.1) and the covariance of its colours (3.1's PCA shift)."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vgg_keras.data.pipeline import readable_images
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Split
 
@@ -35,8 +35,10 @@ class Statistics:
         eigenvalues, eigenvectors = np.linalg.eigh(np.array(self.covariance) / 255**2)
         return (255 * eigenvectors * eigenvalues).astype(np.float32)
 
-    def to_dict(self) -> dict:
-        return dataclasses.asdict(self)
+    def __str__(self) -> str:
+        mean = ", ".join(f"{value:.1f}" for value in self.mean)
+        rows = "; ".join(" ".join(f"{value:.0f}" for value in row) for row in self.covariance)
+        return f"mean R, G, B {mean}, covariance {rows}"
 
 
 def measure(split: Split, images: int) -> Statistics:
@@ -54,8 +56,10 @@ def measure(split: Split, images: int) -> Statistics:
 
     rows = tf.data.Dataset.from_tensor_slices(chosen).map(moments, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     first, second = np.zeros(3), np.zeros((3, 3))
-    for mean, square in tqdm.tqdm(rows.as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None):
-        first += mean / count
-        second += square / count
+    progress = tqdm.tqdm(rows.as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None)
+    with readable_images():
+        for mean, square in progress:
+            first += mean / count
+            second += square / count
     covariance = second - np.outer(first, first)
     return Statistics(tuple((first + 127.5).tolist()), tuple(map(tuple, covariance.tolist())), count)

@@ -52,7 +52,7 @@ def dense(model: keras.Model, split: Split, data: Data, scales: Sequence[int], f
     probabilities = np.zeros((split.size, model.output_shape[-1]), np.float32)
     labels = np.zeros(split.size, np.int32)
     progress = tqdm.tqdm(total=split.size * len(scales), desc="dense test", unit="image", disable=None)
-    with progress:
+    with progress, pipeline.readable_images():
         for side in scales:
             for images, batch_labels, ids in pipeline.whole_images(split, data, side, batch):
                 probabilities[ids.numpy()] += posterior(images).numpy() / len(scales)

@@ -16,16 +16,30 @@ class AtLeast(keras.layers.Layer):
         self.side = side
 
     def call(self, images):
-        height, width = images.shape[1:3]
+        self.check(*images.shape[1:3])
+        return images
+
+    def check(self, height, width):
+        """Raises a `UserError` where a size is known and too small."""
         if any(isinstance(size, int) and size < self.side for size in (height, width)):
             raise UserError(
                 f"The dense net takes images of at least {self.side}x{self.side} pixels. Received: {height}x{width} "
                 f"(height x width). Rescale the smaller side to {self.side} or more."
             )
-        return images
 
     def get_config(self):
         return {**super().get_config(), "side": self.side}
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class DenseNet(keras.Model):
+    """The net as convolutions alone; `predict` refuses too small images, also once Keras has traced it for any size."""
+
+    def predict(self, x, *args, **kwargs):
+        shape = getattr(x, "shape", None)
+        if shape is not None and len(shape) == 4:
+            self.get_layer("at_least").check(*shape[1:3])
+        return super().predict(x, *args, **kwargs)
 
 
 def to_fully_convolutional(model: keras.Model) -> keras.Model:
@@ -81,7 +95,7 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
         raise UserError(
             f"A net to convert ends in FC layers. Received: {model.name} without any. Build it with build()."
         )
-    return keras.Model(image, x, name=f"{model.name}_dense")
+    return DenseNet(image, x, name=f"{model.name}_dense")
 
 
 def _unlike(layer) -> UserError:

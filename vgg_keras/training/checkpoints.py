@@ -38,6 +38,7 @@ class Checkpoints:
                 f"The newest checkpoint must be readable. Received: {path}: {str(error).splitlines()[0]}. "
                 "Remove that folder to go on from the one before, if there is one."
             ) from None
+        self._last_step = int(path.name.split("-")[-1])
         return True
 
     def newest(self) -> Path | None:

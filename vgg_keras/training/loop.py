@@ -33,9 +33,8 @@ from vgg_keras.weights.run import save_weights
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether the training is complete, or was asked to stop and can go on."""
+    """Where a run stands: validated epochs, steps, and the lowest validation top-1 error in percent."""
 
-    finished: bool
     epochs: int
     step: int
     best_top1_error: float
@@ -120,8 +119,7 @@ def train(
         return pipeline.training(source.train, data, crop, basis, config.seed, step, epochs * steps_per_epoch, replicas)
 
     def validation_batches(_):
-        # images of the training scale, as the net sees them at test time
-        return pipeline.validation(source.val, data, crop, config.test_scales[0], config.evaluation.batch, replicas)
+        return pipeline.validation(source.val, data, crop, config.middle_scale, config.evaluation.batch, replicas)
 
     batches = iter(strategy.distribute_datasets_from_function(training_batches))
     validation_set = strategy.distribute_datasets_from_function(validation_batches)
@@ -138,10 +136,10 @@ def train(
         dynamic_ncols=True,
     )
 
-    def outcome(finished):
-        return Outcome(finished, int(validated), step, float(plateau.best))
+    def outcome():
+        return Outcome(int(validated), step, float(plateau.best))
 
-    with progress, _readable_input():
+    with progress, pipeline.readable_images():
         while int(validated) < epochs and not plateau.finished:
             epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
             progress.set_description(f"epoch {epoch}/{epochs}")
@@ -157,7 +155,7 @@ def train(
                 progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
                 if stop.received:
                     save()
-                    return outcome(finished=False)
+                    return outcome()
                 if checkpoints.due(step):
                     save()
 
@@ -166,7 +164,7 @@ def train(
                 validation += validation_step(batch).numpy()
                 if stop.received:
                     save()
-                    return outcome(finished=False)
+                    return outcome()
 
             line = {
                 "stage": config.training.stage,
@@ -176,6 +174,8 @@ def train(
                 **_errors(validation, "val_", config.architecture.num_classes),
                 "learning_rate": plateau.learning_rate,
                 "bad_images": len(bad_images),
+                "precision": precision,
+                "devices": replicas,
                 "images_per_second": round((float(totals[steps.IMAGES]) - images_before) / max(seconds, 1e-9), 1),
             }
             if plateau.update(line["val_top1_error"]):
@@ -187,7 +187,7 @@ def train(
             records.add(line)
             _tell(line, epochs, plateau, progress)
             save()
-    return outcome(finished=True)
+    return outcome()
 
 
 def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | None]:
@@ -224,17 +224,3 @@ def _require_finite(model, step: int, learning_rate: float) -> None:
     for variable in model.weights:
         if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
             raise UserError(_not_finite(f"Weight {variable.path}", step, learning_rate))
-
-
-@contextlib.contextmanager
-def _readable_input() -> Iterator[None]:
-    """Turns an image that went bad after the scan into a message."""
-    try:
-        yield
-    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
-        if "IteratorGetNext" not in str(error) and "MultiDeviceIterator" not in str(error):
-            raise
-        raise UserError(
-            "The images must stay as they were when the run began. Received one that can no longer be read: "
-            f"{str(error).splitlines()[0]}. Run the same command again: the scan will find and name it."
-        ) from error

@@ -53,11 +53,12 @@ class SGDW(_DecayingSGD):
         momentum: in [0, 1].
         nesterov: whether Nesterov momentum is used.
         name: of the optimizer.
-        initial_learning_rate: r(0); by default the given rate, or the schedule's at step 0. A saved optimizer keeps it.
+        initial_learning_rate: r(0); by default the given rate, or the schedule's at step 0. A saved optimizer keeps it. A
+            schedule that begins with a warm-up needs the rate after it here, since d is the share at this rate.
         **kwargs: the other arguments of `keras.optimizers.Optimizer`.
 
     Raises:
-        ValueError: a decay outside [0, 1).
+        ValueError: a decay outside [0, 1), or a first rate that is not above 0.
     """
 
     def __init__(
@@ -72,9 +73,17 @@ class SGDW(_DecayingSGD):
     ):
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
         if initial_learning_rate is None:
-            schedule = isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule)
-            initial_learning_rate = learning_rate(0) if schedule else learning_rate
+            initial_learning_rate = learning_rate
+            if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+                initial_learning_rate = learning_rate(0)
+            elif callable(learning_rate):
+                initial_learning_rate = learning_rate()
         self.initial_learning_rate = float(initial_learning_rate)
+        if not self.initial_learning_rate > 0:
+            raise ValueError(
+                "initial_learning_rate must be above 0: the decay is the share at this rate. "
+                f"Received: initial_learning_rate={self.initial_learning_rate}"
+            )
 
     def update_step(self, gradient, variable, learning_rate):
         if self.decays(variable):
@@ -117,5 +126,6 @@ class CoupledSGD(_DecayingSGD):
 
 def build_optimizer(training: Training) -> keras.optimizers.Optimizer:
     """The optimizer that a configuration names, at its first learning rate."""
-    kind = {"sgdw": SGDW, "l2": CoupledSGD}[training.optimizer]
-    return kind(training.weight_decay, training.learning_rate, training.momentum)
+    if training.optimizer == "sgdw":
+        return SGDW(training.weight_decay, training.learning_rate, training.momentum)
+    return CoupledSGD(training.l2, training.learning_rate, training.momentum)

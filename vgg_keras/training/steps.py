@@ -93,8 +93,16 @@ def train_step(
                 parallel_iterations=1,
             )
 
-        for variable, average in zip(moving, averages, strict=True):
-            variable.assign(average)  # over several devices, their mean
+        if averages:
+            # Their mean over the devices that had an image: one net, whichever device is asked. Keras's own assignment
+            # would leave each device with averages of its own.
+            real = tf.cast(weights[0] > 0, tf.float32)
+            context = tf.distribute.get_replica_context()
+            *summed, devices = context.all_reduce(
+                tf.distribute.ReduceOp.SUM, [*(real * value for value in averages), real]
+            )
+            for variable, value in zip(moving, summed, strict=True):
+                variable.assign(value / devices)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return sums
 

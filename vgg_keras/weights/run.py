@@ -35,12 +35,20 @@ class Run:
 
 
 def save_weights(model: keras.Model, workdir: Path) -> None:
-    """Writes the net's weights beside the `config.json` that is there, and the digests of both."""
-    with replacing(workdir / WEIGHTS) as temporary:
-        model.save_weights(temporary)
+    """Writes the net's weights beside the `config.json` that is there, and the digests of both.
+
+    Killed at any moment, it leaves a net that loads: while the weights change places the manifest names the digests of
+    the old ones and of the new.
+    """
     with replacing(workdir / KERAS) as temporary:
         model.save(temporary)
-    write_json(workdir / MANIFEST, {name: sha256(workdir / name) for name in (CONFIG, WEIGHTS)})
+    config = [sha256(workdir / CONFIG)]
+    with replacing(workdir / WEIGHTS) as temporary:
+        model.save_weights(temporary)
+        new = sha256(temporary)
+        if (workdir / WEIGHTS).exists():
+            write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [sha256(workdir / WEIGHTS), new]})
+    write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [new]})
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:
@@ -68,8 +76,8 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     stored = read_config(workdir)
     if stored is None or not (workdir / MANIFEST).exists():
         raise UserError(f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without them.")
-    for name, digest in json.loads((workdir / MANIFEST).read_text()).items():
-        if sha256(workdir / name) != digest:
+    for name, digests in json.loads((workdir / MANIFEST).read_text()).items():
+        if sha256(workdir / name) not in digests:
             raise UserError(
                 f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed or damaged."
             )
