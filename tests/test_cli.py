@@ -30,6 +30,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["--config=quikstart"], "Did you mean 'quickstart'"),
         ("train", ["--config=E", "--set=data.bach=3"], "Did you mean 'data.batch'"),
         ("train", ["--confg=E"], "Unknown command line flag 'confg'. Did you mean: config"),
+        ("train", ["--config=E", "--data=digits", "--set=data.source=cifar10"], "Leave one out"),
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
         ("summarize", ["--config=F"], "Received: 'F'"),
         ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
@@ -64,6 +65,12 @@ def test_mistakes_that_tensorflow_must_find_get_one_line_too(verb, tmp_path):
     assert "error: A data folder holds a folder of images for each of two or more classes." in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+    done = verb("train", "--config=quickstart", "--workdir=other", "--set=architecture.num_classes=3")
+    assert done.returncode == 2 and "must be 0 or the data's 10. Received: 3" in done.stderr
+    assert not (tmp_path / "other").exists()
+    (tmp_path / "file").write_text("")
+    done = verb("train", "--config=quickstart", "--workdir=file")
+    assert done.returncode == 2 and "--workdir must be a folder. Received: file, which is a file." in done.stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("precious")
     done = verb("train", "--config=quickstart", "--workdir=other")

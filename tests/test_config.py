@@ -3,10 +3,11 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from vgg_keras import config
-from vgg_keras.config import Config, UserError, load, override, override_all
+from vgg_keras.config import Architecture, Config, Data, UserError, load, override
 
 
 def test_every_named_configuration_loads_and_survives_json():
@@ -38,12 +39,12 @@ def test_named_configurations_hold_their_net():
     ],
 )
 def test_override_sets_one_field_with_its_type(assignment, read, value):
-    assert read(override(Config(), assignment)) == value
-    assert type(read(override(Config(), assignment))) is type(value)
+    assert read(override(Config(), [assignment])) == value
+    assert type(read(override(Config(), [assignment]))) is type(value)
 
 
 def test_checks_across_fields_see_the_end_of_all_overrides():
-    changed = override_all(Config(), ["data.scale=40", "architecture.crop=32"])
+    changed = override(Config(), ["data.scale=40", "architecture.crop=32"])
     assert (changed.data.scale, changed.architecture.crop) == ((40,), 32)
 
 
@@ -52,6 +53,9 @@ def test_checks_across_fields_see_the_end_of_all_overrides():
     [
         ("training.learning_rat=1", r"'training\.learning_rat'\. Did you mean 'training\.learning_rate'"),
         ("learning_rate=1", r"Did you mean 'training\.learning_rate'"),
+        ("epochs=1", r"Did you mean 'training\.epochs'"),
+        ("bacth=1", r"Did you mean '(data|evaluation)\.batch'"),
+        ("training.learning_rate=inf", r"training\.learning_rate must be a finite number\. Received: inf"),
         ("data.batch.size=1", r"Received: 'data\.batch\.size'"),
         ("data=3", r"a field, not a section\. Received: 'data'\. Inside it: data\.source"),
         ("data.batch", r"takes field\.path=value\. Received: 'data\.batch'"),
@@ -68,8 +72,29 @@ def test_checks_across_fields_see_the_end_of_all_overrides():
 )
 def test_mistakes_get_one_line(assignment, message):
     with pytest.raises(UserError, match=message) as caught:
-        override(Config(), assignment)
+        override(Config(), [assignment])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Architecture(head="FC"), r"architecture\.head must be one of fc, gap\. Received: 'FC'"),
+        (lambda: Architecture(num_classes="10"), r"architecture\.num_classes must be an integer\. Received: '10'"),
+        (lambda: Architecture(mean=5), r"architecture\.mean must be float values"),
+        (lambda: Data(scale=32), r"data\.scale must be int values with commas between them\. Received: 32"),
+        (lambda: Config(data=3), r"data must be a Data\. Received: 3"),
+    ],
+)
+def test_values_are_checked_from_python_too(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_numpys_numbers_and_lists_become_plain_ones():
+    made = Data(scale=[np.int64(32), 40], batch=np.int32(8), color_shift=np.float32(0.5))
+    assert (made.scale, made.batch, made.color_shift) == ((32, 40), 8, 0.5)
+    assert type(made.batch) is int and type(made.color_shift) is float
 
 
 def test_every_field_is_read_somewhere():
@@ -98,6 +123,6 @@ def test_a_configuration_file_of_ones_own(tmp_path):
 
 
 def test_the_first_difference_is_named():
-    old, new = config.to_dict(Config()), config.to_dict(override(Config(), "data.batch=32"))
+    old, new = config.to_dict(Config()), config.to_dict(override(Config(), ["data.batch=32"]))
     assert config.difference(old, new) == "data.batch: 256, now 32"
     assert config.difference(old, old) is None

@@ -2,13 +2,14 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras.config import Config, UserError, load, override_all
+from vgg_keras.config import Config, UserError, load, override
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
@@ -52,13 +53,18 @@ def configuration() -> Config:
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
     config = load(_FLAGS.config)
-    data = [f"data.source={_FLAGS.data}"] if "data" in _FLAGS and _FLAGS.data is not None else []
-    return override_all(config, [*data, *_FLAGS.set])
+    if "data" not in _FLAGS or _FLAGS.data is None:
+        return override(config, _FLAGS.set)
+    if any(assignment.startswith("data.source=") for assignment in _FLAGS.set):
+        raise UserError(
+            f"--data and --set=data.source are one field. Received: both, --data={_FLAGS.data}. Leave one out."
+        )
+    return override(config, [f"data.source={_FLAGS.data}", *_FLAGS.set])
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Parses the flags and runs a verb; a `UserError` becomes one line and status 2."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
+    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
@@ -69,9 +75,15 @@ def run(main: Callable[[], int | None]) -> None:
             return main()
         except UserError as error:
             return _refuse(str(error))
+        except OSError as error:
+            return _refuse(
+                f"Files and folders must be there and allow their use. Received: {error.filename}: {error.strerror}"
+            )
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 128 + 2
+            print("stopped; the same command goes on where it stood", file=sys.stderr)
+            return INTERRUPTED
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: a verb ends in order, files whole
 
     app.run(guarded, flags_parser=_parse)
 

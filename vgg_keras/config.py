@@ -9,6 +9,8 @@ import dataclasses
 import difflib
 import importlib.util
 import json
+import math
+import numbers
 import types
 import typing
 from dataclasses import dataclass, field
@@ -32,11 +34,24 @@ def _require(holds: bool, rule: str, received: Any) -> None:
         raise UserError(f"{rule} Received: {received!r}")
 
 
+class _Checked:
+    """A dataclass whose values are checked when it is made, from Python as from the command line."""
+
+    def __post_init__(self):
+        prefix = "" if type(self).__name__ == "Config" else f"{type(self).__name__.lower()}."
+        for name, kind in typing.get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _checked(getattr(self, name), kind, prefix + name))
+        self.check()
+
+    def check(self) -> None:
+        """Raises a `UserError` where a value is out of its range."""
+
+
 CONFIGURATIONS = ("A", "A-LRN", "B", "B-5x5", "C", "D", "E")
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(_Checked):
     """A net of section 2. `nets/architectures.py` holds its layers."""
 
     name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
@@ -52,7 +67,7 @@ class Architecture:
     initializer: Literal["glorot", "he", "gaussian"] = "glorot"  # 3.1, the paper's later finding
     initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
 
-    def __post_init__(self):
+    def check(self):
         if self.name not in CONFIGURATIONS:
             hint = nearest(self.name, CONFIGURATIONS)
             raise UserError(f"architecture.name must be a column of Table 1 or B-5x5. Received: {self.name!r}. {hint}")
@@ -62,12 +77,13 @@ class Architecture:
         _require(self.width > 0, "architecture.width must be above 0.", self.width)
         _require(self.crop >= 32, "architecture.crop must be 32 or more: five poolings halve it.", self.crop)
         _require(len(self.mean) in (0, 3), "architecture.mean must be empty or three values, R,G,B.", self.mean)
+        _require(self.negative_slope >= 0, "architecture.negative_slope must be 0 or more.", self.negative_slope)
         _require(0 <= self.dropout < 1, "architecture.dropout must lie in [0, 1).", self.dropout)
         _require(self.initializer_std > 0, "architecture.initializer_std must be above 0.", self.initializer_std)
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(_Checked):
     """Where images come from and what is done to them (3.1)."""
 
     source: str = "digits"  # digits, a TensorFlow Datasets name, or a folder of class folders
@@ -82,7 +98,7 @@ class Data:
     statistics_images: int = 10_000  # mean and covariance come from at most as many training images
     max_bad_fraction: float = 0.01  # unreadable images are skipped and named; more than this share stops the run
 
-    def __post_init__(self):
+    def check(self):
         _require(self.source != "", "data.source must be 'digits', a data set's name or a folder.", self.source)
         _require(0 < self.holdout <= 0.5, "data.holdout must lie in (0, 0.5].", self.holdout)
         _require(self.batch >= 1, "data.batch must be 1 or more.", self.batch)
@@ -95,7 +111,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(_Checked):
     """The optimisation of 3.1."""
 
     stage: str = "single"  # its label in metrics.jsonl
@@ -110,7 +126,7 @@ class Training:
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
     plateau_divisions: int = 3  # 3.1: so often; the next plateau ends the run
 
-    def __post_init__(self):
+    def check(self):
         _require(self.learning_rate > 0, "training.learning_rate must be above 0.", self.learning_rate)
         _require(0 <= self.momentum < 1, "training.momentum must lie in [0, 1).", self.momentum)
         _require(0 <= self.weight_decay < 1, "training.weight_decay must lie in [0, 1).", self.weight_decay)
@@ -122,34 +138,34 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(_Checked):
     """The test of 3.2 that closes a run."""
 
     scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
     batch: int = 32  # images of one size in one pass, in validation too
 
-    def __post_init__(self):
+    def check(self):
         _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)
         _require(all(q >= 1 for q in self.scales), "evaluation.scales must be sides in pixels.", self.scales)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(_Checked):
     """How often the whole state is saved; each epoch's end saves it too. May change when a run is resumed."""
 
     every_steps: int = 0  # 0: not by steps
     every_minutes: float = 10.0  # 0: not by time
     keep: int = 2  # the newest so many stay
 
-    def __post_init__(self):
+    def check(self):
         _require(self.every_steps >= 0, "checkpoint.every_steps must be 0 (never) or more.", self.every_steps)
         _require(self.every_minutes >= 0, "checkpoint.every_minutes must be 0 (never) or more.", self.every_minutes)
         _require(self.keep >= 1, "checkpoint.keep must be 1 or more.", self.keep)
 
 
 @dataclass(frozen=True)
-class Runtime:
+class Runtime(_Checked):
     """The machine's side. May change when a run is resumed."""
 
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bf16 where the hardware has it
@@ -157,12 +173,12 @@ class Runtime:
     cpu_devices: int = 1  # logical CPU devices to mirror over where there is no GPU
     cache_dir: str = "~/.cache/vgg_keras"  # what the scan for unreadable images found, by path, size and time
 
-    def __post_init__(self):
+    def check(self):
         _require(self.cpu_devices >= 1, "runtime.cpu_devices must be 1 or more.", self.cpu_devices)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_Checked):
     """A whole run: `python -m vgg_keras.train` and a seed decide every bit of it on a CPU."""
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -173,7 +189,7 @@ class Config:
     runtime: Runtime = field(default_factory=Runtime)
     seed: int = 0
 
-    def __post_init__(self):
+    def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
         crop, smallest = self.architecture.crop, min(self.data.scale)
         _require(smallest >= crop, f"data.scale must be architecture.crop ({crop}) or more.", self.data.scale)
@@ -206,24 +222,29 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
     for key in values:
         if key not in hints:
             raise UserError(f"A configuration holds known fields only. Received: {path + key!r}. {nearest(key, hints)}")
-    arguments = {}
-    for key, value in values.items():
-        nested = dataclasses.is_dataclass(hints[key])
-        arguments[key] = (
-            from_dict(hints[key], value, f"{path}{key}.") if nested else _checked(value, hints[key], path + key)
-        )
-    return cls(**arguments)
+    nested = {key: dataclasses.is_dataclass(kind) for key, kind in hints.items()}
+    return cls(
+        **{
+            key: from_dict(hints[key], value, f"{path}{key}.") if nested[key] else value
+            for key, value in values.items()
+        }
+    )
 
 
 def _checked(value: Any, kind: Any, path: str) -> Any:
-    """A JSON value as a field's type."""
-    if typing.get_origin(kind) is Literal and value in typing.get_args(kind):
+    """A value as a field's type."""
+    if typing.get_origin(kind) is Literal and isinstance(value, str) and value in typing.get_args(kind):
         return value
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(_checked(item, typing.get_args(kind)[0], path) for item in value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if dataclasses.is_dataclass(kind) and isinstance(value, kind):
+        return value
+    # NumPy's numbers are numbers too; true and false are none
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    if kind in (bool, int, str) and type(value) is kind:
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind in (bool, str) and type(value) is kind:
         return value
     raise UserError(f"{path} must be {_type_name(kind)}. Received: {value!r}")
 
@@ -233,7 +254,9 @@ def _type_name(kind: Any) -> str:
         return "one of " + ", ".join(typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         return f"{typing.get_args(kind)[0].__name__} values with commas between them"
-    return {bool: "true or false", int: "an integer", float: "a number", str: "text"}[kind]
+    if dataclasses.is_dataclass(kind):
+        return f"a {kind.__name__}"
+    return {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}[kind]
 
 
 def _parse(text: str, kind: Any, path: str) -> Any:
@@ -251,17 +274,14 @@ def _parse(text: str, kind: Any, path: str) -> Any:
     return _checked(text, kind, path)
 
 
-def override(config: Config, assignment: str) -> Config:
-    """`config` with one field set, as in `override(config, "training.learning_rate=1e-3")`.
+def override(config: Config, assignments: typing.Sequence[str]) -> Config:
+    """`config` with fields set, as in `override(config, ["training.learning_rate=1e-3", "data.batch=64"])`.
+
+    All are set at once, so that the checks across fields see the end and not the steps.
 
     Raises:
-        UserError: no such field (the nearest is named), or a value of another type.
+        UserError: no such field (the nearest is named), or a value of another type or out of its range.
     """
-    return override_all(config, [assignment])
-
-
-def override_all(config: Config, assignments: typing.Sequence[str]) -> Config:
-    """`config` with several fields set at once, so that the checks across fields see the end, not the steps."""
     values = to_dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
@@ -273,7 +293,9 @@ def override_all(config: Config, assignments: typing.Sequence[str]) -> Config:
             if name not in hints:
                 prefix = ".".join(names[:depth]) + "." if depth else ""
                 inside = [prefix + field for field in hints] or _field_paths()
-                alike = difflib.get_close_matches(path, _field_paths(), n=1)
+                leaves = {known.split(".")[-1]: known for known in _field_paths()}
+                alike = [leaves[leaf] for leaf in difflib.get_close_matches(path, leaves, n=1)]
+                alike = alike or difflib.get_close_matches(path, _field_paths(), n=1)
                 hint = f"Did you mean {alike[0]!r}?" if alike else f"Known: {', '.join(inside)}."
                 raise UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
             cls = hints[name]

@@ -39,12 +39,12 @@ def train(config: Config, workdir: Path) -> int:
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
 
-    source, bad_images = without_bad_images(open_source(config.data), config)
-    print(f"data: {source.description}", flush=True)
-    for image in bad_images:
-        print(f"skipped: {image}", flush=True)
-
     with folder.locked(workdir):
+        source, bad_images = without_bad_images(open_source(config.data), config)
+        for image in bad_images:
+            print(f"skipped: {image}", flush=True)
+        counts = f"{source.train.size} training and {source.val.size} validation images, {len(bad_images)} skipped"
+        print(f"data: {source.description}: {counts}", flush=True)
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = folder.prepare(workdir, config, source, hardware)
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
@@ -69,11 +69,14 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
     # ---- where everything is
     net = f"{config.architecture.name} on {source.name}"
     error, top5 = records.percent(result["top1_error"]), records.percent(result["top5_error"])
-    curve = records.draw_learning_curve(workdir, f"{net}: dense test error {error}")
+    curve = records.draw_learning_curve(workdir, f"{config.architecture.name}: dense test error {error}")
     print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {records.percent(outcome.best_top1_error)}")
     print(f"dense test at Q={result['scales']}: top-1 error {error}, top-5 error {top5}, {result['images']} images")
     for path, content in (
-        (workdir / WEIGHTS, f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} both for Keras)"),
+        (
+            workdir / WEIGHTS,
+            f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)",
+        ),
         (workdir / records.METRICS, "a line an epoch"),
         (workdir / EVALUATION, "the dense test"),
         (curve, "loss and error over the epochs"),

@@ -76,6 +76,7 @@ def test_photographs_of_flowers(photographs):
     ("change", "message"),
     [
         (lambda root: shutil.rmtree(root / "val"), r"train/ needs val/.*without val/"),
+        (lambda root: (root / "val").rename(root / "validation"), r"without val/\. Rename validation/ to val/"),
         (lambda root: shutil.rmtree(root / "val" / "dog"), r"with 1: cat"),
         (
             lambda root: (root / "val" / "dog").rename(root / "val" / "dogs"),
@@ -94,6 +95,11 @@ def test_a_wrong_folder_is_named(folder, change, message):
 def test_a_missing_folder_and_an_unknown_set_are_named(tmp_path):
     with pytest.raises(UserError, match=r"Received: '/no/such/folder', which is no folder"):
         open_source(Data(source="/no/such/folder"))
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"photo\.jpg', which is a file"):
+        open_source(Data(source=str(tmp_path / "photo.jpg")))
+    with pytest.raises(UserError, match=r"Received: 'my/photos', which is none\. There is no folder of that name"):
+        open_source(Data(source="my/photos", data_dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"Received: 'digit', which is none\. Did you mean 'digits'"):
         open_source(Data(source="digit", data_dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"Did you mean 'cifar10'"):
@@ -158,7 +164,7 @@ def test_a_tfds_set_by_name_reads_every_record_at_random(toy_set):
 
 
 def test_a_set_that_cannot_be_downloaded_says_what_to_do(tmp_path):
-    with pytest.raises(UserError, match=r"imagenet2012 must be downloaded by hand into .*manual.*image-net"):
+    with pytest.raises(UserError, match=r"imagenet2012 must be downloaded by hand\. Manual directory .*image-net"):
         open_source(Data(source="imagenet2012", data_dir=str(tmp_path)))
 
 

@@ -163,7 +163,7 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
     stored["data"]["train"]["images"] = 1439
     (workdir / "config.json").write_text(json.dumps(stored))
     done = verb("train", *TOY, f"--workdir={workdir}")
-    assert done.returncode == 2 and "begun with train.images: 1439, now 1438" in done.stderr
+    assert done.returncode == 2 and "train images changed: 1439, now 1438" in done.stderr
     shutil.copy(uninterrupted / "config.json", workdir)
     newest = sorted((workdir / "checkpoints").glob("epoch-*"))[-1] / "state.index"
     newest.write_bytes(newest.read_bytes()[:20])
@@ -182,6 +182,28 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
         for name in reader.get_variable_to_shape_map():
             if name.startswith("model"):
                 assert np.isfinite(reader.get_tensor(name)).all()
+
+
+@pytest.mark.slow
+def test_a_signal_before_the_first_step_ends_in_order_too(tmp_path):
+    process = start(tmp_path, "run")
+    wait_for(lambda: "data: digits" in (tmp_path / "run.log").read_text(), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75
+    assert "Traceback" not in (tmp_path / "run.log").read_text()
+    assert not any((tmp_path / "run").rglob("epoch-*")) or checkpoints(tmp_path / "run")[0].startswith(
+        "epoch-0000-step"
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_never_came_to_a_checkpoint_may_be_begun_with_other_values(tmp_path, verb):
+    bad = ("--set=training.learning_rate=1e30", "--set=architecture.initializer=he", "--set=training.epochs=1")
+    assert "must stay finite" in verb("train", *TOY, "--workdir=run", *bad).stderr
+    assert not checkpoints(tmp_path / "run")
+    done = verb("train", *TOY, "--workdir=run", "--set=training.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["training"]["learning_rate"] == 0.005
 
 
 @pytest.mark.slow

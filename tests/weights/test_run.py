@@ -36,8 +36,15 @@ def test_a_changed_file_is_refused_by_name(run, name):
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(
-        UserError, match=f"must match their sha256.*{name}, which was changed or damaged|cannot be read"
+        UserError, match=f"must match their sha256.*{name}, which was changed, damaged|Received another file"
     ):
+        load_run(folder)
+
+
+def test_a_removed_file_is_refused_by_name(run):
+    folder, _ = run
+    (folder / "model.weights.h5").unlink()
+    with pytest.raises(UserError, match="model.weights.h5, which was changed, damaged or removed"):
         load_run(folder)
 
 

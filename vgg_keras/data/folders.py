@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data, UserError, nearest
+from vgg_keras.config import Data, UserError
 from vgg_keras.data.splits import Source, Split, held_out
 
 
@@ -18,12 +18,17 @@ def open_folder(data: Data) -> Source:
     Raises:
         UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
     """
-    root = Path(data.source).expanduser()
+    root = Path(os.path.expanduser(data.source))
     folders = _folders(root)
     if "train" in folders or "val" in folders:
         for split in ("train", "val"):
             if split not in folders:
-                hint = nearest(split, folders)
+                other = next((name for name in folders if name not in ("train", "val")), None)
+                hint = (
+                    f"Rename {other}/ to {split}/, if it holds them."
+                    if other
+                    else "Or give the class folders' own parent."
+                )
                 raise UserError(
                     f"A folder with train/ needs val/ and the reverse. Received: {root} without {split}/. {hint}"
                 )
@@ -51,7 +56,7 @@ def open_folder(data: Data) -> Source:
             )
     return Source(
         name=data.source,
-        description=f"{root}: {len(classes)} classes, {len(train)} training and {len(val)} validation images, {division}",
+        description=f"{root}: {len(classes)} classes, {division}",
         classes=classes,
         train=_split(root, train),
         val=_split(root, val),
@@ -80,7 +85,10 @@ def _list(root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for inside, folders, names in os.walk(folder):
+    def refuse(error: OSError):  # else an unreadable folder would look empty
+        raise error
+
+    for inside, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
 

@@ -75,6 +75,12 @@ def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple
 
     Args:
         source, crop, **fields: as in `training_data`.
+
+    Returns:
+        The names in the order of the labels, and R, G, B in 0-255.
+
+    Raises:
+        UserError: as in `training_data`.
     """
     data = _data(source, crop, fields)
     return _open(data).classes, _measured(data).mean

@@ -15,6 +15,13 @@ from vgg_keras.config import Data, UserError
 from vgg_keras.data.preprocessing import center_crop, decode, rescale, training_crop
 from vgg_keras.data.splits import Split
 
+_UNREADABLE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.DataLossError,
+)
+
 
 @contextlib.contextmanager
 def readable_images() -> Iterator[None]:
@@ -25,14 +32,19 @@ def readable_images() -> Iterator[None]:
     """
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+    except _UNREADABLE as error:
         if "IteratorGetNext" not in str(error):
             raise
         raise UserError(
             "The images must stay as they were when the run began. Received one that can no longer be read: "
-            f"{str(error).splitlines()[0]}. Run the same command again: the scan names it. Put it back to go on, or begin "
+            f"{plain(error)}. Run the same command again: the scan names it. Put it back to go on, or begin "
             "anew without it in another --workdir."
         ) from error
+
+
+def plain(error: Exception) -> str:
+    """The words of a TensorFlow error that matter to a user, in one line."""
+    return str(error).splitlines()[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
 
 
 def steps_per_epoch(images: int, batch: int) -> int:

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import sys
 import time
 import zipfile
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.config import Config, UserError
+from vgg_keras.data.pipeline import plain
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.files import replacing
@@ -114,8 +116,7 @@ def _reason(split: Split, image: int) -> str:
     try:
         _decoded(split, tf.constant(image, tf.int64))
     except (tf.errors.OpError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        return first.split("}} ")[-1].split(" [Op:")[0]  # TensorFlow's wrapping of the words that matter
+        return plain(error)
     return ""
 
 
@@ -135,7 +136,9 @@ def _write_cache(cache: Path, stamps: np.ndarray, bad: dict[int, str]) -> None:
     """Keeps what was found of these images; of others nothing, so that the file does not grow with a folder's history."""
     bad = {int(stamp): bad[int(stamp)] for stamp in stamps if int(stamp) in bad}
     keys = np.array(list(bad), np.uint64)
-    with replacing(cache) as temporary:
-        np.savez(
-            temporary, good=stamps[~np.isin(stamps, keys)], bad=keys, reasons=np.array(list(bad.values()), np.str_)
-        )
+    try:
+        with replacing(cache) as temporary:
+            good = stamps[~np.isin(stamps, keys)]
+            np.savez(temporary, good=good, bad=keys, reasons=np.array(list(bad.values()), np.str_))
+    except OSError as error:  # the next run scans again; this one need not end
+        print(f"the scan's result cannot be kept (runtime.cache_dir): {cache}: {error.strerror}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Where images come from: `digits`, a TensorFlow Datasets set by name, or a folder of class folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ def open_source(data: Data) -> Source:
     """
     if data.source == "digits":
         return _digits(data.holdout)
-    if Path(data.source).expanduser().is_dir():
+    path = Path(os.path.expanduser(data.source))
+    if path.is_dir():
         return folders.open_folder(data)
-    if data.source.startswith((".", "/", "~")):
+    if path.exists() or data.source.startswith((".", "/", "~")):
+        found = "a file" if path.exists() else "no folder"
         raise UserError(
-            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is no folder."
+            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is {found}."
         )
     return tfds.open_builder(data)
 

@@ -32,15 +32,13 @@ def open_builder(data: Data) -> Source:
         builder = tfds.builder(data.source, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
         hint = nearest(data.source, ["digits", *tfds.list_builders(with_community_datasets=False)])
-        if not hint.startswith("Did"):
-            hint = "`tfds.list_builders()` names them all."
+        if not hint.startswith("Did") or "/" in data.source:
+            hint = "There is no folder of that name either; `tfds.list_builders()` names the sets."
         raise UserError(
             f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is none. {hint}"
         ) from None
     except (ValueError, AssertionError) as error:  # such as an unknown configuration or version of a known set
         raise UserError(f"TensorFlow Datasets refuses the name {data.source!r}: {_one_line(error)}") from None
-    _prepare(builder)
-
     features = builder.info.features
     if not isinstance(features, tfds.features.FeaturesDict):
         features = {}
@@ -49,6 +47,7 @@ def open_builder(data: Data) -> Source:
     if features[image_key].np_dtype != np.uint8:
         raise UserError(f"Images must be 8 bits deep. Received: {data.source!r} with {features[image_key].np_dtype}.")
 
+    _prepare(builder)
     decoders = {image_key: tfds.decode.SkipDecoding()}
 
     def split(name: str) -> Split:
@@ -72,8 +71,7 @@ def open_builder(data: Data) -> Source:
     classes = tuple(features[label_key].names)
     return Source(
         name=data.source,
-        description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes, {train.size} training and "
-        f"{val.size} validation images, {division}",
+        description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes, {division}",
         classes=classes,
         train=train,
         val=val,
@@ -91,11 +89,7 @@ def _prepare(builder) -> None:
     except AssertionError as error:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise
-        folder = os.path.join(os.path.dirname(builder.data_path), "..", "..", "downloads", "manual")
-        raise UserError(
-            f"{builder.name} must be downloaded by hand into {os.path.normpath(folder)}: "
-            f"{_one_line(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)} ({_one_line(error)})"
-        ) from None
+        raise UserError(f"{builder.name} must be downloaded by hand. {_one_line(error)}") from None
     except Exception as error:  # a download fails in as many ways as there are hosts
         raise UserError(
             f"{builder.name} could not be downloaded and prepared: {type(error).__name__}: {_one_line(error)}. "

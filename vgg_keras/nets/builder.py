@@ -86,7 +86,9 @@ def build(
     """
     if isinstance(architecture, str):
         architecture = Architecture(name=architecture)
-    known = [field.name for field in dataclasses.fields(Architecture)]
+    if not isinstance(architecture, Architecture):
+        raise UserError(f"build() takes an Architecture or its name. Received: {architecture!r}")
+    known = [field.name for field in dataclasses.fields(Architecture) if field.name != "name"]
     for name in fields:
         if name not in known:
             raise UserError(f"build() takes the fields of Architecture. Received: {name}=... {nearest(name, known)}")

@@ -6,6 +6,7 @@ clock, the optimizer's `iterations`, and the seed decide everything.
 """
 
 import contextlib
+import datetime
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.records import Records, percent
 from vgg_keras.training.schedule import Plateau
+from vgg_keras.training.workdir import CHECKPOINTS
 from vgg_keras.weights.run import save_weights
 
 
@@ -101,7 +103,7 @@ def train(
     state = tf.train.Checkpoint(
         model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
     )
-    checkpoints = Checkpoints(workdir / "checkpoints", state, config.checkpoint)
+    checkpoints = Checkpoints(workdir / CHECKPOINTS, state, config.checkpoint)
     if checkpoints.restore():
         print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())
@@ -139,7 +141,7 @@ def train(
     def outcome():
         return Outcome(int(validated), step, float(plateau.best))
 
-    with progress, pipeline.readable_images():
+    with progress, pipeline.readable_images(), _enough_memory():
         while int(validated) < epochs and not plateau.finished:
             epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
             progress.set_description(f"epoch {epoch}/{epochs}")
@@ -159,6 +161,7 @@ def train(
                 if checkpoints.due(step):
                     save()
 
+            progress.set_description(f"epoch {epoch}/{epochs}, validating")
             validation = np.zeros(4)
             for batch in validation_set:
                 validation += validation_step(batch).numpy()
@@ -190,6 +193,18 @@ def train(
     return outcome()
 
 
+@contextlib.contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Turns memory or a disk that is full into a message."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "A step and its checkpoint must fit the memory and the disk. "
+            f"Received: {pipeline.plain(error)}. A smaller data.micro_batch needs less memory for the same result."
+        ) from error
+
+
 def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | None]:
     images = sums[steps.IMAGES]
     return {
@@ -203,11 +218,11 @@ def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | No
 def _tell(line: dict, epochs: int, plateau: Plateau, progress: tqdm.tqdm) -> None:
     rate = line["images_per_second"]
     images_left = max(progress.total - line["epoch"] * progress.total / epochs, 0)
-    minutes, seconds = divmod(round(images_left / rate), 60) if rate else (0, 0)
+    left = datetime.timedelta(seconds=round(images_left / rate)) if rate else "-"
     text = (
         f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
-        f"validation error {percent(line['val_top1_error']):>7} (best {percent(float(plateau.best))})  "
-        f"rate {line['learning_rate']:.0e}  {rate:.0f} images/s  at most {minutes}:{seconds:02d} left"
+        f"validation {percent(line['val_top1_error']):>7} (best {percent(float(plateau.best))})  "
+        f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {left} left"
     )
     progress.write(text)
     sys.stdout.flush()
@@ -216,7 +231,7 @@ def _tell(line: dict, epochs: int, plateau: Plateau, progress: tqdm.tqdm) -> Non
 def _not_finite(what: str, step: int, learning_rate: float) -> str:
     return (
         f"{what} must stay finite. Received: not a number or infinite at step {step}, learning rate {learning_rate:g}. "
-        "The last good checkpoint is kept; lower training.learning_rate in a new workdir."
+        "A checkpoint from before it, if there was one, is kept; lower training.learning_rate in a new workdir."
     )
 
 

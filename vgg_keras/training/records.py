@@ -63,14 +63,16 @@ def draw_learning_curve(workdir: Path, title: str) -> Path:
     figure, (losses, errors) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     figure.suptitle(title)
     for axes, name, label in ((losses, "loss", "loss"), (errors, "top1_error", "top-1 error, %")):
-        axes.plot(x, [line[name] for line in epochs], label="training", color="tab:blue")
-        axes.plot(x, [line[f"val_{name}"] for line in epochs], label="validation", color="tab:orange")
+        curves = {"training": [line[name] for line in epochs], "validation": [line[f"val_{name}"] for line in epochs]}
+        for (curve, values), color in zip(curves.items(), ("tab:blue", "tab:orange"), strict=True):
+            axes.plot(x, values, label=curve, color=color, marker="." if len(x) < 30 else None)
+        axes.set_ylim(0, 1.05 * max(max(values) for values in curves.values()) or 1)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for before, after in itertools.pairwise(epochs):
             if after["learning_rate"] < before["learning_rate"]:
                 axes.axvline(after["epoch"] - 0.5, color="0.6", linestyle=":", linewidth=1)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     best = min(epochs, key=lambda line: line["val_top1_error"])
     lowest = f"lowest: {best['val_top1_error']:.2f} % in epoch {best['epoch']}"

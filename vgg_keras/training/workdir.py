@@ -18,7 +18,7 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
 from vgg_keras.weights.run import CONFIG, read_config
 
-LOCK = ".lock"
+LOCK, CHECKPOINTS = ".lock", "checkpoints"
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
@@ -29,6 +29,7 @@ def locked(workdir: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it, or it cannot be written.
     """
+    made = not workdir.exists()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / LOCK, "w")  # noqa: SIM115, held below
@@ -43,7 +44,12 @@ def locked(workdir: Path) -> Iterator[None]:
             raise UserError(
                 f"One run at a time works in a workdir. Received: {workdir}, where one is running."
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            if made and [path.name for path in workdir.iterdir()] == [LOCK]:  # a mistake found before anything was done
+                (workdir / LOCK).unlink()
+                workdir.rmdir()
 
 
 def check(workdir: Path, config: Config) -> None:
@@ -61,10 +67,14 @@ def check(workdir: Path, config: Config) -> None:
                 f"--workdir must be new, empty or a run's folder. Received: {workdir}, which holds other files."
             )
         return
+    if not _begun(workdir):
+        return
     begun = from_dict(Config, stored["config"])
     old, new = to_dict(begun), to_dict(_resolve(config, begun.architecture))
     for section in FREE_ON_RESUME:
         del old[section], new[section]
+    for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
+        del old["data"][place], new["data"][place]
     if found := difference(old, new):
         raise UserError(
             f"A workdir is resumed with the configuration that it was begun with. Received: {workdir}, begun with {found}. "
@@ -89,13 +99,16 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         name: {"images": split.size, "sha256_of_names": split.digest()}
         for name, split in (("train", source.train), ("val", source.val))
     }
-    stored = read_config(workdir)
-    if stored is not None:
-        begun = {"classes": stored["classes"], **{name: stored["data"][name] for name in data}}
-        if found := difference(begun, {"classes": list(source.classes), **data}):
-            raise UserError(
-                f"A run is resumed with the data that it was begun with. Received: {workdir}, begun with {found}."
-            )
+    if _begun(workdir):
+        stored = read_config(workdir)
+        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
+        if stored["classes"] != list(source.classes):
+            first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
+            raise UserError(f"{rule} classes changed: {first!r} is not in both.")
+        for name, now in data.items():
+            if stored["data"][name] != now:
+                counts = f"{stored['data'][name]['images']}, now {now['images']}"
+                raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
         resolved = _resolve(config, from_dict(Config, stored["config"]).architecture)
         return resolved, Statistics(**stored["data"]["statistics"])
 
@@ -125,6 +138,11 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         },
     )
     return resolved, statistics
+
+
+def _begun(workdir: Path) -> bool:
+    """Whether a run stands there that a change would spoil: one with a checkpoint."""
+    return (workdir / CONFIG).exists() and any((workdir / CHECKPOINTS).glob("epoch-*"))
 
 
 def _resolve(config: Config, known) -> Config:

@@ -52,14 +52,21 @@ def save_weights(model: keras.Model, workdir: Path) -> None:
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:
-    """What `config.json` of a run holds; None where the folder holds no run."""
+    """What `config.json` of a run holds; None where the folder holds no run.
+
+    Raises:
+        UserError: a file of that name which is none of ours.
+    """
     path = workdir / CONFIG
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} must be a run's configuration. Received a file that cannot be read: {error}") from None
+        stored = json.loads(path.read_text())
+        if not {"config", "classes"} <= stored.keys():
+            raise ValueError("without 'config' and 'classes'")
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} must be a run's configuration. Received another file: {error}.") from None
+    return stored
 
 
 def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
@@ -77,9 +84,9 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     if stored is None or not (workdir / MANIFEST).exists():
         raise UserError(f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without them.")
     for name, digests in json.loads((workdir / MANIFEST).read_text()).items():
-        if sha256(workdir / name) not in digests:
+        if not (workdir / name).exists() or sha256(workdir / name) not in digests:
             raise UserError(
-                f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed or damaged."
+                f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed, damaged or removed."
             )
     config = from_dict(Config, stored["config"])
     model = build(config.architecture, dtype=dtype)
