@@ -2,13 +2,13 @@
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags
 from absl import logging as absl_logging
 
+from vgg_keras import stop
 from vgg_keras.config import Config, UserError, load, override
 
 # Exit statuses beside 0.
@@ -79,11 +79,9 @@ def run(main: Callable[[], int | None]) -> None:
             return _refuse(
                 f"Files and folders must be there and allow their use. Received: {error.filename}: {error.strerror}"
             )
-        except KeyboardInterrupt:
-            print("stopped; the same command goes on where it stood", file=sys.stderr)
+        except (stop.Stopped, KeyboardInterrupt) as wish:
+            print(str(wish) or "stopped", file=sys.stderr)
             return INTERRUPTED
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: a verb ends in order, files whole
 
     app.run(guarded, flags_parser=_parse)
 

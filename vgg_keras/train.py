@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from vgg_keras import cli
+from vgg_keras import cli, stop
 from vgg_keras.config import Config
 
 EVALUATION = "evaluation.json"
@@ -25,8 +25,10 @@ def train(config: Config, workdir: Path) -> int:
 
     Raises:
         UserError: a mistake in the configuration, the data or the folder.
+        Stopped: by SIGTERM or Ctrl-C, with everything saved.
     """
     # ---- what was asked, and on what
+    stop.listen()
     from vgg_keras.training import devices
     from vgg_keras.training import workdir as folder
 
@@ -39,6 +41,7 @@ def train(config: Config, workdir: Path) -> int:
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
 
+    stop.here()
     with folder.locked(workdir):
         source, bad_images = without_bad_images(open_source(config.data), config)
         for image in bad_images:
@@ -56,12 +59,7 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
     from vgg_keras.training import loop, records
     from vgg_keras.weights.run import CONFIG, KERAS, MANIFEST, WEIGHTS
 
-    stop = loop.StopRequest()
-    with stop.listening():
-        outcome = loop.train(config, source, statistics, strategy, precision, workdir, bad_images, stop)
-    if stop.received:
-        print(f"stopped at step {outcome.step}, saved in {workdir}; the same command goes on from there", flush=True)
-        return cli.INTERRUPTED
+    outcome = loop.train(config, source, statistics, strategy, precision, workdir, bad_images)
 
     # ---- the dense test of the best net, from its files (3.2)
     result = _test(config, source, precision, workdir, len(bad_images))

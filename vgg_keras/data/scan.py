@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vgg_keras import stop
 from vgg_keras.config import Config, UserError
 from vgg_keras.data.pipeline import plain
 from vgg_keras.data.preprocessing import decode
@@ -90,6 +91,7 @@ def _scan(split: Split, title: str, cache: Path) -> dict[int, str]:
                     bad |= {int(stamps[image]): reason for image, reason in _bad_ones(split, chunk).items()}
                     seen += len(chunk)
                     progress.update(len(chunk))
+                    stop.here()
                     if time.monotonic() - saved > SAVE_SECONDS:
                         save()
                         saved = time.monotonic()

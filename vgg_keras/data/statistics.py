@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vgg_keras import stop
 from vgg_keras.data.pipeline import readable_images
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Split
@@ -61,5 +62,6 @@ def measure(split: Split, images: int) -> Statistics:
         for mean, square in progress:
             first += mean / count
             second += square / count
+            stop.here()
     covariance = second - np.outer(first, first)
     return Statistics(tuple((first + 127.5).tolist()), tuple(map(tuple, covariance.tolist())), count)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vgg_keras import stop
 from vgg_keras.config import Data
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
@@ -58,4 +59,5 @@ def dense(model: keras.Model, split: Split, data: Data, scales: Sequence[int], f
                 probabilities[ids.numpy()] += posterior(images).numpy() / len(scales)
                 labels[ids.numpy()] = batch_labels.numpy()
                 progress.update(len(ids))
+                stop.here()
     return Posteriors(probabilities, labels)

@@ -7,7 +7,6 @@ clock, the optimizer's `iterations`, and the seed decide everything.
 
 import contextlib
 import datetime
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vgg_keras import stop
 from vgg_keras.config import Config, UserError
 from vgg_keras.data import pipeline
 from vgg_keras.data.scan import BadImage
@@ -42,27 +42,6 @@ class Outcome:
     best_top1_error: float
 
 
-class StopRequest:
-    """Whether SIGTERM or Ctrl-C asked the run to save and stop; a second Ctrl-C stops it at once."""
-
-    def __init__(self):
-        self.received = False
-
-    def __call__(self, number, frame):
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = True
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        old = {number: signal.signal(number, self) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield self
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-
 def train(
     config: Config,
     source: Source,
@@ -71,7 +50,6 @@ def train(
     precision: str,
     workdir: Path,
     bad_images: list[BadImage],
-    stop: StopRequest,
 ) -> Outcome:
     """Trains the configured net from where `workdir` stands, up to the end or a stop request.
 
@@ -83,10 +61,10 @@ def train(
         precision: the Keras dtype policy.
         workdir: holds `config.json`; checkpoints, metrics and the best weights go there.
         bad_images: what the scan left out; named in metrics.jsonl.
-        stop: looked at after each step.
 
     Raises:
         UserError: the loss or a weight is not finite, or an image can no longer be read.
+        Stopped: by a signal, with everything saved.
     """
     data, crop, epochs = config.data, config.architecture.crop, config.training.epochs
     steps_per_epoch = pipeline.steps_per_epoch(source.train.size, data.batch)
@@ -138,9 +116,6 @@ def train(
         dynamic_ncols=True,
     )
 
-    def outcome():
-        return Outcome(int(validated), step, float(plateau.best))
-
     with progress, pipeline.readable_images(), _enough_memory():
         while int(validated) < epochs and not plateau.finished:
             epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
@@ -155,9 +130,11 @@ def train(
                 step += 1
                 progress.update(int(sums[steps.IMAGES]))
                 progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
-                if stop.received:
+                if stop.requested():
                     save()
-                    return outcome()
+                    raise stop.Stopped(
+                        f"stopped at step {step}, saved in {workdir}; the same command goes on from there"
+                    )
                 if checkpoints.due(step):
                     save()
 
@@ -165,9 +142,11 @@ def train(
             validation = np.zeros(4)
             for batch in validation_set:
                 validation += validation_step(batch).numpy()
-                if stop.received:
+                if stop.requested():
                     save()
-                    return outcome()
+                    raise stop.Stopped(
+                        f"stopped at step {step}, saved in {workdir}; the same command goes on from there"
+                    )
 
             line = {
                 "stage": config.training.stage,
@@ -190,7 +169,7 @@ def train(
             records.add(line)
             _tell(line, epochs, plateau, progress)
             save()
-    return outcome()
+    return Outcome(int(validated), step, float(plateau.best))
 
 
 @contextlib.contextmanager
