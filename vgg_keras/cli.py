@@ -76,8 +76,10 @@ def run(main: Callable[[], int | None]) -> None:
         except UserError as error:
             return _refuse(str(error))
         except OSError as error:
+            if error.errno is None:  # not the system's word, but some library's
+                raise
             return _refuse(
-                f"Files and folders must be there and allow their use. Received: {error.filename}: {error.strerror}"
+                f"Files and folders must be there and allow their use. Received: {error.filename or 'a file'}: {error.strerror}"
             )
         except (stop.Stopped, KeyboardInterrupt) as wish:
             print(str(wish) or "stopped", file=sys.stderr)

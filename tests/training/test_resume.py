@@ -170,6 +170,12 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
     done = verb("train", *TOY, f"--workdir={workdir}")
     assert done.returncode == 2
     assert "error: The newest checkpoint must be readable. Received:" in done.stderr and "Traceback" not in done.stderr
+    shutil.rmtree(workdir / "checkpoints")
+    done = verb("train", *TOY, f"--workdir={workdir}")
+    assert (
+        done.returncode == 2 and "A run goes on from a checkpoint" in done.stderr
+    )  # and does not begin anew in silence
+    assert len(metrics(workdir)) == 4
 
 
 @pytest.mark.slow

@@ -93,6 +93,11 @@ def train(
         _require_finite(model, step, float(optimizer.learning_rate.numpy()))
         checkpoints.save(int(validated), step)
 
+    def stop_where_wished():
+        if stop.requested():
+            save()
+            raise stop.Stopped(f"stopped at step {step}, saved in {workdir}; the same command goes on from there")
+
     # ---- the input: from this very step on
     def training_batches(_):
         basis = statistics.color_basis
@@ -130,11 +135,7 @@ def train(
                 step += 1
                 progress.update(int(sums[steps.IMAGES]))
                 progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
-                if stop.requested():
-                    save()
-                    raise stop.Stopped(
-                        f"stopped at step {step}, saved in {workdir}; the same command goes on from there"
-                    )
+                stop_where_wished()
                 if checkpoints.due(step):
                     save()
 
@@ -142,11 +143,7 @@ def train(
             validation = np.zeros(4)
             for batch in validation_set:
                 validation += validation_step(batch).numpy()
-                if stop.requested():
-                    save()
-                    raise stop.Stopped(
-                        f"stopped at step {step}, saved in {workdir}; the same command goes on from there"
-                    )
+                stop_where_wished()
 
             line = {
                 "stage": config.training.stage,

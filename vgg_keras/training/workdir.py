@@ -16,6 +16,7 @@ from vgg_keras.config import FREE_ON_RESUME, Config, UserError, difference, from
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
+from vgg_keras.training.records import read
 from vgg_keras.weights.run import CONFIG, read_config
 
 LOCK, CHECKPOINTS = ".lock", "checkpoints"
@@ -68,6 +69,12 @@ def check(workdir: Path, config: Config) -> None:
             )
         return
     if not _begun(workdir):
+        # one line may stand before the first checkpoint; after two there was one
+        if sum("epoch" in line for line in read(workdir)) > 1:
+            raise UserError(
+                f"A run goes on from a checkpoint. Received: {workdir}, with epochs in metrics.jsonl and none in checkpoints/. "
+                "Put a checkpoint back, or name another --workdir to begin anew."
+            )
         return
     begun = from_dict(Config, stored["config"])
     old, new = to_dict(begun), to_dict(_resolve(config, begun.architecture))
