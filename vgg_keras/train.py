@@ -20,8 +20,8 @@ EVALUATION = "evaluation.json"
 cli.define("config", "data", "set", "workdir")
 
 
-def train(config: Config, workdir: Path) -> int:
-    """Runs `config` in `workdir`, from its start or from where it stands; returns the command line's exit status.
+def train(config: Config, workdir: Path) -> None:
+    """Runs `config` in `workdir`, from its start or from where it stands.
 
     Raises:
         UserError: a mistake in the configuration, the data or the folder.
@@ -51,10 +51,10 @@ def train(config: Config, workdir: Path) -> int:
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = folder.prepare(workdir, config, source, hardware)
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
-        return _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
+        _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
 
 
-def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> int:
+def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> None:
     # ---- training (3.1)
     from vgg_keras.training import loop, records
     from vgg_keras.weights.run import CONFIG, KERAS, MANIFEST, WEIGHTS
@@ -81,7 +81,6 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
         (workdir / "tensorboard", f"tensorboard --logdir={workdir}"),
     ):
         print(f"  {path}: {content}")
-    return 0
 
 
 def _test(config: Config, source, precision: str, workdir: Path, bad_images: int) -> dict:
@@ -115,9 +114,9 @@ def _test(config: Config, source, precision: str, workdir: Path, bad_images: int
     return result
 
 
-def main() -> int:
+def main() -> None:
     config = cli.configuration()
-    return train(config, Path(flags.FLAGS.workdir or Path("runs") / Path(flags.FLAGS.config).stem))
+    train(config, Path(flags.FLAGS.workdir or Path("runs") / Path(flags.FLAGS.config).stem))
 
 
 if __name__ == "__main__":

@@ -53,21 +53,19 @@ def open_builder(data: Data) -> Source:
     def split(name: str) -> Split:
         return _split(builder, name, lambda record: _pick(features, decoders, record, image_key, label_key))
 
-    def labelled(name: str) -> bool:  # some sets keep the labels of their test split back
-        return int(split(name).read(tf.constant(0, tf.int64))[1]) >= 0
-
     if "train" not in builder.info.splits:
         raise UserError(
             f"A data set must have a split 'train'. Received: {data.source!r} with {list(builder.info.splits)}."
         )
     train = split("train")
-    held = next((name for name in ("validation", "test") if name in builder.info.splits and labelled(name)), None)
-    if held is None:
+    for held in [name for name in ("validation", "test") if name in builder.info.splits]:
+        val, division = split(held), f"validation on its split {held!r}"
+        if int(val.read(tf.constant(0, tf.int64))[1]) >= 0:  # some sets keep the labels of their test split back
+            break
+    else:
         validates = held_out(train.size, data.holdout)
         train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
         division = f"{data.holdout:.0%} of 'train' held out"
-    else:
-        val, division = split(held), f"validation on its split {held!r}"
     classes = tuple(features[label_key].names)
     return Source(
         name=data.source,

@@ -13,6 +13,13 @@ import tensorflow as tf
 from vgg_keras.config import Checkpoint, UserError
 from vgg_keras.files import discard, replacing, sweep
 
+FOLDER = "checkpoints"  # in the workdir
+
+
+def stored(folder: Path) -> list[Path]:
+    """The checkpoints there, oldest first: their numbers are padded."""
+    return sorted(folder.glob("epoch-*-step-*"))
+
 
 class Checkpoints:
     """Saves and restores `state`, a `tf.train.Checkpoint` of everything that a resumed run needs."""
@@ -43,7 +50,7 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The folder of the newest checkpoint; None where there is none yet."""
-        return max(self._paths(), default=None)
+        return max(stored(self._folder), default=None)
 
     def save(self, epochs: int, step: int) -> None:
         """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`."""
@@ -52,7 +59,7 @@ class Checkpoints:
             with replacing(path) as temporary:
                 temporary.mkdir()
                 self._state.write(str(temporary / "state"))
-        for old in self._paths()[: -self._rules.keep]:
+        for old in stored(self._folder)[: -self._rules.keep]:
             discard(old)
         self._last_step, self._last_time = step, time.monotonic()
 
@@ -61,6 +68,3 @@ class Checkpoints:
         by_steps = self._rules.every_steps and step - self._last_step >= self._rules.every_steps
         by_time = self._rules.every_minutes and time.monotonic() - self._last_time >= 60 * self._rules.every_minutes
         return bool(by_steps or by_time)
-
-    def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob("epoch-*-step-*"))  # the numbers are padded: oldest first

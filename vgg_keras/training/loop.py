@@ -25,11 +25,10 @@ from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
 from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
-from vgg_keras.training.checkpoints import Checkpoints
+from vgg_keras.training.checkpoints import FOLDER, Checkpoints
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.records import Records, percent
 from vgg_keras.training.schedule import Plateau
-from vgg_keras.training.workdir import CHECKPOINTS
 from vgg_keras.weights.run import save_weights
 
 
@@ -81,7 +80,7 @@ def train(
     state = tf.train.Checkpoint(
         model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
     )
-    checkpoints = Checkpoints(workdir / CHECKPOINTS, state, config.checkpoint)
+    checkpoints = Checkpoints(workdir / FOLDER, state, config.checkpoint)
     if checkpoints.restore():
         print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())

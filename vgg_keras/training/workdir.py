@@ -16,10 +16,11 @@ from vgg_keras.config import FREE_ON_RESUME, Config, UserError, difference, from
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
+from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
 from vgg_keras.weights.run import CONFIG, read_config
 
-LOCK, CHECKPOINTS = ".lock", "checkpoints"
+LOCK = ".lock"
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
@@ -149,7 +150,7 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
 
 def _begun(workdir: Path) -> bool:
     """Whether a run stands there that a change would spoil: one with a checkpoint."""
-    return (workdir / CONFIG).exists() and any((workdir / CHECKPOINTS).glob("epoch-*"))
+    return (workdir / CONFIG).exists() and bool(checkpoints.stored(workdir / checkpoints.FOLDER))
 
 
 def _resolve(config: Config, known) -> Config:
