@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["train", "summarize"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "summarize", "benchmark"])
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
         "import sys, time, runpy; start = time.perf_counter(); sys.argv = ['vgg_keras', '--help']\n"
@@ -20,7 +20,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "status 0 started []" in output, output[-500:]
     print(output.splitlines()[-1])
-    assert "--config" in output and "--set" in output
+    assert "--set" in output and ("--model" in output if name == "evaluate" else "--config" in output)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,8 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["--confg=E"], "Unknown command line flag 'confg'. Did you mean: config"),
         ("train", ["--config=E", "--data=digits", "--set=data.source=cifar10"], "Leave one out"),
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
+        ("benchmark", [], "takes one word beside its flags. Received: none. Known: evaluate."),
+        ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
         ("summarize", ["--config=F"], "Received: 'F'"),
         ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
     ],

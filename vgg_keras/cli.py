@@ -3,13 +3,13 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from absl import logging as absl_logging
 
 from vgg_keras import stop
-from vgg_keras.config import Config, UserError, load, override
+from vgg_keras.config import Config, UserError, load, nearest, override
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
@@ -23,6 +23,10 @@ _SHARED = {
     ),
     "data": lambda: flags.DEFINE_string(
         "data", None, "digits (embedded), a TensorFlow Datasets name such as cifar10, or a folder of class folders."
+    ),
+    "model": lambda: flags.DEFINE_string("model", None, "A run's folder: the --workdir of its training."),
+    "out": lambda: flags.DEFINE_string(
+        "out", None, "The folder for the results. Default: evaluation/ in the run's folder."
     ),
     "workdir": lambda: flags.DEFINE_string(
         "workdir", None, "The run's folder. Default: runs/ and the configuration's name."
@@ -62,17 +66,26 @@ def configuration() -> Config:
     return override(config, [f"data.source={_FLAGS.data}", *_FLAGS.set])
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75."""
+def run(main: Callable[..., int | None], words: Sequence[str] = ()) -> None:
+    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75.
+
+    Args:
+        main: the verb; called with the chosen word where it has some.
+        words: what may stand behind the verb without a flag, one of them.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
-        if len(arguments) > 1:
+        if not words and len(arguments) > 1:
             return _refuse(f"This command takes flags only. Received: {arguments[1]!r}. See --help.")
+        if words and (len(arguments) != 2 or arguments[1] not in words):
+            received = " ".join(arguments[1:])
+            hint = nearest(received, words)
+            return _refuse(f"This command takes one word beside its flags. Received: {received or 'none'}. {hint}")
         try:
-            return main()
+            return main(*arguments[1:])
         except UserError as error:
             return _refuse(str(error))
         except OSError as error:
@@ -86,6 +99,17 @@ def run(main: Callable[[], int | None]) -> None:
             return INTERRUPTED
 
     app.run(guarded, flags_parser=_parse)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their header for a person, the first column to the left and the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = [
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    ]
+    lines = ["  ".join(row).rstrip() for row in aligned]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 def _parse(arguments: list[str]) -> list[str]:

@@ -139,15 +139,22 @@ class Training(_Checked):
 
 @dataclass(frozen=True)
 class Evaluation(_Checked):
-    """The test of 3.2 that closes a run."""
+    """The test of 3.2: the one that closes a run, and `evaluate`'s where its flags do not say otherwise."""
 
+    protocol: Literal["center", "dense", "multi_crop", "both"] = "dense"  # both: the mean of dense and multi_crop
     scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
-    batch: int = 32  # images of one size in one pass, in validation too
+    grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
+    batch: int = 32  # images of the crop's size in one pass, in validation too; larger ones as many as equal its pixels
+    max_pixels: int = 2**26  # of one image rescaled to Q; a larger one ends the test with its name
 
     def check(self):
         _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)
+        _require(self.grid >= 1, "evaluation.grid must be 1 or more.", self.grid)
+        _require(self.max_pixels >= 1, "evaluation.max_pixels must be 1 or more.", self.max_pixels)
         _require(all(q >= 1 for q in self.scales), "evaluation.scales must be sides in pixels.", self.scales)
+        unique = len(set(self.scales)) == len(self.scales)
+        _require(unique, "evaluation.scales must differ from each other.", self.scales)
 
 
 @dataclass(frozen=True)
@@ -203,8 +210,15 @@ class Config(_Checked):
 
     @property
     def test_scales(self) -> tuple[int, ...]:
-        """The values of Q that close a run."""
+        """The values of Q that a test takes where none are named (3.2)."""
         return self.evaluation.scales or (self.middle_scale,)
+
+    @property
+    def multi_scales(self) -> tuple[int, ...]:
+        """3.2's three values of Q: around S, or the ends and the middle of the jitter range."""
+        if len(set(self.data.scale)) == 1:
+            return (self.data.scale[0] - 32, self.data.scale[0], self.data.scale[0] + 32)
+        return (self.data.scale[0], self.middle_scale, self.data.scale[1])
 
 
 # The sections that a resumed run may change: neither decides which pictures the net sees in which order.

@@ -1,6 +1,7 @@
-"""Writes that a crash leaves whole: a temporary name, fsync, rename."""
+"""Writes that a crash leaves whole: a temporary name, fsync, rename; and one writer at a time in a folder."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from vgg_keras.config import UserError
+
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -66,3 +71,35 @@ def sha256(path: Path | str) -> str:
     """The file's digest in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def locked(folder: Path, flag: str) -> Iterator[None]:
+    """Holds a folder for this process; two runs in one would write over each other.
+
+    Args:
+        folder: made where it is not there yet, and gone again where nothing was put into it.
+        flag: what the user named it with, for the message.
+
+    Raises:
+        UserError: another process holds it, or it cannot be written.
+    """
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK, "w")  # noqa: SIM115, held below
+    except OSError as error:
+        raise UserError(f"{flag} must be a folder that can be written. Received: {folder}: {error.strerror}.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"One run at a time works in the folder of {flag}. Received: {folder}, where one is running."
+            ) from None
+        try:
+            yield
+        finally:
+            if made and [path.name for path in folder.iterdir()] == [LOCK]:  # a mistake found before anything was done
+                (folder / LOCK).unlink()
+                folder.rmdir()

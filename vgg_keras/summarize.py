@@ -50,13 +50,13 @@ def summarize_family(side: int, batch: int) -> str:
     return "\n\n".join(
         [
             "Table 1: configurations (conv5 in B-5x5, the control of section 4.1)",
-            _table([header, *table_1]),
+            cli.table([header, *table_1]),
             "Table 2: parameters, and what one image costs",
-            _table([header, *table_2]),
+            cli.table([header, *table_2]),
             "Multiply-adds are the kernels' of convolutions and FC layers. Activations are every layer's output in float32,\n"
             "the ReLU's not counted again; training holds them all until the gradient has passed.",
             "Section 2.3: stacks of 3x3 layers against one layer of the same receptive field, C channels in and out",
-            _table(stacks),
+            cli.table(stacks),
         ]
     )
 
@@ -73,9 +73,7 @@ def summarize_net(architecture: Architecture, side: int, batch: int) -> str:
     total = _totals(net, batch)
     rows.append(["total", "", "", f"{total.parameters:,}", f"{total.multiply_adds:,}", str(total.receptive_field)])
     title = f"{architecture.name}: {architecture.num_classes} classes, width {architecture.width:g}, input {side} x {side} x 3"
-    return (
-        f"{title}\n\n{_table(rows)}\n\nactivations, batch {batch}: {total.activation_bytes / 2**30:.2f} GiB in float32"
-    )
+    return f"{title}\n\n{cli.table(rows)}\n\nactivations, batch {batch}: {total.activation_bytes / 2**30:.2f} GiB in float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,17 +102,6 @@ def _stack_rows(stack: Stack, single: Stack) -> list[list[str]]:
             (single, f"{single.weights_per_channel_squared} C^2", f"{more:.0%} more"),
         )
     ]
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Rows under their header, the first column to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    aligned = [
-        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        for row in rows
-    ]
-    lines = ["  ".join(row).rstrip() for row in aligned]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Trains a net as the paper does (3.1), tests it densely (3.2), and leaves everything in one folder.
+"""Trains a net as the paper does (3.1), tests it (3.2), and leaves everything in one folder.
 
 python -m vgg_keras.train --config=quickstart
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E
@@ -7,7 +7,6 @@ python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --
 Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood, with the same bits.
 """
 
-import time
 from pathlib import Path
 
 from absl import flags
@@ -15,7 +14,7 @@ from absl import flags
 from vgg_keras import cli, stop
 from vgg_keras.config import Config
 
-EVALUATION = "evaluation.json"
+EVALUATION = "evaluation"  # the folder of the test that closes a run
 
 cli.define("config", "data", "set", "workdir")
 
@@ -40,9 +39,10 @@ def train(config: Config, workdir: Path) -> None:
     # ---- the images
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
+    from vgg_keras.files import locked
 
     stop.here()
-    with folder.locked(workdir):
+    with locked(workdir, "--workdir"):
         source, bad_images = without_bad_images(open_source(config.data), config)
         for image in bad_images:
             print(f"skipped: {image}", flush=True)
@@ -57,61 +57,51 @@ def train(config: Config, workdir: Path) -> None:
 def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> None:
     # ---- training (3.1)
     from vgg_keras.training import loop, records
-    from vgg_keras.weights.run import CONFIG, KERAS, MANIFEST, WEIGHTS
+    from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS
 
     outcome = loop.train(config, source, statistics, strategy, precision, workdir, bad_images)
 
-    # ---- the dense test of the best net, from its files (3.2)
-    result = _test(config, source, precision, workdir, len(bad_images))
+    # ---- the test of the best net, from its files (3.2)
+    result = _test(config, source, precision, workdir, bad_images)
 
     # ---- where everything is
+    from vgg_keras.evaluation import report
+
+    test = result["rows"][-1]
+    described = f"{test['protocol']} test at Q={test['scales']}"
     net = f"{config.architecture.name} on {source.name}"
-    error, top5 = records.percent(result["top1_error"]), records.percent(result["top5_error"])
-    curve = records.draw_learning_curve(workdir, f"{config.architecture.name}: dense test error {error}")
+    error = records.percent(result["top1_error"])
+    curve = records.draw_learning_curve(workdir, f"{config.architecture.name}: {described}, top-1 error {error}")
     print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {records.percent(outcome.best_top1_error)}")
-    print(f"dense test at Q={result['scales']}: top-1 error {error}, top-5 error {top5}, {result['images']} images")
+    top5 = report.top5(result["top5_error"], len(source.classes))
+    print(f"{described}: top-1 error {error}, top-5 error {top5}, {result['images']} images")
     for path, content in (
         (
             workdir / WEIGHTS,
             f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)",
         ),
         (workdir / records.METRICS, "a line an epoch"),
-        (workdir / EVALUATION, "the dense test"),
+        (workdir / EVALUATION / "report.html", "the test, class by class"),
         (curve, "loss and error over the epochs"),
         (workdir / "tensorboard", f"tensorboard --logdir={workdir}"),
     ):
         print(f"  {path}: {content}")
 
 
-def _test(config: Config, source, precision: str, workdir: Path, bad_images: int) -> dict:
-    """The dense test of the run's best weights on the validation set, kept in evaluation.json."""
-    from vgg_keras.evaluation import metrics, protocols
-    from vgg_keras.files import write_json
+def _test(config: Config, source, precision: str, workdir: Path, bad_images: list) -> dict:
+    """The test of the run's best weights on the validation set."""
+    from vgg_keras.evaluation import folder
+    from vgg_keras.files import locked
     from vgg_keras.weights.run import load_run
 
     run = load_run(workdir, dtype=precision)
-    started = time.perf_counter()
-    posteriors = protocols.dense(
-        run.model, source.val, config.data, config.test_scales, config.evaluation.flip, config.evaluation.batch
-    )
-    result = {
-        "protocol": "dense",
-        "model": str(workdir),
-        "architecture": config.architecture.name,
-        "training_scale": list(config.data.scale),
-        "scales": list(config.test_scales),
-        "flip": config.evaluation.flip,
-        "interpolation": config.data.interpolation,
-        "precision": precision,
-        "data": source.description,
-        "images": source.val.size,
-        "bad_images": bad_images,
-        "top1_error": metrics.top_k_error(posteriors.probabilities, posteriors.labels, 1),
-        "top5_error": metrics.top_k_error(posteriors.probabilities, posteriors.labels, 5),
-        "seconds": round(time.perf_counter() - started, 2),
-    }
-    write_json(workdir / EVALUATION, result)
-    return result
+    out = workdir / EVALUATION
+    with locked(out, "--workdir"):
+        if not folder.begun_alike(run, config, source.val, precision, out):
+            for stale in out.glob("*.npz"):  # of an earlier best net, or in another precision
+                stale.unlink()
+        data = f"{source.description}; val: {source.val.size:,} images"
+        return folder.evaluate(run, config, source.val, data, [str(image) for image in bad_images], precision, out)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """What stands in which step: every image once an epoch, and the same pictures for any number of devices and restarts."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from vgg_keras.config import Data
+from vgg_keras.config import Data, Evaluation, UserError
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 
@@ -86,12 +87,65 @@ def test_validation_takes_every_image_once_in_order():
         assert all(images.shape == (4, 32, 32, 3) for images, _, _ in batches)
 
 
+def pictures(random, sizes):
+    encoded = tf.constant([tf.io.encode_png(random.integers(0, 256, (*size, 3), np.uint8)).numpy() for size in sizes])
+    return Split(
+        len(sizes), lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)), lambda image: f"p{image}"
+    )
+
+
 def test_whole_images_of_one_size_stand_together(random):
     sizes = [(50, 40), (40, 40), (50, 40), (40, 90), (40, 40), (50, 40)]
-    encoded = tf.constant([tf.io.encode_png(random.integers(0, 256, (*size, 3), np.uint8)).numpy() for size in sizes])
-    split = Split(6, lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)), str)
-    seen = {}
-    for images, labels, ids in pipeline.whole_images(split, Data(), 40, 2).as_numpy_iterator():
+    split, seen = pictures(random, sizes), {}
+    for images, labels, ids in pipeline.whole_images(
+        split, Data(), Evaluation(batch=2, flip=False), 50, 40
+    ).as_numpy_iterator():
         assert len(images) <= 2 and np.array_equal(labels, ids)
-        seen.update({int(number): images.shape[1:3] for number in ids})
-    assert seen == dict(enumerate(sizes))
+        seen.update({int(number): (len(images), images.shape[1:3]) for number in ids})
+    assert {number: size for number, (_, size) in seen.items()} == dict(enumerate(sizes))
+    assert sorted(count for count, _ in seen.values()) == [1, 1, 2, 2, 2, 2]
+    # as many pixels in a batch as in so many crops, or a single image
+    for images, _, _ in pipeline.whole_images(split, Data(), Evaluation(batch=6), 32, 40).as_numpy_iterator():
+        assert len(images) == 1 or 2 * images[..., 0].size <= 6 * 32**2
+
+
+def test_crops_lie_on_the_papers_grid(random):
+    """25 crops spread evenly, corner to corner; places that coincide come once and count as often."""
+    for size, side, grid in (
+        ((50, 70), 48, 5),
+        ((40, 40), 40, 5),
+        ((40, 40), 32, 5),
+        ((60, 33), 32, 3),
+        ((41, 64), 37, 1),
+    ):
+        split, rules = pictures(random, [size]), Evaluation(batch=4)
+        whole = pipeline.rescale(pipeline.decode(split.read(tf.constant(0, tf.int64))[0]), side, "bilinear").numpy()
+        expected = {}
+        for top in np.linspace(0, whole.shape[0] - 32, grid) if grid > 1 else [(whole.shape[0] - 32) // 2]:
+            for left in np.linspace(0, whole.shape[1] - 32, grid) if grid > 1 else [(whole.shape[1] - 32) // 2]:
+                place = int(np.round(top)), int(np.round(left))
+                expected[place] = expected.get(place, 0) + 1
+        crops, counts = [], []
+        for batch, _, ids, numbers in pipeline.crops(split, Data(), rules, 32, side, grid).as_numpy_iterator():
+            assert len(batch) <= 4 and not ids.any()
+            crops += list(batch)
+            counts += numbers.tolist()
+        assert sum(counts) == grid**2
+        assert counts == list(expected.values())
+        for (top, left), crop in zip(expected, crops, strict=True):
+            assert np.array_equal(crop, whole[top : top + 32, left : left + 32])
+
+
+def test_places_equal_numpys_for_every_size():
+    for spare in range(300):
+        for grid in range(2, 8):
+            firsts, counts = pipeline.places(tf.constant(spare), grid)
+            places = np.repeat(firsts.numpy(), counts.numpy())
+            assert places.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()
+
+
+def test_an_image_past_the_limit_of_pixels_is_named(random):
+    split, rules = pictures(random, [(40, 40), (10, 200)]), Evaluation(max_pixels=40 * 700)
+    with pytest.raises(UserError, match=r"Received: p1, 40 x 800 pixels then\. Raise the limit"):
+        with pipeline.readable_images(split):
+            list(pipeline.whole_images(split, Data(), rules, 32, 40))

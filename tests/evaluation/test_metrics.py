@@ -1,8 +1,9 @@
 """Errors against hand-computed ranks and a plain sort."""
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
-from vgg_keras.evaluation.metrics import label_ranks, top_k_error
+from vgg_keras.evaluation.metrics import confusion, interval, label_ranks, top_k_error
 
 
 def test_ranks_equal_a_stable_sort(random):
@@ -28,3 +29,18 @@ def test_a_net_that_says_nothing_is_not_right_by_a_tie_or_by_nan():
 
 def test_top_5_of_five_classes_means_nothing():
     assert top_k_error(np.eye(5), np.arange(5), 5) is None
+
+
+def test_the_interval_by_hand():
+    """Wilson: (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)."""
+    for wrong, images in ((0, 30), (1, 4), (12_345, 50_000), (7, 7)):
+        share, z = wrong / images, 1.959963984540054
+        middle = share + z**2 / (2 * images)
+        spread = z * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+        expected = 100 * (middle + np.array([-spread, spread])) / (1 + z**2 / images)
+        assert np.abs(interval(100 * wrong / images, images) - expected).max() < 1e-9
+
+
+def test_confusion_equals_scikit_learns(random):
+    scores, labels = random.uniform(0, 1, (500, 7)), random.integers(0, 7, 500)
+    assert np.array_equal(confusion(scores, labels), confusion_matrix(labels, scores.argmax(axis=1), labels=range(7)))

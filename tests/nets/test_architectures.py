@@ -2,11 +2,13 @@
 
 import math
 
+import keras
 import pytest
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
-from vgg_keras.nets.architectures import TABLE_1, Stack, costs
+from vgg_keras.nets.architectures import TABLE_1, Stack, costs, multiply_adds
 from vgg_keras.nets.builder import build
+from vgg_keras.nets.dense import to_fully_convolutional
 
 # At 1000 classes and crop 224. Table 2 prints the parameters in millions: 133, 133, 133, 134, 138, 144.
 PARAMETERS = {
@@ -57,6 +59,19 @@ def test_arithmetic_equals_the_built_net_layer_by_layer(name, variant):
         if cost.multiply_adds:
             positions = math.prod(layer.output.shape[1:-1])
             assert cost.multiply_adds == positions * math.prod(layer.kernel.shape), layer.name
+
+
+@pytest.mark.parametrize(("name", "head"), [("C", "fc"), ("B-5x5", "gap")])
+def test_multiply_adds_of_any_size_are_the_dense_nets(name, head):
+    fields = {"width": 1 / 16, "crop": 64, "num_classes": 7, "head": head}
+    total, x = 0, keras.Input((100, 170, 3))
+    for layer in to_fully_convolutional(build(name, **fields)).layers[1:]:
+        x = layer(x)
+        if isinstance(layer, keras.layers.Conv2D):
+            total += math.prod(x.shape[1:-1]) * math.prod(layer.kernel.shape)
+    architecture = Architecture(name, **fields)
+    assert multiply_adds(architecture, 100, 170) == total
+    assert multiply_adds(architecture, 96, 96) == sum(cost.multiply_adds for cost in costs(architecture, 96))
 
 
 @pytest.mark.slow

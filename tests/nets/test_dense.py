@@ -6,7 +6,7 @@ import pytest
 
 from vgg_keras.config import CONFIGURATIONS, UserError
 from vgg_keras.nets.builder import build
-from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.nets.dense import halves, to_fully_convolutional
 
 
 def net(name="A", **fields):
@@ -114,3 +114,20 @@ def test_other_models_are_refused():
     strange = keras.Model(image, keras.layers.Dense(2)(keras.layers.Permute((2, 1, 3))(image)))
     with pytest.raises(UserError, match="Received: permute of type Permute"):
         to_fully_convolutional(strange)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("head", ["fc", "gap"])
+def test_the_halves_make_the_same_score_map(random, name, head):
+    """Windows of the last map through the FC layers are the convolutional net's positions."""
+    model = net(name, head=head)
+    convolutions, fc = halves(model)
+    image = random.uniform(0, 255, (1, 100, 140, 3)).astype(np.float32)
+    last_map = np.asarray(convolutions(image))[0]
+    score_map = np.asarray(to_fully_convolutional(model)(image))[0]
+    windows = [last_map[y : y + 2, x : x + 2] for y in range(2) for x in range(3)]
+    logits = np.asarray(fc(np.array(windows))).reshape(score_map.shape)
+    difference = np.abs(logits - score_map).max()
+    print(f"{name} {head}: largest difference {difference:.2g} of scores up to {np.abs(score_map).max():.3g}")
+    assert last_map.shape[:2] == (3, 4) and difference <= 1e-4 * max(1, np.abs(score_map).max())
+    assert np.ptp(score_map, axis=(0, 1)).max() > 1e-3

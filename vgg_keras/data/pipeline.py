@@ -6,13 +6,14 @@ parallel calls, devices and restarts, and a run that starts at step 1,000 skips 
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data, UserError
-from vgg_keras.data.preprocessing import center_crop, decode, rescale, training_crop
+from vgg_keras.config import Data, Evaluation, UserError
+from vgg_keras.data.preprocessing import center_crop, decode, rescale, rescaled_size, training_crop
 from vgg_keras.data.splits import Split
 
 _UNREADABLE = (
@@ -24,8 +25,11 @@ _UNREADABLE = (
 
 
 @contextlib.contextmanager
-def readable_images() -> Iterator[None]:
-    """Turns an image that went bad after the scan into a message.
+def readable_images(split: Split | None = None) -> Iterator[None]:
+    """Turns an image that went bad after the scan, or that is too large for a test, into a message.
+
+    Args:
+        split: that of `whole_images` or `crops`, to name the image that is too large.
 
     Raises:
         UserError: an element of a dataset could not be made.
@@ -33,6 +37,11 @@ def readable_images() -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
+        if found := re.search(r"too large: image (\d+), (\d+ x \d+)", str(error)):
+            raise UserError(
+                "An image rescaled to Q must have evaluation.max_pixels or fewer. "
+                f"Received: {split.path(int(found[1]))}, {found[2]} pixels then. Raise the limit, or leave the image out."
+            ) from error
         if "IteratorGetNext" not in str(error):
             raise
         raise UserError(
@@ -134,28 +143,89 @@ def validation(split: Split, data: Data, crop: int, side: int, batch: int, repli
     )
 
 
-STRETCH = 8  # batches' worth of images among which those of one size are put together
+STRETCH = 4  # batches' worth of images among which those of one size are put together
 
 
-def whole_images(split: Split, data: Data, side: int, batch: int) -> tf.data.Dataset:
+def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: int) -> tf.data.Dataset:
     """Every image once, whole, its smaller side at `side`; neighbouring images of one size stand together in batches.
 
+    A batch has at most as many pixels as `rules.batch` crops, its mirror images counted where `rules.flip` wants them; or
+    it is a single image.
+
     Returns:
-        A dataset of (images (n, height, width, 3) float32, labels (n,) int32, ids (n,) int64), n from 1 to `batch`, in an
-        order of its own: the ids tell which image is which.
+        A dataset of (images (n, height, width, 3) float32, labels (n,) int32, ids (n,) int64), in an order of its own: the
+        ids tell which image is which.
     """
 
     def example(image):
-        encoded, label = split.read(image)
-        return rescale(decode(encoded), side, data.interpolation), label, image
+        window, label = _rescaled(split, data, rules, side, image)
+        return window, label, image
 
     def size(window, label, image):
         shape = tf.shape(window, tf.int64)
         return shape[0] * 2**32 + shape[1]
 
+    def images_in_a_batch(size):
+        pixels = size // 2**32 * (size % 2**32)
+        return tf.clip_by_value(rules.batch * crop**2 // (pixels * (1 + rules.flip)), 1, rules.batch)
+
     def grouped(ids):
         images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)
-        return images.group_by_window(size, lambda _, alike: alike.batch(batch), window_size=batch)
+        return images.group_by_window(
+            size, lambda size, alike: alike.batch(images_in_a_batch(size)), window_size_func=images_in_a_batch
+        )
 
     # in stretches: photographs have hundreds of sizes, and a batch of each would have to wait in memory for its last image
-    return tf.data.Dataset.range(split.size).window(STRETCH * batch).flat_map(grouped).prefetch(2)
+    return _plainly(tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(2))
+
+
+def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, grid: int) -> tf.data.Dataset:
+    """The crops of a regular grid over every image, its smaller side at `side` (3.2); a grid of 1 is the centre crop.
+
+    Places that coincide, as all of a square image's do at `side` = `crop`, come once and count as often.
+
+    Returns:
+        A dataset of (crops (n, crop, crop, 3) float32, labels (n,) int32, ids (n,) int64, counts (n,) int32), n from 1 to
+        `rules.batch`, image after image; an image's counts add up to grid x grid.
+    """
+
+    def example(image):
+        window, label = _rescaled(split, data, rules, side, image)
+        tops, rows = places(tf.shape(window)[0] - crop, grid)
+        lefts, columns = places(tf.shape(window)[1] - crop, grid)
+        # (height, width, 3) -> (tops, crop, width, 3) -> (tops, crop, lefts, crop, 3)
+        windows = tf.gather(window, tops[:, None] + tf.range(crop))
+        windows = tf.gather(windows, lefts[:, None] + tf.range(crop), axis=2)
+        windows = tf.reshape(tf.transpose(windows, [0, 2, 1, 3, 4]), [-1, crop, crop, 3])
+        counts = tf.reshape(rows[:, None] * columns, [-1])
+        return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
+
+    images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
+    return _plainly(images.rebatch(rules.batch).prefetch(2))
+
+
+def _plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Without tf.data's tuning thread: half of the passes waited for it when they ended, by up to 3 seconds."""
+    options = tf.data.Options()
+    options.autotune.enabled = False  # AUTOTUNE is then as many calls as there are cores
+    return dataset.with_options(options)
+
+
+def places(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The different first pixels of `grid` crops spread evenly over `spare` pixels and the crop, and how often each comes."""
+    if grid == 1:
+        return tf.reshape(spare // 2, [1]), tf.ones([1], tf.int32)
+    even = tf.linspace(tf.constant(0, tf.float64), tf.cast(spare, tf.float64), grid)
+    firsts, _, counts = tf.unique_with_counts(tf.cast(tf.round(even), tf.int32))
+    return firsts, counts
+
+
+def _rescaled(split: Split, data: Data, rules: Evaluation, side: int, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The whole image with its smaller side at `side`, and its label; an error where it would be too large."""
+    encoded, label = split.read(image)
+    pixels = decode(encoded)
+    height, width = rescaled_size(tf.shape(pixels)[0], tf.shape(pixels)[1], side)
+    few = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= rules.max_pixels
+    too_large = tf.strings.format("too large: image {}, {} x {}", (image, height, width))
+    with tf.control_dependencies([tf.debugging.Assert(few, [too_large])]):
+        return rescale(tf.identity(pixels), side, data.interpolation), label

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +41,21 @@ class BadImage:
         return f"{self.name}: {self.reason}"
 
 
-def without_bad_images(source: Source, config: Config) -> tuple[Source, list[BadImage]]:
+def without_bad_images(
+    source: Source, config: Config, names: Sequence[str] = ("train", "val")
+) -> tuple[Source, list[BadImage]]:
     """The source with its unreadable images left out, and those.
+
+    Args:
+        source: the images.
+        config: its `data` and `runtime.cache_dir` are read.
+        names: the splits that are looked at; a test needs no look at the training set.
 
     Raises:
         UserError: more than `data.max_bad_fraction` of the images, or all of a split, are bad.
     """
     splits, bad = {}, []
-    for name in ("train", "val"):
+    for name in names:
         split = getattr(source, name)
         key = _digest(" ".join((os.path.abspath(split.root), config.data.source, name)))
         reasons = _scan(
@@ -57,7 +65,7 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
             split.select([image for image in range(split.size) if image not in reasons]) if reasons else split
         )
         bad += [BadImage(split.path(image), reason) for image, reason in reasons.items()]
-    images = source.train.size + source.val.size
+    images = sum(getattr(source, name).size for name in names)
     if len(bad) > config.data.max_bad_fraction * images:
         first = "; ".join(str(image) for image in bad[:3])
         raise UserError(

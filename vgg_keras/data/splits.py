@@ -52,6 +52,22 @@ class Split:
             stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
         )
 
+    def followed_by(self, other: "Split") -> "Split":
+        """The images of both splits of one source."""
+
+        def of_both(function):
+            return lambda image: function(self, image) if image < self.size else function(other, image - self.size)
+
+        return dataclasses.replace(
+            self,
+            size=self.size + other.size,
+            read=lambda image: tf.cond(
+                image < self.size, lambda: self.read(image), lambda: other.read(image - self.size)
+            ),
+            name=of_both(lambda split, image: split.name(image)),
+            stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
+        )
+
 
 @dataclass(frozen=True)
 class Source:

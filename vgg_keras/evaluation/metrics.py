@@ -1,6 +1,7 @@
 """Errors in percent, from scores of any kind that grow with belief: logits or posteriors."""
 
 import numpy as np
+from scipy.stats import binomtest
 
 
 def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -29,3 +30,17 @@ def top_k_error(scores: np.ndarray, labels: np.ndarray, k: int) -> float | None:
     if k > 1 and scores.shape[1] <= k:
         return None
     return 100.0 * float(np.mean(label_ranks(scores, labels) >= k))
+
+
+def interval(error: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an error in percent, from the number of images alone."""
+    wrong = round(error / 100 * images)
+    bounds = binomtest(wrong, images).proportion_ci(0.95, "wilson")
+    return 100 * float(bounds.low), 100 * float(bounds.high)
+
+
+def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many images of each class (row) are taken for each class (column), (classes, classes)."""
+    classes = scores.shape[1]
+    places = labels.astype(np.int64) * classes + scores.argmax(axis=1)
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes)

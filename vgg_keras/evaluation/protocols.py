@@ -1,63 +1,173 @@
-"""3.2's protocols: a net and images in, posteriors out."""
+"""3.2's protocols at one scale Q: a net and images in, the posterior of each image out.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+A protocol is made once for a net and called for each scale; its functions are traced once for images of every size. The
+mean over scales, over protocols and over nets is `posteriors.mean`'s.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
-from vgg_keras import stop
-from vgg_keras.config import Data
+from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
-from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.nets.architectures import costs
+from vgg_keras.nets.dense import halves
+
+STRIDE = 32  # pixels from one position of the last map to the next: five poolings
+WINDOWS = 256  # positions that go through the FC layers at once, so that reading their weights is no longer felt
+
+# Images that are finished: their ids (n,) int64, labels (n,) int32 and posteriors (n, classes) float64.
+Finished = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Posteriors:
-    """What a protocol says of every image of a split, in its order.
+class Dense:
+    """The net as convolutions over the whole image.
 
-    Attributes:
-        probabilities: (images, classes) float32.
-        labels: (images,) int32.
+    In this order: mean of the class score map over positions, soft-max, mean over the image and its mirror image.
     """
 
-    probabilities: np.ndarray
-    labels: np.ndarray
+    def __init__(self, model: keras.Model, architecture: Architecture, rules: Evaluation):
+        """
+        Args:
+            model: of `vgg_keras.build`, with logits.
+            architecture: the model's, with `num_classes` known.
+            rules: its `flip`, `batch` and `max_pixels` are read.
+        """
+        convolutions, fc = halves(model)
+        self._rules, self._crop, self._classes = rules, architecture.crop, architecture.num_classes
+        self._window, channels = fc.input_shape[1], fc.input_shape[3]
+        field = next(cost.receptive_field for cost in costs(architecture) if cost.layer.name == "block5_pool")
+        # a position sees so many positions' pixels beyond its own: what a tile must overlap its neighbours by
+        self._halo = math.ceil((field - STRIDE) / 2 / STRIDE)
+
+        images = tf.TensorSpec([None, None, None, 3], tf.float32)
+        windows = tf.TensorSpec([None, self._window, self._window, channels], convolutions.output.dtype)
+        self.last_map = tf.function(lambda x: convolutions(x, training=False), [images], jit_compile=False)
+        self.logits = tf.function(lambda x: fc(x, training=False), [windows], jit_compile=False)
+
+    def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
+        """Every image of the split once, at Q = `side`; of `data` the interpolation is read."""
+        waiting, positions = [], 0
+        for images, labels, ids in pipeline.whole_images(split, data, self._rules, self._crop, side):
+            views = [images, images[:, :, ::-1]] if self._rules.flip else [images]
+            maps = self.map_of(tf.concat(views, axis=0))
+            waiting += zip(ids.numpy(), labels.numpy(), zip(*np.split(maps, len(views)), strict=True), strict=True)
+            positions += len(maps) * math.prod(self._positions(maps))
+            if positions >= WINDOWS:
+                yield self._finish(waiting)
+                waiting, positions = [], 0
+        if waiting:
+            yield self._finish(waiting)
+
+    def map_of(self, images: tf.Tensor) -> np.ndarray:
+        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3).
+
+        Images with more pixels than `batch` crops, which are one image and its mirror image, are cut along their longer
+        side into tiles that overlap by what a position sees, so the map is the same.
+        """
+        shape = tf.shape(images).numpy()
+        pixels = self._rules.batch * self._crop**2 // shape[0]
+        if shape[1] * shape[2] <= pixels:
+            return self.last_map(images).numpy()
+        axis = 1 if shape[1] > shape[2] else 2
+        length = shape[axis] // STRIDE
+        tile = max(1, pixels // shape[3 - axis] // STRIDE - 2 * self._halo)
+        tiles = []
+        for first in range(0, length, tile):
+            last = min(first + tile, length)
+            before = max(0, first - self._halo)
+            # pixels past the last position are seen by it, though they make none
+            end = shape[axis] if last + self._halo >= length else (last + self._halo) * STRIDE
+            span = np.arange(before * STRIDE, end)
+            tiled = self.last_map(tf.gather(images, span, axis=axis)).numpy()
+            tiles.append(np.take(tiled, np.arange(first - before, last - before), axis=axis))
+        return np.concatenate(tiles, axis=axis)
+
+    def score_map(self, image: tf.Tensor) -> np.ndarray:
+        """The class score map (rows, columns, classes) of one image (height, width, 3)."""
+        (last_map,) = self.map_of(image[tf.newaxis])
+        logits = [self.logits(windows).numpy() for windows in self._windows(last_map)]
+        return np.concatenate(logits).reshape(*self._positions(last_map[np.newaxis]), -1)
+
+    def _positions(self, maps: np.ndarray) -> tuple[int, int]:
+        return maps.shape[1] - self._window + 1, maps.shape[2] - self._window + 1
+
+    def _windows(self, last_map: np.ndarray) -> Iterator[np.ndarray]:
+        """The windows of one map, by rows, (n, k, k, channels), at most WINDOWS at once."""
+        windows = np.lib.stride_tricks.sliding_window_view(last_map, (self._window, self._window), axis=(0, 1))
+        rows, columns = np.indices(windows.shape[:2]).reshape(2, -1)
+        for first in range(0, len(rows), WINDOWS):
+            part = slice(first, first + WINDOWS)
+            yield windows[rows[part], columns[part]].transpose(0, 2, 3, 1)  # (n, channels, k, k) -> (n, k, k, channels)
+
+    def _finish(self, waiting: Sequence[tuple[int, int, tuple[np.ndarray, ...]]]) -> Finished:
+        ids, labels, maps = zip(*waiting, strict=True)
+        mean = self._mean_logits([last_map for views in maps for last_map in views])
+        posteriors = softmax(mean).reshape(len(ids), len(maps[0]), -1).mean(axis=1)  # over the views
+        return np.array(ids), np.array(labels), posteriors
+
+    def _mean_logits(self, maps: Sequence[np.ndarray]) -> np.ndarray:
+        """The mean of the class score map of each last map, (maps, classes); windows of several maps go together."""
+        sums, counts = np.zeros((len(maps), self._classes)), np.zeros((len(maps), 1))
+        held, owners = [], []
+
+        def through_the_fc_layers():
+            np.add.at(sums, owners, self.logits(np.concatenate(held)).numpy().astype(np.float64))
+            np.add.at(counts, owners, 1)
+            held.clear()
+            owners.clear()
+
+        for owner, last_map in enumerate(maps):
+            for windows in self._windows(last_map):
+                held.append(windows)
+                owners += [owner] * len(windows)
+                if len(owners) >= WINDOWS:
+                    through_the_fc_layers()
+        if held:
+            through_the_fc_layers()
+        return sums / counts
 
 
-def dense(model: keras.Model, split: Split, data: Data, scales: Sequence[int], flip: bool, batch: int) -> Posteriors:
-    """The dense test of 3.2: the whole image through the net as convolutions, at each scale Q.
+class Crops:
+    """A regular grid of crops with their mirror images, their posteriors averaged; a grid of 1 is the centre crop."""
 
-    In this order: mean of the class score map over positions, soft-max, mean over the image and its mirror image, mean
-    over the scales.
+    def __init__(self, model: keras.Model, architecture: Architecture, rules: Evaluation, grid: int):
+        """
+        Args:
+            model: of `vgg_keras.build`, with logits.
+            architecture: the model's.
+            rules: its `flip`, `batch` and `max_pixels` are read.
+            grid: crops along each side.
+        """
+        self._rules, self._crop, self._grid = rules, architecture.crop, grid
+        crops = tf.TensorSpec([None, self._crop, self._crop, 3], tf.float32)
+        self.logits = tf.function(lambda x: model(x, training=False), [crops], jit_compile=False)
 
-    Args:
-        model: of `vgg_keras.build`, with logits.
-        split: the images.
-        data: its `interpolation` is read.
-        scales: the values of Q, each the crop's side or more.
-        flip: whether the mirror image counts too.
-        batch: images of one size in one pass.
-    """
-    net = to_fully_convolutional(model)
+    def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
+        """Every image of the split once, at Q = `side`; of `data` the interpolation is read."""
+        unfinished = {}  # image: crops seen, sum of their posteriors
+        for crops, labels, ids, counts in pipeline.crops(split, data, self._rules, self._crop, side, self._grid):
+            views = [crops, crops[:, :, ::-1]] if self._rules.flip else [crops]
+            posteriors = np.mean([softmax(self.logits(view).numpy()) for view in views], axis=0)
+            ids, labels, counts, finished = ids.numpy(), labels.numpy(), counts.numpy(), []
+            for image in np.unique(ids):
+                rows = np.flatnonzero(ids == image)
+                seen, total = unfinished.pop(image, (0, 0.0))
+                seen, total = seen + counts[rows].sum(), total + counts[rows] @ posteriors[rows]
+                if seen < self._grid**2:
+                    unfinished[image] = seen, total
+                else:
+                    finished.append((image, labels[rows[0]], total / seen))
+            if finished:
+                yield tuple(np.array(column) for column in zip(*finished, strict=True))
 
-    # one trace for all sizes
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)], jit_compile=False)
-    def posterior(images):
-        views = [images, images[:, :, ::-1]] if flip else [images]
-        return sum(tf.nn.softmax(tf.reduce_mean(net(view, training=False), axis=[1, 2])) for view in views) / len(views)
 
-    probabilities = np.zeros((split.size, model.output_shape[-1]), np.float32)
-    labels = np.zeros(split.size, np.int32)
-    progress = tqdm.tqdm(total=split.size * len(scales), desc="dense test", unit="image", disable=None)
-    with progress, pipeline.readable_images():
-        for side in scales:
-            for images, batch_labels, ids in pipeline.whole_images(split, data, side, batch):
-                probabilities[ids.numpy()] += posterior(images).numpy() / len(scales)
-                labels[ids.numpy()] = batch_labels.numpy()
-                progress.update(len(ids))
-                stop.here()
-    return Posteriors(probabilities, labels)
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis, in float64."""
+    logits = logits.astype(np.float64)
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

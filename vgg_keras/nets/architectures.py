@@ -98,6 +98,20 @@ def costs(architecture: Architecture, side: int | None = None) -> list[LayerCost
     return rows
 
 
+def multiply_adds(architecture: Architecture, height: int, width: int) -> int:
+    """What one image of any size costs, run densely where it is larger than the crop (3.2)."""
+    channels, total = 3, 0
+    for layer in layers(architecture):
+        if layer.kind == "pool":
+            height, width = height // 2, width // 2
+        elif layer.kind in ("fc", "gap"):
+            height, width = height - layer.kernel + 1, width - layer.kernel + 1
+        if layer.kind in ("conv", "fc"):
+            total += layer.kernel**2 * channels * layer.units * height * width
+        channels = layer.units
+    return total
+
+
 @dataclass(frozen=True)
 class Stack:
     """Section 2.3: several convolutions of stride 1 on top of each other, C channels in and out, biases left out."""

@@ -98,6 +98,28 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
     return DenseNet(image, x, name=f"{model.name}_dense")
 
 
+def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """The dense net in two, for many images of many sizes: convolutions over whole images, FC layers over windows.
+
+    What the first half gives for images of different sizes goes through the second in one batch, so the FC layers' weights,
+    9 in 10 of the net's, are read once for many images. Both halves are the model's own layers; nothing is copied.
+
+    Args:
+        model: of `vgg_keras.build`.
+
+    Returns:
+        A model of images (batch, height, width, 3) to their last map (batch, height // 32, width // 32, channels), and one
+        of windows (batch, k, k, channels) to logits (batch, num_classes), k being crop // 32. Over the map's windows in
+        rows and columns these logits are `to_fully_convolutional(model)`'s score map.
+    """
+    pool = model.get_layer("block5_pool")
+    image = keras.Input((None, None, 3), name="image")
+    last_map = image
+    for layer in model.layers[1 : model.layers.index(pool) + 1]:
+        last_map = layer(last_map)
+    return keras.Model(image, last_map, name="convolutions"), keras.Model(pool.output, model.output, name="fc")
+
+
 def _unlike(layer) -> UserError:
     return UserError(
         "Only nets of vgg_keras.build can be converted: a chain of its layers. "

@@ -1,57 +1,17 @@
 """The folder of a run: what it was asked to do, on which data, and whether that is still so when it is resumed."""
 
-import contextlib
 import dataclasses
-import fcntl
-import importlib.metadata
-import platform
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vgg_keras import __version__
+from vgg_keras import provenance
 from vgg_keras.config import FREE_ON_RESUME, Config, UserError, difference, from_dict, to_dict
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
 from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
-from vgg_keras.weights.run import CONFIG, read_config
-
-LOCK = ".lock"
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-
-
-@contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
-    """Holds the folder for this process; two runs in one would write over each other.
-
-    Raises:
-        UserError: another process holds it, or it cannot be written.
-    """
-    made = not workdir.exists()
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / LOCK, "w")  # noqa: SIM115, held below
-    except OSError as error:
-        raise UserError(
-            f"--workdir must be a folder that can be written. Received: {workdir}: {error.strerror}."
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"One run at a time works in a workdir. Received: {workdir}, where one is running."
-            ) from None
-        try:
-            yield
-        finally:
-            if made and [path.name for path in workdir.iterdir()] == [LOCK]:  # a mistake found before anything was done
-                (workdir / LOCK).unlink()
-                workdir.rmdir()
+from vgg_keras.weights.stored import CONFIG, read_config
 
 
 def check(workdir: Path, config: Config) -> None:
@@ -136,13 +96,9 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
             "data": {"description": source.description, **data, "statistics": dataclasses.asdict(statistics)},
             "test_scales": list(resolved.test_scales),
             "hardware": hardware,
-            "command": [sys.executable, *sys.orig_argv[1:]],
-            "git_commit": _git_commit(),
-            "versions": {
-                "vgg_keras": __version__,
-                "python": platform.python_version(),
-                **{name: importlib.metadata.version(name) for name in PACKAGES},
-            },
+            "command": provenance.command(),
+            "git_commit": provenance.git_commit(),
+            "versions": provenance.versions(),
         },
     )
     return resolved, statistics
@@ -161,15 +117,3 @@ def _resolve(config: Config, known) -> Config:
         mean=config.architecture.mean or known.mean,
     )
     return dataclasses.replace(config, architecture=architecture)
-
-
-def _git_commit() -> str | None:
-    """The commit of the clone that the package runs from, marked where files differ from it; None outside a clone."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

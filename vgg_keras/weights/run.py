@@ -8,15 +8,13 @@ the net in Keras alone.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from vgg_keras.config import Config, UserError, from_dict
 from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.nets.builder import build
-
-CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,15 @@ class Run:
         model: with its best weights.
         config: the run's, resolved.
         classes: their names, in the order of the logits.
+        path: the run's folder.
+        weights_sha256: of the file that the weights came from.
     """
 
     model: keras.Model
     config: Config
     classes: tuple[str, ...]
+    path: Path
+    weights_sha256: str
 
 
 def save_weights(model: keras.Model, workdir: Path) -> None:
@@ -51,24 +53,6 @@ def save_weights(model: keras.Model, workdir: Path) -> None:
     write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [new]})
 
 
-def read_config(workdir: Path) -> dict[str, Any] | None:
-    """What `config.json` of a run holds; None where the folder holds no run.
-
-    Raises:
-        UserError: a file of that name which is none of ours.
-    """
-    path = workdir / CONFIG
-    if not path.exists():
-        return None
-    try:
-        stored = json.loads(path.read_text())
-        if not {"config", "classes"} <= stored.keys():
-            raise ValueError("without 'config' and 'classes'")
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{path} must be a run's configuration. Received another file: {error}.") from None
-    return stored
-
-
 def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     """The net of a run's folder with its best weights.
 
@@ -83,12 +67,14 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     stored = read_config(workdir)
     if stored is None or not (workdir / MANIFEST).exists():
         raise UserError(f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without them.")
+    found = {}
     for name, digests in json.loads((workdir / MANIFEST).read_text()).items():
-        if not (workdir / name).exists() or sha256(workdir / name) not in digests:
+        found[name] = sha256(workdir / name) if (workdir / name).exists() else None
+        if found[name] not in digests:
             raise UserError(
                 f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed, damaged or removed."
             )
     config = from_dict(Config, stored["config"])
     model = build(config.architecture, dtype=dtype)
     model.load_weights(workdir / WEIGHTS)
-    return Run(model, config, tuple(stored["classes"]))
+    return Run(model, config, tuple(stored["classes"]), workdir, found[WEIGHTS])

@@ -1,0 +1,91 @@
+"""A pass that is interrupted goes on: every image is asked once, and nothing of another test is taken over."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vgg_keras import stop
+from vgg_keras.config import Data, UserError
+from vgg_keras.data.splits import Split
+from vgg_keras.evaluation import passes
+from vgg_keras.evaluation.posteriors import load
+
+CLASSES = ("a", "b", "c")
+NET = {"model": "runs/E", "weights_sha256": "1234", "scales": [32], "architecture": {"width": 1.0}}
+
+
+def split(images=10, prefix="image"):
+    return Split(
+        images, lambda image: (tf.as_string(image), tf.cast(image % 3, tf.int32)), lambda image: f"{prefix} {image}"
+    )
+
+
+class Protocol:
+    """Answers from an image's name, two at a time, last ones first; wishes a stop after so many."""
+
+    def __init__(self, until=None, nan=None):
+        self.until, self.nan, self.asked = until, nan, []
+
+    def __call__(self, split, data, side):
+        for first in range(split.size - 1, -1, -2):
+            places = np.arange(first, max(first - 2, -1), -1)
+            read = [split.read(tf.constant(place, tf.int64)) for place in places.tolist()]
+            numbers = [int(split.name(int(place)).split()[-1]) for place in places]
+            self.asked += numbers
+            posteriors = np.array([[0.5, number / 20, 0.5 - number / 20] for number in numbers])
+            posteriors[[number == self.nan for number in numbers]] = np.nan
+            stop._requested = self.until is not None and len(self.asked) >= self.until
+            yield places, np.array([int(label) for _, label in read]), posteriors
+
+
+@pytest.fixture(autouse=True)
+def no_wish():
+    yield
+    stop._requested = False
+
+
+def one(protocol, path, images=None, net=NET):
+    images = images or split()
+    return passes.run(protocol, passes.begin(path, images, CLASSES, net), path, images, Data(), 32, "test")
+
+
+def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path):
+    whole = one(Protocol(), tmp_path / "whole.npz")
+    assert whole.done.all() and np.allclose(whole.probabilities[:, 1], np.arange(10) / 20)
+    assert whole.labels.tolist() == [number % 3 for number in range(10)]
+    asked = []
+    for _ in range(3):
+        protocol = Protocol(until=3)  # stops after four
+        try:
+            parts = one(protocol, tmp_path / "parts.npz")
+        except stop.Stopped:
+            stop._requested = False
+        asked += protocol.asked
+    assert sorted(asked) == list(range(10))
+    assert np.array_equal(parts.probabilities, whole.probabilities) and np.array_equal(parts.labels, whole.labels)
+    again = Protocol()
+    kept = one(again, tmp_path / "parts.npz", net={**NET, "model": "elsewhere/E"})  # a net may move
+    assert again.asked == [] and np.array_equal(kept.probabilities, whole.probabilities)
+    assert load(tmp_path / "parts.npz").done.all()
+
+
+def test_an_error_keeps_what_is_done(tmp_path):
+    with pytest.raises(UserError, match="scores must be finite. Received: one that is not, for image 4"):
+        one(Protocol(nan=4), tmp_path / "a.npz")
+    kept = load(tmp_path / "a.npz")
+    assert np.flatnonzero(kept.done).tolist() == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("images", "net", "message"),
+    [
+        (split(), {**NET, "weights_sha256": "99"}, "made with weights_sha256: '1234', now '99'"),
+        (split(), {**NET, "architecture": {"width": 0.5}}, "architecture.width: 1.0, now 0.5"),
+        (split(prefix="other"), NET, "made with other images or classes: 10 images, now 10"),
+        (split(9), NET, "made with other images or classes: 10 images, now 9"),
+    ],
+)
+def test_another_test_in_the_folder_is_refused(tmp_path, images, net, message):
+    one(Protocol(), tmp_path / "a.npz")
+    with pytest.raises(UserError, match=message):
+        passes.begin(tmp_path / "a.npz", images, CLASSES, net)

@@ -1,0 +1,91 @@
+"""Posteriors on disk and their mean: nothing changed by the way, and every mismatch named."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vgg_keras.config import UserError
+from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
+
+
+def posteriors(random, images=7, classes=("a", "b", "c")):
+    probabilities = random.dirichlet(np.ones(len(classes)), images).astype(np.float32)
+    return Posteriors(
+        probabilities=probabilities,
+        labels=random.integers(0, len(classes), images).astype(np.int32),
+        ids=tuple(f"train/ü {image}.jpg" for image in range(images)),
+        classes=classes,
+        nets=({"model": "runs/E", "scales": [256]},),
+        done=np.ones(images, np.bool_),
+        seconds=1.5,
+    )
+
+
+def test_what_is_saved_comes_back(random, tmp_path):
+    saved = posteriors(random)
+    save(saved, tmp_path / "a.npz")
+    for name, value in dataclasses.asdict(load(tmp_path / "a.npz")).items():
+        expected = getattr(saved, name)
+        assert np.array_equal(value, expected) if isinstance(value, np.ndarray) else value == expected, name
+
+
+def test_the_mean_equals_numpys(random):
+    first = posteriors(random)
+    parts = [first, *(dataclasses.replace(first, probabilities=posteriors(random).probabilities) for _ in range(6))]
+    fused = mean(parts, list("abcdefg"))
+    expected = np.mean([part.probabilities.astype(np.float64) for part in parts], axis=0)
+    difference = np.abs(fused.probabilities - expected).max()
+    print(f"mean of 7: largest difference {difference:.2g}")
+    assert difference < 1e-7
+    assert len(fused.nets) == 7 and fused.seconds == 7 * 1.5
+
+
+def test_the_first_difference_is_named(random):
+    first = posteriors(random)
+    done = first.done.copy()
+    done[2] = False
+    labels = (first.labels + (np.arange(7) == 4)) % 3
+    renamed = dataclasses.replace(first, ids=(*first.ids[:3], "other.jpg", *first.ids[4:]))
+    words = [first.classes[values[4]] for values in (first.labels, labels)]
+    for other, message in (
+        (dataclasses.replace(first, classes=("a", "b", "d")), r"a\.npz and b\.npz, where class 2: 'c' and 'd'"),
+        (renamed, r"where image 3: 'train/ü 3\.jpg' and 'other\.jpg'"),
+        (dataclasses.replace(first, ids=first.ids[:6]), r"where image 6: 'train/ü 6\.jpg' and none"),
+        (
+            dataclasses.replace(first, labels=labels),
+            f"'train/ü 4.jpg' is of class '{words[0]}' and of class '{words[1]}'",
+        ),
+        (dataclasses.replace(first, done=done), r"b\.npz, with 6 of 7 images\. Run its evaluation again"),
+    ):
+        with pytest.raises(UserError, match=message):
+            mean([first, other], ["a.npz", "b.npz"])
+
+
+def test_other_files_are_refused_and_nothing_in_them_is_run(random, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "run"), "w"))
+
+    good = posteriors(random)
+    save(good, tmp_path / "good.npz")
+    content = (tmp_path / "good.npz").read_bytes()
+    np.savez(tmp_path / "pickle.npz", description=np.array([Trap()], object))
+    np.savez(tmp_path / "bare.npz", probabilities=good.probabilities)
+    (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.npz").write_text("<html>")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    flipped = bytearray(content)
+    flipped[200] ^= 16  # in the probabilities
+    (tmp_path / "flipped.npz").write_bytes(flipped)
+    save(dataclasses.replace(good, probabilities=good.probabilities * 2), tmp_path / "doubled.npz")
+    save(dataclasses.replace(good, labels=good.labels + 3), tmp_path / "labels.npz")
+    save(dataclasses.replace(good, ids=good.ids[1:]), tmp_path / "ids.npz")
+    for name in ("pickle", "bare", "cut", "text", "empty", "flipped", "doubled", "labels", "ids"):
+        with pytest.raises(UserError, match=f"Posteriors are .npz files of an evaluation. Received: .*{name}.npz"):
+            load(tmp_path / f"{name}.npz")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="not there"):
+        load(tmp_path / "none.npz")
+    with pytest.raises(UserError, match=r"Received: a folder. Did you mean .*/posteriors\.npz"):
+        load(tmp_path)

@@ -1,0 +1,109 @@
+"""The report: every number in it, in one file of its own, whatever the classes are called."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Architecture, to_dict
+from vgg_keras.data.splits import Split
+from vgg_keras.evaluation import report
+from vgg_keras.evaluation.posteriors import Posteriors
+
+NET = {
+    "model": "runs/E",
+    "weights_sha256": "12",
+    "architecture": to_dict(Architecture("E", num_classes=1000)),
+    "training_scale": [256],
+    "protocol": "dense",
+    "scales": [256],
+    "flip": True,
+    "grid": None,
+    "interpolation": "bilinear",
+    "precision": "float32",
+}
+
+
+def posteriors(random, classes, images=40):
+    labels = random.integers(0, len(classes), images).astype(np.int32)
+    probabilities = random.dirichlet(np.ones(len(classes)), images)
+    probabilities[np.arange(0, images, 2), labels[::2]] += 2  # every second is right
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    ids = tuple(f"set|{image}.jpg" for image in range(images))
+    done = np.ones(images, np.bool_)
+    return Posteriors(probabilities.astype(np.float32), labels, ids, tuple(classes), (NET,), done, 1.0)
+
+
+class Page(HTMLParser):
+    """Text, and what the page would fetch."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.words, self.links, self.pictures, self.tags = [], [], [], []
+        self.feed(page)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href"):
+                (self.pictures if value.startswith("data:image/") else self.links).append(value)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path):
+    classes = ["<script>alert(1)</script>", "a|b", "ü", *"defghij"]
+    first, final = posteriors(random, classes), posteriors(random, classes)
+    encoded = tf.io.encode_png(random.integers(0, 256, (50, 700, 3), np.uint8))
+    split = Split(40, lambda image: (encoded, tf.constant(0)), lambda image: f"set|{image}.jpg")
+    paths = report.write(tmp_path, [first, final], {"data": "forty images", "rows": [], "precision": "float32"}, split)
+    page = Page((tmp_path / "report.html").read_text())
+    assert paths == [tmp_path / "report.html", tmp_path / "report.md"]
+    assert page.links == [] and "script" not in page.tags and "<script>alert(1)</script>" in page.text
+
+    wrong = final.probabilities.argmax(axis=1) != final.labels
+    rows = [report.row(part) for part in (first, final)]
+    assert abs(rows[1].top1_error - 100 * wrong.mean()) < 1e-9
+    for text in (page.text, (tmp_path / "report.md").read_text()):
+        for row in rows:
+            assert f"{row.top1_error:.2f} %" in text and f"{row.top5_error:.2f} %" in text
+            assert "27.3 / 9.0 % (Table 3)" in text
+        for image in np.flatnonzero(wrong)[: report.MISTAKES]:
+            assert final.ids[image].replace("|", "\\|") in text.replace("\\|", "|").replace("|", "\\|")
+    mistakes = re.findall(r"set\|\d+\.jpg", page.text)
+    answers = final.probabilities.max(axis=1)
+    assert [float(answers[int(name[4:-4])]) for name in mistakes] == sorted(answers[wrong], reverse=True)[
+        : report.MISTAKES
+    ]
+
+    # a picture for each mistake and the confusion matrix
+    assert len(page.pictures) == len(mistakes) + 1
+    kinds = [re.match(r"data:image/(\w+);base64,", picture)[1] for picture in page.pictures]
+    assert sorted(set(kinds)) == ["jpeg", "png"]
+    thumbnail = tf.io.decode_jpeg(base64.b64decode(page.pictures[kinds.index("jpeg")].split(",")[1]))
+    assert thumbnail.shape == (160, 320, 3)  # a panorama is cut
+
+
+def test_top_5_among_five_classes_is_called_meaningless(random, tmp_path):
+    report.write(tmp_path, [posteriors(random, "abcde")], {"data": "", "rows": []}, None)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert "meaningless of 5 classes" in text
+        assert "0.00 %" not in text.split("Classes")[0]
+
+
+def test_a_table_row_of_markdown_has_as_many_cells_as_its_header(random, tmp_path):
+    report.write(tmp_path, [posteriors(random, ["a|b", *"cdefg"])], {"data": "", "rows": []}, None)
+    for block in (tmp_path / "report.md").read_text().split("\n\n"):
+        lines = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) <= 1, block
+
+
+def test_a_thousand_classes_make_a_page_of_reasonable_size(random, tmp_path):
+    classes = [f"class number {number}" for number in range(1000)]
+    (html, _) = report.write(tmp_path, [posteriors(random, classes, 5000)], {"data": "", "rows": []}, None)
+    assert html.stat().st_size < 2**20

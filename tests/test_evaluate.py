@@ -1,0 +1,182 @@
+"""`evaluate` on the command line: the net of a run, the digits, every protocol; stopped, gone on with, fused."""
+
+import json
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from tests.conftest import command, write_images
+from vgg_keras.config import Architecture, Config, Data, Evaluation, to_dict
+from vgg_keras.files import write_json
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two nets that have not learnt anything, as runs' folders."""
+    from vgg_keras.nets.builder import build
+    from vgg_keras.weights.run import save_weights
+
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("A", "E"):
+        config = Config(
+            architecture=Architecture(name, num_classes=10, crop=32, width=1 / 8, mean=(70.0, 70.0, 70.0)),
+            data=Data(scale=(32, 40)),
+            evaluation=Evaluation(flip=False),
+        )
+        write_json(folder / name / "config.json", {"config": to_dict(config), "classes": list("0123456789")})
+        save_weights(build(config.architecture, seed=3), folder / name)
+    return folder
+
+
+def result_of(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_every_number_follows_from_the_saved_posteriors(verb, runs, tmp_path):
+    both = result_of(
+        verb(
+            "evaluate",
+            f"--model={runs / 'E'}",
+            "--protocol=both",
+            "--scales=multi",
+            "--out=both",
+            "--heatmap=maps",
+            "--heatmap_images=2",
+        )
+    )
+    assert (both["scales"], both["images"], both["crops_a_scale"]) == ([32, 36, 40], 359, 25)
+    assert both == json.loads((tmp_path / "both" / "evaluation.json").read_text())
+    assert {"tensorflow", "keras", "vgg_keras", "python"} <= both["versions"].keys() and both["precision"]
+    assert len(list((tmp_path / "maps").glob("*.png"))) == 2
+
+    def probabilities(name):
+        with np.load(tmp_path / name) as arrays:
+            return arrays["probabilities"].astype(np.float64), arrays["labels"]
+
+    parts = [probabilities(f"both/{part}_Q{side}.npz")[0] for part in ("dense", "multi_crop") for side in (32, 36, 40)]
+    mean, labels = probabilities("both/posteriors.npz")
+    difference = np.abs(mean - np.mean(parts, axis=0)).max()
+    print(f"mean of six passes: largest difference {difference:.2g}")
+    assert difference < 1e-6
+    assert both["top1_error"] == pytest.approx(100 * np.mean(mean.argmax(axis=1) != labels))
+    assert len(both["rows"]) == 3 + 1 + 3 + 1 + 1
+    for row in both["rows"]:
+        assert f"{row['top1_error']:.2f} %" in (tmp_path / "both" / "report.html").read_text()
+
+    other = result_of(verb("evaluate", f"--model={runs / 'A'}", "--out=other"))
+    assert (other["protocol"], other["scales"], other["crops_a_scale"]) == ("dense", [36], None)
+    fused = result_of(
+        verb("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--data=digits", "--out=fused")
+    )
+    expected = (mean + probabilities("other/posteriors.npz")[0]) / 2
+    assert np.abs(probabilities("fused/posteriors.npz")[0] - expected).max() < 1e-6
+    assert fused["top1_error"] == pytest.approx(100 * np.mean(expected.argmax(axis=1) != labels))
+    assert [row["top1_error"] for row in fused["rows"]] == [
+        both["top1_error"],
+        other["top1_error"],
+        fused["top1_error"],
+    ]
+    assert "data:image/jpeg" in (tmp_path / "fused" / "report.html").read_text()
+
+    # the folder of one net takes no other
+    done = verb("evaluate", f"--model={runs / 'A'}", "--scales=32", "--out=both")
+    assert done.returncode == 2 and "error: A folder of --out holds one net's posteriors" in done.stderr
+    # a part that is there is not done again
+    written = (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns
+    again = result_of(verb("evaluate", f"--model={runs / 'E'}", "--scales=36", "--out=both"))
+    assert again["top1_error"] == both["rows"][1]["top1_error"]
+    assert (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
+    arguments = (f"--model={runs / 'E'}", "--protocol=multi_crop", "--scales=32,36", "--set=evaluation.batch=16")
+    started = time.monotonic()
+    whole = result_of(verb("evaluate", *arguments, "--out=whole"))
+    seconds = time.monotonic() - started
+    process = subprocess.Popen(
+        command("evaluate", *arguments, "--out=parts", cache=tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first = tmp_path / "parts" / "multi_crop_Q32.npz"
+    while not first.exists() and time.monotonic() - started < 300:
+        time.sleep(0.01)
+    time.sleep(whole["seconds"] / 3)  # amid the second pass
+    process.send_signal(wish)
+    _, log = process.communicate()
+    if wish == signal.SIGTERM:
+        assert process.returncode == 75, log
+        assert "of 359 images are kept in" in log and "the same command goes on" in log
+    assert not (tmp_path / "parts" / "evaluation.json").exists()
+    result = result_of(verb("evaluate", *arguments, "--out=parts"))
+    print(f"whole in {seconds:.1f} s, its passes in {whole['seconds']} s, in parts {result['seconds']} s")
+    for side in (32, 36):
+        with (
+            np.load(tmp_path / "whole" / f"multi_crop_Q{side}.npz") as a,
+            np.load(tmp_path / "parts" / f"multi_crop_Q{side}.npz") as b,
+        ):
+            assert np.abs(a["probabilities"] - b["probabilities"]).max() < 5e-3 and b["done"].all()
+    assert result["images"] == 359
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--model=RUN tests a net, --fuse=A.npz,B.npz the mean of tests that were made. Received: neither."),
+        (["--model=a", "--fuse=b,c"], "Received: both."),
+        (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
+        (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol beside it."),
+        (["--model=a", "--protocol=dence"], "should be one of"),
+        (["--model=nowhere"], "--model takes a run's folder, the --workdir of its training. Received: nowhere"),
+    ],
+)
+def test_mistakes_of_the_flags_get_one_line(verb, arguments, message):
+    done = verb("evaluate", *arguments)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_mistakes_that_the_run_tells_get_one_line_too(verb, runs, tmp_path):
+    write_images(tmp_path / "photos" / "0", [(40, 40)] * 5)
+    write_images(tmp_path / "photos" / "zebra", [(40, 40)] * 5)
+    for arguments, message in (
+        (["--set=training.epochs=3"], "; the rest is the run's. Received: training.epochs: 74, now 3."),
+        (["--scales=16"], "evaluation.scales must be architecture.crop (32) or more. Received: 16"),
+        (["--scales=multi,32"], "evaluation.scales must be int values with commas between them"),
+        ([f"--data={tmp_path / 'photos'}", "--out=a"], "where class 1 is 'zebra', the net's '1'."),
+        (["--out=a", "--set=evaluation.max_pixels=1000"], "Received: digit 4, 36 x 36 pixels then. Raise the limit"),
+    ):
+        done = verb("evaluate", f"--model={runs / 'E'}", *arguments)
+        assert done.returncode == 2 and message in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.slow
+def test_the_training_images_and_all_of_a_folder_can_be_tested(verb, runs, tmp_path):
+    for number in range(10):
+        write_images(tmp_path / "photos" / str(number), [(40, 50), (64, 40), (36, 36), (40, 50), (90, 40)], seed=number)
+    found = {}
+    for split in ("val", "train", "all"):
+        found[split] = result_of(
+            verb(
+                "evaluate",
+                f"--model={runs / 'A'}",
+                f"--data={tmp_path / 'photos'}",
+                f"--split={split}",
+                f"--out={split}",
+            )
+        )
+    assert [found[split]["images"] for split in ("val", "train", "all")] == [10, 40, 50]
+    wrong = {split: result["images"] * result["top1_error"] for split, result in found.items()}
+    assert wrong["all"] == pytest.approx(wrong["val"] + wrong["train"])

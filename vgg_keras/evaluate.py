@@ -1,0 +1,173 @@
+"""The paper's test time (3.2, 4): dense, multi-scale, multi-crop, both, fusion; every number in one report.
+
+python -m vgg_keras.evaluate --model=runs/E
+python -m vgg_keras.evaluate --model=runs/E --data=imagenet2012 --protocol=both --scales=256,384,512 --out=tests/E
+python -m vgg_keras.evaluate --fuse=tests/D/posteriors.npz,tests/E/posteriors.npz --out=tests/D+E
+
+Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood. The last line on standard output
+is the result as JSON.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from vgg_keras import cli, stop
+from vgg_keras.config import Config, UserError, difference, from_dict, override, to_dict
+
+FLAGS = flags.FLAGS
+cli.define("model", "data", "set", "out")
+flags.DEFINE_enum(
+    "protocol", None, ["center", "dense", "multi_crop", "both"], "Default: the run's evaluation.protocol."
+)
+flags.DEFINE_string(
+    "scales", None, "Values of Q with commas between them, or multi: {S-32, S, S+32} or {Smin, middle, Smax}."
+)
+flags.DEFINE_enum("split", "val", ["val", "train", "all"], "The images of --data that are tested.")
+flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
+flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
+flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
+
+# What a test may set of a run's configuration. The rest is what the net is and how it was trained.
+FREE = {
+    "data": ("source", "data_dir", "interpolation", "max_bad_fraction"),
+    "evaluation": tuple(field.name for field in dataclasses.fields(Config().evaluation)),
+    "runtime": tuple(field.name for field in dataclasses.fields(Config().runtime)),
+}
+
+
+def evaluate(model: Path, config: Config, split: str, out: Path, heatmap: Path | None, heatmap_images: int) -> dict:
+    """Tests the run in `model` as `config` says, and leaves posteriors, result and report in `out`.
+
+    Raises:
+        UserError: a mistake in the run, the data or the folder.
+        Stopped: by SIGTERM or Ctrl-C, with everything saved.
+    """
+    stop.listen()
+    import numpy as np
+
+    from vgg_keras.training import devices
+
+    devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
+    precision = devices.choose_precision(config.runtime)
+
+    # ---- the images
+    from vgg_keras.evaluation import folder
+    from vgg_keras.evaluation import heatmap as heatmaps
+    from vgg_keras.files import locked
+    from vgg_keras.weights.run import load_run
+
+    with locked(out, "--out"):
+        run = load_run(model, dtype=precision)
+        images, source, bad_images = _images(config, split)
+        _same_classes(run.classes, source.classes, source.name)
+        data = f"{source.description}; {split}: {images.size:,} images"
+        print(f"data: {data}, {len(bad_images)} skipped; precision: {precision}", flush=True)
+
+        # ---- the passes
+        result = folder.evaluate(run, config, images, data, [str(image) for image in bad_images], precision, out)
+        if heatmap:
+            count = min(heatmap_images, images.size)
+            chosen = np.linspace(0, images.size, count, endpoint=False).astype(np.int64)
+            heatmaps.draw(run, config, images, chosen.tolist(), heatmap)
+    return result
+
+
+def fuse(paths: list[Path], config: Config | None, split: str, out: Path) -> dict:
+    """The mean of saved posteriors, with a report in `out`; the images of `config`, if any, are its pictures."""
+    stop.listen()
+    from vgg_keras.evaluation import folder
+    from vgg_keras.files import locked
+
+    with locked(out, "--out"):
+        images = _images(config, split)[0] if config else None
+        return folder.fuse(paths, out, images)
+
+
+def _images(config: Config, split: str):
+    """The readable images of a split or of both, their source, and the bad ones."""
+    from vgg_keras.data.scan import without_bad_images
+    from vgg_keras.data.sources import open_source
+
+    names = ("val", "train") if split == "all" else (split,)
+    source, bad_images = without_bad_images(open_source(config.data), config, names)
+    for image in bad_images:
+        print(f"skipped: {image}", flush=True)
+    images = getattr(source, names[0])
+    for name in names[1:]:
+        images = images.followed_by(getattr(source, name))
+    return images, source, bad_images
+
+
+def _same_classes(classes: tuple[str, ...], others: tuple[str, ...], name: str) -> None:
+    for place in range(max(len(classes), len(others))):
+        words = [repr(names[place]) if place < len(names) else "none" for names in (classes, others)]
+        if words[0] != words[1]:
+            raise UserError(
+                f"--data must hold the classes that the net was trained on. Received: {name}, where class {place} is "
+                f"{words[1]}, the net's {words[0]}."
+            )
+
+
+def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
+    """The run's configuration with the flags' wishes, which may set what is free."""
+    wishes = [f"data.source={FLAGS.data}"] if FLAGS.data else []
+    wishes += [f"evaluation.protocol={FLAGS.protocol}"] if FLAGS.protocol else []
+    if FLAGS.scales == "multi":
+        wishes.append("evaluation.scales=" + ",".join(map(str, stored.multi_scales)))
+    elif FLAGS.scales:
+        wishes.append(f"evaluation.scales={FLAGS.scales}")
+    config = override(stored, [*wishes, *FLAGS.set])
+    old, new = to_dict(stored), to_dict(config)
+    for section, names in free.items():
+        for name in names:
+            del old[section][name], new[section][name]
+    if found := difference(old, new):
+        raise UserError(
+            f"--set may change {', '.join(f'{section}.{name}' for section in free for name in free[section])}; "
+            f"the rest is the run's. Received: {found}."
+        )
+    return config
+
+
+def main() -> None:
+    if bool(FLAGS.fuse) == bool(FLAGS.model):
+        raise UserError(
+            "--model=RUN tests a net, --fuse=A.npz,B.npz the mean of tests that were made. "
+            f"Received: {'both' if FLAGS.model else 'neither'}."
+        )
+    if FLAGS.fuse:
+        for name in ("protocol", "scales", "heatmap"):
+            if getattr(FLAGS, name):
+                raise UserError(f"--fuse takes --data, --split and --out; no net is run. Received: --{name} beside it.")
+        if not FLAGS.out:
+            raise UserError("--fuse needs --out, the folder for its posteriors and report. Received: none.")
+        out = Path(FLAGS.out)
+        pictures = _configuration(Config(), {"data": FREE["data"], "runtime": FREE["runtime"]}) if FLAGS.data else None
+        result = fuse([Path(path) for path in FLAGS.fuse], pictures, FLAGS.split, out)
+    else:
+        from vgg_keras.weights.stored import read_config
+
+        model = Path(FLAGS.model)
+        stored = read_config(model)
+        if stored is None:
+            raise UserError(
+                f"--model takes a run's folder, the --workdir of its training. Received: {model}, which is none."
+            )
+        config = _configuration(from_dict(Config, stored["config"]), FREE)
+        out = Path(FLAGS.out) if FLAGS.out else model / "evaluation"
+        heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None
+        result = evaluate(model, config, FLAGS.split, out, heatmap, FLAGS.heatmap_images)
+    _tell(result, out)
+
+
+def _tell(result: dict, out: Path) -> None:
+    print((out / "report.md").read_text().split("\n## ")[0])
+    print(f"everything: {out}/report.html")
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,110 @@
+"""Section 4's tables: the errors that the paper prints, and the cell that a measured number stands beside.
+
+Errors on ILSVRC-2012's 50,000 validation images, in percent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+JITTER, THREE = (256, 512), (256, 384, 512)
+# fmt: off
+# (configuration, S, Q): top-1 and top-5 error, dense. Table 3 has one scale, Table 4 three.
+DENSE = {
+    ("A",     (256,), (256,)): (29.6, 10.4),
+    ("A-LRN", (256,), (256,)): (29.7, 10.5),
+    ("B",     (256,), (256,)): (28.7,  9.9),
+    ("C",     (256,), (256,)): (28.1,  9.4),
+    ("C",     (384,), (384,)): (28.1,  9.3),
+    ("C",     JITTER, (384,)): (27.3,  8.8),
+    ("D",     (256,), (256,)): (27.0,  8.8),
+    ("D",     (384,), (384,)): (26.8,  8.7),
+    ("D",     JITTER, (384,)): (25.6,  8.1),
+    ("E",     (256,), (256,)): (27.3,  9.0),
+    ("E",     (384,), (384,)): (26.9,  8.7),
+    ("E",     JITTER, (384,)): (25.5,  8.0),
+    ("B",     (256,), (224, 256, 288)): (28.2, 9.6),
+    ("C",     (256,), (224, 256, 288)): (27.7, 9.2),
+    ("C",     (384,), (352, 384, 416)): (27.8, 9.2),
+    ("C",     JITTER, THREE):           (26.3, 8.2),
+    ("D",     (256,), (224, 256, 288)): (26.6, 8.6),
+    ("D",     (384,), (352, 384, 416)): (26.5, 8.6),
+    ("D",     JITTER, THREE):           (24.8, 7.5),
+    ("E",     (256,), (224, 256, 288)): (26.9, 8.7),
+    ("E",     (384,), (352, 384, 416)): (26.7, 8.6),
+    ("E",     JITTER, THREE):           (24.8, 7.5),
+}
+# Table 5, the rest of it: S in [256, 512], Q of 256, 384 and 512.
+CROPS = {
+    ("D", "multi_crop"): (24.6, 7.5),
+    ("D", "both"):       (24.4, 7.2),
+    ("E", "multi_crop"): (24.6, 7.4),
+    ("E", "both"):       (24.4, 7.1),
+}
+# Table 6: D and E, each as in Table 5, fused; and the seven nets of the ILSVRC submission, dense.
+PAIR = {
+    "dense":      (24.0, 7.1),
+    "multi_crop": (23.9, 7.2),
+    "both":       (23.7, 6.8),
+}
+SUBMISSION = (24.7, 7.5)
+# fmt: on
+_SEVEN = {
+    ("D", (256,), (224, 256, 288)),
+    ("D", (384,), (352, 384, 416)),
+    ("D", JITTER, THREE),  # only its FC layers fine-tuned
+    ("C", (256,), (224, 256, 288)),
+    ("C", (384,), (352, 384, 416)),
+    ("E", (256,), (224, 256, 288)),
+    ("E", (384,), (352, 384, 416)),
+}
+# What makes a net the paper's, beside its configuration's name.
+_AS_IN_THE_PAPER = {
+    "num_classes": 1000,
+    "width": 1.0,
+    "crop": 224,
+    "head": "fc",
+    "batch_norm": False,
+    "activation": "relu",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The paper's errors in percent, and the number of the table that prints them."""
+
+    table: int
+    top1_error: float
+    top5_error: float
+
+
+def cell(nets: Sequence[dict[str, Any]]) -> Cell | str:
+    """The paper's cell for these nets, asked as they were; where there is none, why.
+
+    Args:
+        nets: of `Posteriors`.
+    """
+    for net in nets:
+        for field, value in _AS_IN_THE_PAPER.items():
+            if net["architecture"][field] != value:
+                return f"{field} is {net['architecture'][field]}, the paper's {value}"
+        if not net["flip"]:
+            return "without mirror images"
+        if net["protocol"] in ("multi_crop", "both") and net["grid"] != 5:
+            return f"a grid of {net['grid']}, the paper's 5"
+    asked = [
+        (net["architecture"]["name"], tuple(dict.fromkeys(net["training_scale"])), tuple(sorted(net["scales"])))
+        for net in nets
+    ]
+    protocols = {net["protocol"] for net in nets}
+    protocol = protocols.pop() if len(protocols) == 1 else None
+    found = None
+    if len(nets) == 1 and protocol == "dense" and asked[0] in DENSE:
+        found = Cell(3 if len(asked[0][2]) == 1 else 4, *DENSE[asked[0]])
+    elif len(nets) == 1 and asked[0][1:] == (JITTER, THREE) and (asked[0][0], protocol) in CROPS:
+        found = Cell(5, *CROPS[asked[0][0], protocol])
+    elif sorted(asked) == [("D", JITTER, THREE), ("E", JITTER, THREE)] and protocol in PAIR:
+        found = Cell(6, *PAIR[protocol])
+    elif len(nets) == 7 and set(asked) == _SEVEN and protocol == "dense":
+        found = Cell(6, *SUBMISSION)
+    return found or "the paper prints none for this configuration, S, Q and protocol"

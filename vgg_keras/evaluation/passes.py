@@ -1,0 +1,116 @@
+"""One protocol at one scale over every image, kept in a file as it goes: interrupted, it goes on where it stood."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from vgg_keras import stop
+from vgg_keras.config import Data, UserError, difference
+from vgg_keras.data.pipeline import readable_images
+from vgg_keras.data.splits import Split
+from vgg_keras.evaluation.posteriors import Posteriors, load, save
+from vgg_keras.evaluation.protocols import Finished
+
+SAVE_SECONDS = 60
+_WHEREABOUTS = "model"  # where a net lies may change, what it is may not
+
+
+def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any]) -> Posteriors:
+    """The posteriors in `path` as far as they are known, or none yet.
+
+    Args:
+        path: of the pass's `.npz`.
+        split: the images.
+        classes: the net's.
+        net: how it is asked, with one scale; what is found there must have been asked alike.
+
+    Raises:
+        UserError: the file holds another net's posteriors, or of other images or settings; the difference is named.
+    """
+    ids = tuple(split.name(image) for image in range(split.size))
+    if not path.exists():
+        return Posteriors(
+            probabilities=np.zeros((split.size, len(classes)), np.float32),
+            labels=np.zeros(split.size, np.int32),
+            ids=ids,
+            classes=classes,
+            nets=(net,),
+            done=np.zeros(split.size, np.bool_),
+            seconds=0.0,
+        )
+    found = load(path)
+    rule = f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with"
+    advice = "Name another --out, or remove that folder."
+    if len(found.nets) != 1:
+        raise UserError(f"{rule} {len(found.nets)} nets. {advice}")
+    if field := difference(_compared(found.nets[0]), _compared(net)):
+        raise UserError(f"{rule} {field}. {advice}")
+    if (found.ids, found.classes) != (ids, classes):
+        raise UserError(f"{rule} other images or classes: {len(found.ids)} images, now {split.size}. {advice}")
+    return dataclasses.replace(found, nets=(net,))
+
+
+def run(
+    protocol: Callable[[Split, Data, int], Iterator[Finished]],
+    known: Posteriors,
+    path: Path,
+    split: Split,
+    data: Data,
+    side: int,
+    title: str,
+) -> Posteriors:
+    """Finishes what `begin` found: the images that are not done yet go through the protocol.
+
+    Args:
+        protocol: of `protocols`.
+        known: changed in place, and saved each minute and at the end, however it comes.
+        path: where it is saved.
+        split, data, side: what the protocol is called with.
+        title: of the progress bar.
+
+    Raises:
+        UserError: an image that cannot be read any more or is too large, or a net whose scores are no numbers.
+        Stopped: by a signal, with everything saved.
+    """
+    todo = np.flatnonzero(~known.done)
+    if not len(todo):
+        return known
+    rest = split.select(todo)
+    began = saved = time.monotonic()
+
+    def keep():
+        save(dataclasses.replace(known, seconds=known.seconds + time.monotonic() - began), path)
+
+    bar = tqdm.tqdm(desc=title, total=split.size, initial=split.size - len(todo), unit="image", disable=None)
+    try:
+        with bar, readable_images(rest):
+            for places, labels, posteriors in protocol(rest, data, side):
+                images = todo[places]
+                if not np.isfinite(posteriors).all():
+                    name = split.path(images[~np.isfinite(posteriors).all(axis=1)][0])
+                    raise UserError(f"A net's scores must be finite. Received: one that is not, for {name}.")
+                known.probabilities[images], known.labels[images] = posteriors, labels
+                known.done[images] = True
+                bar.update(len(images))
+                stop.here()
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    keep()
+                    saved = time.monotonic()
+    except BaseException:
+        if known.done.any():
+            keep()
+            print(f"{title}: {known.done.sum():,} of {split.size:,} images are kept in {path}", file=sys.stderr)
+        raise
+    known = dataclasses.replace(known, seconds=known.seconds + time.monotonic() - began)
+    save(known, path)
+    return known
+
+
+def _compared(net: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in net.items() if key != _WHEREABOUTS}

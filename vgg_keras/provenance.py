@@ -1,0 +1,34 @@
+"""Where a number comes from: the command, the versions and the commit that made it."""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from vgg_keras import __version__
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+def command() -> list[str]:
+    """This process's command line."""
+    return [sys.executable, *sys.orig_argv[1:]]
+
+
+def versions() -> dict[str, str]:
+    """Of this package, Python and the packages that numbers depend on."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"vgg_keras": __version__, "python": platform.python_version(), **packages}
+
+
+def git_commit() -> str | None:
+    """The commit of the clone that the package runs from, marked where files differ from it; None outside a clone."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
