@@ -256,7 +256,7 @@ def main(suite: str) -> None:
     config = load(FLAGS.config)
     if config.architecture.num_classes not in (0, CLASSES):
         raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {config.architecture.num_classes}")
-    config = override(config, [f"data.source={FLAGS.data}"] * bool(FLAGS.data) + FLAGS.set)
+    config = override(config, [*cli.source_wishes(), *FLAGS.set])
     {"evaluate": evaluate}[suite](config, FLAGS.repeats, FLAGS.images)
 
 

@@ -56,14 +56,22 @@ def configuration() -> Config:
         raise UserError(
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
-    config = load(_FLAGS.config)
+    return override(load(_FLAGS.config), [*source_wishes(), *_FLAGS.set])
+
+
+def source_wishes() -> list[str]:
+    """`--data` as an assignment of `--set`, where it is given.
+
+    Raises:
+        UserError: both name a source.
+    """
     if "data" not in _FLAGS or _FLAGS.data is None:
-        return override(config, _FLAGS.set)
+        return []
     if any(assignment.startswith("data.source=") for assignment in _FLAGS.set):
         raise UserError(
             f"--data and --set=data.source are one field. Received: both, --data={_FLAGS.data}. Leave one out."
         )
-    return override(config, [f"data.source={_FLAGS.data}", *_FLAGS.set])
+    return [f"data.source={_FLAGS.data}"]
 
 
 def run(main: Callable[..., int | None], words: Sequence[str] = ()) -> None:

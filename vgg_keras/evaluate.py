@@ -61,17 +61,17 @@ def evaluate(model: Path, config: Config, split: str, out: Path, heatmap: Path |
 
     with locked(out, "--out"):
         run = load_run(model, dtype=precision)
-        images, source, bad_images = _images(config, split)
-        _same_classes(run.classes, source.classes, source.name)
-        data = f"{source.description}; {split}: {images.size:,} images"
-        print(f"data: {data}, {len(bad_images)} skipped; precision: {precision}", flush=True)
+        images, classes = _images(config, split)
+        _same_classes(run.classes, classes, config.data.source)
+        counts = f"{split}: {images.split.size:,} images, {len(images.bad)} skipped"
+        print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
 
         # ---- the passes
-        result = folder.evaluate(run, config, images, data, [str(image) for image in bad_images], precision, out)
+        result = folder.evaluate(run, config, images, precision, out)
         if heatmap:
-            count = min(heatmap_images, images.size)
-            chosen = np.linspace(0, images.size, count, endpoint=False).astype(np.int64)
-            heatmaps.draw(run, config, images, chosen.tolist(), heatmap)
+            count = min(heatmap_images, images.split.size)
+            chosen = np.linspace(0, images.split.size, count, endpoint=False).astype(np.int64)
+            heatmaps.draw(run, config, images.split, chosen.tolist(), heatmap)
     return result
 
 
@@ -82,38 +82,38 @@ def fuse(paths: list[Path], config: Config | None, split: str, out: Path) -> dic
     from vgg_keras.files import locked
 
     with locked(out, "--out"):
-        images = _images(config, split)[0] if config else None
+        images = _images(config, split)[0].split if config else None
         return folder.fuse(paths, out, images)
 
 
-def _images(config: Config, split: str):
-    """The readable images of a split or of both, their source, and the bad ones."""
+def _images(config: Config, name: str):
+    """The readable images of a split or of both, and the set's classes."""
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
+    from vgg_keras.evaluation.folder import Images
 
-    names = ("val", "train") if split == "all" else (split,)
+    names = ("val", "train") if name == "all" else (name,)
     source, bad_images = without_bad_images(open_source(config.data), config, names)
     for image in bad_images:
         print(f"skipped: {image}", flush=True)
-    images = getattr(source, names[0])
-    for name in names[1:]:
-        images = images.followed_by(getattr(source, name))
-    return images, source, bad_images
+    split = getattr(source, names[0])
+    for other in names[1:]:
+        split = split.followed_by(getattr(source, other))
+    return Images(split, name, source.description, tuple(str(image) for image in bad_images)), source.classes
 
 
 def _same_classes(classes: tuple[str, ...], others: tuple[str, ...], name: str) -> None:
-    for place in range(max(len(classes), len(others))):
-        words = [repr(names[place]) if place < len(names) else "none" for names in (classes, others)]
-        if words[0] != words[1]:
-            raise UserError(
-                f"--data must hold the classes that the net was trained on. Received: {name}, where class {place} is "
-                f"{words[1]}, the net's {words[0]}."
-            )
+    from vgg_keras.evaluation.posteriors import first_difference
+
+    if found := first_difference(classes, others):
+        raise UserError(
+            f"--data must hold the classes that the net was trained on. Received: {name}, where another is class {found}."
+        )
 
 
 def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
     """The run's configuration with the flags' wishes, which may set what is free."""
-    wishes = [f"data.source={FLAGS.data}"] if FLAGS.data else []
+    wishes = cli.source_wishes()
     wishes += [f"evaluation.protocol={FLAGS.protocol}"] if FLAGS.protocol else []
     if FLAGS.scales == "multi":
         wishes.append("evaluation.scales=" + ",".join(map(str, stored.multi_scales)))
@@ -145,7 +145,12 @@ def main() -> None:
         if not FLAGS.out:
             raise UserError("--fuse needs --out, the folder for its posteriors and report. Received: none.")
         out = Path(FLAGS.out)
-        pictures = _configuration(Config(), {"data": FREE["data"], "runtime": FREE["runtime"]}) if FLAGS.data else None
+        if not FLAGS.data and (FLAGS.set or FLAGS["split"].present):
+            raise UserError(
+                "--fuse needs --split and --set for the pictures of --data alone. Received: them without --data."
+            )
+        free = {"data": (*FREE["data"], "holdout"), "runtime": FREE["runtime"]}
+        pictures = _configuration(Config(), free) if FLAGS.data else None
         result = fuse([Path(path) for path in FLAGS.fuse], pictures, FLAGS.split, out)
     else:
         from vgg_keras.weights.stored import read_config

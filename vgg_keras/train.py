@@ -14,7 +14,7 @@ from absl import flags
 from vgg_keras import cli, stop
 from vgg_keras.config import Config
 
-EVALUATION = "evaluation"  # the folder of the test that closes a run
+TEST = "closing_test"  # the folder of the test that closes a run
 
 cli.define("config", "data", "set", "workdir")
 
@@ -81,7 +81,7 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
             f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)",
         ),
         (workdir / records.METRICS, "a line an epoch"),
-        (workdir / EVALUATION / "report.html", "the test, class by class"),
+        (workdir / TEST / "report.html", "the test, class by class"),
         (curve, "loss and error over the epochs"),
         (workdir / "tensorboard", f"tensorboard --logdir={workdir}"),
     ):
@@ -91,17 +91,20 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
 def _test(config: Config, source, precision: str, workdir: Path, bad_images: list) -> dict:
     """The test of the run's best weights on the validation set."""
     from vgg_keras.evaluation import folder
+    from vgg_keras.evaluation.passes import UnlikeError
     from vgg_keras.files import locked
     from vgg_keras.weights.run import load_run
 
     run = load_run(workdir, dtype=precision)
-    out = workdir / EVALUATION
+    images = folder.Images(source.val, "val", source.description, tuple(str(image) for image in bad_images))
+    out = workdir / TEST
     with locked(out, "--workdir"):
-        if not folder.begun_alike(run, config, source.val, precision, out):
-            for stale in out.glob("*.npz"):  # of an earlier best net, or in another precision
+        try:
+            return folder.evaluate(run, config, images, precision, out)
+        except UnlikeError:  # of an earlier best net, or in another precision: the folder is this test's alone
+            for stale in out.glob("*.npz"):
                 stale.unlink()
-        data = f"{source.description}; val: {source.val.size:,} images"
-        return folder.evaluate(run, config, source.val, data, [str(image) for image in bad_images], precision, out)
+            return folder.evaluate(run, config, images, precision, out)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ SMOOTH = [0.05 * (1 + np.cos(np.pi * step / STEPS)) + 1e-4 for step in range(STE
 
 
 def cases():
-    """Rate constant, divided by 10 twice, and falling at every step; the same schedule on the decay, as its documentation asks."""
+    """Rate constant, divided by 10 twice, and falling at each step; the decay by the same schedule, as it asks for."""
     found = {}
     for momentum, nesterov in ((0.0, False), (0.9, False), (0.9, True)):
         for how, rates in (("constant", 0.1), ("divided", DIVIDED), ("smooth", SMOOTH)):

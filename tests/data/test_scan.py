@@ -56,8 +56,10 @@ def test_bad_images_are_named_and_no_good_one_is_lost(photos):
 def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
     look(photos)
     seen = []
-    reason = scan._reason
-    monkeypatch.setattr(scan, "_reason", lambda split, image: seen.append(split.name(image)) or reason(split, image))
+    look_at = scan._fingerprint_or_reason
+    monkeypatch.setattr(
+        scan, "_fingerprint_or_reason", lambda split, image: seen.append(split.name(image)) or look_at(split, image)
+    )
     _, bad = look(photos)
     assert not seen and len(bad) == 5
     shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
@@ -71,6 +73,26 @@ def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
         "link.jpg",
         "caf\\xe9.jpg",
     }
+
+
+def test_fingerprints_are_the_files_and_not_the_names(photos):
+    source, _ = look(photos)
+    again, _ = look(photos)  # from the cache
+    assert source.train.fingerprints.tolist() == again.train.fingerprints.tolist()
+    assert len(source.train.fingerprints) == source.train.size and source.train.fingerprints.all()
+    twin = photos.parent / "twin"
+    shutil.copytree(photos, twin / "photos", symlinks=True)
+    moved, _ = look(twin / "photos")
+    assert moved.train.fingerprints.tolist() == source.train.fingerprints.tolist()
+    content = bytearray((photos / "cat" / "001.jpg").read_bytes())
+    content[-3] ^= 1  # of the same size
+    (photos / "cat" / "001.jpg").write_bytes(content)
+    changed, _ = look(photos)
+    different = np.flatnonzero(changed.train.fingerprints != source.train.fingerprints)
+    assert [changed.train.name(image) for image in different] == ["cat/001.jpg"]
+    picked = changed.train.select([5, 2]).followed_by(changed.val)
+    assert picked.fingerprints[:2].tolist() == changed.train.fingerprints[[5, 2]].tolist()
+    assert picked.fingerprints[2:].tolist() == changed.val.fingerprints.tolist()
 
 
 @pytest.mark.parametrize("damage", [lambda content: b"no archive", lambda content: content[:100], lambda content: b""])

@@ -1,12 +1,14 @@
 """The paper's cells, by hand from its tables, and only for nets and tests that are the paper's."""
 
+import json
+
 import pytest
 
 from vgg_keras.config import Architecture, to_dict
 from vgg_keras.evaluation.paper import DENSE, Cell, cell
 
 
-def net(name, training_scale, scales, protocol="dense", flip=True, grid=5, **fields):
+def net(name, training_scale, scales, protocol="dense", flip=True, grid=5, split="val", **fields):
     return {
         "architecture": to_dict(Architecture(name, num_classes=1000, **fields)),
         "training_scale": training_scale,
@@ -14,6 +16,7 @@ def net(name, training_scale, scales, protocol="dense", flip=True, grid=5, **fie
         "protocol": protocol,
         "flip": flip,
         "grid": grid,
+        "split": split,
     }
 
 
@@ -43,6 +46,7 @@ def test_cells(nets, expected):
     [
         ([net("E", [256], [384])], "the paper prints none for this configuration, S, Q and protocol"),
         ([net("E", [256], [256], "center")], "the paper prints none for this configuration, S, Q and protocol"),
+        ([net("E", [256], [256], split="train")], "the images of train, the paper's are of the validation set"),
         ([net("E", [256], [256], flip=False)], "without mirror images"),
         ([net("E", JITTER, THREE, "multi_crop", grid=3)], "a grid of 3, the paper's 5"),
         ([net("E", [256], [256], width=0.25)], "width is 0.25, the paper's 1.0"),
@@ -60,6 +64,38 @@ def test_no_cell(nets, reason):
     assert cell(nets) == reason
 
 
-def test_the_tables_are_whole():
-    assert sum(len(scales) == 1 for _, _, scales in DENSE) == 12  # Table 3
-    assert sum(len(scales) == 3 for _, _, scales in DENSE) == 10  # Table 4
+def test_every_cell_is_the_papers(photographs):
+    """Against tables.json, typed from the paper by others."""
+    tables = json.loads((photographs.parent / "paper" / "tables.json").read_text())
+
+    def errors(row):
+        return row["top1"], row["top5"]
+
+    def scales(value):
+        return value if isinstance(value, list) else [value]
+
+    seen = 0
+    for table in ("table3_single_scale", "table4_multi_scale"):
+        for row in tables[table]:
+            found = cell([net(row["config"], scales(row["S"]), scales(row["Q"]))])
+            assert (found.top1_error, found.top5_error) == errors(row) and found.table == int(table[5])
+            seen += 1
+    assert seen == len(DENSE) == 22
+    protocols = {"dense": "dense", "multi-crop": "multi_crop", "multi-crop & dense": "both"}
+    for row in tables["table5_dense_versus_crops_S256_512_Q256_384_512"]:
+        found = cell([net(row["config"], JITTER, THREE, protocols[row["method"]])])
+        assert (found.top1_error, found.top5_error) == errors(row)
+    for row in tables["table6_fusion"]:
+        nets = []
+        for words in row["nets"]:
+            name, training, test = words.split(" (")[0].split("/")
+            nets.append(
+                net(
+                    name,
+                    [int(s) for s in training.strip("[]").split(";")],
+                    [int(q) for q in test.split(",")],
+                    protocols[row["method"]],
+                )
+            )
+        found = cell(nets)
+        assert (found.table, found.top1_error, found.top5_error) == (6, *errors(row))

@@ -1,5 +1,7 @@
 """A pass that is interrupted goes on: every image is asked once, and nothing of another test is taken over."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +13,23 @@ from vgg_keras.evaluation import passes
 from vgg_keras.evaluation.posteriors import load
 
 CLASSES = ("a", "b", "c")
-NET = {"model": "runs/E", "weights_sha256": "1234", "scales": [32], "architecture": {"width": 1.0}}
+NET = {
+    "model": "runs/E",
+    "weights_sha256": "1234",
+    "architecture": {"width": 1.0},
+    "training_scale": [32],
+    "protocol": "dense",
+    "scales": [32],
+    "flip": True,
+    "grid": None,
+    "interpolation": "bilinear",
+    "precision": "float32",
+    "data": "photos",
+    "split": "val",
+    "bad_images": [],
+    "versions": {"keras": "3"},
+    "git_commit": None,
+}
 
 
 def split(images=10, prefix="image"):
@@ -64,7 +82,8 @@ def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path):
     assert sorted(asked) == list(range(10))
     assert np.array_equal(parts.probabilities, whole.probabilities) and np.array_equal(parts.labels, whole.labels)
     again = Protocol()
-    kept = one(again, tmp_path / "parts.npz", net={**NET, "model": "elsewhere/E"})  # a net may move
+    kept = one(again, tmp_path / "parts.npz", net={**NET, "model": "elsewhere/E", "versions": {"keras": "4"}})
+    assert kept.nets == ({**NET, "model": "elsewhere/E"},)  # a net may move, and what made a number stays
     assert again.asked == [] and np.array_equal(kept.probabilities, whole.probabilities)
     assert load(tmp_path / "parts.npz").done.all()
 
@@ -76,16 +95,22 @@ def test_an_error_keeps_what_is_done(tmp_path):
     assert np.flatnonzero(kept.done).tolist() == [6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("field", sorted(NET.keys() - {"model", "data", "versions", "git_commit"}))
+def test_another_setting_is_refused_by_name(tmp_path, field):
+    one(Protocol(), tmp_path / "a.npz")
+    with pytest.raises(UserError, match=rf"a\.npz, made with another: {field}: .*, now 'other'\. Name another --out"):
+        passes.begin(tmp_path / "a.npz", split(), CLASSES, {**NET, field: "other"})
+
+
 @pytest.mark.parametrize(
-    ("images", "net", "message"),
+    ("images", "message"),
     [
-        (split(), {**NET, "weights_sha256": "99"}, "made with weights_sha256: '1234', now '99'"),
-        (split(), {**NET, "architecture": {"width": 0.5}}, "architecture.width: 1.0, now 0.5"),
-        (split(prefix="other"), NET, "made with other images or classes: 10 images, now 10"),
-        (split(9), NET, "made with other images or classes: 10 images, now 9"),
+        (split(prefix="other"), "made with another: image 0: 'image 0' and 'other 0'"),
+        (split(9), "made with another: image 9: 'image 9' and none"),
+        (dataclasses.replace(split(), fingerprints=np.arange(10) // 4), "made with another: 'image 4' is another file"),
     ],
 )
-def test_another_test_in_the_folder_is_refused(tmp_path, images, net, message):
+def test_other_images_are_refused_by_name(tmp_path, images, message):
     one(Protocol(), tmp_path / "a.npz")
     with pytest.raises(UserError, match=message):
-        passes.begin(tmp_path / "a.npz", images, CLASSES, net)
+        passes.begin(tmp_path / "a.npz", images, CLASSES, NET)

@@ -8,6 +8,24 @@ import pytest
 from vgg_keras.config import UserError
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 
+NET = {
+    "model": "runs/E",
+    "weights_sha256": "12",
+    "architecture": {},
+    "training_scale": [256],
+    "protocol": "dense",
+    "scales": [256],
+    "flip": True,
+    "grid": None,
+    "interpolation": "bilinear",
+    "precision": "float32",
+    "data": "photos",
+    "split": "val",
+    "bad_images": [],
+    "versions": {},
+    "git_commit": None,
+}
+
 
 def posteriors(random, images=7, classes=("a", "b", "c")):
     probabilities = random.dirichlet(np.ones(len(classes)), images).astype(np.float32)
@@ -15,8 +33,9 @@ def posteriors(random, images=7, classes=("a", "b", "c")):
         probabilities=probabilities,
         labels=random.integers(0, len(classes), images).astype(np.int32),
         ids=tuple(f"train/ü {image}.jpg" for image in range(images)),
+        fingerprints=np.arange(images),
         classes=classes,
-        nets=({"model": "runs/E", "scales": [256]},),
+        nets=(NET,),
         done=np.ones(images, np.bool_),
         seconds=1.5,
     )
@@ -81,10 +100,35 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(random, tmp_path):
     save(dataclasses.replace(good, probabilities=good.probabilities * 2), tmp_path / "doubled.npz")
     save(dataclasses.replace(good, labels=good.labels + 3), tmp_path / "labels.npz")
     save(dataclasses.replace(good, ids=good.ids[1:]), tmp_path / "ids.npz")
-    for name in ("pickle", "bare", "cut", "text", "empty", "flipped", "doubled", "labels", "ids"):
+    negative = good.probabilities + np.array([[-2, 1, 1]], np.float32)
+    save(dataclasses.replace(good, probabilities=negative), tmp_path / "negative.npz")
+    save(dataclasses.replace(good, nets=()), tmp_path / "nets.npz")
+    save(dataclasses.replace(good, nets=({"model": "a"},)), tmp_path / "net.npz")
+    for name in [
+        "pickle",
+        "bare",
+        "cut",
+        "text",
+        "empty",
+        "flipped",
+        "doubled",
+        "labels",
+        "ids",
+        "negative",
+        "nets",
+        "net",
+    ]:
         with pytest.raises(UserError, match=f"Posteriors are .npz files of an evaluation. Received: .*{name}.npz"):
             load(tmp_path / f"{name}.npz")
     assert not (tmp_path / "run").exists()
+    for place in range(0, len(content), 7):  # damage anywhere is noticed, or does no harm
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            assert np.array_equal(load(tmp_path / "damaged.npz").probabilities, good.probabilities)
+        except UserError as error:
+            assert "\n" not in str(error)
     with pytest.raises(UserError, match="not there"):
         load(tmp_path / "none.npz")
     with pytest.raises(UserError, match=r"Received: a folder. Did you mean .*/posteriors\.npz"):

@@ -91,7 +91,7 @@ def test_what_a_run_leaves(uninterrupted):
         "learning_rate",
     }
     assert wanted <= set(lines[0])
-    evaluation = json.loads((uninterrupted / "evaluation" / "evaluation.json").read_text())
+    evaluation = json.loads((uninterrupted / "closing_test" / "evaluation.json").read_text())
     assert (evaluation["protocol"], evaluation["images"]) == ("dense", 359)
     # At Q equal to the crop the dense test sees what validation saw, in float32 or bf16 alike.
     assert abs(evaluation["top1_error"] - min(line["val_top1_error"] for line in lines)) < 0.3
@@ -238,5 +238,5 @@ def test_a_folder_of_photographs_with_bad_ones_trains_on_two_devices(tmp_path, v
     assert len(lines[0]["bad_images"]) == 1 and "broken.jpg" in lines[0]["bad_images"][0]
     assert lines[1]["bad_images"] == 1
     assert lines[1]["top5_error"] is None  # of two classes
-    evaluation = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
+    evaluation = json.loads((tmp_path / "run" / "closing_test" / "evaluation.json").read_text())
     assert (evaluation["images"], evaluation["scales"]) == (6, [32, 64])

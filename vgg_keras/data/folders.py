@@ -56,7 +56,7 @@ def open_folder(data: Data) -> Source:
             )
     return Source(
         name=data.source,
-        description=f"{root}: {len(classes)} classes, {division}",
+        description=f"{_printable(root)}: {len(classes)} classes, {division}",
         classes=classes,
         train=_split(root, train),
         val=_split(root, val),
@@ -93,6 +93,11 @@ def _files(folder: Path) -> Iterator[str]:
         yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
 
 
+def _printable(path: Path | str) -> str:
+    """A path as text that can be written anywhere; its bytes need not be UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def _split(root: Path, files: list[tuple[str, int]]) -> Split:
     names = [path for path, _ in files]
     paths = tf.constant([os.fsencode(path) for path in names])  # a name need not be UTF-8
@@ -106,7 +111,7 @@ def _split(root: Path, files: list[tuple[str, int]]) -> Split:
         return f"{os.path.abspath(names[image])} {status.st_size} {status.st_mtime_ns}"
 
     def name(image: int) -> str:
-        return os.fsencode(os.path.relpath(names[image], root)).decode(errors="backslashreplace")
+        return _printable(os.path.relpath(names[image], root))
 
     return Split(
         size=len(files),

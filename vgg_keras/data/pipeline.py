@@ -47,7 +47,22 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
         raise UserError(
             "The images must stay as they were when the run began. Received one that can no longer be read: "
             f"{plain(error)}. Run the same command again: the scan names it. Put it back to go on, or begin "
-            "anew without it in another --workdir."
+            "anew without it in another folder."
+        ) from error
+
+
+def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
+    """One image (height, width, 3) uint8 and its label, outside of any dataset.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        encoded, label = split.read(tf.constant(image, tf.int64))
+        return decode(encoded), int(label)
+    except _UNREADABLE as error:
+        raise UserError(
+            f"An image must be readable. Received: {split.path(image)}, which can no longer be read: {plain(error)}."
         ) from error
 
 
@@ -193,10 +208,12 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         window, label = _rescaled(split, data, rules, side, image)
         tops, rows = places(tf.shape(window)[0] - crop, grid)
         lefts, columns = places(tf.shape(window)[1] - crop, grid)
-        # (height, width, 3) -> (tops, crop, width, 3) -> (tops, crop, lefts, crop, 3)
-        windows = tf.gather(window, tops[:, None] + tf.range(crop))
-        windows = tf.gather(windows, lefts[:, None] + tf.range(crop), axis=2)
-        windows = tf.reshape(tf.transpose(windows, [0, 2, 1, 3, 4]), [-1, crop, crop, 3])
+        corners = tf.stack(tf.meshgrid(tops, lefts, indexing="ij"), axis=-1)  # (tops, lefts, 2)
+        windows = tf.map_fn(
+            lambda corner: window[corner[0] : corner[0] + crop, corner[1] : corner[1] + crop],
+            tf.reshape(corners, [-1, 2]),
+            fn_output_signature=tf.TensorSpec([crop, crop, 3], tf.float32),
+        )
         counts = tf.reshape(rows[:, None] * columns, [-1])
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 

@@ -58,9 +58,9 @@ def without_bad_images(
     for name in names:
         split = getattr(source, name)
         key = _digest(" ".join((os.path.abspath(split.root), config.data.source, name)))
-        reasons = _scan(
-            split, f"{source.name} {name}", Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
-        )
+        cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
+        reasons, fingerprints = _scan(split, f"{source.name} {name}", cache)
+        split = dataclasses.replace(split, fingerprints=fingerprints)
         splits[name] = (
             split.select([image for image in range(split.size) if image not in reasons]) if reasons else split
         )
@@ -80,75 +80,80 @@ def without_bad_images(
     return dataclasses.replace(source, **splits), bad
 
 
-def _scan(split: Split, title: str, cache: Path) -> dict[int, str]:
-    """Image ids of the split that cannot be read or decoded, and the reasons."""
+def _scan(split: Split, title: str, cache: Path) -> tuple[dict[int, str], np.ndarray | None]:
+    """Image ids of the split that cannot be read or decoded with the reasons, and the fingerprints of all."""
     if split.stamp is None:
-        return {}
+        return {}, None
     stamps = np.array([_digest(split.stamp(image)) for image in range(split.size)], np.uint64)
     good, bad = _read_cache(cache)
-    unknown = np.flatnonzero(~np.isin(stamps, good) & ~np.isin(stamps, np.array(list(bad), np.uint64)))
-    seen, saved = 0, time.monotonic()
-
-    def save():
-        _write_cache(cache, np.delete(stamps, unknown[seen:]), bad)
-
-    if len(unknown):
+    unknown = [image for image, stamp in enumerate(stamps.tolist()) if stamp not in good and stamp not in bad]
+    saved = time.monotonic()
+    if unknown:
         try:
             with tqdm.tqdm(total=len(unknown), desc=f"scan of {title}", unit="image", disable=None) as progress:
                 for chunk in np.array_split(unknown, math.ceil(len(unknown) / CHUNK)):
-                    bad |= {int(stamps[image]): reason for image, reason in _bad_ones(split, chunk).items()}
-                    seen += len(chunk)
+                    for image, found in _look(split, chunk).items():
+                        (bad if isinstance(found, str) else good)[int(stamps[image])] = found
                     progress.update(len(chunk))
                     stop.here()
                     if time.monotonic() - saved > SAVE_SECONDS:
-                        save()
+                        _write_cache(cache, stamps, good, bad)
                         saved = time.monotonic()
         finally:  # an interrupted scan goes on where it stood
-            save()
-    return {image: bad[int(stamp)] for image, stamp in enumerate(stamps) if int(stamp) in bad}
+            _write_cache(cache, stamps, good, bad)
+    reasons = {image: bad[stamp] for image, stamp in enumerate(stamps.tolist()) if stamp in bad}
+    return reasons, np.array([good.get(stamp, 0) for stamp in stamps.tolist()], np.int64)
 
 
-def _bad_ones(split: Split, images: np.ndarray) -> dict[int, str]:
-    """Those of these images that cannot be decoded, and why: all at once, and one by one only where that fails."""
+def _look(split: Split, images: np.ndarray) -> dict[int, int | str]:
+    """The fingerprint of each of these images, or why it cannot be decoded: all at once, one by one where that fails."""
     try:
-        for _ in tf.data.Dataset.from_tensor_slices(images).map(lambda image: _decoded(split, image), tf.data.AUTOTUNE):
-            pass
+        found = tf.data.Dataset.from_tensor_slices(images).map(lambda image: _decoded(split, image), tf.data.AUTOTUNE)
+        return dict(zip(images.tolist(), [int(fingerprint) for fingerprint, _ in found], strict=True))
     except tf.errors.OpError:
-        return {int(image): reason for image in images if (reason := _reason(split, image))}
-    return {}
+        return {int(image): _fingerprint_or_reason(split, image) for image in images}
 
 
-def _decoded(split: Split, image: tf.Tensor) -> tf.Tensor:
-    return tf.shape(decode(split.read(image)[0]))
+def _decoded(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A fingerprint of the file's bytes, and its size in pixels, for which it must be decoded."""
+    encoded = split.read(image)[0]
+    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1), tf.shape(decode(encoded))
 
 
-def _reason(split: Split, image: int) -> str:
+def _fingerprint_or_reason(split: Split, image: int) -> int | str:
     try:
-        _decoded(split, tf.constant(image, tf.int64))
+        return int(_decoded(split, tf.constant(image, tf.int64))[0])
     except (tf.errors.OpError, ValueError) as error:
         return plain(error)
-    return ""
 
 
 def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
 
 
-def _read_cache(cache: Path) -> tuple[np.ndarray, dict[int, str]]:
+def _read_cache(cache: Path) -> tuple[dict[int, int], dict[int, str]]:
+    """Stamps of good images with their fingerprints, and of bad ones with the reasons."""
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
-            return arrays["good"], dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
+            good = dict(zip(arrays["good"].tolist(), arrays["fingerprints"].tolist(), strict=True))
+            return good, dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: scan again
-        return np.array([], np.uint64), {}
+        return {}, {}
 
 
-def _write_cache(cache: Path, stamps: np.ndarray, bad: dict[int, str]) -> None:
+def _write_cache(cache: Path, stamps: np.ndarray, good: dict[int, int], bad: dict[int, str]) -> None:
     """Keeps what was found of these images; of others nothing, so that the file does not grow with a folder's history."""
-    bad = {int(stamp): bad[int(stamp)] for stamp in stamps if int(stamp) in bad}
-    keys = np.array(list(bad), np.uint64)
+    known = set(stamps.tolist())
+    good = {stamp: fingerprint for stamp, fingerprint in good.items() if stamp in known}
+    bad = {stamp: reason for stamp, reason in bad.items() if stamp in known}
     try:
         with replacing(cache) as temporary:
-            good = stamps[~np.isin(stamps, keys)]
-            np.savez(temporary, good=good, bad=keys, reasons=np.array(list(bad.values()), np.str_))
+            np.savez(
+                temporary,
+                good=np.array(list(good), np.uint64),
+                fingerprints=np.array(list(good.values()), np.int64),
+                bad=np.array(list(bad), np.uint64),
+                reasons=np.array(list(bad.values()), np.str_),
+            )
     except OSError as error:  # the next run scans again; this one need not end
         print(f"the scan's result cannot be kept (runtime.cache_dir): {cache}: {error.strerror}", file=sys.stderr)

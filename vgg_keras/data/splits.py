@@ -21,6 +21,7 @@ class Split:
         name: image id to what the image is called, the same on every machine: a path below `root`.
         root: the folder that the names stand in on this machine; empty where there is none.
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
+        fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
     """
 
     size: int
@@ -28,6 +29,7 @@ class Split:
     name: Callable[[int], str]
     root: str = ""
     stamp: Callable[[int], str] | None = None
+    fingerprints: np.ndarray | None = None
 
     def path(self, image: int) -> str:
         """Where the image is found, as a message shows it."""
@@ -50,6 +52,7 @@ class Split:
             read=lambda image: self.read(tf.gather(table, image)),
             name=lambda image: self.name(int(kept[image])),
             stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
+            fingerprints=None if self.fingerprints is None else self.fingerprints[kept],
         )
 
     def followed_by(self, other: "Split") -> "Split":
@@ -66,6 +69,7 @@ class Split:
             ),
             name=of_both(lambda split, image: split.name(image)),
             stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
+            fingerprints=None if self.fingerprints is None else np.append(self.fingerprints, other.fingerprints),
         )
 
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-import json
-import time
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from vgg_keras import provenance
 from vgg_keras.config import Config, UserError, to_dict
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import passes, report
-from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
+from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images, save
 from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.files import sweep, write_json
 from vgg_keras.weights.run import Run
@@ -20,10 +19,25 @@ from vgg_keras.weights.run import Run
 POSTERIORS, RESULT = "posteriors.npz", "evaluation.json"
 
 
-def evaluate(
-    run: Run, config: Config, split: Split, data: str, bad_images: Sequence[str], precision: str, folder: Path
-) -> dict[str, Any]:
-    """Asks a net as `config.evaluation` says, over every image of the split once, and leaves the result in `folder`.
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What a net is tested on.
+
+    Attributes:
+        split: the images, bad ones left out.
+        name: which they are of the set: val, train or all.
+        data: one line on the set.
+        bad: those left out, and why.
+    """
+
+    split: Split
+    name: str
+    data: str
+    bad: tuple[str, ...]
+
+
+def evaluate(run: Run, config: Config, images: Images, precision: str, folder: Path) -> dict[str, Any]:
+    """Asks a net as `config.evaluation` says, over every image once, and leaves the result in `folder`.
 
     What is there already of the same net, images and settings is not done again: an interrupted evaluation goes on, and
     `both` takes up what `dense` left.
@@ -31,9 +45,7 @@ def evaluate(
     Args:
         run: the net, built in `precision`.
         config: the run's, with `data` and `evaluation` as this test wants them.
-        split: the images, bad ones left out.
-        data: one line on what they are.
-        bad_images: those left out, and why.
+        images: what it is tested on.
         precision: the Keras dtype policy.
         folder: locked.
 
@@ -41,12 +53,26 @@ def evaluate(
         What `evaluation.json` holds.
 
     Raises:
-        UserError: `folder` holds another evaluation, or of `passes.run`.
+        UnlikeError: `folder` holds another evaluation.
+        UserError: of `passes.run`.
         Stopped: by a signal, with everything saved.
     """
     sweep(folder)
-    rules, scales = config.evaluation, config.test_scales
-    begun = _begin(run, config, split, precision, folder)  # a difference with what is there is found before any work
+    rules, scales, split = config.evaluation, config.test_scales, images.split
+
+    def net(protocol, scales):
+        return _net(run, config, images, precision, protocol, scales)
+
+    # ---- what is known already; a difference with it is found before any work
+    begun = {}
+    for part in _parts(config):
+        for side in scales:
+            path = folder / f"{part}_Q{side}.npz"
+            begun[part, side] = path, passes.begin(path, split, run.classes, net(part, (side,)))
+    for path in sorted(folder.glob("*.npz")):
+        passes.require_alike(load(path), path, next(iter(begun.values()))[1], free=("protocol", "scales", "grid"))
+
+    # ---- the passes, and their means over scales and protocols
     measured, of_parts = [], []
     for part in _parts(config):
         grid = {"center": 1, "multi_crop": rules.grid}.get(part)
@@ -59,86 +85,61 @@ def evaluate(
             of_scales.append(passes.run(protocol, known, path, split, config.data, side, title))
             print(_progress(title, of_scales[-1]), flush=True)
         measured += of_scales
-        of_parts.append(_same_net(of_scales, _net(run, config, part, scales, precision)))
+        of_parts.append(_same_net(of_scales, net(part, scales)))
         measured += of_parts[-1:] if len(scales) > 1 else []
     if len(of_parts) > 1:
-        measured.append(_same_net(of_parts, _net(run, config, rules.protocol, scales, precision)))
+        measured.append(_same_net(of_parts, net(rules.protocol, scales)))
 
-    row = report.row(measured[-1])
+    one_grid = {"dense": None, "center": 1 + rules.flip}
+    asked = measured[-1].nets[0]
     settings = {
-        "protocol": rules.protocol,
-        "model": str(run.path),
-        "weights_sha256": run.weights_sha256,
-        "architecture": to_dict(run.config.architecture),
-        "training_scale": list(run.config.data.scale),
-        "scales": list(scales),
-        "crops_a_scale": None
-        if rules.protocol == "dense"
-        else (1 if rules.protocol == "center" else rules.grid**2) * (1 + rules.flip),
-        "flip": rules.flip,
-        "interpolation": config.data.interpolation,
-        "precision": precision,
-        "data": data,
-        "images_sha256": split.digest(),
-        "bad_images": list(bad_images),
+        **asked,
+        "crops_a_scale": one_grid.get(rules.protocol, rules.grid**2 * (1 + rules.flip)),
         "images_per_second": round(split.size / max(measured[-1].seconds, 1e-9), 2),
     }
-    return _leave(folder, measured, row, settings, split)
+    return _leave(folder, measured, settings, split)
 
 
 def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, Any]:
     """The mean of saved posteriors (4.5), left in `folder` as `evaluate` does; no net is run.
 
     Args:
-        paths: of two `.npz` files or more.
+        paths: of two `.npz` files or more, each of a single net.
         folder: locked.
         split: the images, for the report's pictures; None: it has none.
 
     Raises:
-        UserError: files of other images or classes, the first difference named.
+        UserError: files of other images or classes, the first difference named; a folder that holds something else.
     """
-    started = time.monotonic()
-    if len(paths) < 2:
+    sweep(folder)
+    if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise UserError(
-            f"--fuse takes two files of posteriors or more, with commas between them. Received: {len(paths)}."
+            "--fuse takes two different files of posteriors or more, with commas between them. "
+            f"Received: {', '.join(map(str, paths))}."
         )
     parts = [load(path) for path in paths]
     fused = mean(parts, [str(path) for path in paths])
-    if split is not None and fused.ids != tuple(split.name(image) for image in range(split.size)):
-        raise UserError(
-            f"--data must be the set that the posteriors are of. Received: one of {split.size} images, "
-            f"and posteriors of {len(fused.ids)} or of other names. Leave --data out for a report without pictures."
-        )
-    settings = {
-        "protocol": "fusion",
-        "parts": [str(path) for path in paths],
-        "nets": list(fused.nets),
-        "data": f"posteriors of {len(fused.ids):,} images",
-        "seconds_of_the_fusion": round(time.monotonic() - started, 3),
-    }
-    return _leave(folder, [*parts, fused], report.row(fused), settings, split)
-
-
-def begun_alike(run: Run, config: Config, split: Split, precision: str, folder: Path) -> bool:
-    """Whether what `folder` holds can be gone on with."""
-    try:
-        _begin(run, config, split, precision, folder)
-    except UserError:
-        return False
-    return True
-
-
-def _begin(run: Run, config: Config, split: Split, precision: str, folder: Path) -> dict[tuple[str, int], tuple]:
-    """(part, Q) to the file of each pass and what is known there."""
-    begun = {}
-    for part in _parts(config):
-        for side in config.test_scales:
-            path = folder / f"{part}_Q{side}.npz"
-            begun[part, side] = (
-                path,
-                passes.begin(path, split, run.classes, _net(run, config, part, (side,), precision)),
+    for path in folder.glob("*.npz"):
+        if path.name != POSTERIORS or len(load(path).nets) == 1:
+            raise UserError(
+                f"The folder of a fusion holds nothing else. Received: --out={folder}, with {path.name} of a single net. "
+                "Name another --out."
             )
-    return begun
+    if split is not None:
+        shown = dataclasses.replace(
+            fused,
+            ids=tuple(split.name(image) for image in range(split.size)),
+            fingerprints=fused.fingerprints if split.fingerprints is None else split.fingerprints,
+        )
+        if different := other_images(fused, shown):
+            raise UserError(
+                f"--data and --split must name the images that the posteriors are of. Received: others: {different}. "
+                "Leave them out for a report without pictures."
+            )
+    settings = {"protocol": "fusion", "parts": [str(path) for path in paths], "nets": list(fused.nets)}
+    for name in ("data", "split", "bad_images", "versions", "git_commit"):
+        settings[name] = _one_or_all([net[name] for net in fused.nets])
+    return _leave(folder, [*parts, fused], settings, split)
 
 
 def _parts(config: Config) -> tuple[str, ...]:
@@ -147,31 +148,36 @@ def _parts(config: Config) -> tuple[str, ...]:
     return ("dense", "multi_crop") if protocol == "both" else (protocol,)
 
 
-def _leave(
-    folder: Path, measured: Sequence[Posteriors], row: report.Row, settings, split: Split | None
-) -> dict[str, Any]:
-    """Writes posteriors, result and report."""
+def _leave(folder: Path, measured: Sequence[Posteriors], settings, split: Split | None) -> dict[str, Any]:
+    """Writes posteriors, report and, when all is there, the result."""
     final = measured[-1]
-    errors = {
+    row = report.row(final)
+    result = {
+        **settings,
         "images": row.images,
+        "images_sha256": _digest(final),
         "top1_error": row.top1_error,
         "top1_interval_95": list(row.top1_interval),
         "top5_error": row.top5_error,
         "paper": _cell(row),
-    }
-    result = {
-        **settings,
-        **errors,
         "seconds": round(final.seconds, 2),
         "rows": [_row(report.row(posteriors)) for posteriors in measured],
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
         "command": provenance.command(),
     }
     save(final, folder / POSTERIORS)
-    write_json(folder / RESULT, result)
     report.write(folder, measured, result, split)
+    write_json(folder / RESULT, result)
     return result
+
+
+def _digest(posteriors: Posteriors) -> str:
+    """sha256 over the images' names and fingerprints, in their order."""
+    return hashlib.sha256("\n".join(posteriors.ids).encode() + posteriors.fingerprints.tobytes()).hexdigest()
+
+
+def _one_or_all(values: Sequence[Any]) -> Any:
+    """The value that all have, or every one."""
+    return values[0] if all(value == values[0] for value in values) else list(values)
 
 
 def _row(row: report.Row) -> dict[str, Any]:
@@ -183,8 +189,10 @@ def _cell(row: report.Row) -> dict[str, Any] | None:
     return None if isinstance(row.paper, str) else dataclasses.asdict(row.paper)
 
 
-def _net(run: Run, config: Config, protocol: str, scales: Sequence[int], precision: str) -> dict[str, Any]:
-    """How a net is asked: what posteriors are told apart by."""
+def _net(
+    run: Run, config: Config, images: Images, precision: str, protocol: str, scales: Sequence[int]
+) -> dict[str, Any]:
+    """How a net is asked: what posteriors are told apart by, and what makes them reproducible."""
     return {
         "model": str(run.path),
         "weights_sha256": run.weights_sha256,
@@ -196,12 +204,19 @@ def _net(run: Run, config: Config, protocol: str, scales: Sequence[int], precisi
         "grid": config.evaluation.grid if protocol in ("multi_crop", "both") else None,
         "interpolation": config.data.interpolation,
         "precision": precision,
+        "data": images.data,
+        "split": images.name,
+        "bad_images": list(images.bad),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
     }
 
 
 def _same_net(parts: Sequence[Posteriors], net: dict[str, Any]) -> Posteriors:
-    """The mean over scales or protocols of one net."""
-    return dataclasses.replace(mean(parts, [json.dumps(part.nets[0]["scales"]) for part in parts]), nets=(net,))
+    """The mean over scales or protocols of one net, with the versions that made them."""
+    made_by = {name: _one_or_all([part.nets[0][name] for part in parts]) for name in ("versions", "git_commit")}
+    names = [str(part.nets[0]["scales"]) for part in parts]
+    return dataclasses.replace(mean(parts, names), nets=({**net, **made_by},))
 
 
 def _progress(title: str, posteriors: Posteriors) -> str:

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Config
-from vgg_keras.data.pipeline import readable_images
-from vgg_keras.data.preprocessing import decode, rescale
+from vgg_keras.data import pipeline
+from vgg_keras.data.preprocessing import rescale
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation.protocols import STRIDE, Dense, softmax
-from vgg_keras.files import replacing
+from vgg_keras.files import replacing, sweep
 from vgg_keras.weights.run import Run
 
 
@@ -25,18 +24,19 @@ def draw(run: Run, config: Config, split: Split, images: Sequence[int], folder: 
     """
     protocol = Dense(run.model, run.config.architecture, config.evaluation)
     side = max(config.test_scales)
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     paths = []
     for image in tqdm.tqdm(images, desc=f"score maps, Q={side}", unit="image", disable=None):
-        with readable_images():
-            encoded, label = split.read(tf.constant(image, tf.int64))
-            picture = rescale(decode(encoded), side, config.data.interpolation)
+        original, label = pipeline.picture(split, image)
+        picture = rescale(original, side, config.data.interpolation)
         score_map = protocol.score_map(picture)
         posterior = softmax(score_map.mean(axis=(0, 1)))
         answer = int(posterior.argmax())
         seen = spread(score_map[:, :, answer], run.config.architecture.crop, picture.shape[:2])
         path = folder / f"{split.name(image)}.png"
         title = f"{run.classes[answer]} {posterior[answer]:.0%}"
-        title += "" if answer == int(label) else f", is {run.classes[int(label)]}"
+        title += "" if answer == label else f", is {run.classes[label]}"
         _draw(picture.numpy() / 255, seen, title, path)
         paths.append(path)
         stop.here()
@@ -70,7 +70,7 @@ def _draw(picture: np.ndarray, seen: np.ndarray, title: str, path: Path) -> None
     figure, axes = pyplot.subplots(
         1, 2, figsize=(2 * min(height * aspect, 12) + 1.2, height + 0.5), layout="constrained"
     )
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     for place in axes:
         place.imshow(picture)
         place.set_axis_off()

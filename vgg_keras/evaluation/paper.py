@@ -85,6 +85,8 @@ def cell(nets: Sequence[dict[str, Any]]) -> Cell | str:
         nets: of `Posteriors`.
     """
     for net in nets:
+        if net["split"] != "val":
+            return f"the images of {net['split']}, the paper's are of the validation set"
         for field, value in _AS_IN_THE_PAPER.items():
             if net["architecture"][field] != value:
                 return f"{field} is {net['architecture'][field]}, the paper's {value}"

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,17 @@ from vgg_keras import stop
 from vgg_keras.config import Data, UserError, difference
 from vgg_keras.data.pipeline import readable_images
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation.posteriors import Posteriors, load, save
+from vgg_keras.evaluation.posteriors import Posteriors, load, other_images, save
 from vgg_keras.evaluation.protocols import Finished
 
 SAVE_SECONDS = 60
-_WHEREABOUTS = "model"  # where a net lies may change, what it is may not
+# What may differ between a pass that was begun and the same gone on with.
+_MADE_BY = ("versions", "git_commit")
+_FREE = ("model", "data", *_MADE_BY)
+
+
+class UnlikeError(UserError):
+    """What was begun is of another net, other images or other settings."""
 
 
 def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any]) -> Posteriors:
@@ -31,29 +37,35 @@ def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any
         net: how it is asked, with one scale; what is found there must have been asked alike.
 
     Raises:
-        UserError: the file holds another net's posteriors, or of other images or settings; the difference is named.
+        UnlikeError: the file holds another net's posteriors, or of other images or settings; the difference is named.
     """
-    ids = tuple(split.name(image) for image in range(split.size))
+    new = Posteriors(
+        probabilities=np.zeros((split.size, len(classes)), np.float32),
+        labels=np.zeros(split.size, np.int32),
+        ids=tuple(split.name(image) for image in range(split.size)),
+        fingerprints=np.zeros(split.size, np.int64) if split.fingerprints is None else split.fingerprints,
+        classes=classes,
+        nets=(net,),
+        done=np.zeros(split.size, np.bool_),
+        seconds=0.0,
+    )
     if not path.exists():
-        return Posteriors(
-            probabilities=np.zeros((split.size, len(classes)), np.float32),
-            labels=np.zeros(split.size, np.int32),
-            ids=ids,
-            classes=classes,
-            nets=(net,),
-            done=np.zeros(split.size, np.bool_),
-            seconds=0.0,
-        )
+        return new
     found = load(path)
-    rule = f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with"
-    advice = "Name another --out, or remove that folder."
-    if len(found.nets) != 1:
-        raise UserError(f"{rule} {len(found.nets)} nets. {advice}")
-    if field := difference(_compared(found.nets[0]), _compared(net)):
-        raise UserError(f"{rule} {field}. {advice}")
-    if (found.ids, found.classes) != (ids, classes):
-        raise UserError(f"{rule} other images or classes: {len(found.ids)} images, now {split.size}. {advice}")
-    return dataclasses.replace(found, nets=(net,))
+    require_alike(found, path, new, ())
+    return dataclasses.replace(found, nets=({**net, **{name: found.nets[0][name] for name in _MADE_BY}},))
+
+
+def require_alike(found: Posteriors, path: Path, wanted: Posteriors, free: Sequence[str]) -> None:
+    """Refuses what another net gave, or the same of other images or settings; `free` are the settings that may differ."""
+    different = f"nets: {len(found.nets)}, now 1" if len(found.nets) > 1 else None
+    different = different or difference(_compared(found.nets[0], free), _compared(wanted.nets[0], free))
+    different = different or other_images(found, wanted)
+    if different:
+        raise UnlikeError(
+            f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with another: {different}. "
+            "Name another --out, or remove that folder."
+        )
 
 
 def run(
@@ -112,5 +124,5 @@ def run(
     return known
 
 
-def _compared(net: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in net.items() if key != _WHEREABOUTS}
+def _compared(net: dict[str, Any], free: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in net.items() if key not in (*_FREE, *free)}

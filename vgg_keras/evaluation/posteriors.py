@@ -1,7 +1,6 @@
 """Posteriors, the currency of section 4: one format on disk, and the mean over scales, protocols and nets."""
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ class Posteriors:
         probabilities: (images, classes) float32.
         labels: (images,) int32.
         ids: what each image is called.
+        fingerprints: (images,) int64 of the files' bytes: images of one name may be two.
         classes: their names, in the order of the columns.
-        nets: how each of the averaged nets was asked: what it is, the protocol, the scales and the rest.
+        nets: how each of the averaged nets was asked: what it is, the protocol, the scales, the data, the versions.
         done: (images,) bool; False where a row is not known yet.
         seconds: that it took.
     """
@@ -30,26 +30,27 @@ class Posteriors:
     probabilities: np.ndarray
     labels: np.ndarray
     ids: tuple[str, ...]
+    fingerprints: np.ndarray
     classes: tuple[str, ...]
     nets: tuple[dict[str, Any], ...]
     done: np.ndarray
     seconds: float
 
 
-_WORDS = ("ids", "classes", "nets", "seconds")  # the rest are arrays
+_ARRAYS = ("probabilities", "labels", "fingerprints", "done")
+_WORDS = ("ids", "classes", "nets", "seconds")
+_OF_A_NET = {
+    *("model", "weights_sha256", "architecture", "training_scale", "protocol", "scales", "flip", "grid"),
+    *("interpolation", "precision", "data", "split", "bad_images", "versions", "git_commit"),
+}
 
 
 def save(posteriors: Posteriors, path: Path) -> None:
-    """Writes an `.npz` file of arrays alone: `probabilities`, `labels`, `done`, and the rest as JSON in `description`."""
+    """Writes an `.npz` file of arrays alone, what is text as JSON in `description`."""
+    arrays = {name: getattr(posteriors, name) for name in _ARRAYS}
     words = json.dumps({name: getattr(posteriors, name) for name in _WORDS}).encode()
     with replacing(path) as temporary:
-        np.savez(
-            temporary,
-            probabilities=posteriors.probabilities,
-            labels=posteriors.labels,
-            done=posteriors.done,
-            description=np.frombuffer(words, np.uint8),
-        )
+        np.savez(temporary, description=np.frombuffer(words, np.uint8), **arrays)
 
 
 def load(path: Path) -> Posteriors:
@@ -58,31 +59,47 @@ def load(path: Path) -> Posteriors:
     Raises:
         UserError: no such file, or another one.
     """
+    rule = "Posteriors are .npz files of an evaluation. Received:"
     if path.is_dir():
-        raise UserError(
-            f"Posteriors are .npz files of an evaluation. Received: a folder. Did you mean {path}/posteriors.npz?"
-        )
-    try:
-        with open(path, "rb") as file, np.load(file) as arrays:
-            words = json.loads(arrays["description"].tobytes())
-            probabilities, labels, done = arrays["probabilities"], arrays["labels"], arrays["done"]
-        ids, classes = tuple(map(str, words["ids"])), tuple(map(str, words["classes"]))
-        nets, seconds = tuple(map(dict, words["nets"])), float(words["seconds"])
-        if (probabilities.shape, probabilities.dtype) != ((len(ids), len(classes)), np.float32):
-            raise ValueError(f"{probabilities.dtype} probabilities of shape {probabilities.shape}")
-        if (labels.shape, labels.dtype, done.shape, done.dtype) != ((len(ids),), np.int32, (len(ids),), np.bool_):
-            raise ValueError(f"labels of shape {labels.shape}, done of shape {done.shape}")
-        if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(classes):
-            raise ValueError("labels that are no classes")
-        if not np.allclose(probabilities[done].sum(axis=1), 1, atol=1e-3):
-            raise ValueError("rows that do not add up to 1")
-    except FileNotFoundError:
-        raise UserError(f"Posteriors are .npz files of an evaluation. Received: {path}, which is not there.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"Posteriors are .npz files of an evaluation. Received: {path}, another or a damaged file: {error}."
-        ) from None
-    return Posteriors(probabilities, labels, ids, classes, nets, done, seconds)
+        raise UserError(f"{rule} a folder. Did you mean {path}/posteriors.npz?")
+    if not path.exists():
+        raise UserError(f"{rule} {path}, which is not there.")
+    with open(path, "rb") as file:
+        try:
+            with np.load(file) as arrays:
+                words = json.loads(arrays["description"].tobytes())
+                found = Posteriors(
+                    **{name: arrays[name] for name in _ARRAYS},
+                    ids=tuple(map(str, words["ids"])),
+                    classes=tuple(map(str, words["classes"])),
+                    nets=tuple(map(dict, words["nets"])),
+                    seconds=float(words["seconds"]),
+                )
+            _check(found)
+        except Exception as error:  # zipfile and NumPy meet damaged bytes with a dozen kinds
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{rule} {path}, another or a damaged file: {reason}.") from None
+    return found
+
+
+def _check(found: Posteriors) -> None:
+    images, classes = len(found.ids), len(found.classes)
+    for name, shape, kind in (
+        ("probabilities", (images, classes), np.float32),
+        ("labels", (images,), np.int32),
+        ("fingerprints", (images,), np.int64),
+        ("done", (images,), np.bool_),
+    ):
+        array = getattr(found, name)
+        if (array.shape, array.dtype) != (shape, kind):
+            raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
+    if images == 0 or found.labels.min() < 0 or found.labels.max() >= classes:
+        raise ValueError("labels that are no classes")
+    known = found.probabilities[found.done]
+    if not (known >= 0).all() or not np.allclose(known.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("rows that are no probabilities")
+    if not found.nets or any(net.keys() != _OF_A_NET for net in found.nets):
+        raise ValueError("nets that are not described")
 
 
 def mean(parts: Sequence[Posteriors], names: Sequence[str]) -> Posteriors:
@@ -97,16 +114,19 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str]) -> Posteriors:
     """
     first = parts[0]
     for part, name in zip(parts, names, strict=True):
+        if len(part.nets) > 1:
+            raise UserError(
+                f"The nets of a fusion count alike, so its parts are single nets' posteriors. Received: {name}, itself a "
+                f"fusion of {len(part.nets)}. Name its parts instead."
+            )
         if not part.done.all():
             raise UserError(
                 f"Posteriors must be finished. Received: {name}, with {part.done.sum():,} of {len(part.done):,} images. "
                 "Run its evaluation again: it goes on where it stood."
             )
         rule = f"Posteriors are averaged over the same images and classes. Received: {names[0]} and {name}, where"
-        if found := _first_difference(first.classes, part.classes):
-            raise UserError(f"{rule} class {found}.")
-        if found := _first_difference(first.ids, part.ids):
-            raise UserError(f"{rule} image {found}.")
+        if found := other_images(first, part):
+            raise UserError(f"{rule} {found}.")
         if (first.labels != part.labels).any():
             image = int(np.argmax(first.labels != part.labels))
             classes = [first.classes[labels[image]] for labels in (first.labels, part.labels)]
@@ -116,6 +136,7 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str]) -> Posteriors:
         probabilities=(total / len(parts)).astype(np.float32),
         labels=first.labels,
         ids=first.ids,
+        fingerprints=first.fingerprints,
         classes=first.classes,
         nets=tuple(net for part in parts for net in part.nets),
         done=first.done,
@@ -123,7 +144,18 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str]) -> Posteriors:
     )
 
 
-def _first_difference(old: Sequence[str], new: Sequence[str]) -> str | None:
+def other_images(old: Posteriors, new: Posteriors) -> str | None:
+    """The first difference between the classes or the images of two sets, in words; None where they are the same."""
+    if found := first_difference(old.classes, new.classes):
+        return f"class {found}"
+    if found := first_difference(old.ids, new.ids):
+        return f"image {found}"
+    if (old.fingerprints != new.fingerprints).any():
+        return f"{old.ids[int(np.argmax(old.fingerprints != new.fingerprints))]!r} is another file"
+    return None
+
+
+def first_difference(old: Sequence[str], new: Sequence[str]) -> str | None:
     """The first place where two lists differ, as `number: the one, the other`."""
     for place in range(max(len(old), len(new))):
         words = [repr(names[place]) if place < len(names) else "none" for names in (old, new)]

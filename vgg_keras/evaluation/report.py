@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from vgg_keras.config import UserError
 from vgg_keras.evaluation import metrics, paper
 from vgg_keras.evaluation.posteriors import Posteriors
 from vgg_keras.files import replacing
@@ -70,7 +71,8 @@ def _name(net: dict[str, Any]) -> str:
     variant = [f"width {architecture['width']:g}"] if architecture["width"] != 1 else []
     variant += ["batch norm"] if architecture["batch_norm"] else []
     variant += ["global average pooling"] if architecture["head"] == "gap" else []
-    variant += [Path(net["model"]).name] if Path(net["model"]).name != architecture["name"] else []
+    run = Path(net["model"]).resolve().name
+    variant += [run] if run != architecture["name"] else []
     return architecture["name"] + (f" ({', '.join(variant)})" if variant else "")
 
 
@@ -186,20 +188,31 @@ def _mistakes(final: Posteriors, source: Any | None) -> list[Mistake]:
             answer=final.classes[answers[image]],
             answer_probability=float(sure[image]),
             label_probability=float(final.probabilities[image, final.labels[image]]),
-            picture="" if source is None else _data_url(_thumbnail(source, int(image)), "jpeg"),
+            picture=_picture(source, int(image)),
         )
         for image in chosen
     ]
+
+
+def _picture(split: Any | None, image: int) -> str:
+    """The image as a data URL; empty where it is not at hand any more, for which no report is given up."""
+    if split is None:
+        return ""
+    try:
+        return _data_url(_thumbnail(split, image), "jpeg")
+    except UserError:
+        return ""
 
 
 def _thumbnail(split: Any, image: int, side: int = 160) -> bytes:
     """The image as a JPEG file with its smaller side at `side`, its longer one cut to twice that."""
     import tensorflow as tf
 
-    from vgg_keras.data.preprocessing import decode, rescale
+    from vgg_keras.data import pipeline
+    from vgg_keras.data.preprocessing import rescale
 
-    encoded, _ = split.read(tf.constant(image, tf.int64))
-    small = rescale(decode(encoded), side, "bilinear")
+    original, _ = pipeline.picture(split, image)
+    small = rescale(original, side, "bilinear")
     height, width = (min(size, 2 * side) for size in small.shape[:2])
     top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
     window = tf.saturate_cast(tf.round(small[top : top + height, left : left + width]), tf.uint8)
@@ -221,8 +234,8 @@ def _draw(matrix: np.ndarray, classes: Sequence[str]) -> str:
     axes.set_xlabel("taken for")
     axes.set_ylabel("is")
     if named:
-        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(classes)), classes, fontsize=8)
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8, parse_math=False)
+        axes.set_yticks(range(len(classes)), classes, fontsize=8, parse_math=False)
         for (is_, taken_for), count in np.ndenumerate(matrix):
             if count:
                 color = "white" if shares[is_, taken_for] > 0.5 else "black"
