@@ -1,6 +1,7 @@
 """`evaluate` on the command line: the net of a run, the digits, every protocol; stopped, gone on with, fused."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -147,6 +148,7 @@ def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
         (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol beside it."),
         (["--model=a", "--protocol=dence"], "should be one of"),
         (["--fuse=a.npz,b.npz", "--out=o", "--split=all"], "for the pictures of --data alone"),
+        (["--model=a", "--heatmap_images=3"], "Received: a, which does not exist."),
         (["--fuse=a.npz,a.npz", "--out=o", "--data=digits"], "takes two different files of posteriors or more"),
         (["--model=nowhere"], "--model takes a run's folder, the --workdir of its training. Received: nowhere"),
     ],
@@ -164,8 +166,9 @@ def test_mistakes_that_the_run_tells_get_one_line_too(verb, runs, tmp_path):
     for arguments, message in (
         (["--set=training.epochs=3"], "; the rest is the run's. Received: training.epochs: 74, now 3."),
         (["--scales=16"], "evaluation.scales must be architecture.crop (32) or more. Received: 16"),
-        (["--scales=multi,32"], "evaluation.scales must be int values with commas between them"),
-        ([f"--data={tmp_path / 'photos'}", "--out=a"], "where another is class 1: '1' and 'zebra'."),
+        (["--scales=mutli"], "--scales takes sides in pixels with commas between them, or multi. Received: 'mutli'"),
+        (["--scales=32", "--set=evaluation.scales=40"], "are one field. Received: both"),
+        ([f"--data={tmp_path / 'photos'}", "--out=a"], "whose class 1 is 'zebra', the net's '1'."),
         (["--data=digits", "--set=data.source=cifar10"], "are one field. Received: both"),
         (["--out=a", "--set=evaluation.max_pixels=1000"], "Received: digit 4, 36 x 36 pixels then. Raise the limit"),
     ):
@@ -179,6 +182,10 @@ def test_mistakes_that_the_run_tells_get_one_line_too(verb, runs, tmp_path):
 def test_the_training_images_and_all_of_a_folder_can_be_tested(verb, runs, tmp_path):
     for number in range(10):
         write_images(tmp_path / "photos" / str(number), [(40, 50), (64, 40), (36, 36), (40, 50), (90, 40)], seed=number)
+    # val/ alone, and classes too small to hold one out
+    shutil.copytree(tmp_path / "photos", tmp_path / "test" / "val")
+    done = verb("evaluate", f"--model={runs / 'A'}", f"--data={tmp_path / 'test'}", "--out=alone")
+    assert result_of(done)["images"] == 50 and "10 classes, val/; val: 50 images" in done.stdout
     found = {}
     for split in ("val", "train", "all"):
         found[split] = result_of(

@@ -50,16 +50,17 @@ def evaluate(config: Config, repeats: int, images: int) -> dict:
     import tensorflow as tf
     import tqdm
 
-    from vgg_keras.data.scan import without_bad_images
-    from vgg_keras.data.sources import open_source
+    from vgg_keras.data.scan import readable
+    from vgg_keras.data.sources import open_test
     from vgg_keras.nets.builder import build
     from vgg_keras.training import devices
 
     devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
     precision = devices.choose_precision(config.runtime)
-    source, _ = without_bad_images(open_source(config.data), config, ("val",))
-    count = min(images, source.val.size)
-    photographs = source.val.select(np.linspace(0, source.val.size, count, endpoint=False).astype(np.int64))
+    description, _, split = open_test(config.data, "val")
+    split, _ = readable(split, "val", config)
+    count = min(images, split.size)
+    photographs = split.select(np.linspace(0, split.size, count, endpoint=False).astype(np.int64))
     architecture = dataclasses.replace(config.architecture, num_classes=CLASSES, mean=(123.68, 116.779, 103.939))
     model = build(architecture, dtype=precision, seed=config.seed)
     crops = tf.random.stateless_uniform(
@@ -79,7 +80,8 @@ def evaluate(config: Config, repeats: int, images: int) -> dict:
                 rates[row.name] = rate, (before + after) / 2
                 before = after
                 bar.update()
-                stop.here()
+                if stop.requested():
+                    raise stop.Stopped("stopped; of a benchmark nothing is kept")
             rounds.append(rates)
     result = {
         "benchmark": "evaluate",
@@ -87,7 +89,7 @@ def evaluate(config: Config, repeats: int, images: int) -> dict:
         "width": architecture.width,
         "crop": architecture.crop,
         "precision": precision,
-        "data": source.description,
+        "data": description,
         "repeats": repeats,
         "rows": _medians(predict, rows, rounds[1:]),
         "processor": _processor(),
@@ -210,6 +212,7 @@ def _medians(predict: Row, rows: list[Row], rounds: list[dict[str, tuple[float, 
         lines.append(
             {
                 "name": row.name,
+                "images": row.images,
                 "images_per_second": rate / operations,
                 "gflop_per_image": operations / 1e9,
                 "gflops": rate / 1e9,
@@ -225,14 +228,24 @@ def _medians(predict: Row, rows: list[Row], rounds: list[dict[str, tuple[float, 
 def _tell(result: dict) -> None:
     print(f"{result['architecture']}, width {result['width']:g}, {result['precision']}, {result['processor']}")
     print(f"{result['data']}; medians of {result['repeats']} rounds, the spread in brackets\n")
-    header = ["", "images/s", "GFLOP an image", "GFLOP/s", "ideal images/s", "of the ideal", "of model.predict"]
+    header = [
+        "",
+        "images",
+        "images/s",
+        "GFLOP an image",
+        "GFLOP/s",
+        "ideal images/s",
+        "of the ideal",
+        "of model.predict",
+    ]
     cells = [
         [
             row["name"],
-            f"{row['images_per_second']:.2f}",
-            f"{row['gflop_per_image']:.1f}",
-            f"{row['gflops']:.0f}",
-            f"{row['ideal_images_per_second']:.2f}",
+            str(row["images"]),
+            f"{row['images_per_second']:.3g}",
+            f"{row['gflop_per_image']:.4g}",
+            f"{row['gflops']:.3g}",
+            f"{row['ideal_images_per_second']:.3g}",
             f"{row['of_the_ideal']:.2f}",
             f"{row['of_predict']:.2f} ({row['of_predict_range'][0]:.2f}-{row['of_predict_range'][1]:.2f})",
         ]
@@ -254,9 +267,9 @@ def _processor() -> str:
 
 def main(suite: str) -> None:
     config = load(FLAGS.config)
-    if config.architecture.num_classes not in (0, CLASSES):
-        raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {config.architecture.num_classes}")
     config = override(config, [*cli.source_wishes(), *FLAGS.set])
+    if config.architecture.num_classes not in (0, CLASSES):
+        raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {config.architecture.num_classes}.")
     {"evaluate": evaluate}[suite](config, FLAGS.repeats, FLAGS.images)
 
 

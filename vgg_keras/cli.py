@@ -26,7 +26,7 @@ _SHARED = {
     ),
     "model": lambda: flags.DEFINE_string("model", None, "A run's folder: the --workdir of its training."),
     "out": lambda: flags.DEFINE_string(
-        "out", None, "The folder for the results. Default: evaluation/ in the run's folder."
+        "out", None, "The folder for the results. Default: evaluation/ in the run's folder; --fuse needs one."
     ),
     "workdir": lambda: flags.DEFINE_string(
         "workdir", None, "The run's folder. Default: runs/ and the configuration's name."

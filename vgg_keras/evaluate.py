@@ -23,9 +23,14 @@ flags.DEFINE_enum(
     "protocol", None, ["center", "dense", "multi_crop", "both"], "Default: the run's evaluation.protocol."
 )
 flags.DEFINE_string(
-    "scales", None, "Values of Q with commas between them, or multi: {S-32, S, S+32} or {Smin, middle, Smax}."
+    "scales",
+    None,
+    "Values of Q with commas between them, or multi: {S-32, S, S+32} or {Smin, middle, Smax}. "
+    "Default: the run's evaluation.scales, else S or the middle of the jitter range.",
 )
-flags.DEFINE_enum("split", "val", ["val", "train", "all"], "The images of --data that are tested.")
+flags.DEFINE_enum(
+    "split", "val", ["val", "train", "all"], "The images of --data that are tested; all: every one of a folder."
+)
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
 flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
@@ -59,6 +64,8 @@ def evaluate(model: Path, config: Config, split: str, out: Path, heatmap: Path |
     from vgg_keras.files import locked
     from vgg_keras.weights.run import load_run
 
+    if heatmap and heatmap.exists() and not heatmap.is_dir():
+        raise UserError(f"--heatmap must be a folder. Received: {heatmap}, which is a file.")
     with locked(out, "--out"):
         run = load_run(model, dtype=precision)
         images, classes = _images(config, split)
@@ -87,47 +94,55 @@ def fuse(paths: list[Path], config: Config | None, split: str, out: Path) -> dic
 
 
 def _images(config: Config, name: str):
-    """The readable images of a split or of both, and the set's classes."""
-    from vgg_keras.data.scan import without_bad_images
-    from vgg_keras.data.sources import open_source
+    """The readable images of a split, and the set's classes."""
+    from vgg_keras.data.scan import readable
+    from vgg_keras.data.sources import open_test
     from vgg_keras.evaluation.folder import Images
 
-    names = ("val", "train") if name == "all" else (name,)
-    source, bad_images = without_bad_images(open_source(config.data), config, names)
+    description, classes, split = open_test(config.data, name)
+    split, bad_images = readable(split, name, config)
     for image in bad_images:
         print(f"skipped: {image}", flush=True)
-    split = getattr(source, names[0])
-    for other in names[1:]:
-        split = split.followed_by(getattr(source, other))
-    return Images(split, name, source.description, tuple(str(image) for image in bad_images)), source.classes
+    return Images(split, name, description, tuple(str(image) for image in bad_images)), classes
 
 
 def _same_classes(classes: tuple[str, ...], others: tuple[str, ...], name: str) -> None:
-    from vgg_keras.evaluation.posteriors import first_difference
-
-    if found := first_difference(classes, others):
-        raise UserError(
-            f"--data must hold the classes that the net was trained on. Received: {name}, where another is class {found}."
-        )
+    for place in range(max(len(classes), len(others))):
+        words = [repr(names[place]) if place < len(names) else "missing" for names in (classes, others)]
+        if words[0] != words[1]:
+            raise UserError(
+                f"--data must hold the classes that the net was trained on. Received: {name}, whose class {place} is "
+                f"{words[1]}, the net's {words[0]}."
+            )
 
 
 def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
     """The run's configuration with the flags' wishes, which may set what is free."""
     wishes = cli.source_wishes()
-    wishes += [f"evaluation.protocol={FLAGS.protocol}"] if FLAGS.protocol else []
-    if FLAGS.scales == "multi":
-        wishes.append("evaluation.scales=" + ",".join(map(str, stored.multi_scales)))
-    elif FLAGS.scales:
-        wishes.append(f"evaluation.scales={FLAGS.scales}")
+    scales = FLAGS.scales
+    if scales == "multi":
+        scales = ",".join(map(str, stored.multi_scales))
+        if min(stored.multi_scales) < stored.architecture.crop:
+            raise UserError(
+                "--scales=multi is {S-32, S, S+32} or {Smin, middle, Smax}, each the net's crop or more. "
+                f"Received: {scales} for the crop of {stored.architecture.crop}. Name the scales."
+            )
+    elif scales is not None and not all(part.strip().isdigit() for part in scales.split(",")):
+        raise UserError(f"--scales takes sides in pixels with commas between them, or multi. Received: {scales!r}")
+    for name, value in (("protocol", FLAGS.protocol), ("scales", scales)):
+        if value and any(wish.startswith(f"evaluation.{name}=") for wish in FLAGS.set):
+            raise UserError(f"--{name} and --set=evaluation.{name} are one field. Received: both. Leave one out.")
+        wishes += [f"evaluation.{name}={value}"] if value else []
     config = override(stored, [*wishes, *FLAGS.set])
     old, new = to_dict(stored), to_dict(config)
     for section, names in free.items():
         for name in names:
             del old[section][name], new[section][name]
     if found := difference(old, new):
+        of_data = ", ".join(free["data"])
         raise UserError(
-            f"--set may change {', '.join(f'{section}.{name}' for section in free for name in free[section])}; "
-            f"the rest is the run's. Received: {found}."
+            f"A test sets {'evaluation.*, ' * ('evaluation' in free)}runtime.* and, of data, {of_data}; the rest is the run's. "
+            f"Received: {found}."
         )
     return config
 
@@ -139,8 +154,9 @@ def main() -> None:
             f"Received: {'both' if FLAGS.model else 'neither'}."
         )
     if FLAGS.fuse:
-        for name in ("protocol", "scales", "heatmap"):
-            if getattr(FLAGS, name):
+        paths = [Path(path) for path in FLAGS.fuse if path]
+        for name in ("protocol", "scales", "heatmap", "heatmap_images"):
+            if FLAGS[name].present:
                 raise UserError(f"--fuse takes --data, --split and --out; no net is run. Received: --{name} beside it.")
         if not FLAGS.out:
             raise UserError("--fuse needs --out, the folder for its posteriors and report. Received: none.")
@@ -151,16 +167,20 @@ def main() -> None:
             )
         free = {"data": (*FREE["data"], "holdout"), "runtime": FREE["runtime"]}
         pictures = _configuration(Config(), free) if FLAGS.data else None
-        result = fuse([Path(path) for path in FLAGS.fuse], pictures, FLAGS.split, out)
+        result = fuse(paths, pictures, FLAGS.split, out)
     else:
         from vgg_keras.weights.stored import read_config
 
         model = Path(FLAGS.model)
         stored = read_config(model)
         if stored is None:
+            found = "which is none" if model.exists() else "which does not exist"
+            hint = f" Did you mean {model.parent}?" if model.is_file() and read_config(model.parent) else ""
             raise UserError(
-                f"--model takes a run's folder, the --workdir of its training. Received: {model}, which is none."
+                f"--model takes a run's folder, the --workdir of its training. Received: {model}, {found}.{hint}"
             )
+        if FLAGS["heatmap_images"].present and not FLAGS.heatmap:
+            raise UserError("--heatmap_images needs --heatmap, the folder of the pictures. Received: it alone.")
         config = _configuration(from_dict(Config, stored["config"]), FREE)
         out = Path(FLAGS.out) if FLAGS.out else model / "evaluation"
         heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None

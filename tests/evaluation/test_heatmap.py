@@ -1,10 +1,11 @@
-"""The score map over the picture, against a loop over pixels and against the convolutional net."""
+"""The score map over the picture, against SciPy's interpolation and against the convolutional net."""
 
 import numpy as np
 import tensorflow as tf
+from scipy.interpolate import RegularGridInterpolator
 
 from vgg_keras.config import Architecture, Evaluation
-from vgg_keras.evaluation.heatmap import spread
+from vgg_keras.evaluation.heatmap import over_the_picture
 from vgg_keras.evaluation.protocols import Dense
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
@@ -21,19 +22,18 @@ def test_the_score_map_is_the_convolutional_nets(random):
     assert score_map.shape == (2, 30, 6) and difference <= 1e-4
 
 
-def test_a_pixel_takes_the_mean_of_the_windows_that_it_lies_in(random):
-    scores, crop, size = random.normal(size=(2, 4)), 64, (110, 170)
-    seen = spread(scores, crop, size)
-    for y in range(0, size[0], 7):
-        for x in range(0, size[1], 7):
-            inside = [
-                scores[row, column]
-                for row in range(2)
-                for column in range(4)
-                if 32 * row <= y < 32 * row + 64 and 32 * column <= x < 32 * column + 64
-            ]
-            if inside:
-                assert abs(seen[y, x] - np.mean(inside)) < 1e-12
-            else:
-                assert np.isnan(seen[y, x])
-    assert np.isnan(seen[100, 0]) and np.isfinite(seen[95, 159])
+def test_values_stand_at_the_centres_of_their_windows(random):
+    values, size = random.normal(size=(2, 4)), (120, 170)
+    seen = over_the_picture(values, 64, size)  # windows of 64 pixels, centred at 32, 64, 96 ...
+    centres = [32 + 32 * np.arange(count) for count in values.shape]
+    expected = RegularGridInterpolator(centres, values)
+    places = [(y, x) for y in range(32, 64) for x in range(32, 128)]
+    measured = np.array([seen[place] for place in places])
+    assert np.abs(measured - expected(np.array(places) + 0.5)).max() < 1e-12
+    assert np.isnan(seen[15, 50]) and np.isfinite(seen[16, 50]) and np.isfinite(seen[79, 50]) and np.isnan(seen[80, 50])
+    assert np.isnan(seen[50, 15]) and seen[40, 16] == seen[40, 31] and np.isnan(seen[50, 144])
+
+
+def test_a_single_position_is_one_square():
+    seen = over_the_picture(np.array([[0.7]]), 96, (96, 100))
+    assert np.isfinite(seen).sum() == 32 * 32 and (seen[32:64, 32:64] == 0.7).all()

@@ -38,7 +38,7 @@ JITTER, THREE = [256, 512], [256, 384, 512]
     ],
 )
 def test_cells(nets, expected):
-    assert cell(nets) == expected
+    assert cell(nets, 50_000) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,11 @@ def test_cells(nets, expected):
     ],
 )
 def test_no_cell(nets, reason):
-    assert cell(nets) == reason
+    assert cell(nets, 50_000) == reason
+
+
+def test_no_cell_for_other_sets_of_images():
+    assert cell([net("E", [256], [256])], 5000) == "5,000 images, the paper's 50,000"
 
 
 def test_every_cell_is_the_papers(photographs):
@@ -77,13 +81,13 @@ def test_every_cell_is_the_papers(photographs):
     seen = 0
     for table in ("table3_single_scale", "table4_multi_scale"):
         for row in tables[table]:
-            found = cell([net(row["config"], scales(row["S"]), scales(row["Q"]))])
+            found = cell([net(row["config"], scales(row["S"]), scales(row["Q"]))], 50_000)
             assert (found.top1_error, found.top5_error) == errors(row) and found.table == int(table[5])
             seen += 1
     assert seen == len(DENSE) == 22
     protocols = {"dense": "dense", "multi-crop": "multi_crop", "multi-crop & dense": "both"}
     for row in tables["table5_dense_versus_crops_S256_512_Q256_384_512"]:
-        found = cell([net(row["config"], JITTER, THREE, protocols[row["method"]])])
+        found = cell([net(row["config"], JITTER, THREE, protocols[row["method"]])], 50_000)
         assert (found.top1_error, found.top5_error) == errors(row)
     for row in tables["table6_fusion"]:
         nets = []
@@ -97,5 +101,5 @@ def test_every_cell_is_the_papers(photographs):
                     protocols[row["method"]],
                 )
             )
-        found = cell(nets)
+        found = cell(nets, 50_000)
         assert (found.table, found.top1_error, found.top5_error) == (6, *errors(row))

@@ -95,7 +95,7 @@ def test_an_error_keeps_what_is_done(tmp_path):
     assert np.flatnonzero(kept.done).tolist() == [6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("field", sorted(NET.keys() - {"model", "data", "versions", "git_commit"}))
+@pytest.mark.parametrize("field", sorted(NET.keys() - {"model", "data", "bad_images", "versions", "git_commit"}))
 def test_another_setting_is_refused_by_name(tmp_path, field):
     one(Protocol(), tmp_path / "a.npz")
     with pytest.raises(UserError, match=rf"a\.npz, made with another: {field}: .*, now 'other'\. Name another --out"):
@@ -105,8 +105,8 @@ def test_another_setting_is_refused_by_name(tmp_path, field):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (split(prefix="other"), "made with another: image 0: 'image 0' and 'other 0'"),
-        (split(9), "made with another: image 9: 'image 9' and none"),
+        (split(prefix="other"), "made with another: image 0 is 'image 0' in the first and 'other 0' in the other"),
+        (split(9), "made with another: image 9 is 'image 9' in the first and none in the other"),
         (dataclasses.replace(split(), fingerprints=np.arange(10) // 4), "made with another: 'image 4' is another file"),
     ],
 )

@@ -68,9 +68,12 @@ def test_the_first_difference_is_named(random):
     renamed = dataclasses.replace(first, ids=(*first.ids[:3], "other.jpg", *first.ids[4:]))
     words = [first.classes[values[4]] for values in (first.labels, labels)]
     for other, message in (
-        (dataclasses.replace(first, classes=("a", "b", "d")), r"a\.npz and b\.npz, where class 2: 'c' and 'd'"),
-        (renamed, r"where image 3: 'train/ü 3\.jpg' and 'other\.jpg'"),
-        (dataclasses.replace(first, ids=first.ids[:6]), r"where image 6: 'train/ü 6\.jpg' and none"),
+        (
+            dataclasses.replace(first, classes=("a", "b", "d")),
+            r"a\.npz and b\.npz, where class 2 is 'c' in the first and 'd' in the other",
+        ),
+        (renamed, r"where image 3 is 'train/ü 3\.jpg' in the first and 'other\.jpg'"),
+        (dataclasses.replace(first, ids=first.ids[:6]), r"where image 6 is 'train/ü 6\.jpg' in the first and none"),
         (
             dataclasses.replace(first, labels=labels),
             f"'train/ü 4.jpg' is of class '{words[0]}' and of class '{words[1]}'",
@@ -131,5 +134,8 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(random, tmp_path):
             assert "\n" not in str(error)
     with pytest.raises(UserError, match="not there"):
         load(tmp_path / "none.npz")
-    with pytest.raises(UserError, match=r"Received: a folder. Did you mean .*/posteriors\.npz"):
+    with pytest.raises(UserError, match=r"Received: .*, a folder$"):
+        load(tmp_path)
+    save(good, tmp_path / "posteriors.npz")
+    with pytest.raises(UserError, match=r", a folder\. Did you mean .*/posteriors\.npz\?$"):
         load(tmp_path)

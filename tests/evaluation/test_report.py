@@ -77,7 +77,7 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
     for text in (page.text, (tmp_path / "report.md").read_text()):
         for row in rows:
             assert f"{row.top1_error:.2f} %" in text and f"{row.top5_error:.2f} %" in text
-            assert "27.3 / 9.0 % (Table 3)" in text
+            assert "40 images, the paper's 50,000" in text
     mistakes = re.findall(r"set\|\d+\.jpg", page.text)
     answers = final.probabilities.max(axis=1)
     assert [float(answers[int(name[4:-4])]) for name in mistakes] == sorted(answers[wrong], reverse=True)[
@@ -92,6 +92,14 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
     assert thumbnail.shape == (160, 320, 3)  # a panorama is cut
 
 
+def test_the_papers_cell_stands_beside_its_images(random, tmp_path):
+    report.write(
+        tmp_path, [posteriors(random, [str(name) for name in range(20)], 50_000)], {"data": "", "rows": []}, None
+    )
+    for name in ("report.html", "report.md"):
+        assert "27.3 / 9.0 % (Table 3)" in (tmp_path / name).read_text()
+
+
 def test_a_picture_that_is_gone_does_not_cost_the_report(random, tmp_path):
     gone = Split(40, lambda image: (tf.io.read_file(str(tmp_path / "gone.jpg")), tf.constant(0)), str)
     report.write(tmp_path, [posteriors(random, "abcdefg")], {"data": "", "rows": []}, gone)
@@ -102,7 +110,7 @@ def test_top_5_among_five_classes_is_called_meaningless(random, tmp_path):
     report.write(tmp_path, [posteriors(random, "abcde")], {"data": "", "rows": []}, None)
     for name in ("report.html", "report.md"):
         text = (tmp_path / name).read_text()
-        assert "meaningless of 5 classes" in text
+        assert "meaningless among 5 classes" in text
         assert "0.00 %" not in text.split("Classes")[0]
 
 

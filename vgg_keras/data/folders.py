@@ -34,12 +34,7 @@ def open_folder(data: Data) -> Source:
                 )
         classes, train = _list(root / "train")
         val_classes, val = _list(root / "val")
-        if only := sorted(set(classes) ^ set(val_classes)):
-            where = "train" if only[0] in classes else "val"
-            raise UserError(
-                f"train/ and val/ must hold the same classes. Received: {root}, where {only[0]!r} is in {where}/ only"
-                + (f" (and {len(only) - 1} more differ)." if len(only) > 1 else ".")
-            )
+        _require_same_classes(root, classes, val_classes)
         division = "its own train/ and val/"
     else:
         classes, files = _list(root)
@@ -61,6 +56,40 @@ def open_folder(data: Data) -> Source:
         train=_split(root, train),
         val=_split(root, val),
     )
+
+
+def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
+    """The images that a test names: the folder's description, its classes, and the split `val`, `train` or `all`.
+
+    Unlike a training, a test needs one of train/ and val/ only, and `all` of class folders leaves out none, however few.
+
+    Raises:
+        UserError: as in `open_folder`.
+    """
+    root = Path(os.path.expanduser(data.source))
+    given = [part for part in ("val", "train") if part in _folders(root)]
+    if given and (name == "all" or name in given):
+        parts = given if name == "all" else [name]
+        listed = [_list(root / part) for part in parts]
+        if len(listed) == 2:
+            _require_same_classes(root, listed[1][0], listed[0][0])
+        classes, division = listed[0][0], " and ".join(f"{part}/" for part in parts)
+        files = [file for _, found in listed for file in found]
+    elif not given and name == "all":
+        (classes, files), division = _list(root), "all of each class"
+    else:
+        source = open_folder(data)
+        return source.description, source.classes, {"val": source.val, "train": source.train}[name]
+    return f"{_printable(root)}: {len(classes)} classes, {division}", classes, _split(root, files)
+
+
+def _require_same_classes(root: Path, train: tuple[str, ...], val: tuple[str, ...]) -> None:
+    if only := sorted(set(train) ^ set(val)):
+        where = "train" if only[0] in train else "val"
+        raise UserError(
+            f"train/ and val/ must hold the same classes. Received: {root}, where {only[0]!r} is in {where}/ only"
+            + (f" (and {len(only) - 1} more differ)." if len(only) > 1 else ".")
+        )
 
 
 def _folders(root: Path) -> list[str]:

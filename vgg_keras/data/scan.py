@@ -11,7 +11,6 @@ import os
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,43 +40,50 @@ class BadImage:
         return f"{self.name}: {self.reason}"
 
 
-def without_bad_images(
-    source: Source, config: Config, names: Sequence[str] = ("train", "val")
-) -> tuple[Source, list[BadImage]]:
+def without_bad_images(source: Source, config: Config) -> tuple[Source, list[BadImage]]:
     """The source with its unreadable images left out, and those.
-
-    Args:
-        source: the images.
-        config: its `data` and `runtime.cache_dir` are read.
-        names: the splits that are looked at; a test needs no look at the training set.
 
     Raises:
         UserError: more than `data.max_bad_fraction` of the images, or all of a split, are bad.
     """
-    splits, bad = {}, []
-    for name in names:
-        split = getattr(source, name)
-        key = _digest(" ".join((os.path.abspath(split.root), config.data.source, name)))
-        cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
-        reasons, fingerprints = _scan(split, f"{source.name} {name}", cache)
-        split = dataclasses.replace(split, fingerprints=fingerprints)
-        splits[name] = (
-            split.select([image for image in range(split.size) if image not in reasons]) if reasons else split
-        )
-        bad += [BadImage(split.path(image), reason) for image, reason in reasons.items()]
-    images = sum(getattr(source, name).size for name in names)
+    train, bad_train = _readable(source.train, "train", config)
+    val, bad_val = _readable(source.val, "val", config)
+    bad = bad_train + bad_val
+    _require_few(bad, source.train.size + source.val.size, config)
+    return dataclasses.replace(source, train=train, val=val), bad
+
+
+def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
+    """One split with its unreadable images left out, and those; `name` is what the set calls it.
+
+    Raises:
+        UserError: as in `without_bad_images`.
+    """
+    found, bad = _readable(split, name, config)
+    _require_few(bad, split.size, config)
+    return found, bad
+
+
+def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
+    source = config.data.source
+    key = _digest(" ".join((os.path.abspath(split.root), source, name)))
+    cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
+    reasons, fingerprints = _scan(split, f"{source} {name}", cache)
+    if len(reasons) == split.size:
+        raise UserError(f"Every split needs a readable image. Received: {source} whose {name} images are all bad.")
+    good = dataclasses.replace(split, fingerprints=fingerprints)
+    if reasons:
+        good = good.select([image for image in range(split.size) if image not in reasons])
+    return good, [BadImage(split.path(image), reason) for image, reason in reasons.items()]
+
+
+def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
     if len(bad) > config.data.max_bad_fraction * images:
         first = "; ".join(str(image) for image in bad[:3])
         raise UserError(
             f"At most {config.data.max_bad_fraction:.1%} of the images may be unreadable (data.max_bad_fraction). "
             f"Received: {len(bad)} of {images}: {first}{'; ...' if len(bad) > 3 else '.'}"
         )
-    for name, split in splits.items():
-        if split.size == 0:
-            raise UserError(
-                f"Every split needs a readable image. Received: {source.name} whose {name} images are all bad."
-            )
-    return dataclasses.replace(source, **splits), bad
 
 
 def _scan(split: Split, title: str, cache: Path) -> tuple[dict[int, str], np.ndarray | None]:

@@ -30,6 +30,19 @@ def open_source(data: Data) -> Source:
     return tfds.open_builder(data)
 
 
+def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
+    """The images of a set that a test names: its description, its classes, and the split `val`, `train` or `all`.
+
+    Raises:
+        UserError: as in `open_source`.
+    """
+    if os.path.isdir(os.path.expanduser(data.source)):
+        return folders.open_test(data, name)
+    source = open_source(data)
+    splits = {"val": source.val, "train": source.train, "all": source.val.followed_by(source.train)}
+    return source.description, source.classes, splits[name]
+
+
 def _digits(holdout: float) -> Source:
     """The 1,797 handwritten digits of 8x8 pixels that scikit-learn ships."""
     from sklearn.datasets import load_digits

@@ -70,7 +70,7 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
             path = folder / f"{part}_Q{side}.npz"
             begun[part, side] = path, passes.begin(path, split, run.classes, net(part, (side,)))
     for path in sorted(folder.glob("*.npz")):
-        passes.require_alike(load(path), path, next(iter(begun.values()))[1], free=("protocol", "scales", "grid"))
+        passes.require_alike(path, next(iter(begun.values()))[1], free=("protocol", "scales", "grid"))
 
     # ---- the passes, and their means over scales and protocols
     measured, of_parts = [], []

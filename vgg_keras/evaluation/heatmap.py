@@ -1,4 +1,4 @@
-"""What the dense net sees, and where: the class score map of the top class, drawn over the picture."""
+"""What the dense net sees, and where: the class score map of the top class, as probabilities, over the picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from vgg_keras.weights.run import Run
 
 
 def draw(run: Run, config: Config, split: Split, images: Sequence[int], folder: Path) -> list[Path]:
-    """Writes a picture for each of these images: itself, and under it the scores of its top class at the largest Q.
+    """Writes a picture for each of these images: itself, and beside it where the dense net sees its top class at the largest Q.
 
     Returns:
         The files, `folder/NAME.png` with the names of the images.
@@ -33,33 +33,36 @@ def draw(run: Run, config: Config, split: Split, images: Sequence[int], folder: 
         score_map = protocol.score_map(picture)
         posterior = softmax(score_map.mean(axis=(0, 1)))
         answer = int(posterior.argmax())
-        seen = spread(score_map[:, :, answer], run.config.architecture.crop, picture.shape[:2])
-        path = folder / f"{split.name(image)}.png"
-        title = f"{run.classes[answer]} {posterior[answer]:.0%}"
+        seen = over_the_picture(softmax(score_map)[:, :, answer], run.config.architecture.crop, picture.shape[:2])
+        title = f"taken for {run.classes[answer]} ({posterior[answer]:.0%} at Q={side}, no mirror image)"
         title += "" if answer == label else f", is {run.classes[label]}"
-        _draw(picture.numpy() / 255, seen, title, path)
+        path = folder / f"{split.name(image)}.png"
+        _draw(picture.numpy() / 255, seen, title, run.classes[answer], path)
         paths.append(path)
         stop.here()
     return paths
 
 
-def spread(scores: np.ndarray, crop: int, size: tuple[int, int]) -> np.ndarray:
-    """Scores (rows, columns) of one class as a map over the picture's pixels, (height, width).
+def over_the_picture(values: np.ndarray, crop: int, size: tuple[int, int]) -> np.ndarray:
+    """Values (rows, columns) of the score map's positions over the picture's pixels, (height, width).
 
-    A score belongs to a window of the crop's size, not to a point: a pixel takes the mean of the windows that it lies in;
-    NaN in none, as the last pixels of a side that is no multiple of 32.
+    A position belongs to a window of the crop's size: its value stands at the window's centre. Between centres it is
+    interpolated, half a step beyond the outermost it ends; NaN there, for no window is centred so near the picture's edge.
     """
-    total, count = np.zeros(size), np.zeros(size)
-    window = crop // STRIDE * STRIDE
-    for (row, column), score in np.ndenumerate(scores):
-        rows = slice(row * STRIDE, row * STRIDE + window)
-        columns = slice(column * STRIDE, column * STRIDE + window)
-        total[rows, columns] += score
-        count[rows, columns] += 1
-    return np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
+    middle = crop // STRIDE * STRIDE / 2
+    for axis, pixels in enumerate(size):
+        centres = middle + STRIDE * np.arange(values.shape[axis])
+        places = np.arange(pixels) + 0.5
+        inside = (places >= centres[0] - STRIDE / 2) & (places <= centres[-1] + STRIDE / 2)
+
+        def interpolated(line, centres=centres, places=places, inside=inside):
+            return np.where(inside, np.interp(places, centres, line), np.nan)
+
+        values = np.apply_along_axis(interpolated, axis, values)
+    return values
 
 
-def _draw(picture: np.ndarray, seen: np.ndarray, title: str, path: Path) -> None:
+def _draw(picture: np.ndarray, seen: np.ndarray, title: str, answer: str, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
@@ -67,15 +70,15 @@ def _draw(picture: np.ndarray, seen: np.ndarray, title: str, path: Path) -> None
 
     aspect = picture.shape[1] / picture.shape[0]
     height = float(np.clip(4 / aspect, 1.5, 8))
-    figure, axes = pyplot.subplots(
-        1, 2, figsize=(2 * min(height * aspect, 12) + 1.2, height + 0.5), layout="constrained"
-    )
+    size = (2 * min(height * aspect, 12) + 1.2, height + 0.5)
+    figure, axes = pyplot.subplots(1, 2, figsize=size, layout="constrained")
     figure.suptitle(title, parse_math=False)
     for place in axes:
         place.imshow(picture)
         place.set_axis_off()
-    scores = axes[1].imshow(seen, cmap="inferno", alpha=0.65)
-    figure.colorbar(scores, ax=axes[1], shrink=0.8, label="score")
+    probabilities = axes[1].imshow(seen, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
+    colorbar = figure.colorbar(probabilities, ax=axes[1], shrink=0.8)
+    colorbar.set_label(f"probability of {answer} at a position", parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=90)
     pyplot.close(figure)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+IMAGES = 50_000
 JITTER, THREE = (256, 512), (256, 384, 512)
 # fmt: off
 # (configuration, S, Q): top-1 and top-5 error, dense. Table 3 has one scale, Table 4 three.
@@ -78,11 +79,12 @@ class Cell:
     top5_error: float
 
 
-def cell(nets: Sequence[dict[str, Any]]) -> Cell | str:
+def cell(nets: Sequence[dict[str, Any]], images: int) -> Cell | str:
     """The paper's cell for these nets, asked as they were; where there is none, why.
 
     Args:
         nets: of `Posteriors`.
+        images: how many they were asked about.
     """
     for net in nets:
         if net["split"] != "val":
@@ -94,6 +96,8 @@ def cell(nets: Sequence[dict[str, Any]]) -> Cell | str:
             return "without mirror images"
         if net["protocol"] in ("multi_crop", "both") and net["grid"] != 5:
             return f"a grid of {net['grid']}, the paper's 5"
+    if images != IMAGES:
+        return f"{images:,} images, the paper's {IMAGES:,}"
     asked = [
         (net["architecture"]["name"], tuple(dict.fromkeys(net["training_scale"])), tuple(sorted(net["scales"])))
         for net in nets

@@ -20,7 +20,7 @@ from vgg_keras.evaluation.protocols import Finished
 SAVE_SECONDS = 60
 # What may differ between a pass that was begun and the same gone on with.
 _MADE_BY = ("versions", "git_commit")
-_FREE = ("model", "data", *_MADE_BY)
+_FREE = ("model", "data", "bad_images", *_MADE_BY)  # the images themselves are compared
 
 
 class UnlikeError(UserError):
@@ -51,21 +51,29 @@ def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any
     )
     if not path.exists():
         return new
-    found = load(path)
-    require_alike(found, path, new, ())
+    found = require_alike(path, new, ())
     return dataclasses.replace(found, nets=({**net, **{name: found.nets[0][name] for name in _MADE_BY}},))
 
 
-def require_alike(found: Posteriors, path: Path, wanted: Posteriors, free: Sequence[str]) -> None:
-    """Refuses what another net gave, or the same of other images or settings; `free` are the settings that may differ."""
+def require_alike(path: Path, wanted: Posteriors, free: Sequence[str]) -> Posteriors:
+    """What the file holds, if the same net gave it of the same images; `free` are the settings that may differ.
+
+    Raises:
+        UnlikeError: it did not; the first difference is named. Or the file is damaged.
+    """
+    advice = "Name another --out, or remove that folder."
+    try:
+        found = load(path)
+    except UserError as error:
+        raise UnlikeError(f"{error} {advice}") from None
     different = f"nets: {len(found.nets)}, now 1" if len(found.nets) > 1 else None
     different = different or difference(_compared(found.nets[0], free), _compared(wanted.nets[0], free))
     different = different or other_images(found, wanted)
     if different:
         raise UnlikeError(
-            f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with another: {different}. "
-            "Name another --out, or remove that folder."
+            f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with another: {different}. {advice}"
         )
+    return found
 
 
 def run(

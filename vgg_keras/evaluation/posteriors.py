@@ -61,7 +61,8 @@ def load(path: Path) -> Posteriors:
     """
     rule = "Posteriors are .npz files of an evaluation. Received:"
     if path.is_dir():
-        raise UserError(f"{rule} a folder. Did you mean {path}/posteriors.npz?")
+        inside = path / "posteriors.npz"
+        raise UserError(f"{rule} {path}, a folder" + (f". Did you mean {inside}?" if inside.exists() else ""))
     if not path.exists():
         raise UserError(f"{rule} {path}, which is not there.")
     with open(path, "rb") as file:
@@ -77,7 +78,9 @@ def load(path: Path) -> Posteriors:
                 )
             _check(found)
         except Exception as error:  # zipfile and NumPy meet damaged bytes with a dozen kinds
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            if "pickle" in reason:  # NumPy would advise to trust it
+                reason = "it holds no arrays, or Python objects"
             raise UserError(f"{rule} {path}, another or a damaged file: {reason}.") from None
     return found
 
@@ -160,5 +163,5 @@ def first_difference(old: Sequence[str], new: Sequence[str]) -> str | None:
     for place in range(max(len(old), len(new))):
         words = [repr(names[place]) if place < len(names) else "none" for names in (old, new)]
         if words[0] != words[1]:
-            return f"{place}: {words[0]} and {words[1]}"
+            return f"{place} is {words[0]} in the first and {words[1]} in the other"
     return None

@@ -61,7 +61,7 @@ def row(posteriors: Posteriors) -> Row:
         top1_error=top1_error,
         top1_interval=metrics.interval(top1_error, len(posteriors.labels)),
         top5_error=metrics.top_k_error(posteriors.probabilities, posteriors.labels, 5),
-        paper=paper.cell(nets),
+        paper=paper.cell(nets, len(posteriors.labels)),
     )
 
 
@@ -78,7 +78,7 @@ def _name(net: dict[str, Any]) -> str:
 
 def top5(error: float | None, classes: int) -> str:
     """The top-5 error in words."""
-    return f"meaningless of {classes} classes" if error is None else f"{error:.2f} %"
+    return f"meaningless among {classes} classes" if error is None else f"{error:.2f} %"
 
 
 def in_the_paper(row: Row) -> str:
@@ -224,13 +224,15 @@ def _draw(matrix: np.ndarray, classes: Sequence[str]) -> str:
     import matplotlib
 
     matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import colors, pyplot
 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     named = len(classes) <= NAMED_CLASSES
     side = max(5.0, 0.32 * len(classes) + 2.5) if named else 9.0
     figure, axes = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest" if named else "antialiased")
+    # of many classes each confusion is rare: the square root brings it out
+    norm = colors.PowerNorm(1 if named else 0.5, vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest" if named else "antialiased")
     axes.set_xlabel("taken for")
     axes.set_ylabel("is")
     if named:

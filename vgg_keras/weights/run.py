@@ -65,8 +65,12 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     """
     workdir = Path(workdir)
     stored = read_config(workdir)
-    if stored is None or not (workdir / MANIFEST).exists():
-        raise UserError(f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without them.")
+    if stored is None:
+        raise UserError(
+            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}."
+        )
+    if not (workdir / MANIFEST).exists():
+        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
     found = {}
     for name, digests in json.loads((workdir / MANIFEST).read_text()).items():
         found[name] = sha256(workdir / name) if (workdir / name).exists() else None
