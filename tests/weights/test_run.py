@@ -68,7 +68,7 @@ def test_killed_while_the_weights_change_places_it_leaves_a_net_that_loads(run, 
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(UserError, match="Received: .*, without them"):
+    with pytest.raises(UserError, match="Received: .*, without config.json"):
         load_run(tmp_path)
 
 
