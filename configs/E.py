@@ -1,14 +1,25 @@
-"""Configuration E of Table 1: the paper's recipe at S=256 from random weights.
+"""Configuration E of Table 1 by the paper's whole recipe (3.1): net A, then E at S=256, at S=384 and at S in [256, 512].
 
 19 weight layers, known as VGG-19.
 
 python -m vgg_keras.train --config=E --data=imagenet2012 --set=data.micro_batch=32 --workdir=runs/E
+python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --dry_run
+python -m vgg_keras.train --config=E --data=photos/ --workdir=runs/E --set=stages=  # one training, from random weights
 
-Every value is `vgg_keras/config.py`'s default, with its section of the paper beside it.
+What is not named here is `vgg_keras/config.py`'s default, with its section of the paper beside it.
 """
 
-from vgg_keras.config import Architecture, Config
+from vgg_keras.config import Architecture, Config, Stage
 
 
 def config() -> Config:
-    return Config(architecture=Architecture("E"))
+    return Config(
+        architecture=Architecture("E"),
+        stages=(
+            Stage("A", architecture="A"),  # 3.1: shallow enough to train from random weights
+            Stage("S256", start="A"),  # 3.1: four convolutions and three FC layers of A, the rest random; rate 1e-2
+            Stage("S384", start="S256", scale=(384,), learning_rate=1e-3),  # 3.1
+            # 3.1: all layers, from the net of S=384; its rate is not stated, this is the one before
+            Stage("jitter", start="S384", scale=(256, 512), learning_rate=1e-3),
+        ),
+    )

@@ -115,6 +115,10 @@ class Training(_Checked):
     """The optimisation of 3.1."""
 
     stage: str = "single"  # its label in metrics.jsonl
+    init_from: str = ""  # 3.1: the run whose best net's weights this one starts from; empty: random ones
+    layers: Literal["all", "fc"] = (
+        "all"  # that are trained; fc: the FC layers alone, as in a net of the ILSVRC submission
+    )
     optimizer: Literal["sgdw", "l2"] = "sgdw"  # decoupled decay, or the paper's coupled L2; see training/optimizer.py
     learning_rate: float = 1e-2  # 3.1
     momentum: float = 0.9  # 3.1
@@ -135,6 +139,23 @@ class Training(_Checked):
         _require(self.plateau_patience >= 1, "training.plateau_patience must be 1 or more.", self.plateau_patience)
         _require(0 < self.plateau_factor < 1, "training.plateau_factor must lie in (0, 1).", self.plateau_factor)
         _require(self.plateau_divisions >= 0, "training.plateau_divisions must be 0 or more.", self.plateau_divisions)
+
+
+@dataclass(frozen=True)
+class Stage(_Checked):
+    """One training of a chain (3.1): what differs from the configuration that the chain stands in."""
+
+    name: str  # of its folder in the workdir, and for --stages
+    start: str = ""  # the stage whose best net it starts from; empty: training.init_from's, or random weights
+    architecture: str = ""  # another configuration of Table 1; empty: the chain's own
+    scale: tuple[int, ...] = ()  # 3.1: S; empty: data.scale
+    learning_rate: float = 0.0  # 3.1; 0: training.learning_rate
+    layers: Literal["all", "fc"] = "all"  # that are trained
+
+    def check(self):
+        _require(self.learning_rate >= 0, "stage.learning_rate must be 0 (training's) or more.", self.learning_rate)
+        known = self.name.replace("_", "").replace("-", "")
+        _require(known.isalnum(), "stage.name must be letters, digits, - and _, as a folder's name.", self.name)
 
 
 @dataclass(frozen=True)
@@ -194,14 +215,37 @@ class Config(_Checked):
     evaluation: Evaluation = field(default_factory=Evaluation)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     runtime: Runtime = field(default_factory=Runtime)
+    stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training
     seed: int = 0
 
     def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
+        names = [stage.name for stage in self.stages]
+        _require(len(set(names)) == len(names), "stages must have names of their own.", names)
+        for place, stage in enumerate(self.stages):
+            earlier = names[:place]
+            rule = f"stages.{place}.start must be empty or an earlier stage ({', '.join(earlier) or 'none'})."
+            _require(stage.start in ("", *earlier), rule, stage.start)
+            self.of_stage(stage)  # which is checked too
         crop, smallest = self.architecture.crop, min(self.data.scale)
         _require(smallest >= crop, f"data.scale must be architecture.crop ({crop}) or more.", self.data.scale)
         for q in self.evaluation.scales:
             _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
+
+    def of_stage(self, stage: Stage) -> "Config":
+        """The configuration of one training of the chain; where it starts is for whoever knows the folders."""
+        return dataclasses.replace(
+            self,
+            architecture=dataclasses.replace(self.architecture, name=stage.architecture or self.architecture.name),
+            data=dataclasses.replace(self.data, scale=stage.scale or self.data.scale),
+            training=dataclasses.replace(
+                self.training,
+                stage=stage.name,
+                learning_rate=stage.learning_rate or self.training.learning_rate,
+                layers=stage.layers,
+            ),
+            stages=(),
+        )
 
     @property
     def middle_scale(self) -> int:
@@ -236,13 +280,22 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
     for key in values:
         if key not in hints:
             raise UserError(f"A configuration holds known fields only. Received: {path + key!r}. {nearest(key, hints)}")
-    nested = {key: dataclasses.is_dataclass(kind) for key, kind in hints.items()}
-    return cls(
-        **{
-            key: from_dict(hints[key], value, f"{path}{key}.") if nested[key] else value
-            for key, value in values.items()
-        }
-    )
+
+    def made(key, value):
+        kind, parts = hints[key], _parts(hints[key])
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            return from_dict(kind, value, f"{path}{key}.")
+        if parts and isinstance(value, list):
+            return tuple(from_dict(parts, part, f"{path}{key}.{place}.") for place, part in enumerate(value))
+        return value
+
+    return cls(**{key: made(key, value) for key, value in values.items()})
+
+
+def _parts(kind: Any) -> type | None:
+    """The dataclass of which a tuple's items are; None where they are plain values."""
+    item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
+    return item if dataclasses.is_dataclass(item) else None
 
 
 def _checked(value: Any, kind: Any, path: str) -> Any:
@@ -280,9 +333,16 @@ def _parse(text: str, kind: Any, path: str) -> Any:
             return {"true": True, "false": False}[text.lower()]
         if kind in (int, float):
             return kind(text)
+        if _parts(kind):
+            if text:
+                hint = f"Set a field of one, as in {path}.0.{next(iter(typing.get_type_hints(_parts(kind))))}=..."
+                raise UserError(f"{path} is a list of sections, and can be set to none. Received: {text!r}. {hint}")
+            return ()
         if typing.get_origin(kind) is tuple:
             item = typing.get_args(kind)[0]
             return tuple(item(part) for part in text.split(",") if part.strip())
+    except UserError:
+        raise
     except (ValueError, KeyError):
         raise UserError(f"{path} must be {_type_name(kind)}. Received: {text!r}") from None
     return _checked(text, kind, path)
@@ -303,18 +363,23 @@ def override(config: Config, assignments: typing.Sequence[str]) -> Config:
             raise UserError(f"--set takes field.path=value. Received: {assignment!r}")
         node, cls, names = values, Config, path.split(".")
         for depth, name in enumerate(names):
-            hints = typing.get_type_hints(cls) if dataclasses.is_dataclass(cls) else {}
+            if dataclasses.is_dataclass(cls):
+                hints = typing.get_type_hints(cls)
+            else:  # inside a tuple of sections each goes by its number
+                hints = {str(place): _parts(cls) for place in range(len(node))} if _parts(cls) else {}
             if name not in hints:
                 prefix = ".".join(names[:depth]) + "." if depth else ""
                 inside = [prefix + field for field in hints] or _field_paths()
                 leaves = {known.split(".")[-1]: known for known in _field_paths()}
-                alike = [leaves[leaf] for leaf in difflib.get_close_matches(path, leaves, n=1)]
-                alike = alike or difflib.get_close_matches(path, _field_paths(), n=1)
+                alike = [prefix + field for field in difflib.get_close_matches(name, hints, n=1)] if depth else []
+                if not hints or not depth:
+                    alike = [leaves[leaf] for leaf in difflib.get_close_matches(path, leaves, n=1)]
+                    alike = alike or difflib.get_close_matches(path, _field_paths(), n=1)
                 hint = f"Did you mean {alike[0]!r}?" if alike else f"Known: {', '.join(inside)}."
                 raise UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
             cls = hints[name]
             if depth < len(names) - 1:
-                node = node[name]
+                node = node[int(name) if isinstance(node, list) else name]
         if dataclasses.is_dataclass(cls):
             inside = ", ".join(f"{path}.{name}" for name in typing.get_type_hints(cls))
             raise UserError(f"--set names a field, not a section. Received: {path!r}. Inside it: {inside}.")

@@ -1,48 +1,145 @@
 """Trains a net as the paper does (3.1), tests it (3.2), and leaves everything in one folder.
 
 python -m vgg_keras.train --config=quickstart
-python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E
+python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E  # the whole chain, a folder for each stage
+python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --stages=S384,jitter --dry_run
 python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --set=training.learning_rate=5e-3
 
 Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood, with the same bits.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import Config
+from vgg_keras.training import stages
+from vgg_keras.training.stages import Planned
 
 TEST = "closing_test"  # the folder of the test that closes a run
 
+FLAGS = flags.FLAGS
 cli.define("config", "data", "set", "workdir")
+flags.DEFINE_list("stages", [], "Stages of the configuration's chain, with commas between them. Default: all.")
+flags.DEFINE_string(
+    "init_from", "", "A run that stands for the chain's first stage, or whose net a single run starts from."
+)
+flags.DEFINE_bool("dry_run", False, "Print the plan, and the time to expect after timing two steps of each stage.")
 
 
-def train(config: Config, workdir: Path) -> None:
-    """Runs `config` in `workdir`, from its start or from where it stands.
+def train(runs: Sequence[Planned]) -> None:
+    """Makes the planned runs, each from its start or from where it stands; a finished stage of a chain is not made again.
 
     Raises:
-        UserError: a mistake in the configuration, the data or the folder.
+        UserError: a mistake in the configuration, the data or a folder.
         Stopped: by SIGTERM or Ctrl-C, with everything saved.
     """
     # ---- what was asked, and on what
     stop.listen()
-    from vgg_keras.training import devices
+    import keras
+
     from vgg_keras.training import workdir as folder
 
-    folder.check(workdir, config)
+    left = [None if run.name == "single" else stages.finished(run.workdir) for run in runs]
+    for run in runs:
+        folder.check(run.workdir, run.config)
+    strategy, precision = _devices(runs[0].config)
+    for place, run in enumerate(runs):
+        if left[place] is None:
+            if run.name != "single":
+                print(f"---- {run.name}: {run.config.architecture.name}, S={_scale(run.config)}", flush=True)
+            left[place] = _train_one(run, strategy, precision)
+            keras.utils.clear_session()
+    if runs[0].name != "single":
+        print(cli.table(_chain(runs, left)))
+
+
+def dry_run(runs: Sequence[Planned]) -> None:
+    """Prints what `train` would do, and how long it would take here; nothing is written."""
+    stop.listen()
+    from vgg_keras.data.scan import without_bad_images
+    from vgg_keras.data.sources import open_source
+    from vgg_keras.training import rehearsal
+
+    strategy, precision = _devices(runs[0].config)
+    source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
+    rows = [
+        [
+            "stage",
+            "net",
+            "S",
+            "rate",
+            "trained",
+            "starts from",
+            "steps",
+            "images",
+            "operations",
+            "a step",
+            "at most",
+            "state",
+        ]
+    ]
+    total = 0.0
+    for run in runs:
+        state = rehearsal.state(run.workdir, stages.FINISHED)
+        cost = rehearsal.rehearse(run.config, source, strategy, precision)
+        total += cost.seconds * (state != "finished")
+        training = run.config.training
+        rows.append(
+            [
+                *(
+                    run.name,
+                    run.config.architecture.name,
+                    _scale(run.config),
+                    f"{training.learning_rate:g}",
+                    training.layers,
+                ),
+                *(training.init_from or "random", f"{cost.steps:,}", f"{cost.images:,}", f"{cost.operations:.2g}"),
+                *(f"{cost.seconds_a_step:.3g} s", rehearsal.duration(cost.seconds), state),
+            ]
+        )
+    print(cli.table(rows))
+    epochs = runs[0].config.training.epochs
+    print(f"at most {rehearsal.duration(total)} in all; the plateau rule may end a stage before its {epochs} epochs")
+
+
+def _devices(config: Config):
+    from vgg_keras.training import devices
+
     strategy = devices.make_strategy(config.runtime)
     precision = devices.choose_precision(config.runtime)
     print(f"devices: {strategy.num_replicas_in_sync} x {type(strategy).__name__}, precision: {precision}", flush=True)
+    return strategy, precision
 
-    # ---- the images
+
+def _scale(config: Config) -> str:
+    return "-".join(map(str, dict.fromkeys(config.data.scale)))
+
+
+def _chain(runs: Sequence[Planned], left: Sequence[dict]) -> list[list[str]]:
+    """The stages and what each reached, as a table."""
+    from vgg_keras.training.records import percent
+
+    rows = [["stage", "net", "S", "epochs", "validation top-1 error", "closing test, top-1 error"]]
+    for run, done in zip(runs, left, strict=True):
+        errors = percent(done["validation_top1_error"]), percent(done["top1_error"])
+        rows.append([run.name, run.config.architecture.name, _scale(run.config), str(done["epochs"]), *errors])
+    return rows
+
+
+def _train_one(run: Planned, strategy, precision: str) -> dict:
+    """One run, and what it leaves for the mark that it is finished."""
+    config, workdir = run.config, run.workdir
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
     from vgg_keras.files import locked
+    from vgg_keras.training import workdir as folder
 
     stop.here()
     with locked(workdir, "--workdir"):
+        # ---- the images
         source, bad_images = without_bad_images(open_source(config.data), config)
         for image in bad_images:
             print(f"skipped: {image}", flush=True)
@@ -51,10 +148,12 @@ def train(config: Config, workdir: Path) -> None:
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = folder.prepare(workdir, config, source, hardware)
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
-        _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
+        left = _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
+        stages.finish(workdir, left)
+        return left
 
 
-def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> None:
+def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> dict:
     # ---- training (3.1)
     from vgg_keras.training import loop, records
     from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS
@@ -86,6 +185,12 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
         (workdir / "tensorboard", f"tensorboard --logdir={workdir}"),
     ):
         print(f"  {path}: {content}")
+    return {
+        "epochs": outcome.epochs,
+        "validation_top1_error": outcome.best_top1_error,
+        "top1_error": result["top1_error"],
+        "top5_error": result["top5_error"],
+    }
 
 
 def _test(config: Config, source, precision: str, workdir: Path, bad_images: list) -> dict:
@@ -109,7 +214,9 @@ def _test(config: Config, source, precision: str, workdir: Path, bad_images: lis
 
 def main() -> None:
     config = cli.configuration()
-    train(config, Path(flags.FLAGS.workdir or Path("runs") / Path(flags.FLAGS.config).stem))
+    workdir = Path(FLAGS.workdir or Path("runs") / Path(FLAGS.config).stem)
+    runs = stages.plan(config, workdir, FLAGS.stages, FLAGS.init_from)
+    (dry_run if FLAGS.dry_run else train)(runs)
 
 
 if __name__ == "__main__":

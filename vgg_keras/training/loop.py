@@ -29,7 +29,8 @@ from vgg_keras.training.checkpoints import FOLDER, Checkpoints
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.records import Records, percent
 from vgg_keras.training.schedule import Plateau
-from vgg_keras.weights.run import save_weights
+from vgg_keras.weights.run import load_run, save_weights
+from vgg_keras.weights.transfer import transfer
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def train(
     # ---- the state: everything that a resumed run needs
     with strategy.scope():
         model = build(config.architecture, dtype=precision, seed=config.seed)
+        steps.choose_layers(model, config.training.layers)
         optimizer = build_optimizer(config.training)
         optimizer.build(model.trainable_variables)
     plateau = Plateau(config.training)
@@ -81,12 +83,19 @@ def train(
         model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
     )
     checkpoints = Checkpoints(workdir / FOLDER, state, config.checkpoint)
-    if checkpoints.restore():
+    resumed = checkpoints.restore()
+    if resumed:
         print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())
     records = Records(workdir, int(validated))
     if bad_images and not int(validated):
         records.add({"bad_images": [str(image) for image in bad_images]})
+    if config.training.init_from and not resumed:
+        with strategy.scope():
+            moved = transfer(load_run(config.training.init_from, dtype="float32"), model, config)
+        left = f"left random: {', '.join(moved.left)}" if moved.left else "none left random"
+        print(f"started from {config.training.init_from}: copied {', '.join(moved.copied)}; {left}", flush=True)
+        records.add({"started_from": config.training.init_from, "copied": moved.copied, "left": moved.left})
 
     def save():
         _require_finite(model, step, float(optimizer.learning_rate.numpy()))

@@ -14,6 +14,12 @@ import tensorflow as tf
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
 
 
+def choose_layers(model: keras.Model, layers: str) -> None:
+    """Freezes what is not trained: with "fc" every layer but the FC ones, batch norm's averages among them."""
+    for layer in model.layers:
+        layer.trainable = layers == "all" or isinstance(layer, keras.layers.Dense)
+
+
 def train_step(
     strategy: tf.distribute.Strategy,
     model: keras.Model,
@@ -34,7 +40,11 @@ def train_step(
     """
     dropout_states = [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
     variables = [variable.value for variable in model.trainable_variables]
-    moving = model.non_trainable_weights  # batch norm's averages
+    # batch norm's averages, where they are not frozen
+    normalizing = [
+        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    moving = [weight for layer in normalizing for weight in layer.non_trainable_weights]
 
     def gradients_of(images, labels, weights, seed, moving_values):
         """Summed gradients, the averages after, and the sums of one micro-batch; nothing is assigned."""

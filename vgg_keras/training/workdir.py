@@ -11,7 +11,7 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
 from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
-from vgg_keras.weights.stored import CONFIG, read_config
+from vgg_keras.weights.stored import CONFIG, read_config, weights_digest
 
 
 def check(workdir: Path, config: Config) -> None:
@@ -43,6 +43,14 @@ def check(workdir: Path, config: Config) -> None:
         del old[section], new[section]
     for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
         del old["data"][place], new["data"][place]
+    for where in (old, new):  # the net that it started from may move too; it is told by its digest
+        del where["training"]["init_from"]
+    start = _start(config)
+    if stored.get("started_from") != start:
+        raise UserError(
+            f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from weights of sha256 "
+            f"{stored['started_from']}, now {start}."
+        )
     if found := difference(old, new):
         raise UserError(
             f"A workdir is resumed with the configuration that it was begun with. Received: {workdir}, begun with {found}. "
@@ -94,6 +102,7 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
             "config": to_dict(resolved),
             "classes": list(source.classes),
             "data": {"description": source.description, **data, "statistics": dataclasses.asdict(statistics)},
+            "started_from": _start(config),
             "test_scales": list(resolved.test_scales),
             "hardware": hardware,
             "command": provenance.command(),
@@ -102,6 +111,11 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         },
     )
     return resolved, statistics
+
+
+def _start(config: Config) -> str | None:
+    """sha256 of the weights that a run starts from; None for random ones."""
+    return weights_digest(Path(config.training.init_from)) if config.training.init_from else None
 
 
 def _begun(workdir: Path) -> bool:

@@ -25,3 +25,18 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} must be a run's configuration. Received another file: {error}.") from None
     return stored
+
+
+def weights_digest(workdir: Path) -> str:
+    """sha256 of a run's best weights, as its manifest says.
+
+    Raises:
+        UserError: no run there, or none that has saved weights yet.
+    """
+    if read_config(workdir) is None:
+        raise UserError(
+            f"A net starts from a run's folder, the --workdir of its training. Received: {workdir}, which is none."
+        )
+    if not (workdir / MANIFEST).exists():
+        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
+    return json.loads((workdir / MANIFEST).read_text())[WEIGHTS][-1]

@@ -1,0 +1,164 @@
+"""3.1's chain: what is planned, and a whole one on the command line."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from vgg_keras.config import UserError, load, override, to_dict
+from vgg_keras.files import sha256, write_json
+from vgg_keras.training.stages import plan
+
+TOY = (
+    "--config=E",
+    "--set=architecture.width=0.0625",
+    "--set=architecture.crop=32",
+    "--set=data.scale=32",
+    "--set=stages.2.scale=40",
+    "--set=stages.3.scale=32,40",
+    "--set=data.batch=100",
+    "--set=training.epochs=1",
+)
+
+
+def told(runs):
+    configs = [run.config for run in runs]
+    starts = [config.training.init_from for config in configs]
+    names = [run.name for run in runs]
+    rates = [config.training.learning_rate for config in configs]
+    return list(
+        zip(names, [c.architecture.name for c in configs], [c.data.scale for c in configs], rates, starts, strict=True)
+    )
+
+
+def a_run(folder, name="A", **fields):
+    """What looks like a finished run's folder."""
+    config = override(load(name), ["stages="] + [f"architecture.{field}={value}" for field, value in fields.items()])
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {"config": to_dict(config), "classes": []})
+    (folder / "model.weights.h5").write_text(f"weights of {folder.name}")
+    digest = sha256(folder / "model.weights.h5")
+    write_json(folder / "manifest.json", {"model.weights.h5": [digest]})
+    write_json(folder / "finished.json", {"weights_sha256": digest})
+
+
+@pytest.mark.parametrize("name", ["B", "C", "D", "E"])
+def test_the_papers_chain_by_hand(name, tmp_path):
+    assert told(plan(load(name), tmp_path, [], "")) == [
+        ("A", "A", (256,), 1e-2, ""),
+        ("S256", name, (256,), 1e-2, f"{tmp_path}/A"),
+        ("S384", name, (384,), 1e-3, f"{tmp_path}/S256"),
+        ("jitter", name, (256, 512), 1e-3, f"{tmp_path}/S384"),
+    ]
+    assert {run.config.training.layers for run in plan(load(name), tmp_path, [], "")} == {"all"}
+
+
+def test_the_submissions_last_stage_trains_the_fc_layers():
+    assert [stage.layers for stage in load("D_submission").stages] == ["all", "all", "all", "fc"]
+
+
+def test_a_part_of_the_chain_and_a_net_that_stands_for_another(tmp_path):
+    a_run(tmp_path / "elsewhere" / "A")
+    other = str(tmp_path / "elsewhere" / "A")
+    chain = tmp_path / "E"
+    assert [run[0] for run in told(plan(load("E"), chain, [], other))] == ["S256", "S384", "jitter"]
+    assert told(plan(load("E"), chain, ["S256"], other)) == [("S256", "E", (256,), 1e-2, other)]
+    a_run(chain / "A")
+    assert told(plan(load("E"), chain, ["S256"], ""))[0][-1] == str(chain / "A")
+    a_run(tmp_path / "trained", "E")
+    assert told(plan(load("E"), chain, ["jitter"], str(tmp_path / "trained")))[0][-1] == str(tmp_path / "trained")
+    single = plan(override(load("E"), ["stages="]), tmp_path / "one", [], other)
+    assert told(single) == [("single", "E", (256,), 1e-2, other)]
+
+
+@pytest.mark.parametrize(
+    ("names", "init", "message"),
+    [
+        (["S25"], "", r"Received: 'S25'\. Did you mean 'S256'\?"),
+        (["S384"], "", r"S384 starts from S256, which is not finished\. .*Train it first \(--stages=S256,S384\)"),
+        (["S256"], "wide", r"Received: .*wide, whose width is 0\.5, not 1\.0\."),
+        (["S256"], "small", r"Received: .*small, whose crop is 64, not 224\."),
+        (["S256"], "B", r"from net A or from its own configuration .*Received: .*B, a B, for E\."),
+        (["S256"], "nowhere", r"A net starts from a run's folder.* Received: .*nowhere, which is none\."),
+        (["S256"], "new", r"Received: .*new, without manifest\.json yet\."),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_done(tmp_path, names, init, message):
+    a_run(tmp_path / "wide", width=0.5)
+    a_run(tmp_path / "small", crop=64)
+    a_run(tmp_path / "B", "B")
+    a_run(tmp_path / "new")
+    (tmp_path / "new" / "manifest.json").unlink()
+    with pytest.raises(UserError, match=message):
+        plan(load("E"), tmp_path / "E", names, str(tmp_path / init) if init else "")
+    assert not (tmp_path / "E").exists()
+
+
+def test_a_damaged_stage_is_named(tmp_path):
+    a_run(tmp_path / "A")
+    (tmp_path / "A" / "model.weights.h5").write_text("others")
+    with pytest.raises(UserError, match=r"A finished stage must stay as it was\. Received: .*A/model\.weights\.h5"):
+        plan(load("E"), tmp_path, ["S256"], "")
+
+
+def test_a_single_run_and_a_chain_do_not_share_a_folder(tmp_path):
+    a_run(tmp_path / "run", "E")
+    with pytest.raises(UserError, match="which holds a single run"):
+        plan(load("E"), tmp_path / "run", [], "")
+    with pytest.raises(UserError, match="the configuration has none"):
+        plan(load("quickstart"), tmp_path / "run", ["A"], "")
+
+
+def kernels(folder):
+    found = {}
+    with h5py.File(folder / "model.weights.h5") as file:
+        file.visititems(
+            lambda name, entry: found.update({name: entry[()]}) if isinstance(entry, h5py.Dataset) else None
+        )
+    return found
+
+
+@pytest.mark.slow
+def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
+    done = verb("train", *TOY, "--workdir=E", "--dry_run")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "E").exists()
+    assert [line.split()[:3] for line in done.stdout.splitlines() if line.endswith(" new")] == [
+        ["A", "A", "32"],
+        ["S256", "E", "32"],
+        ["S384", "E", "40"],
+        ["jitter", "E", "32-40"],
+    ]
+    assert "1,438" in done.stdout and "in all; the plateau rule" in done.stdout
+
+    first = verb("train", *TOY, "--workdir=E", "--stages=A,S256")
+    assert first.returncode == 0, first.stderr
+    assert (
+        "started from E/A: copied block1_conv1, block2_conv1, block3_conv1, block3_conv2, fc1, fc2, pred"
+        in first.stdout
+    )
+    lines = [json.loads(line) for line in (tmp_path / "E" / "S256" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[0]["started_from"] == "E/A" and "block1_conv2" in lines[0]["left"]
+    assert lines[1]["stage"] == "S256"
+
+    shutil.move(tmp_path / "E", tmp_path / "moved")
+    written = (tmp_path / "moved" / "S256" / "model.weights.h5").stat().st_mtime_ns
+    whole = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
+    assert whole.returncode == 0, whole.stderr
+    assert (tmp_path / "moved" / "S256" / "model.weights.h5").stat().st_mtime_ns == written
+    assert [line.split()[0] for line in whole.stdout.splitlines() if line.startswith("---- ")] == ["----", "----"]
+    for name in ("A", "S256", "S384", "jitter"):
+        assert (tmp_path / "moved" / name / "closing_test" / "report.html").exists()
+        assert json.loads((tmp_path / "moved" / name / "finished.json").read_text())["epochs"] == 1
+    # only the FC layers moved in the last stage
+    before, after = kernels(tmp_path / "moved" / "S384"), kernels(tmp_path / "moved" / "jitter")
+    moved = {name for name in after if not np.array_equal(before[name], after[name])}
+    assert len(before) == len(after) == 2 * 19
+    shapes = sorted(after[name].shape for name in moved)
+    assert len(moved) == 6 and all(len(shape) <= 2 for shape in shapes)
+
+    (tmp_path / "moved" / "A" / "model.weights.h5").write_text("damaged")
+    done = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
+    assert done.returncode == 2 and "A finished stage must stay as it was" in done.stderr

@@ -1,0 +1,69 @@
+"""What a run would take here: its steps, images and operations, and the time of a step, measured on two of them."""
+
+import datetime
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Config
+from vgg_keras.data import pipeline
+from vgg_keras.data.splits import Source
+from vgg_keras.nets.architectures import costs
+from vgg_keras.nets.builder import build
+from vgg_keras.training import steps
+from vgg_keras.training.checkpoints import FOLDER, stored
+from vgg_keras.training.optimizer import build_optimizer
+
+TRAINING = 6  # operations for each multiply-add of a forward pass: it, and the gradients of inputs and weights
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a whole run at its most epochs: steps, images, operations; seconds of a step and in all, validation left out."""
+
+    steps: int
+    images: int
+    operations: float
+    seconds_a_step: float
+    seconds: float
+
+
+def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, precision: str) -> Cost:
+    """Makes two steps of a run and counts the rest. Nothing is kept."""
+    architecture = replace(config.architecture, num_classes=len(source.classes), mean=(0.0, 0.0, 0.0))
+    replicas, epochs = strategy.num_replicas_in_sync, config.training.epochs
+    with strategy.scope():
+        model = build(architecture, dtype=precision, seed=config.seed)
+        steps.choose_layers(model, config.training.layers)
+        optimizer = build_optimizer(config.training)
+        optimizer.build(model.trainable_variables)
+
+    def batches(_):
+        basis = np.zeros((3, 3), np.float32)
+        return pipeline.training(source.train, config.data, architecture.crop, basis, config.seed, 0, 2, replicas)
+
+    step = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
+    seconds = 0.0
+    for batch in strategy.distribute_datasets_from_function(batches):
+        began = time.perf_counter()
+        step(batch).numpy()
+        seconds = time.perf_counter() - began  # the last one's: the first one is traced
+    total = epochs * pipeline.steps_per_epoch(source.train.size, config.data.batch)
+    images = epochs * source.train.size
+    multiply_adds = sum(cost.multiply_adds for cost in costs(architecture))
+    return Cost(total, images, float(TRAINING * multiply_adds * images), seconds, seconds * total)
+
+
+def state(workdir: Path, mark: str) -> str:
+    """Where a run stands: finished, begun or new."""
+    if (workdir / mark).exists():
+        return "finished"
+    return "begun" if stored(workdir / FOLDER) else "new"
+
+
+def duration(seconds: float) -> str:
+    """For a person."""
+    return str(datetime.timedelta(seconds=round(seconds)))

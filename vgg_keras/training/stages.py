@@ -1,0 +1,149 @@
+"""3.1's chain of trainings: net A, then the net itself at S=256, at S=384 and at S in [256, 512].
+
+Each stage is a run like any other, in a folder of its own inside the workdir, that starts from the best net of another.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vgg_keras.config import Architecture, Config, Stage, UserError, from_dict, nearest
+from vgg_keras.files import sha256, write_json
+from vgg_keras.weights.stored import WEIGHTS, read_config, weights_digest
+
+FINISHED = "finished.json"  # written when a stage's test is done
+# What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
+_ALIKE = ("width", "crop", "head", "batch_norm")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that is to be made.
+
+    Attributes:
+        name: the stage's; "single" where there is no chain.
+        config: the run's, with the place it starts from.
+        workdir: its folder.
+    """
+
+    name: str
+    config: Config
+    workdir: Path
+
+
+def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[Planned]:
+    """The runs that a configuration and the flags ask for, in their order.
+
+    Args:
+        config: with or without a chain.
+        workdir: of the run, or of the chain's folders.
+        names: of `--stages`; none: all of the chain.
+        init_from: an existing run. It stands for the chain's first stage, or with `names` for what the first of them starts
+            from; empty: none.
+
+    Raises:
+        UserError: no such stage; a start that is neither planned nor finished, or is of another family or width.
+    """
+    if not config.stages:
+        if names:
+            raise UserError(
+                f"--stages names stages of a chain. Received: {', '.join(names)}; the configuration has none."
+            )
+        init_from = init_from or config.training.init_from
+        training = dataclasses.replace(config.training, init_from=init_from)
+        single = Planned("single", dataclasses.replace(config, training=training), workdir)
+        if init_from:
+            _require_alike(Path(init_from), single)
+        return [single]
+    if read_config(workdir) is not None:
+        raise UserError(
+            f"A chain has a folder for each stage. Received: --workdir={workdir}, which holds a single run. Name another, or "
+            "go on with that run by --set=stages="
+        )
+    known = {stage.name: stage for stage in config.stages}
+    for name in names:
+        if name not in known:
+            raise UserError(f"--stages names stages of the chain. Received: {name!r}. {nearest(name, known)}")
+    chosen = [stage for stage in config.stages if not names or stage.name in names]
+    stands_for = None
+    if init_from:
+        stands_for = chosen[0].start if names else chosen.pop(0).name
+        if not chosen:
+            raise UserError("--init_from stands for the chain's first stage. Received: a chain of one. Leave it out.")
+    planned: list[Planned] = []
+    for stage in chosen:
+        start = (
+            Path(init_from)
+            if init_from and stage.start == stands_for
+            else workdir / stage.start
+            if stage.start
+            else None
+        )
+        part = _planned(config, stage, workdir, start)
+        if start is None:
+            pass
+        elif stage.start in [earlier.name for earlier in planned] and stage.start != stands_for:
+            pass  # which is of this configuration, and made by then
+        elif start == workdir / stage.start and finished(start) is None:
+            raise UserError(
+                f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. "
+                f"Train it first (--stages={stage.start},{stage.name}), or name a run that stands for it: --init_from=RUN."
+            )
+        else:
+            _require_alike(start, part)
+        planned.append(part)
+    return planned
+
+
+def _planned(config: Config, stage: Stage, workdir: Path, start: Path | None) -> Planned:
+    of_stage = config.of_stage(stage)
+    training = dataclasses.replace(of_stage.training, init_from=str(start or ""))
+    return Planned(stage.name, dataclasses.replace(of_stage, training=training), workdir / stage.name)
+
+
+def _require_alike(start: Path, part: Planned) -> None:
+    weights_digest(start)  # that there is a net
+    theirs = from_dict(Config, read_config(start)["config"]).architecture
+    ours = part.config.architecture
+    if theirs.name not in (ours.name, "A"):
+        raise UserError(
+            f"A net starts from net A or from its own configuration (3.1). Received: {start}, a {theirs.name}, "
+            f"for {ours.name}."
+        )
+    _require_same_fields(theirs, ours, start)
+
+
+def _require_same_fields(theirs: Architecture, ours: Architecture, start: Path) -> None:
+    for name in _ALIKE:
+        old, new = getattr(theirs, name), getattr(ours, name)
+        if old != new:
+            raise UserError(
+                f"A net starts from one of the same {', '.join(_ALIKE)}. Received: {start}, whose {name} is {old}, not {new}."
+            )
+
+
+def finished(workdir: Path) -> dict[str, Any] | None:
+    """What a finished stage left; None where it has not finished.
+
+    Raises:
+        UserError: its weights are no longer those that it finished with.
+    """
+    path = workdir / FINISHED
+    if not path.exists():
+        return None
+    left = json.loads(path.read_text())
+    weights = workdir / WEIGHTS
+    if not weights.exists() or sha256(weights) != left["weights_sha256"]:
+        raise UserError(
+            f"A finished stage must stay as it was. Received: {weights}, which was changed, damaged or removed. "
+            f"Put it back, or remove {workdir} to train the stage again."
+        )
+    return left
+
+
+def finish(workdir: Path, left: dict[str, Any]) -> None:
+    """Marks a stage as finished, with what it reached."""
+    write_json(workdir / FINISHED, {"weights_sha256": weights_digest(workdir), **left})
