@@ -37,7 +37,9 @@ def verb(tmp_path):
 
 def command(name: str, *arguments: str, cache: Path) -> list[str]:
     """The command line of a verb, with its cache of scans in a folder of the test's own."""
-    if name in ("train", "evaluate", "benchmark") and not any(word.startswith("--fuse") for word in arguments):
+    if name in ("train", "evaluate", "samples", "benchmark") and not any(
+        word.startswith("--fuse") for word in arguments
+    ):
         arguments = (*arguments, f"--set=runtime.cache_dir={cache / 'cache'}")
     return [sys.executable, "-m", f"vgg_keras.{name}", *arguments]
 

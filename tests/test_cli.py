@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "summarize", "benchmark"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "samples", "summarize", "benchmark"])
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
         "import sys, time, runpy; start = time.perf_counter(); sys.argv = ['vgg_keras', '--help']\n"
@@ -34,6 +34,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
         ("benchmark", [], "takes one word beside its flags. Received: none. Known: evaluate."),
         ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
+        ("samples", ["--out=samples.txt"], "--out must be a picture, such as samples.png. Received: samples.txt"),
         ("summarize", ["--config=F"], "Received: 'F'"),
         ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
     ],
@@ -78,3 +79,13 @@ def test_mistakes_that_tensorflow_must_find_get_one_line_too(verb, tmp_path):
     done = verb("train", "--config=quickstart", "--workdir=other")
     assert done.returncode == 2 and "must be new, empty or a run's folder" in done.stderr
     assert os.listdir(tmp_path / "other") == ["thesis.txt"]
+
+
+@pytest.mark.slow
+def test_samples_draws_what_the_net_is_shown(verb, tmp_path):
+    import tensorflow as tf
+
+    done = verb("samples", "--config=quickstart", "--images=3", "--epochs=2", "--out=pictures/samples.png")
+    assert done.returncode == 0, done.stderr
+    picture = tf.io.decode_png((tmp_path / "pictures" / "samples.png").read_bytes())
+    assert len(set(map(tuple, picture.numpy()[..., :3].reshape(-1, 3).tolist()))) > 50  # not a blank page

@@ -23,6 +23,7 @@ def test_named_configurations_hold_their_net():
     assert load("A_LRN").architecture.name == "A-LRN"
     assert load("E").architecture.width == 1.0
     assert load("E").test_scales == (256,)
+    assert (load("single_scale").data.scale, load("multi_scale").data.scale) == ((256,), (256, 512))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ class Architecture(_Checked):
     batch_norm: bool = False  # between convolution and activation; the convolutions lose their bias
     activation: Literal["relu", "leaky_relu"] = "relu"  # 2.1
     negative_slope: float = 0.2  # of leaky_relu
-    initializer: Literal["glorot", "he", "gaussian"] = "glorot"  # 3.1, the paper's later finding
+    initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"  # 3.1, the paper's later finding
+    fc_initializer: Literal["as_convolutions", "gaussian"] = "as_convolutions"  # of the FC layers
     initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
 
     def check(self):

@@ -66,6 +66,23 @@ def test_a_partial_batch_spreads_over_the_devices():
     assert [int((weights > 0).sum()) for _, _, weights in elements] == [1, 1]
 
 
+def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
+    split, data = noise(6), Data(batch=6, scale=(32, 40))
+    for epoch, (windows, labels, _) in enumerate(
+        pipeline.training(split, data, 32, BASIS, 3, 0, 2).as_numpy_iterator()
+    ):
+        for window, image in zip(windows, labels, strict=True):
+            expected, label = pipeline.seen(
+                split,
+                tf.constant(int(image), tf.int64),
+                pipeline.seed_of(3, tf.constant(epoch, tf.int64)),
+                data,
+                32,
+                BASIS,
+            )
+            assert int(label) == image and np.array_equal(window, expected)
+
+
 def test_the_order_is_even():
     """Each image stands at each place of an epoch equally often."""
     split, data = noise(5), Data(batch=5, scale=(32,), flip=False, color_shift=0.0)

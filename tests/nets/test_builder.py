@@ -1,5 +1,6 @@
 """Built nets against a forward pass written with NumPy loops, and as Keras models."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from vgg_keras.config import UserError
+from vgg_keras.config import UserError, load
 from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction, build
 from vgg_keras.training.optimizer import SGDW
 
@@ -113,6 +114,24 @@ def test_initialisers_have_their_variance(initializer, variance):
     assert not np.array_equal(first, second)  # each layer draws its own
     again = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, initializer_std=0.1, seed=0)
     assert np.array_equal(first, again.get_layer("block5_conv1").get_weights()[0])
+
+
+def test_fan_out_and_gaussian_fc_layers_have_their_variance():
+    model = build(
+        "D", num_classes=400, crop=64, width=1 / 8, initializer="he_fan_out", fc_initializer="gaussian", seed=0
+    )
+    for name in ("block2_conv1", "block4_conv1", "block5_conv3"):  # 8 -> 16, 32 -> 64 and 64 -> 64 channels
+        kernel = model.get_layer(name).get_weights()[0]
+        assert kernel.var() == pytest.approx(2 / (9 * kernel.shape[3]), rel=0.1), name
+        assert np.abs(kernel).max() > 2.5 * kernel.std()  # not truncated at two
+    for name in ("fc1", "fc2", "predictions"):
+        assert model.get_layer(name).get_weights()[0].std() == pytest.approx(0.01, rel=0.05), name
+
+
+@pytest.mark.slow
+def test_d_with_batch_norm_has_its_sources_parameters():
+    model = build(dataclasses.replace(load("d_bn").architecture, num_classes=1000))
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 138_361_768
 
 
 def test_batch_norm_takes_the_convolutions_biases_away():

@@ -105,10 +105,9 @@ def training(
     rows = per_replica(data.batch, replicas)
     slot = tf.range(rows * replicas, dtype=tf.int64)
     place = slot % rows * replicas + slot // rows  # dealt out in turn: a partial batch spreads over the devices
-    root = tf.constant([seed, 0], tf.int64)
 
     def epoch_steps(epoch):
-        epoch_seed = tf.random.fold_in(root, epoch)
+        epoch_seed = seed_of(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
         first = tf.maximum(first_step - epoch * steps, 0)
         last = tf.minimum(last_step - epoch * steps, steps)
@@ -123,9 +122,7 @@ def training(
         return tf.data.Dataset.from_tensor_slices((images, weights, seeds))
 
     def example(image, weight, epoch_seed):
-        encoded, label = split.read(image)
-        window = training_crop(decode(encoded), tf.random.fold_in(epoch_seed, image), data, crop, color_basis)
-        return window, label, weight
+        return *seen(split, image, epoch_seed, data, crop, color_basis), weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
     return (
@@ -134,6 +131,19 @@ def training(
         .batch(rows, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """What decides an epoch's order and, with an image's id, its crops."""
+    return tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
+
+
+def seen(
+    split: Split, image: tf.Tensor, epoch_seed: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
+    encoded, label = split.read(image)
+    return training_crop(decode(encoded), tf.random.fold_in(epoch_seed, image), data, crop, color_basis), label
 
 
 def validation(split: Split, data: Data, crop: int, side: int, batch: int, replicas: int = 1) -> tf.data.Dataset:

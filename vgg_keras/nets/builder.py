@@ -107,11 +107,16 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
     def next_seed():  # one for each random layer: Keras gives equal seeds equal draws
         return None if seed is None else (seed * 1_000_003 + next(drawn)) % 2**31
 
-    def kernel_initializer():
-        if architecture.initializer == "gaussian":
+    def initializer(kind):
+        if kind == "gaussian":
             return keras.initializers.RandomNormal(stddev=architecture.initializer_std, seed=next_seed())
-        kind = {"glorot": keras.initializers.GlorotUniform, "he": keras.initializers.HeNormal}[architecture.initializer]
-        return kind(seed=next_seed())
+        if kind == "he_fan_out":  # as torchvision's nets: of the outputs, and not truncated
+            return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=next_seed())
+        return {"glorot": keras.initializers.GlorotUniform, "he": keras.initializers.HeNormal}[kind](seed=next_seed())
+
+    def fc_initializer():
+        same = architecture.fc_initializer == "as_convolutions"
+        return initializer(architecture.initializer if same else architecture.fc_initializer)
 
     def activate(x, name):
         if architecture.activation == "leaky_relu":
@@ -128,7 +133,7 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
                 layer.kernel,
                 padding="same",
                 use_bias=not architecture.batch_norm,
-                kernel_initializer=kernel_initializer(),
+                kernel_initializer=initializer(architecture.initializer),
                 dtype=dtype,
                 name=layer.name,
             )(x)
@@ -148,7 +153,7 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
             hidden = layer is not net[-1]
             x = keras.layers.Dense(
                 layer.units,
-                kernel_initializer=kernel_initializer(),
+                kernel_initializer=fc_initializer(),
                 dtype=dtype if hidden else "float32",
                 name=layer.name,
             )(x)

@@ -1,0 +1,82 @@
+"""What the net is shown while it trains (3.1): a few images, and the crops that the first epochs make of them.
+
+python -m vgg_keras.samples --data=photos/ --out=samples.png
+python -m vgg_keras.samples --config=single_scale --data=photos/ --set=data.scale=384 --out=samples.png
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from vgg_keras import cli
+from vgg_keras.config import Config, UserError, load, override
+
+FLAGS = flags.FLAGS
+cli.define("data", "set")
+flags.DEFINE_string("config", "multi_scale", "A name in configs/ or a path to a .py file with config().")
+flags.DEFINE_string("out", "samples.png", "The picture.")
+flags.DEFINE_integer("images", 6, "Rows: images, evenly spaced over the training set.", lower_bound=1)
+flags.DEFINE_integer("epochs", 7, "Columns behind the image itself: epochs.", lower_bound=1)
+cli.key("config")
+
+
+def draw(config: Config, path: Path, images: int, epochs: int) -> None:
+    """Draws the images and their crops, those of a training with this configuration, into `path`.
+
+    Raises:
+        UserError: a mistake in the data, or an image that cannot be read.
+    """
+    import matplotlib
+    import numpy as np
+    import tensorflow as tf
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from vgg_keras.data import pipeline
+    from vgg_keras.data.scan import without_bad_images
+    from vgg_keras.data.sources import open_source
+    from vgg_keras.data.statistics import measure
+    from vgg_keras.files import replacing
+
+    data, crop = config.data, config.architecture.crop
+    source, _ = without_bad_images(open_source(data), config)
+    basis = measure(source.train, data.statistics_images).color_basis
+    rows = min(images, source.train.size)
+    chosen = np.linspace(0, source.train.size, rows, endpoint=False).astype(np.int64)
+    figure, axes = pyplot.subplots(
+        rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
+    )
+    scale = "-".join(map(str, dict.fromkeys(data.scale)))
+    flip = "flip" if data.flip else "no flip"
+    figure.suptitle(
+        f"{source.name}: S={scale}, crop {crop}, {flip}, colour shift {data.color_shift:g}", parse_math=False
+    )
+    for place, image in zip(axes, chosen.tolist(), strict=True):
+        original, label = pipeline.picture(source.train, image)
+        place[0].imshow(original.numpy())
+        height, width = original.shape[:2]
+        place[0].set_title(f"{source.classes[label]}, {width} x {height}", fontsize=7, parse_math=False)
+        for epoch in range(epochs):
+            seed = pipeline.seed_of(config.seed, tf.constant(epoch, tf.int64))
+            window, _ = pipeline.seen(source.train, tf.constant(image, tf.int64), seed, data, crop, basis)
+            place[epoch + 1].imshow(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8))
+            place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
+        for one in place:
+            one.set_axis_off()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    path = Path(FLAGS.out)
+    if path.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
+        raise UserError(f"--out must be a picture, such as samples.png. Received: {FLAGS.out}")
+    config = override(load(FLAGS.config), [*cli.source_wishes(), *FLAGS.set])
+    draw(config, path, FLAGS.images, FLAGS.epochs)
+    print(f"{path}: {FLAGS.epochs} epochs of {FLAGS.images} images")
+
+
+if __name__ == "__main__":
+    cli.run(main)
