@@ -151,9 +151,10 @@ class Stage(_Checked):
     architecture: str = ""  # another configuration of Table 1; empty: the chain's own
     scale: tuple[int, ...] = ()  # 3.1: S; empty: data.scale
     learning_rate: float = 0.0  # 3.1; 0: training.learning_rate
-    layers: Literal["all", "fc"] = "all"  # that are trained
+    layers: Literal["", "all", "fc"] = ""  # that are trained; empty: training.layers
 
     def check(self):
+        _require(self.name != "single", "stage.name must be another than that of a run without a chain.", self.name)
         _require(self.learning_rate >= 0, "stage.learning_rate must be 0 (training's) or more.", self.learning_rate)
         known = self.name.replace("_", "").replace("-", "")
         _require(known.isalnum(), "stage.name must be letters, digits, - and _, as a folder's name.", self.name)
@@ -227,7 +228,10 @@ class Config(_Checked):
             earlier = names[:place]
             rule = f"stages.{place}.start must be empty or an earlier stage ({', '.join(earlier) or 'none'})."
             _require(stage.start in ("", *earlier), rule, stage.start)
-            self.of_stage(stage)  # which is checked too
+            try:
+                self.of_stage(stage)  # which is checked too
+            except UserError as error:
+                raise UserError(f"stages.{place} ({stage.name}): {error}") from None
         crop, smallest = self.architecture.crop, min(self.data.scale)
         _require(smallest >= crop, f"data.scale must be architecture.crop ({crop}) or more.", self.data.scale)
         for q in self.evaluation.scales:
@@ -243,7 +247,7 @@ class Config(_Checked):
                 self.training,
                 stage=stage.name,
                 learning_rate=stage.learning_rate or self.training.learning_rate,
-                layers=stage.layers,
+                layers=stage.layers or self.training.layers,
             ),
             stages=(),
         )

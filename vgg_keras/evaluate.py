@@ -1,7 +1,7 @@
 """The paper's test time (3.2, 4): dense, multi-scale, multi-crop, both, fusion; every number in one report.
 
-python -m vgg_keras.evaluate --model=runs/E
-python -m vgg_keras.evaluate --model=runs/E --data=imagenet2012 --protocol=both --scales=256,384,512 --out=tests/E
+python -m vgg_keras.evaluate --model=runs/E/jitter
+python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=tests/E
 python -m vgg_keras.evaluate --fuse=tests/D/posteriors.npz,tests/E/posteriors.npz --out=tests/D+E
 
 Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood. The last line on standard output
@@ -169,13 +169,15 @@ def main() -> None:
         pictures = _configuration(Config(), free) if FLAGS.data else None
         result = fuse(paths, pictures, FLAGS.split, out)
     else:
-        from vgg_keras.weights.stored import read_config
+        from vgg_keras.weights.stored import chain_hint, read_config
 
         model = Path(FLAGS.model)
         stored = read_config(model)
         if stored is None:
             found = "which is none" if model.exists() else "which does not exist"
-            hint = f" Did you mean {model.parent}?" if model.is_file() and read_config(model.parent) else ""
+            hint = (
+                f" Did you mean {model.parent}?" if model.is_file() and read_config(model.parent) else chain_hint(model)
+            )
             raise UserError(
                 f"--model takes a run's folder, the --workdir of its training. Received: {model}, {found}.{hint}"
             )

@@ -40,11 +40,7 @@ def train(runs: Sequence[Planned]) -> None:
     stop.listen()
     import keras
 
-    from vgg_keras.training import workdir as folder
-
-    left = [None if run.name == "single" else stages.finished(run.workdir) for run in runs]
-    for run in runs:
-        folder.check(run.workdir, run.config)
+    left = _standing(runs)
     strategy, precision = _devices(runs[0].config)
     for place, run in enumerate(runs):
         if left[place] is None:
@@ -57,52 +53,51 @@ def train(runs: Sequence[Planned]) -> None:
 
 
 def dry_run(runs: Sequence[Planned]) -> None:
-    """Prints what `train` would do, and how long it would take here; nothing is written."""
-    stop.listen()
+    """Prints what `train` would do, and how long its steps would take here; nothing is written into the workdir."""
+    import keras
+
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
-    from vgg_keras.training import rehearsal
+    from vgg_keras.training import checkpoints, rehearsal
 
+    left = _standing(runs)
     strategy, precision = _devices(runs[0].config)
     source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
-    rows = [
-        [
-            "stage",
-            "net",
-            "S",
-            "rate",
-            "trained",
-            "starts from",
-            "steps",
-            "images",
-            "operations",
-            "a step",
-            "at most",
-            "state",
-        ]
-    ]
+    header = "stage,net,S,rate,trained,starts from,steps,images,operations,a step,all steps,state"
+    rows = [header.split(",")]
     total = 0.0
-    for run in runs:
-        state = rehearsal.state(run.workdir, stages.FINISHED)
+    for run, done in zip(runs, left, strict=True):
+        begun = "begun" if checkpoints.stored(run.workdir / checkpoints.FOLDER) else "new"
         cost = rehearsal.rehearse(run.config, source, strategy, precision)
-        total += cost.seconds * (state != "finished")
+        keras.utils.clear_session()
+        total += 0.0 if done else cost.seconds
         training = run.config.training
-        rows.append(
-            [
-                *(
-                    run.name,
-                    run.config.architecture.name,
-                    _scale(run.config),
-                    f"{training.learning_rate:g}",
-                    training.layers,
-                ),
-                *(training.init_from or "random", f"{cost.steps:,}", f"{cost.images:,}", f"{cost.operations:.2g}"),
-                *(f"{cost.seconds_a_step:.3g} s", rehearsal.duration(cost.seconds), state),
-            ]
-        )
+        row = [
+            run.name,
+            run.config.architecture.name,
+            _scale(run.config),
+            f"{training.learning_rate:g}",
+            training.layers,
+        ]
+        row += [training.init_from or "random", f"{cost.steps:,}", f"{cost.images:,}", f"{cost.operations:.2g}"]
+        row += [f"{cost.seconds_a_step:.3g} s", rehearsal.duration(cost.seconds), "finished" if done else begun]
+        rows.append(row)
     print(cli.table(rows))
     epochs = runs[0].config.training.epochs
-    print(f"at most {rehearsal.duration(total)} in all; the plateau rule may end a stage before its {epochs} epochs")
+    print(
+        f"about {rehearsal.duration(total)} for the steps of {epochs} epochs a stage, validation left out; "
+        "the plateau rule may end a stage before"
+    )
+
+
+def _standing(runs: Sequence[Planned]) -> list[dict | None]:
+    """What the finished stages left, None for what is still to be done; each folder must hold what is asked for."""
+    from vgg_keras.training import workdir as folder
+
+    left = [None if run.name == "single" else stages.finished(run.workdir) for run in runs]
+    for run, done in zip(runs, left, strict=True):
+        folder.check(run.workdir, run.config, finished=done is not None)
+    return left
 
 
 def _devices(config: Config):
@@ -149,7 +144,8 @@ def _train_one(run: Planned, strategy, precision: str) -> dict:
         config, statistics = folder.prepare(workdir, config, source, hardware)
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
         left = _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
-        stages.finish(workdir, left)
+        if run.name != "single":
+            stages.finish(workdir, left)
         return left
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from vgg_keras.config import UserError, load, override, to_dict
 from vgg_keras.files import sha256, write_json
+from vgg_keras.nets.builder import build
 from vgg_keras.training.stages import plan
+from vgg_keras.training.steps import choose_layers
 
 TOY = (
     "--config=E",
@@ -41,7 +43,8 @@ def a_run(folder, name="A", **fields):
     (folder / "model.weights.h5").write_text(f"weights of {folder.name}")
     digest = sha256(folder / "model.weights.h5")
     write_json(folder / "manifest.json", {"model.weights.h5": [digest]})
-    write_json(folder / "finished.json", {"weights_sha256": digest})
+    reached = {"epochs": 1, "validation_top1_error": 1.0, "top1_error": 2.0}
+    write_json(folder / "finished.json", {"weights_sha256": digest, **reached})
 
 
 @pytest.mark.parametrize("name", ["B", "C", "D", "E"])
@@ -55,8 +58,9 @@ def test_the_papers_chain_by_hand(name, tmp_path):
     assert {run.config.training.layers for run in plan(load(name), tmp_path, [], "")} == {"all"}
 
 
-def test_the_submissions_last_stage_trains_the_fc_layers():
-    assert [stage.layers for stage in load("D_submission").stages] == ["all", "all", "all", "fc"]
+def test_the_submissions_last_stage_trains_the_fc_layers(tmp_path):
+    runs = plan(load("D_submission"), tmp_path, [], "")
+    assert [run.config.training.layers for run in runs] == ["all", "all", "all", "fc"]
 
 
 def test_a_part_of_the_chain_and_a_net_that_stands_for_another(tmp_path):
@@ -77,7 +81,7 @@ def test_a_part_of_the_chain_and_a_net_that_stands_for_another(tmp_path):
     ("names", "init", "message"),
     [
         (["S25"], "", r"Received: 'S25'\. Did you mean 'S256'\?"),
-        (["S384"], "", r"S384 starts from S256, which is not finished\. .*Train it first \(--stages=S256,S384\)"),
+        (["S384"], "", r"S384 starts from S256, which is not finished\. .*Train it first \(--stages=A,S256,S384\)"),
         (["S256"], "wide", r"Received: .*wide, whose width is 0\.5, not 1\.0\."),
         (["S256"], "small", r"Received: .*small, whose crop is 64, not 224\."),
         (["S256"], "B", r"from net A or from its own configuration .*Received: .*B, a B, for E\."),
@@ -94,6 +98,38 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, names, init, messa
     with pytest.raises(UserError, match=message):
         plan(load("E"), tmp_path / "E", names, str(tmp_path / init) if init else "")
     assert not (tmp_path / "E").exists()
+
+
+def test_a_chain_holds_one_family_and_hands_its_own_start_on(tmp_path):
+    with pytest.raises(UserError, match=r"from net A or from its own configuration .*, a B, for E\."):
+        plan(override(load("E"), ["stages.0.architecture=B"]), tmp_path, [], "")
+    a_run(tmp_path / "other")
+    config = override(load("E"), [f"training.init_from={tmp_path / 'other'}", "training.layers=fc"])
+    assert [run.config.training.init_from for run in plan(config, tmp_path, ["A"], "")] == [str(tmp_path / "other")]
+    assert {run.config.training.layers for run in plan(config, tmp_path, [], "")} == {"fc"}
+    with pytest.raises(UserError, match=r"stages\.2 \(S384\): data\.scale must be architecture\.crop"):
+        override(load("E"), ["stages.2.scale=100"])
+
+
+@pytest.mark.parametrize("name", ["finished.json", "manifest.json"])
+def test_a_torn_file_of_a_stage_is_named(tmp_path, name):
+    a_run(tmp_path / "A")
+    (tmp_path / "A" / name).write_text('{"weights_sha')
+    with pytest.raises(UserError, match=rf"A run's files must stay as they were\. Received: .*A/{name}, damaged"):
+        plan(load("E"), tmp_path, ["S256"], "")
+
+
+def test_frozen_layers_keep_their_averages():
+    model = build("A", num_classes=4, width=1 / 16, crop=32, batch_norm=True, seed=1)
+    choose_layers(model, "fc")
+    assert {weight.path.split("/")[0] for weight in model.trainable_weights} == {"fc1", "fc2", "predictions"}
+    layer = model.get_layer("block1_conv1_bn")
+    before = [weight.numpy() for weight in layer.weights]
+    model(np.ones((4, 32, 32, 3), np.float32), training=True)
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
+    choose_layers(model, "all")
+    model(np.ones((4, 32, 32, 3), np.float32), training=True)
+    assert any(not np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
 
 
 def test_a_damaged_stage_is_named(tmp_path):
@@ -131,7 +167,7 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
         ["S384", "E", "40"],
         ["jitter", "E", "32-40"],
     ]
-    assert "1,438" in done.stdout and "in all; the plateau rule" in done.stdout
+    assert "1,438" in done.stdout and "validation left out; the plateau rule" in done.stdout
 
     first = verb("train", *TOY, "--workdir=E", "--stages=A,S256")
     assert first.returncode == 0, first.stderr
@@ -159,6 +195,22 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
     shapes = sorted(after[name].shape for name in moved)
     assert len(moved) == 6 and all(len(shape) <= 2 for shape in shapes)
 
+    # a finished chain needs no checkpoint, is not made again, and only as it was asked for
+    for name in ("A", "S256", "S384", "jitter"):
+        shutil.rmtree(tmp_path / "moved" / name / "checkpoints")
+    again = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
+    assert again.returncode == 0 and "closing test, top-1 error" in again.stdout
+    assert not any(line.startswith("---- ") for line in again.stdout.splitlines())
+    for more in ((), ("--dry_run",)):
+        done = verb("train", *TOY, "--workdir=moved", "--set=training.learning_rate=0.5", *more)
+        assert done.returncode == 2 and "begun with" in done.stderr
+        assert "training.learning_rate: 0.01, now 0.5" in done.stderr or "training.layers" in done.stderr
+
     (tmp_path / "moved" / "A" / "model.weights.h5").write_text("damaged")
-    done = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
-    assert done.returncode == 2 and "A finished stage must stay as it was" in done.stderr
+    listing = sorted(path.stat().st_mtime_ns for path in (tmp_path / "moved").rglob("*"))
+    for more in ((), ("--dry_run",)):
+        done = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc", *more)
+        assert done.returncode == 2 and "A finished stage must stay as it was" in done.stderr
+    assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "moved").rglob("*")) == listing
+    done = verb("evaluate", "--model=moved")
+    assert done.returncode == 2 and "Each stage of a chain is a run: name one of moved/A, " in done.stderr

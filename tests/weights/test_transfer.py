@@ -46,6 +46,12 @@ def test_the_same_net_gives_every_weight():
         assert np.array_equal(array, after[name])
 
 
+def test_nets_without_hidden_fc_layers_give_what_they_have():
+    source, target = run("A", head="gap"), run("E", seed=2, head="gap")
+    moved = transfer(source, target.model, target.config)
+    assert set(moved.copied) == {"block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "predictions"}
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -87,12 +87,13 @@ def train(
     if resumed:
         print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())
-    records = Records(workdir, int(validated))
-    if bad_images and not int(validated):
+    records = Records(workdir, int(validated) if resumed else None)
+    if bad_images and not resumed:
         records.add({"bad_images": [str(image) for image in bad_images]})
     if config.training.init_from and not resumed:
+        start = load_run(config.training.init_from, dtype="float32")
         with strategy.scope():
-            moved = transfer(load_run(config.training.init_from, dtype="float32"), model, config)
+            moved = transfer(start, model, config)
         left = f"left random: {', '.join(moved.left)}" if moved.left else "none left random"
         print(f"started from {config.training.init_from}: copied {', '.join(moved.copied)}; {left}", flush=True)
         records.add({"started_from": config.training.init_from, "copied": moved.copied, "left": moved.left})
@@ -129,7 +130,7 @@ def train(
         dynamic_ncols=True,
     )
 
-    with progress, pipeline.readable_images(), _enough_memory():
+    with progress, pipeline.readable_images(), enough_memory():
         while int(validated) < epochs and not plateau.finished:
             epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
             progress.set_description(f"epoch {epoch}/{epochs}")
@@ -178,7 +179,7 @@ def train(
 
 
 @contextlib.contextmanager
-def _enough_memory() -> Iterator[None]:
+def enough_memory() -> Iterator[None]:
     """Turns memory or a disk that is full into a message."""
     try:
         yield

@@ -17,10 +17,10 @@ METRICS = "metrics.jsonl"
 class Records:
     """The epochs of a run, as lines of metrics.jsonl and as TensorBoard scalars."""
 
-    def __init__(self, workdir: Path, epochs: int):
-        """`epochs` is where the run stands: lines of later ones, which a resumed run repeats, are dropped."""
+    def __init__(self, workdir: Path, epochs: int | None):
+        """`epochs` is where a resumed run stands: lines of later ones, which it repeats, are dropped; None: it begins."""
         self._path = workdir / METRICS
-        lines = [line for line in read(workdir) if line.get("epoch", 0) <= epochs] if epochs else []
+        lines = [] if epochs is None else [line for line in read(workdir) if line.get("epoch", 0) <= epochs]
         with replacing(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
         self._events = tf.summary.create_file_writer(str(workdir / "tensorboard"))

@@ -3,7 +3,6 @@
 import datetime
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +13,11 @@ from vgg_keras.data.splits import Source
 from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
-from vgg_keras.training.checkpoints import FOLDER, stored
+from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.optimizer import build_optimizer
 
-TRAINING = 6  # operations for each multiply-add of a forward pass: it, and the gradients of inputs and weights
+# Operations for each multiply-add of a forward pass: itself, and the gradients of inputs and weights.
+FORWARD, BACKWARD = 2, 4
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,19 @@ def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, p
         return pipeline.training(source.train, config.data, architecture.crop, basis, config.seed, 0, 2, replicas)
 
     step = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
-    seconds = 0.0
-    for batch in strategy.distribute_datasets_from_function(batches):
-        began = time.perf_counter()
-        step(batch).numpy()
-        seconds = time.perf_counter() - began  # the last one's: the first one is traced
+    batches = iter(strategy.distribute_datasets_from_function(batches))
+    with pipeline.readable_images(), enough_memory():
+        for _ in range(2):  # the first one is traced
+            began = time.perf_counter()
+            step(next(batches)).numpy()
+            seconds = time.perf_counter() - began
     total = epochs * pipeline.steps_per_epoch(source.train.size, config.data.batch)
     images = epochs * source.train.size
-    multiply_adds = sum(cost.multiply_adds for cost in costs(architecture))
-    return Cost(total, images, float(TRAINING * multiply_adds * images), seconds, seconds * total)
-
-
-def state(workdir: Path, mark: str) -> str:
-    """Where a run stands: finished, begun or new."""
-    if (workdir / mark).exists():
-        return "finished"
-    return "begun" if stored(workdir / FOLDER) else "new"
+    trained = ("fc",) if config.training.layers == "fc" else ("conv", "fc")
+    operations = sum(
+        cost.multiply_adds * (FORWARD + BACKWARD * (cost.layer.kind in trained)) for cost in costs(architecture)
+    )
+    return Cost(total, images, float(operations * images), seconds, seconds * total)
 
 
 def duration(seconds: float) -> str:

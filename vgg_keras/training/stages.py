@@ -4,7 +4,6 @@ Each stage is a run like any other, in a folder of its own inside the workdir, t
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from vgg_keras.config import Architecture, Config, Stage, UserError, from_dict, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.weights.stored import WEIGHTS, read_config, weights_digest
+from vgg_keras.weights.stored import WEIGHTS, read_config, read_json, weights_digest
 
 FINISHED = "finished.json"  # written when a stage's test is done
 # What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
@@ -63,60 +62,62 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
             f"A chain has a folder for each stage. Received: --workdir={workdir}, which holds a single run. Name another, or "
             "go on with that run by --set=stages="
         )
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
     known = {stage.name: stage for stage in config.stages}
     for name in names:
         if name not in known:
             raise UserError(f"--stages names stages of the chain. Received: {name!r}. {nearest(name, known)}")
     chosen = [stage for stage in config.stages if not names or stage.name in names]
-    stands_for = None
+    stands_for = None  # the stage in whose place init_from stands
     if init_from:
         stands_for = chosen[0].start if names else chosen.pop(0).name
         if not chosen:
             raise UserError("--init_from stands for the chain's first stage. Received: a chain of one. Leave it out.")
-    planned: list[Planned] = []
+
+    planned: dict[str, Planned] = {}
     for stage in chosen:
-        start = (
-            Path(init_from)
-            if init_from and stage.start == stands_for
-            else workdir / stage.start
-            if stage.start
-            else None
-        )
-        part = _planned(config, stage, workdir, start)
-        if start is None:
-            pass
-        elif stage.start in [earlier.name for earlier in planned] and stage.start != stands_for:
-            pass  # which is of this configuration, and made by then
-        elif start == workdir / stage.start and finished(start) is None:
-            raise UserError(
-                f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. "
-                f"Train it first (--stages={stage.start},{stage.name}), or name a run that stands for it: --init_from=RUN."
-            )
+        if init_from and stage.start == stands_for:
+            start = init_from
         else:
-            _require_alike(start, part)
-        planned.append(part)
-    return planned
+            start = str(workdir / stage.start) if stage.start else config.training.init_from
+        part = config.of_stage(stage)
+        part = dataclasses.replace(part, training=dataclasses.replace(part.training, init_from=start))
+        run = Planned(stage.name, part, workdir / stage.name)
+        if stage.start in planned and stage.start != stands_for:  # made by then
+            _require_family(planned[stage.start].config.architecture, part.architecture, start)
+        elif start:
+            if Path(start) == workdir / stage.start and finished(Path(start)) is None:
+                missing = _unfinished(known, stage, workdir)
+                raise UserError(
+                    f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
+                    f"(--stages={','.join([*missing, stage.name])}), or name a run that stands for it: --init_from=RUN."
+                )
+            _require_alike(Path(start), run)
+        planned[stage.name] = run
+    return list(planned.values())
 
 
-def _planned(config: Config, stage: Stage, workdir: Path, start: Path | None) -> Planned:
-    of_stage = config.of_stage(stage)
-    training = dataclasses.replace(of_stage.training, init_from=str(start or ""))
-    return Planned(stage.name, dataclasses.replace(of_stage, training=training), workdir / stage.name)
+def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[str]:
+    """The stages that must be trained before this one, in their order."""
+    names: list[str] = []
+    while stage.start and finished(workdir / stage.start) is None:
+        names.insert(0, stage.start)
+        stage = known[stage.start]
+    return names
 
 
-def _require_alike(start: Path, part: Planned) -> None:
+def _require_alike(start: Path, run: Planned) -> None:
     weights_digest(start)  # that there is a net
-    theirs = from_dict(Config, read_config(start)["config"]).architecture
-    ours = part.config.architecture
+    _require_family(from_dict(Config, read_config(start)["config"]).architecture, run.config.architecture, start)
+
+
+def _require_family(theirs: Architecture, ours: Architecture, start: Path | str) -> None:
     if theirs.name not in (ours.name, "A"):
         raise UserError(
             f"A net starts from net A or from its own configuration (3.1). Received: {start}, a {theirs.name}, "
             f"for {ours.name}."
         )
-    _require_same_fields(theirs, ours, start)
-
-
-def _require_same_fields(theirs: Architecture, ours: Architecture, start: Path) -> None:
     for name in _ALIKE:
         old, new = getattr(theirs, name), getattr(ours, name)
         if old != new:
@@ -134,12 +135,12 @@ def finished(workdir: Path) -> dict[str, Any] | None:
     path = workdir / FINISHED
     if not path.exists():
         return None
-    left = json.loads(path.read_text())
+    left = read_json(path, "weights_sha256", "epochs", "validation_top1_error", "top1_error")
     weights = workdir / WEIGHTS
     if not weights.exists() or sha256(weights) != left["weights_sha256"]:
         raise UserError(
             f"A finished stage must stay as it was. Received: {weights}, which was changed, damaged or removed. "
-            f"Put it back, or remove {workdir} to train the stage again."
+            f"Put it back, or remove {workdir} and the stages that began from it, to train them again."
         )
     return left
 

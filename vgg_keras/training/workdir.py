@@ -14,8 +14,13 @@ from vgg_keras.training.records import read
 from vgg_keras.weights.stored import CONFIG, read_config, weights_digest
 
 
-def check(workdir: Path, config: Config) -> None:
+def check(workdir: Path, config: Config, finished: bool = False) -> None:
     """Refuses a folder that holds a run of another configuration, before any work is done.
+
+    Args:
+        workdir: of the run.
+        config: as asked for.
+        finished: that nothing is left to do, so no checkpoint is needed to go on from.
 
     Raises:
         UserError: a field differs, which is named, or the folder holds other things.
@@ -29,7 +34,7 @@ def check(workdir: Path, config: Config) -> None:
                 f"--workdir must be new, empty or a run's folder. Received: {workdir}, which holds other files."
             )
         return
-    if not _begun(workdir):
+    if not _begun(workdir) and not finished:
         # one line may stand before the first checkpoint; after two there was one
         if sum("epoch" in line for line in read(workdir)) > 1:
             raise UserError(
@@ -47,9 +52,10 @@ def check(workdir: Path, config: Config) -> None:
         del where["training"]["init_from"]
     start = _start(config)
     if stored.get("started_from") != start:
+        old_start, new_start = (digest or "random weights" for digest in (stored.get("started_from"), start))
         raise UserError(
-            f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from weights of sha256 "
-            f"{stored['started_from']}, now {start}."
+            f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from {old_start}, now "
+            f"{new_start} (sha256 of weights). Give the --init_from of its beginning, or name another --workdir."
         )
     if found := difference(old, new):
         raise UserError(

@@ -5,7 +5,6 @@ the net is built from the configuration and takes weights only. `model.keras`, b
 the net in Keras alone.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import keras
 from vgg_keras.config import Config, UserError, from_dict
 from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.nets.builder import build
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, read_json
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
     found = {}
-    for name, digests in json.loads((workdir / MANIFEST).read_text()).items():
+    for name, digests in read_json(workdir / MANIFEST, CONFIG, WEIGHTS).items():
         found[name] = sha256(workdir / name) if (workdir / name).exists() else None
         if found[name] not in digests:
             raise UserError(

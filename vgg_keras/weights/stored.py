@@ -35,8 +35,34 @@ def weights_digest(workdir: Path) -> str:
     """
     if read_config(workdir) is None:
         raise UserError(
-            f"A net starts from a run's folder, the --workdir of its training. Received: {workdir}, which is none."
+            "A net starts from a run's folder, the --workdir of its training. "
+            f"Received: {workdir}, which is none.{chain_hint(workdir)}"
         )
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
-    return json.loads((workdir / MANIFEST).read_text())[WEIGHTS][-1]
+    return read_json(workdir / MANIFEST, WEIGHTS)[WEIGHTS][-1]
+
+
+def read_json(path: Path, *fields: str) -> dict[str, Any]:
+    """A file of a run that holds these fields.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        found = json.loads(path.read_text())
+        if not set(fields) <= found.keys():
+            raise ValueError(f"without {', '.join(fields)}")
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"A run's files must stay as they were. Received: {path}, damaged: {error}.") from None
+    return found
+
+
+def chain_hint(workdir: Path) -> str:
+    """Where a folder holds a chain's stages: that they are runs."""
+    stages = sorted(path.parent.name for path in workdir.glob(f"*/{CONFIG}"))
+    return (
+        f" Each stage of a chain is a run: name one of {', '.join(str(workdir / name) for name in stages)}."
+        if stages
+        else ""
+    )

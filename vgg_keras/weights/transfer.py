@@ -36,8 +36,9 @@ def transfer(source: Run, target: keras.Model, config: Config) -> Transfer:
     same_net = source.config.architecture.name == config.architecture.name
     theirs = {layer.name: layer for layer in source.model.layers if layer.weights}
     ours = {layer.name: layer for layer in target.layers if layer.weights}
-    names = list(ours) if same_net else [name for name in ours if name.removesuffix("_bn") in FROM_A]
-    for name in [*names, *(theirs if same_net else FROM_A)]:
+    wanted = dict.fromkeys([*ours, *theirs])
+    names = [name for name in wanted if same_net or name.removesuffix("_bn") in FROM_A]
+    for name in names:
         if name not in theirs or name not in ours:
             raise UserError(
                 f"A net starts from one with the same layers. Received: {source.path}, where {name} is "
