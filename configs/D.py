@@ -9,17 +9,8 @@ python -m vgg_keras.train --config=D --data=photos/ --workdir=runs/D --set=stage
 What is not named here is `vgg_keras/config.py`'s default, with its section of the paper beside it.
 """
 
-from vgg_keras.config import Architecture, Config, Stage
+from vgg_keras.config import Architecture, Config, paper_chain
 
 
 def config() -> Config:
-    return Config(
-        architecture=Architecture("D"),
-        stages=(
-            Stage("A", architecture="A"),  # 3.1: shallow enough to train from random weights
-            Stage("S256", start="A"),  # 3.1: four convolutions and three FC layers of A, the rest random; rate 1e-2
-            Stage("S384", start="S256", scale=(384,), learning_rate=1e-3),  # 3.1
-            # 3.1: all layers, from the net of S=384; its rate is not stated, this is the one before
-            Stage("jitter", start="S384", scale=(256, 512), learning_rate=1e-3),
-        ),
-    )
+    return Config(architecture=Architecture("D"), stages=paper_chain())

@@ -11,6 +11,26 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+# How a net was asked, as posteriors keep it.
+NET = {
+    "model": "runs/E",
+    "weights_sha256": "12",
+    "architecture": {},
+    "training_scale": [256],
+    "protocol": "dense",
+    "scales": [256],
+    "flip": True,
+    "grid": None,
+    "interpolation": "bilinear",
+    "precision": "float32",
+    "data": "photos",
+    "split": "val",
+    "bad_images": [],
+    "versions": {},
+    "git_commit": None,
+}
+
+
 @pytest.fixture(scope="session")
 def photographs() -> Path:
     """The folder with flowers17/ and awkward_images/; tests that need it are skipped without it."""

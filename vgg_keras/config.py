@@ -270,6 +270,17 @@ class Config(_Checked):
         return (self.data.scale[0], self.middle_scale, self.data.scale[1])
 
 
+def paper_chain(last_layers: str = "") -> tuple[Stage, ...]:
+    """3.1's stages of B, C, D and E; `last_layers` are those that the last one trains."""
+    return (
+        Stage("A", architecture="A"),  # 3.1: shallow enough to train from random weights
+        Stage("S256", start="A"),  # 3.1: four convolutions and three FC layers of A, the rest random; rate 1e-2
+        Stage("S384", start="S256", scale=(384,), learning_rate=1e-3),  # 3.1
+        # 3.1: all layers, from the net of S=384; its rate is not stated, this is the one before
+        Stage("jitter", start="S384", scale=(256, 512), learning_rate=1e-3, layers=last_layers),
+    )
+
+
 # The sections that a resumed run may change: neither decides which pictures the net sees in which order.
 FREE_ON_RESUME = ("checkpoint", "runtime")
 

@@ -107,13 +107,14 @@ def _images(config: Config, name: str):
 
 
 def _same_classes(classes: tuple[str, ...], others: tuple[str, ...], name: str) -> None:
-    for place in range(max(len(classes), len(others))):
-        words = [repr(names[place]) if place < len(names) else "missing" for names in (classes, others)]
-        if words[0] != words[1]:
-            raise UserError(
-                f"--data must hold the classes that the net was trained on. Received: {name}, whose class {place} is "
-                f"{words[1]}, the net's {words[0]}."
-            )
+    from vgg_keras.evaluation.posteriors import first_difference
+
+    if found := first_difference(classes, others, none="missing"):
+        place, ours, theirs = found
+        raise UserError(
+            f"--data must hold the classes that the net was trained on. Received: {name}, whose class {place} is {theirs}, "
+            f"the net's {ours}."
+        )
 
 
 def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:

@@ -1,5 +1,6 @@
 """Where a number comes from: the command, the versions and the commit that made it."""
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -16,12 +17,14 @@ def command() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Of this package, Python and the packages that numbers depend on."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"vgg_keras": __version__, "python": platform.python_version(), **packages}
 
 
+@functools.cache
 def git_commit() -> str | None:
     """The commit of the clone that the package runs from, marked where files differ from it; None outside a clone."""
     root = Path(__file__).parents[1]

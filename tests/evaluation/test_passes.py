@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import NET as ASKED
 from vgg_keras import stop
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.splits import Split
@@ -14,21 +15,12 @@ from vgg_keras.evaluation.posteriors import load
 
 CLASSES = ("a", "b", "c")
 NET = {
-    "model": "runs/E",
+    **ASKED,
     "weights_sha256": "1234",
     "architecture": {"width": 1.0},
     "training_scale": [32],
-    "protocol": "dense",
     "scales": [32],
-    "flip": True,
-    "grid": None,
-    "interpolation": "bilinear",
-    "precision": "float32",
-    "data": "photos",
-    "split": "val",
-    "bad_images": [],
     "versions": {"keras": "3"},
-    "git_commit": None,
 }
 
 

@@ -5,26 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tests.conftest import NET
 from vgg_keras.config import UserError
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
-
-NET = {
-    "model": "runs/E",
-    "weights_sha256": "12",
-    "architecture": {},
-    "training_scale": [256],
-    "protocol": "dense",
-    "scales": [256],
-    "flip": True,
-    "grid": None,
-    "interpolation": "bilinear",
-    "precision": "float32",
-    "data": "photos",
-    "split": "val",
-    "bad_images": [],
-    "versions": {},
-    "git_commit": None,
-}
 
 
 def posteriors(random, images=7, classes=("a", "b", "c")):

@@ -7,28 +7,13 @@ from html.parser import HTMLParser
 import numpy as np
 import tensorflow as tf
 
+from tests.conftest import NET as ASKED
 from vgg_keras.config import Architecture, to_dict
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import report
 from vgg_keras.evaluation.posteriors import Posteriors
 
-NET = {
-    "model": "runs/E",
-    "weights_sha256": "12",
-    "architecture": to_dict(Architecture("E", num_classes=1000)),
-    "training_scale": [256],
-    "protocol": "dense",
-    "scales": [256],
-    "flip": True,
-    "grid": None,
-    "interpolation": "bilinear",
-    "precision": "float32",
-    "data": "forty images",
-    "split": "val",
-    "bad_images": [],
-    "versions": {},
-    "git_commit": None,
-}
+NET = {**ASKED, "architecture": to_dict(Architecture("E", num_classes=1000)), "data": "forty images"}
 
 
 def posteriors(random, classes, images=40):

@@ -69,7 +69,7 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
         for side in scales:
             path = folder / f"{part}_Q{side}.npz"
             begun[part, side] = path, passes.begin(path, split, run.classes, net(part, (side,)))
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(set(folder.glob("*.npz")) - {path for path, _ in begun.values()}):
         passes.require_alike(path, next(iter(begun.values()))[1], free=("protocol", "scales", "grid"))
 
     # ---- the passes, and their means over scales and protocols
@@ -151,7 +151,8 @@ def _parts(config: Config) -> tuple[str, ...]:
 def _leave(folder: Path, measured: Sequence[Posteriors], settings, split: Split | None) -> dict[str, Any]:
     """Writes posteriors, report and, when all is there, the result."""
     final = measured[-1]
-    row = report.row(final)
+    rows = [report.row(posteriors) for posteriors in measured]
+    row = rows[-1]
     result = {
         **settings,
         "images": row.images,
@@ -161,7 +162,7 @@ def _leave(folder: Path, measured: Sequence[Posteriors], settings, split: Split 
         "top5_error": row.top5_error,
         "paper": _cell(row),
         "seconds": round(final.seconds, 2),
-        "rows": [_row(report.row(posteriors)) for posteriors in measured],
+        "rows": [{**dataclasses.asdict(row), "paper": _cell(row)} for row in rows],
         "command": provenance.command(),
     }
     save(final, folder / POSTERIORS)
@@ -178,10 +179,6 @@ def _digest(posteriors: Posteriors) -> str:
 def _one_or_all(values: Sequence[Any]) -> Any:
     """The value that all have, or every one."""
     return values[0] if all(value == values[0] for value in values) else list(values)
-
-
-def _row(row: report.Row) -> dict[str, Any]:
-    return {**dataclasses.asdict(row), "paper": _cell(row)}
 
 
 def _cell(row: report.Row) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.preprocessing import rescale
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation.protocols import STRIDE, Dense, softmax
+from vgg_keras.evaluation.protocols import STRIDE, Dense, posterior_of
 from vgg_keras.files import replacing, sweep
 from vgg_keras.weights.run import Run
 
@@ -31,9 +31,9 @@ def draw(run: Run, config: Config, split: Split, images: Sequence[int], folder: 
         original, label = pipeline.picture(split, image)
         picture = rescale(original, side, config.data.interpolation)
         score_map = protocol.score_map(picture)
-        posterior = softmax(score_map.mean(axis=(0, 1)))
+        posterior = posterior_of(score_map.mean(axis=(0, 1)))
         answer = int(posterior.argmax())
-        seen = over_the_picture(softmax(score_map)[:, :, answer], run.config.architecture.crop, picture.shape[:2])
+        seen = over_the_picture(posterior_of(score_map)[:, :, answer], run.config.architecture.crop, picture.shape[:2])
         title = f"taken for {run.classes[answer]} ({posterior[answer]:.0%} at Q={side}, no mirror image)"
         title += "" if answer == label else f", is {run.classes[label]}"
         path = folder / f"{split.name(image)}.png"

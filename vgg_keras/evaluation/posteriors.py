@@ -149,19 +149,19 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str]) -> Posteriors:
 
 def other_images(old: Posteriors, new: Posteriors) -> str | None:
     """The first difference between the classes or the images of two sets, in words; None where they are the same."""
-    if found := first_difference(old.classes, new.classes):
-        return f"class {found}"
-    if found := first_difference(old.ids, new.ids):
-        return f"image {found}"
+    for kind, names, others in (("class", old.classes, new.classes), ("image", old.ids, new.ids)):
+        if found := first_difference(names, others):
+            place, first, other = found
+            return f"{kind} {place} is {first} in the first and {other} in the other"
     if (old.fingerprints != new.fingerprints).any():
         return f"{old.ids[int(np.argmax(old.fingerprints != new.fingerprints))]!r} is another file"
     return None
 
 
-def first_difference(old: Sequence[str], new: Sequence[str]) -> str | None:
-    """The first place where two lists differ, as `number: the one, the other`."""
+def first_difference(old: Sequence[str], new: Sequence[str], none: str = "none") -> tuple[int, str, str] | None:
+    """The first place where two lists differ and what stands there in each, quoted; `none` where one has ended."""
     for place in range(max(len(old), len(new))):
-        words = [repr(names[place]) if place < len(names) else "none" for names in (old, new)]
+        words = [repr(names[place]) if place < len(names) else none for names in (old, new)]
         if words[0] != words[1]:
-            return f"{place} is {words[0]} in the first and {words[1]} in the other"
+            return place, *words
     return None

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import softmax
 
 from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
@@ -107,7 +108,7 @@ class Dense:
     def _finish(self, waiting: Sequence[tuple[int, int, tuple[np.ndarray, ...]]]) -> Finished:
         ids, labels, maps = zip(*waiting, strict=True)
         mean = self._mean_logits([last_map for views in maps for last_map in views])
-        posteriors = softmax(mean).reshape(len(ids), len(maps[0]), -1).mean(axis=1)  # over the views
+        posteriors = posterior_of(mean).reshape(len(ids), len(maps[0]), -1).mean(axis=1)  # over the views
         return np.array(ids), np.array(labels), posteriors
 
     def _mean_logits(self, maps: Sequence[np.ndarray]) -> np.ndarray:
@@ -152,7 +153,7 @@ class Crops:
         unfinished = {}  # image: crops seen, sum of their posteriors
         for crops, labels, ids, counts in pipeline.crops(split, data, self._rules, self._crop, side, self._grid):
             views = [crops, crops[:, :, ::-1]] if self._rules.flip else [crops]
-            posteriors = np.mean([softmax(self.logits(view).numpy()) for view in views], axis=0)
+            posteriors = np.mean([posterior_of(self.logits(view).numpy()) for view in views], axis=0)
             ids, labels, counts, finished = ids.numpy(), labels.numpy(), counts.numpy(), []
             for image in np.unique(ids):
                 rows = np.flatnonzero(ids == image)
@@ -166,8 +167,6 @@ class Crops:
                 yield tuple(np.array(column) for column in zip(*finished, strict=True))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, in float64."""
-    logits = logits.astype(np.float64)
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+def posterior_of(logits: np.ndarray) -> np.ndarray:
+    """The soft-max over the last axis, in float64."""
+    return softmax(logits.astype(np.float64), axis=-1)
