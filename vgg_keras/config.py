@@ -59,6 +59,9 @@ class Architecture(_Checked):
     width: float = 1.0  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = 224  # 2.1: side of the net's square input; the first FC layer's kernel follows
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
+    std: tuple[
+        float, ...
+    ] = ()  # RGB, 0-255, by which the first layer divides after that; empty: it does not, as in 2.1
     head: Literal["fc", "gap"] = "fc"  # 4096-4096-classes, or global average pooling and one FC layer
     dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
     batch_norm: bool = False  # between convolution and activation; the convolutions lose their bias
@@ -78,6 +81,8 @@ class Architecture(_Checked):
         _require(self.width > 0, "architecture.width must be above 0.", self.width)
         _require(self.crop >= 32, "architecture.crop must be 32 or more: five poolings halve it.", self.crop)
         _require(len(self.mean) in (0, 3), "architecture.mean must be empty or three values, R,G,B.", self.mean)
+        std_rule = "architecture.std must be empty or three values above 0, R,G,B."
+        _require(len(self.std) in (0, 3) and all(value > 0 for value in self.std), std_rule, self.std)
         _require(self.negative_slope >= 0, "architecture.negative_slope must be 0 or more.", self.negative_slope)
         _require(0 <= self.dropout < 1, "architecture.dropout must lie in [0, 1).", self.dropout)
         _require(self.initializer_std > 0, "architecture.initializer_std must be above 0.", self.initializer_std)
@@ -89,7 +94,10 @@ class Data(_Checked):
 
     source: str = "digits"  # digits, a TensorFlow Datasets name, or a folder of class folders
     data_dir: str = ""  # where TensorFlow Datasets keeps its sets; empty: its own default
-    holdout: float = 0.2  # share held out for validation where a source has no split for it: each (1/holdout)-th image
+    # own: the source's validation or test split, where it has one; held_out: a share of its training images, so that the
+    # split that the source has is not seen before it closes the run as its test
+    validation: Literal["own", "held_out"] = "own"  # 4: the paper's is ILSVRC's validation set, its test too
+    holdout: float = 0.2  # the share of the training images that is held out: each (1/holdout)-th image
     batch: int = 256  # 3.1
     micro_batch: int = 0  # images a device holds at once, gradients summed over the batch; 0: its whole share
     scale: tuple[int, ...] = (256,)  # 3.1: S, or Smin,Smax to draw S from for each image
@@ -120,16 +128,19 @@ class Training(_Checked):
     layers: Literal["all", "fc"] = (
         "all"  # that are trained; fc: the FC layers alone, as in a net of the ILSVRC submission
     )
-    optimizer: Literal["sgdw", "l2"] = "sgdw"  # decoupled decay, or the paper's coupled L2; see training/optimizer.py
+    # decoupled decay, the paper's coupled L2, or Adam without decay; see training/optimizer.py
+    optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
     learning_rate: float = 1e-2  # 3.1
-    momentum: float = 0.9  # 3.1
+    momentum: float = 0.9  # 3.1; of adam beta_1
     # 3.1's L2 multiplier 5e-4 shrinks a weight by 1e-2 * 5e-4 / (1 - 0.9) a step, and SGDW's decay is that share itself.
     weight_decay: float = 5e-5  # of sgdw
     l2: float = 5e-4  # 3.1, of l2
     epochs: int = 74  # 3.1: at most
-    plateau_patience: int = 5  # epochs without a lower validation top-1 error before a division; not stated
+    plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; the best net is told by it too
+    plateau_patience: int = 5  # epochs without a lower one before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
-    plateau_divisions: int = 3  # 3.1: so often; the next plateau ends the run
+    plateau_divisions: int = 3  # 3.1: so often
+    plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
 
     def check(self):
         _require(self.learning_rate > 0, "training.learning_rate must be above 0.", self.learning_rate)

@@ -29,7 +29,11 @@ flags.DEFINE_string(
     "Default: the run's evaluation.scales, else S or the middle of the jitter range.",
 )
 flags.DEFINE_enum(
-    "split", "val", ["val", "train", "all"], "The images of --data that are tested; all: every one of a folder."
+    "split",
+    None,
+    ["val", "train", "test", "all"],
+    "The images of --data that are tested; all: every one. Default: those that close a run, val, or test where "
+    "data.validation is held_out.",
 )
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
@@ -148,6 +152,10 @@ def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
     return config
 
 
+def _split_name(config: Config) -> str:
+    return FLAGS.split or ("test" if config.data.validation == "held_out" else "val")
+
+
 def main() -> None:
     if bool(FLAGS.fuse) == bool(FLAGS.model):
         raise UserError(
@@ -166,9 +174,9 @@ def main() -> None:
             raise UserError(
                 "--fuse needs --split and --set for the pictures of --data alone. Received: them without --data."
             )
-        free = {"data": (*FREE["data"], "holdout"), "runtime": FREE["runtime"]}
+        free = {"data": (*FREE["data"], "validation", "holdout"), "runtime": FREE["runtime"]}
         pictures = _configuration(Config(), free) if FLAGS.data else None
-        result = fuse(paths, pictures, FLAGS.split, out)
+        result = fuse(paths, pictures, _split_name(pictures or Config()), out)
     else:
         from vgg_keras.weights.stored import chain_hint, read_config
 
@@ -187,7 +195,7 @@ def main() -> None:
         config = _configuration(from_dict(Config, stored["config"]), FREE)
         out = Path(FLAGS.out) if FLAGS.out else model / "evaluation"
         heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None
-        result = evaluate(model, config, FLAGS.split, out, heatmap, FLAGS.heatmap_images)
+        result = evaluate(model, config, _split_name(config), out, heatmap, FLAGS.heatmap_images)
     _tell(result, out)
 
 

@@ -138,7 +138,9 @@ def _train_one(run: Planned, strategy, precision: str) -> dict:
         source, bad_images = without_bad_images(open_source(config.data), config)
         for image in bad_images:
             print(f"skipped: {image}", flush=True)
-        counts = f"{source.train.size} training and {source.val.size} validation images, {len(bad_images)} skipped"
+        counts = f"{source.train.size} training and {source.val.size} validation images"
+        counts += f" and {source.test.size} test images" if source.test else ""
+        counts += f", {len(bad_images)} skipped"
         print(f"data: {source.description}: {counts}", flush=True)
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = folder.prepare(workdir, config, source, hardware)
@@ -166,7 +168,8 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
     described = f"{test['protocol']} test at Q={test['scales']}"
     net = f"{config.architecture.name} on {source.name}"
     error = records.percent(result["top1_error"])
-    curve = records.draw_learning_curve(workdir, f"{config.architecture.name}: {described}, top-1 error {error}")
+    title = f"{config.architecture.name}: {described}, top-1 error {error}"
+    curve = records.draw_learning_curve(workdir, title, config.training.plateau_metric)
     print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {records.percent(outcome.best_top1_error)}")
     top5 = report.top5(result["top5_error"], len(source.classes))
     print(f"{described}: top-1 error {error}, top-5 error {top5}, {result['images']} images")
@@ -190,14 +193,15 @@ def _train_and_test(config, source, statistics, strategy, precision, workdir, ba
 
 
 def _test(config: Config, source, precision: str, workdir: Path, bad_images: list) -> dict:
-    """The test of the run's best weights on the validation set."""
+    """The test of the run's best weights: on the test images, where they are others than those of the validation."""
     from vgg_keras.evaluation import folder
     from vgg_keras.evaluation.passes import UnlikeError
     from vgg_keras.files import locked
     from vgg_keras.weights.run import load_run
 
     run = load_run(workdir, dtype=precision)
-    images = folder.Images(source.val, "val", source.description, tuple(str(image) for image in bad_images))
+    name = "test" if source.test else "val"
+    images = folder.Images(source.split(name), name, source.description, tuple(str(image) for image in bad_images))
     out = workdir / TEST
     with locked(out, "--workdir"):
         try:

@@ -9,9 +9,12 @@ import tensorflow as tf
 from tests.conftest import write_images
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.preprocessing import decode
-from vgg_keras.data.sources import open_source
+from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.data.splits import held_out
 from vgg_keras.data.tfds import record_offsets
+
+SPLITS = ("train", "val", "test")
+HELD_OUT = ("002", "005"), ("000", "001", "003", "004")  # of six at a third, and the rest
 
 
 def labels(split):
@@ -57,6 +60,32 @@ def test_one_level_of_classes_holds_out_a_share_of_each(folder):
         f"{name}/{number}.jpg" for name in ("cat", "dog") for number in ("002", "005")
     ]
     assert labels(source.train) == [0] * 4 + [1] * 4
+
+
+def test_a_share_of_train_is_held_out_though_there_is_a_val_which_tests(folder):
+    data = Data(source=str(folder), validation="held_out", holdout=1 / 3)
+    source = open_source(data)
+    held, rest = [[f"train/{name}/{n}.jpg" for name in ("cat", "dog") for n in numbers] for numbers in HELD_OUT]
+    tests = [f"val/{name}/{n}.jpg" for name in ("cat", "dog") for n in ("000", "001")]
+    named = {name: [split.name(i) for i in range(split.size)] for name, split in vars(source).items() if name in SPLITS}
+    assert named == {"train": rest, "val": held, "test": tests}
+    assert "33% of each class of train/ held out, its val/ for the test" in source.description
+    for name, expected in (*named.items(), ("all", tests + sorted(held + rest))):
+        _, classes, split = open_test(data, name)
+        assert classes == ("cat", "dog") and [split.name(i) for i in range(split.size)] == expected, name
+    shutil.rmtree(folder / "train")  # the test's images are enough for a test
+    assert open_test(data, "test")[2].size == 4
+    with pytest.raises(UserError, match=r"train/ needs val/ and the reverse"):
+        open_test(data, "val")
+
+
+@pytest.mark.parametrize("validation", ["own", "held_out"])
+def test_without_images_apart_there_is_no_split_test(validation, folder):
+    for source in ("digits", str(folder / "train")) + ((str(folder),) if validation == "own" else ()):
+        data = Data(source=source, validation=validation)
+        assert open_source(data).test is None
+        with pytest.raises(UserError, match=rf"A set has a split 'test' where .* Received: .*{source}.*--split=val\."):
+            open_test(data, "test")
 
 
 def test_other_shares_are_held_out_as_asked():
@@ -161,6 +190,20 @@ def test_a_tfds_set_by_name_reads_every_record_at_random(toy_set):
         assert sorted(number for number, _ in found) == list(numbers)
         assert all(label == number % 3 for number, label in found)
     assert len({source.train.name(image).split("@")[0] for image in range(30)}) == 4  # shards
+
+
+def test_a_tfds_set_holds_out_of_train_though_it_has_a_test_split(toy_set):
+    data = Data(source="toy_pictures/small", data_dir=str(toy_set[0]), validation="held_out", holdout=0.1)
+    source = open_source(data)
+    assert "10% of 'train' held out, its split 'test' for the test" in source.description
+    plain = open_source(Data(source="toy_pictures/small", data_dir=str(toy_set[0])))
+    names = {name: [split.name(i) for i in range(split.size)] for name, split in vars(source).items() if name in SPLITS}
+    everything = [plain.train.name(image) for image in range(30)]
+    assert names["val"] == everything[9::10] and names["train"] == [n for n in everything if n not in names["val"]]
+    assert names["test"] == [plain.val.name(image) for image in range(10)]
+    _, _, whole = open_test(data, "all")
+    assert [whole.name(i) for i in range(40)] == names["test"] + names["val"] + names["train"]
+    assert labels(whole)[:10] == labels(plain.val)
 
 
 def test_a_set_that_cannot_be_downloaded_says_what_to_do(tmp_path):

@@ -104,6 +104,23 @@ def test_mean_subtraction_is_first_and_logits_are_last():
     assert np.allclose(probabilities.predict(image, verbose=0)[0], exponentials / exponentials.sum(), atol=1e-6)
 
 
+def test_a_standard_deviation_divides_what_the_mean_left(random):
+    images = random.integers(0, 256, (2, 5, 4, 3)).astype(np.float32)
+    mean, std = (127.5, 100.0, 0.0), (127.5, 60.0, 2.0)
+    seen = np.asarray(MeanSubtraction(mean, std)(images))
+    difference = np.abs(seen - (images.astype(np.float64) - mean) / std).max()
+    print(f"mean and standard deviation: largest difference {difference:.2g}")
+    assert difference <= 1e-5 and seen.dtype == np.float32
+    model = build("A", num_classes=4, crop=32, width=1 / 16, mean=mean, std=std, seed=1)
+    first = model.layers[1]
+    assert (first.mean, first.std) == (list(mean), list(std))
+    plain = build("A", num_classes=4, crop=32, width=1 / 16, mean=(0, 0, 0), seed=1)
+    whole = random.integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    expected = plain.predict((whole - np.float32(mean)) / np.float32(std), verbose=0)
+    assert np.allclose(model.predict(whole, verbose=0), expected, rtol=1e-5, atol=1e-7)
+    assert np.ptp(expected) > 0
+
+
 @pytest.mark.parametrize(
     ("initializer", "variance"), [("glorot", 2 / (2 * 9 * 32)), ("he", 2 / (9 * 32)), ("gaussian", 0.01)]
 )

@@ -16,7 +16,8 @@ def net(name="A", **fields):
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("head", ["fc", "gap"])
 def test_equals_the_fc_net_at_the_crops_size(random, name, head):
-    model = net(name, head=head, crop=96, batch_norm=name == "D")
+    fields = {"D": {"batch_norm": True}, "C": {"std": (100.0, 60.0, 30.0)}}.get(name, {})
+    model = net(name, head=head, crop=96, **fields)
     images = random.uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
     score_map = to_fully_convolutional(model).predict(images, verbose=0)
     logits = model.predict(images, verbose=0)

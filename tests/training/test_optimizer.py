@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from vgg_keras.training.optimizer import SGDW, CoupledSGD
+from vgg_keras.config import Training
+from vgg_keras.training.optimizer import SGDW, CoupledSGD, build_optimizer
 
 RATES = [0.1] * 10 + [0.01] * 10
 
@@ -41,6 +42,21 @@ def test_twenty_steps_with_a_division_of_the_rate(random, kind, nesterov, how):
         difference = np.abs(variables[name].numpy() - expected).max()
         print(f"{kind.__name__} {name}: largest difference {difference:.2g}")
         assert difference <= 2e-6
+
+
+def test_adam_is_kingma_and_bas_algorithm_1_with_the_momentum_as_beta_1(random):
+    weight, gradients = np.ones((4, 3)), random.normal(size=(20, 4, 3)).astype(np.float32)
+    optimizer = build_optimizer(Training(optimizer="adam", learning_rate=1e-2, momentum=0.8, weight_decay=0.5, l2=0.5))
+    variable = keras.Variable(weight.astype(np.float32))
+    first, second = np.zeros(weight.shape), np.zeros(weight.shape)
+    for step, gradient in enumerate(gradients.astype(np.float64), start=1):
+        first = 0.8 * first + 0.2 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        weight = weight - 1e-2 * (first / (1 - 0.8**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-7)
+        optimizer.apply_gradients([(gradient.astype(np.float32), variable)])
+    difference = np.abs(variable.numpy() - weight).max()
+    print(f"Adam: largest difference {difference:.2g}")
+    assert difference <= 2e-6
 
 
 def test_the_papers_decay_in_both_forms():

@@ -53,7 +53,7 @@ def test_the_learning_curve_is_drawn_from_the_first_epoch_on(tmp_path):
     sizes = []
     for epoch, (error, rate) in enumerate([(90.0, 0.1), (40.0, 0.1), (45.0, 0.01)], start=1):
         run.add(line(epoch, error, rate))
-        path = records.draw_learning_curve(tmp_path, "a title")
+        path = records.draw_learning_curve(tmp_path, "a title", "top1_error")
         image = tf.io.decode_png(path.read_bytes()).numpy()
         sizes.append(image.shape)
         assert image.std() > 10

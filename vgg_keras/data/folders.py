@@ -1,4 +1,7 @@
-"""A folder as a data set: `train/CLASS/*` and `val/CLASS/*`, or one level of class folders with a share held out."""
+"""A folder as a data set: `train/CLASS/*` and `val/CLASS/*`, or one level of class folders with a share held out.
+
+With `data.validation=held_out` the share is held out of `train/`, and `val/` is the test's.
+"""
 
 import math
 import os
@@ -19,7 +22,7 @@ def open_folder(data: Data) -> Source:
         UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
     """
     root = Path(os.path.expanduser(data.source))
-    folders = _folders(root)
+    folders, test = _folders(root), None
     if "train" in folders or "val" in folders:
         for split in ("train", "val"):
             if split not in folders:
@@ -36,40 +39,38 @@ def open_folder(data: Data) -> Source:
         val_classes, val = _list(root / "val")
         _require_same_classes(root, classes, val_classes)
         division = "its own train/ and val/"
+        if data.validation == "held_out":
+            test = val
+            train, val = _hold_out(root / "train", train, data.holdout)
+            division = f"{data.holdout:.0%} of each class of train/ held out, its val/ for the test"
     else:
         classes, files = _list(root)
-        # by class, so that each class keeps its share
-        counts = np.bincount([label for _, label in files])
-        validates = np.concatenate([held_out(count, data.holdout) for count in counts])
-        train = [file for file, held in zip(files, validates, strict=True) if not held]
-        val = [file for file, held in zip(files, validates, strict=True) if held]
+        train, val = _hold_out(root, files, data.holdout)
         division = f"{data.holdout:.0%} of each class held out"
-        if not val:
-            raise UserError(
-                f"A class needs {math.ceil(1 / data.holdout)} images to hold one out (data.holdout={data.holdout:g}). "
-                f"Received: {root}, where none has so many. Name a larger share, or put images into train/ and val/."
-            )
     return Source(
         name=data.source,
         description=f"{_printable(root)}: {len(classes)} classes, {division}",
         classes=classes,
         train=_split(root, train),
         val=_split(root, val),
+        test=test and _split(root, test),
     )
 
 
 def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
-    """The images that a test names: the folder's description, its classes, and the split `val`, `train` or `all`.
+    """The images that a test names: the folder's description, its classes, and the split `val`, `train`, `test` or `all`.
 
-    Unlike a training, a test needs one of train/ and val/ only, and `all` of class folders leaves out none, however few.
+    Unlike a training, a test needs only those of train/ and val/ that hold its images, and `all` of class folders leaves
+    out none, however few.
 
     Raises:
         UserError: as in `open_folder`.
     """
     root = Path(os.path.expanduser(data.source))
     given = [part for part in ("val", "train") if part in _folders(root)]
-    if given and (name == "all" or name in given):
-        parts = given if name == "all" else [name]
+    whole = {"val": "val", "train": "train"} if data.validation == "own" else {"test": "val"}  # a folder for each split
+    if given and (name == "all" or whole.get(name) in given):
+        parts = given if name == "all" else [whole[name]]
         listed = [_list(root / part) for part in parts]
         if len(listed) == 2:
             _require_same_classes(root, listed[1][0], listed[0][0])
@@ -79,8 +80,21 @@ def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
         (classes, files), division = _list(root), "all of each class"
     else:
         source = open_folder(data)
-        return source.description, source.classes, {"val": source.val, "train": source.train}[name]
+        return source.description, source.classes, source.split(name)
     return f"{_printable(root)}: {len(classes)} classes, {division}", classes, _split(root, files)
+
+
+def _hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:
+    """The files that are trained on, and those that validate: this share of each class."""
+    counts = np.bincount([label for _, label in files])
+    validates = np.concatenate([held_out(count, share) for count in counts])
+    if not validates.any():
+        raise UserError(
+            f"A class needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
+            f"Received: {root}, where none has so many. Name a larger share, or put images into train/ and val/."
+        )
+    train = [file for file, held in zip(files, validates, strict=True) if not held]
+    return train, [file for file, held in zip(files, validates, strict=True) if held]
 
 
 def _require_same_classes(root: Path, train: tuple[str, ...], val: tuple[str, ...]) -> None:

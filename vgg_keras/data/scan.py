@@ -48,9 +48,10 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
     """
     train, bad_train = _readable(source.train, "train", config)
     val, bad_val = _readable(source.val, "val", config)
-    bad = bad_train + bad_val
-    _require_few(bad, source.train.size + source.val.size, config)
-    return dataclasses.replace(source, train=train, val=val), bad
+    test, bad_test = _readable(source.test, "test", config) if source.test else (None, [])
+    bad = bad_train + bad_val + bad_test
+    _require_few(bad, source.train.size + source.val.size + (source.test.size if source.test else 0), config)
+    return dataclasses.replace(source, train=train, val=val, test=test), bad
 
 
 def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:

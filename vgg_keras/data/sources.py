@@ -31,16 +31,15 @@ def open_source(data: Data) -> Source:
 
 
 def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
-    """The images of a set that a test names: its description, its classes, and the split `val`, `train` or `all`.
+    """The images of a set that a test names: its description, its classes, and the split `val`, `train`, `test` or `all`.
 
     Raises:
-        UserError: as in `open_source`.
+        UserError: as in `open_source`, or no such split.
     """
     if os.path.isdir(os.path.expanduser(data.source)):
         return folders.open_test(data, name)
     source = open_source(data)
-    splits = {"val": source.val, "train": source.train, "all": source.val.followed_by(source.train)}
-    return source.description, source.classes, splits[name]
+    return source.description, source.classes, source.split(name)
 
 
 def _digits(holdout: float) -> Source:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.config import UserError
+
 
 @dataclass(frozen=True)
 class Split:
@@ -82,6 +84,7 @@ class Source:
         description: one line: what it is and how it is divided.
         classes: their names, in label order.
         train, val: its splits.
+        test: the images that close a run where `val` is held out of the training images; None: `val` closes it.
     """
 
     name: str
@@ -89,6 +92,24 @@ class Source:
     classes: tuple[str, ...]
     train: Split
     val: Split
+    test: Split | None = None
+
+    def split(self, name: str) -> Split:
+        """The images that a test names: `val`, `train`, `test` or `all`.
+
+        Raises:
+            UserError: `test`, of which there is none.
+        """
+        if name == "all":
+            whole = self.val.followed_by(self.train)
+            return whole if self.test is None else self.test.followed_by(whole)
+        found = {"val": self.val, "train": self.train, "test": self.test}[name]
+        if found is None:
+            raise UserError(
+                "A set has a split 'test' where data.validation is held_out and it has more than training images. "
+                f"Received: {self.name}, {self.description}. Name --split=val."
+            )
+        return found
 
 
 def held_out(size: int, share: float) -> np.ndarray:

@@ -19,7 +19,8 @@ def open_builder(data: Data) -> Source:
     """The TFDS set `data.source`, downloaded and prepared where it is not yet.
 
     Its one image feature and its one class label feature are found in its features; validation is the split
-    `validation`, else `test`, else a held-out share of `train`.
+    `validation`, else `test`, else a held-out share of `train`. With `data.validation=held_out` it is that share, and the
+    split `test`, else `validation`, is the test's.
 
     Raises:
         UserError: no such set; one that must be downloaded by hand, with its instructions; one without an image or a
@@ -57,15 +58,19 @@ def open_builder(data: Data) -> Source:
         raise UserError(
             f"A data set must have a split 'train'. Received: {data.source!r} with {list(builder.info.splits)}."
         )
-    train = split("train")
-    for held in [name for name in ("validation", "test") if name in builder.info.splits]:
-        val, division = split(held), f"validation on its split {held!r}"
-        if int(val.read(tf.constant(0, tf.int64))[1]) >= 0:  # some sets keep the labels of their test split back
+    train, test = split("train"), None
+    order = ("validation", "test") if data.validation == "own" else ("test", "validation")
+    for own in [name for name in order if name in builder.info.splits]:
+        test = split(own)
+        if int(test.read(tf.constant(0, tf.int64))[1]) >= 0:  # some sets keep the labels of their test split back
             break
+        test = None
+    if test and data.validation == "own":
+        val, test, division = test, None, f"validation on its split {own!r}"
     else:
         validates = held_out(train.size, data.holdout)
         train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
-        division = f"{data.holdout:.0%} of 'train' held out"
+        division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
     classes = tuple(features[label_key].names)
     return Source(
         name=data.source,
@@ -73,6 +78,7 @@ def open_builder(data: Data) -> Source:
         classes=classes,
         train=train,
         val=val,
+        test=test,
     )
 
 

@@ -25,7 +25,7 @@ class Images:
 
     Attributes:
         split: the images, bad ones left out.
-        name: which they are of the set: val, train or all.
+        name: which they are of the set: val, train, test or all.
         data: one line on the set.
         bad: those left out, and why.
     """

@@ -15,20 +15,23 @@ from vgg_keras.nets.architectures import layers
 class MeanSubtraction(keras.layers.Layer):
     """2.1's only preprocessing, as the first layer: a model carries it along, so no caller can get it wrong.
 
-    Takes (batch, height, width, 3) RGB images in 0-255 and subtracts `mean`, three values, in float32. Keras's own
-    Rescaling would do, but cannot be called where TensorFlow is not installed, whatever the backend.
+    Takes (batch, height, width, 3) RGB images in 0-255 and subtracts `mean`, three values, in float32. With `std`, three
+    values too, it divides by them, which the paper does not. Keras's own Rescaling would do, but cannot be called where
+    TensorFlow is not installed, whatever the backend.
     """
 
-    def __init__(self, mean: Sequence[float], **kwargs):
+    def __init__(self, mean: Sequence[float], std: Sequence[float] = (), **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.mean = [float(value) for value in mean]
+        self.std = [float(value) for value in std]
 
     def call(self, images):
-        return images - keras.ops.convert_to_tensor(self.mean, dtype=self.compute_dtype)
+        centred = images - keras.ops.convert_to_tensor(self.mean, dtype=self.compute_dtype)
+        return centred / keras.ops.convert_to_tensor(self.std, dtype=self.compute_dtype) if self.std else centred
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mean": self.mean}
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -124,7 +127,7 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
         return keras.layers.ReLU(dtype=dtype, name=name)(x)
 
     image = keras.Input((architecture.crop, architecture.crop, 3), name="image")
-    x = MeanSubtraction(architecture.mean, name="mean_subtraction")(image)
+    x = MeanSubtraction(architecture.mean, architecture.std, name="mean_subtraction")(image)
     net = layers(architecture)
     for layer in net:
         if layer.kind == "conv":

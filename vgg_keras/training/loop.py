@@ -35,7 +35,7 @@ from vgg_keras.weights.transfer import transfer
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run stands: validated epochs, steps, and the lowest validation top-1 error in percent."""
+    """Where a run stands: validated epochs, steps, and the best net's validation top-1 error in percent."""
 
     epochs: int
     step: int
@@ -166,7 +166,7 @@ def train(
                 "devices": replicas,
                 "images_per_second": round((float(totals[steps.IMAGES]) - images_before) / max(seconds, 1e-9), 1),
             }
-            if plateau.update(line["val_top1_error"]):
+            if plateau.update(line["val_loss"], line["val_top1_error"]):
                 _require_finite(model, step, line["learning_rate"])
                 save_weights(model, workdir)
             optimizer.learning_rate.assign(plateau.learning_rate)
@@ -175,7 +175,7 @@ def train(
             records.add(line)
             _tell(line, epochs, plateau, progress)
             save()
-    return Outcome(int(validated), step, float(plateau.best))
+    return Outcome(int(validated), step, float(plateau.top1_error))
 
 
 @contextlib.contextmanager
@@ -206,7 +206,7 @@ def _tell(line: dict, epochs: int, plateau: Plateau, progress: tqdm.tqdm) -> Non
     left = datetime.timedelta(seconds=round(images_left / rate)) if rate else "-"
     text = (
         f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
-        f"validation {percent(line['val_top1_error']):>7} (best {percent(float(plateau.best))})  "
+        f"validation {percent(line['val_top1_error']):>7} (best {percent(float(plateau.top1_error))})  "
         f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {left} left"
     )
     progress.write(text)

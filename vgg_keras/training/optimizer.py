@@ -1,4 +1,4 @@
-"""SGD with momentum and one of two weight decays: decoupled (SGDW) or the paper's, coupled through the gradient.
+"""SGD with momentum and one of two weight decays: decoupled (SGDW) or the paper's, coupled through the gradient; and Adam.
 
 "Weight decay 5e-4" means four different things in four codebases. With learning rate r and momentum m, a step in which
 the loss has no gradient shrinks a weight, at steady state, by the share
@@ -128,4 +128,6 @@ def build_optimizer(training: Training) -> keras.optimizers.Optimizer:
     """The optimizer that a configuration names, at its first learning rate."""
     if training.optimizer == "sgdw":
         return SGDW(training.weight_decay, training.learning_rate, training.momentum)
+    if training.optimizer == "adam":
+        return keras.optimizers.Adam(training.learning_rate, beta_1=training.momentum)
     return CoupledSGD(training.l2, training.learning_rate, training.momentum)

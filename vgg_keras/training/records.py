@@ -51,8 +51,11 @@ def read(workdir: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def draw_learning_curve(workdir: Path, title: str) -> Path:
-    """Draws loss and top-1 error over the epochs, and where the learning rate was divided; returns the picture's path."""
+def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path:
+    """Draws loss and top-1 error over the epochs, and where the learning rate was divided; returns the picture's path.
+
+    The best net is marked: that of the lowest validation `metric`, `loss` or `top1_error`.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -74,9 +77,9 @@ def draw_learning_curve(workdir: Path, title: str) -> Path:
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    best = min(epochs, key=lambda line: line["val_top1_error"])
-    lowest = f"lowest: {best['val_top1_error']:.2f} % in epoch {best['epoch']}"
-    errors.plot(best["epoch"], best["val_top1_error"], "o", color="tab:orange", label=lowest)
+    best = min(epochs, key=lambda line: line[f"val_{metric}"])
+    kept = f"the best net: {best['val_top1_error']:.2f} % in epoch {best['epoch']}"
+    errors.plot(best["epoch"], best["val_top1_error"], "o", color="tab:orange", label=kept)
     if any(line["learning_rate"] < epochs[0]["learning_rate"] for line in epochs):
         losses.plot([], [], color="0.6", linestyle=":", linewidth=1, label="rate divided")
     losses.legend()

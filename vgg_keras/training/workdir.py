@@ -79,7 +79,8 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
     sweep(workdir)
     data = {
         name: {"images": split.size, "sha256_of_names": split.digest()}
-        for name, split in (("train", source.train), ("val", source.val))
+        for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
+        if split is not None
     }
     if _begun(workdir):
         stored = read_config(workdir)
@@ -88,7 +89,7 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
             raise UserError(f"{rule} classes changed: {first!r} is not in both.")
         for name, now in data.items():
-            if stored["data"][name] != now:
+            if stored["data"].get(name) != now:
                 counts = f"{stored['data'][name]['images']}, now {now['images']}"
                 raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
         resolved = _resolve(config, from_dict(Config, stored["config"]).architecture)
