@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "samples", "summarize", "benchmark"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "compare", "samples", "summarize", "benchmark"])
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
         "import sys, time, runpy; start = time.perf_counter(); sys.argv = ['vgg_keras', '--help']\n"
@@ -20,7 +20,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "status 0 started []" in output, output[-500:]
     print(output.splitlines()[-1])
-    assert "--set" in output and ("--model" in output if name == "evaluate" else "--config" in output)
+    assert {"evaluate": "--model", "compare": "--test"}.get(name, "--config") in output
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
         ("benchmark", [], "takes one word beside its flags. Received: none. Known: evaluate."),
         ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
-        ("samples", ["--out=samples.txt"], "--out must be a picture, such as samples.png. Received: samples.txt"),
+        ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
+        ("compare", [], "takes runs' folders beside its flags. Received: none."),
+        ("compare", ["runs/none"], "Runs are compared by their folders. Received: runs/none, which is none."),
         ("summarize", ["--config=F"], "Received: 'F'"),
         ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
     ],

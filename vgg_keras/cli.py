@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -74,19 +75,28 @@ def source_wishes() -> list[str]:
     return [f"data.source={_FLAGS.data}"]
 
 
-def run(main: Callable[..., int | None], words: Sequence[str] = ()) -> None:
+def require_picture(path: Path) -> None:
+    """Refuses an `--out` that is no picture's name."""
+    if path.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
+        raise UserError(f"--out must be a picture, such as picture.png. Received: {path}")
+
+
+def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "") -> None:
     """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75.
 
     Args:
-        main: the verb; called with the chosen word where it has some.
-        words: what may stand behind the verb without a flag, one of them.
+        main: the verb; called with what stands behind it without a flag.
+        words: one of these may, and must.
+        many: what others may, one or more, as a message names them: `runs' folders`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
-        if not words and len(arguments) > 1:
+        if many and len(arguments) < 2:
+            return _refuse(f"This command takes {many} beside its flags. Received: none. See --help.")
+        if not words and not many and len(arguments) > 1:
             return _refuse(f"This command takes flags only. Received: {arguments[1]!r}. See --help.")
         if words and (len(arguments) != 2 or arguments[1] not in words):
             received = " ".join(arguments[1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli
-from vgg_keras.config import Config, UserError, load, override
+from vgg_keras.config import Config, load, override
 
 FLAGS = flags.FLAGS
 cli.define("data", "set")
@@ -71,8 +71,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
 
 def main() -> None:
     path = Path(FLAGS.out)
-    if path.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
-        raise UserError(f"--out must be a picture, such as samples.png. Received: {FLAGS.out}")
+    cli.require_picture(path)
     config = override(load(FLAGS.config), [*cli.source_wishes(), *FLAGS.set])
     draw(config, path, FLAGS.images, FLAGS.epochs)
     print(f"{path}: {FLAGS.epochs} epochs of {FLAGS.images} images")

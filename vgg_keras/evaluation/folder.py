@@ -15,8 +15,9 @@ from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images
 from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.files import sweep, write_json
 from vgg_keras.weights.run import Run
+from vgg_keras.weights.stored import RESULT
 
-POSTERIORS, RESULT = "posteriors.npz", "evaluation.json"
+POSTERIORS = "posteriors.npz"
 
 
 @dataclasses.dataclass(frozen=True)

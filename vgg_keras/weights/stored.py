@@ -1,4 +1,4 @@
-"""The files of a run's net, and its configuration, which is read without a framework."""
+"""The files of a run, and its configuration, which is read without a framework."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from vgg_keras.config import UserError
 
 CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
+RESULT = "evaluation.json"  # in the folder of a test
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:

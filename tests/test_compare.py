@@ -1,0 +1,120 @@
+"""Runs side by side: which belong together, and their means and spreads by NumPy."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vgg_keras.cli import table as text
+from vgg_keras.compare import compare, draw, table
+from vgg_keras.config import UserError, load, override, to_dict
+from vgg_keras.files import write_json
+
+TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "center", "scales": [36], "flip": True}
+
+
+def a_run(folder, error, *fields, mean=(1.0, 2.0, 3.0), test="closing_test", **result):
+    config = to_dict(override(load("D"), ["stages=", *fields]))
+    config["architecture"]["mean"] = mean  # measured, so no part of what was asked
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {"config": config, "classes": []})
+    if error is not None:
+        write_json(folder / test / "evaluation.json", {**TESTED, "top1_error": error, **result})
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path, random):
+    """Three nets with three seeds each; the errors by net."""
+    errors = {name: random.uniform(20, 30, 3) for name in ("A", "D", "E")}
+    folders = [
+        a_run(
+            tmp_path / f"{name}-{seed}",
+            error,
+            f"architecture.name={name}",
+            f"seed={seed}",
+            f"runtime.cpu_devices={seed + 1}",
+            mean=(seed, 2.0, 3.0),
+        )
+        for seed in range(3)
+        for name, error in zip(errors, (values[seed] for values in errors.values()), strict=True)
+    ]
+    return folders, errors
+
+
+def test_runs_that_differ_in_their_seed_alone_make_a_row(runs):
+    folders, errors = runs
+    rows, images, untested = compare(folders, "closing_test")
+    assert [row.label for row in rows] == ["name=A", "name=D", "name=E"] and images == 200 and not untested
+    for row, (name, expected) in zip(rows, errors.items(), strict=True):
+        assert list(row.top1_errors.values()) == expected.tolist(), name
+        assert row.mean == pytest.approx(expected.mean()) and row.deviation == pytest.approx(expected.std(ddof=1))
+        mean, deviation, seeds = row.against(rows[0])
+        difference = expected - errors["A"]
+        assert (mean, deviation, seeds) == pytest.approx((difference.mean(), difference.std(ddof=1), 3))
+    shown = text(table(rows))
+    gap = errors["D"] - errors["A"]
+    assert f"{errors['D'].mean():.2f} ± {errors['D'].std(ddof=1):.2f}" in shown
+    assert f"{gap.mean():+.2f} ± {gap.std(ddof=1):.2f}" in shown
+
+
+def test_rows_are_named_by_what_differs(tmp_path):
+    folders = [
+        a_run(tmp_path / "fixed", 30.0, "data.scale=256"),
+        a_run(tmp_path / "jitter", 29.0, "data.scale=256,512", scales=[384]),
+        a_run(tmp_path / "jitter-1", 28.0, "data.scale=256,512", "seed=1", scales=[384], top5_error=None),
+    ]
+    rows, _, _ = compare(folders, "closing_test")
+    assert [(row.label, row.test) for row in rows] == [
+        ("scale=256", "center, Q=36"),
+        ("scale=256,512", "center, Q=384"),
+    ]
+    assert [row[2:] for row in table(rows)[1:]] == [
+        ["1", "30.00", "30.00-30.00", "5.00", ""],
+        ["2", "28.50 ± 0.71", "28.00-29.00", "-", "-1.00"],
+    ]
+    dense = a_run(tmp_path / "dense", 27.0, "data.scale=256", protocol="dense")
+    rows, _, _ = compare([folders[0], dense], "closing_test")
+    assert [row.label for row in rows] == ["protocol=center", "protocol=dense"]
+    assert [row.label for row in compare(folders[:1], "closing_test")[0]] == ["name=D"]
+
+
+def test_mistakes_are_named(tmp_path, runs):
+    folders, _ = runs
+    fresh = a_run(tmp_path / "fresh", None)
+    assert compare([*folders, fresh], "closing_test")[2] == [fresh]
+    with pytest.raises(UserError, match=r"has been tested\. Received: none with closing_test/evaluation\.json"):
+        compare([fresh], "closing_test")
+    with pytest.raises(UserError, match=r"none with evaluation/evaluation\.json"):
+        compare(folders, "evaluation")
+    with pytest.raises(UserError, match=r"Received: .*A-0, which has seed 0 as .*A-0 has, and the same"):
+        compare([folders[0], folders[0]], "closing_test")
+    others = a_run(tmp_path / "others", 9.0, images_sha256="34", images=100)
+    with pytest.raises(UserError, match=r"same images\. Received: .*others with 100 of others than .*A-0 with 200"):
+        compare([folders[0], others], "closing_test")
+    with pytest.raises(UserError, match=r"which is none\. Each stage of a chain is a run: name one of .*A-0"):
+        compare([tmp_path], "closing_test")
+    (folders[0] / "closing_test" / "evaluation.json").write_text("{}")
+    with pytest.raises(
+        UserError, match=r"must stay as they were\. Received: .*evaluation\.json, damaged: without top1"
+    ):
+        compare(folders, "closing_test")
+
+
+def test_the_picture_has_a_point_for_each_run(tmp_path, runs):
+    from PIL import Image
+
+    rows, images, _ = compare(runs[0], "closing_test")
+    draw(rows, images, tmp_path / "compared.png")
+    pixels = np.asarray(Image.open(tmp_path / "compared.png").convert("RGB")).reshape(-1, 3).astype(int)
+    blue, orange = (np.abs(pixels - colour).sum(axis=1).min() for colour in ((121, 173, 210), (255, 127, 14)))
+    assert blue < 30 and orange < 30
+
+
+def test_the_last_line_is_json_and_unfinished_runs_are_named(verb, tmp_path, runs):
+    fresh = a_run(tmp_path / "fresh", None)
+    done = verb("compare", *map(str, [*runs[0], fresh]), "--out=compared.png")
+    assert done.returncode == 0 and done.stderr == f"left out: {fresh}, without closing_test/evaluation.json yet\n"
+    rows = json.loads(done.stdout.splitlines()[-1])
+    assert [len(row["top1_errors"]) for row in rows] == [3, 3, 3]
+    assert (tmp_path / "compared.png").exists()

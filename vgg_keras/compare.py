@@ -1,0 +1,206 @@
+"""Tested runs side by side: those that differ in nothing but their seed make one row, with the mean and spread of its errors.
+
+python -m vgg_keras.compare runs/A-0 runs/A-1 runs/B-0 runs/B-1
+python -m vgg_keras.compare runs/* --test=evaluation --out=compared.png
+
+The last line on standard output is the table as JSON. Starts no framework.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from vgg_keras import cli
+from vgg_keras.config import FREE_ON_RESUME, Config, UserError, from_dict, to_dict
+from vgg_keras.weights.stored import RESULT, chain_hint, read_config, read_json
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("test", "closing_test", "The folder of each run whose test is compared; evaluate's is evaluation.")
+flags.DEFINE_string("out", None, "A picture of every run's error, such as compared.png.")
+
+_RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in nothing but their seed, tested alike; errors in percent.
+
+    Attributes:
+        label: the fields in which this row differs from others, with their values.
+        test: protocol and scales.
+        top1_errors, top5_errors: by seed; a top-5 error that means nothing is None.
+    """
+
+    label: str
+    test: str
+    top1_errors: dict[int, float]
+    top5_errors: dict[int, float | None]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.top1_errors.values())
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over the runs, n - 1 in its denominator; of one run there is none."""
+        return _deviation(self.top1_errors.values())
+
+    def against(self, other: "Row") -> tuple[float, float | None, int] | None:
+        """Mean, standard deviation and number of the differences from another row's runs of the same seeds."""
+        seeds = sorted(self.top1_errors.keys() & other.top1_errors.keys())
+        differences = [self.top1_errors[seed] - other.top1_errors[seed] for seed in seeds]
+        return (statistics.fmean(differences), _deviation(differences), len(seeds)) if seeds else None
+
+
+def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]:
+    """The rows in the order of their first runs, the number of images, and the runs that have no such test yet.
+
+    Args:
+        folders: of runs.
+        test: the folder in each that holds `evaluation.json`.
+
+    Raises:
+        UserError: a folder that is no run, none with such a test, tests of different images, or one run named twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seeds: dict[str, dict[int, tuple[Path, dict]]] = {}
+    untested, images = [], None
+    for folder in folders:
+        stored = read_config(folder)
+        if stored is None:
+            raise UserError(
+                f"Runs are compared by their folders. Received: {folder}, which is none.{chain_hint(folder)}"
+            )
+        if not (folder / test / RESULT).exists():
+            untested.append(folder)
+            continue
+        result = read_json(folder / test / RESULT, *_RESULT_FIELDS)
+        images = images or (folder, result)
+        if result["images_sha256"] != images[1]["images_sha256"]:
+            raise UserError(
+                f"Runs are compared on the same images. Received: {folder} with {result['images']:,} of others than "
+                f"{images[0]} with {images[1]['images']:,}."
+            )
+        settings, seed = _settings(stored["config"], result)
+        key = json.dumps(settings, sort_keys=True)
+        found[key] = settings
+        runs = seeds.setdefault(key, {})
+        if seed in runs:
+            raise UserError(
+                f"Runs of one row differ in their seed. Received: {folder}, which has seed {seed} as {runs[seed][0]} has, and "
+                "the same configuration. Leave one out."
+            )
+        runs[seed] = folder, result
+    if not seeds:
+        raise UserError(f"A run to compare has been tested. Received: none with {test}/{RESULT}: {untested[0]}.")
+    labels = _labels(list(found.values()))
+    rows = []
+    for label, runs in zip(labels, seeds.values(), strict=True):
+        first = next(iter(runs.values()))[1]
+        q = ", ".join(map(str, first["scales"]))
+        errors = [{seed: result[name] for seed, (_, result) in sorted(runs.items())} for name in _RESULT_FIELDS[:2]]
+        rows.append(Row(label, f"{first['protocol']}, Q={q}", *errors))
+    return rows, images[1]["images"], untested
+
+
+def _deviation(values) -> float | None:
+    values = list(values)
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _settings(config: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """What makes a run another one than a repetition, by the fields' paths; and its seed."""
+    config = from_dict(Config, config)
+    values = to_dict(config)
+    for section in FREE_ON_RESUME:
+        del values[section]
+    del values["seed"], values["evaluation"], values["stages"]
+    del (
+        values["data"]["data_dir"],
+        values["architecture"]["mean"],
+    )  # where the images lie, and what was measured of them
+    flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
+    asked = {f"test.{name}": result[name] for name in ("protocol", "scales", "flip")}
+    return {**flat, **asked}, config.seed
+
+
+def _labels(rows: list[dict[str, Any]]) -> list[str]:
+    """For each row the fields whose values are not the same in all."""
+    differing = [path for path in rows[0] if any(row[path] != rows[0][path] for row in rows)]
+    shown = [path for path in differing if not path.startswith("test.")] or differing or ["architecture.name"]
+
+    def text(value):
+        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return ["  ".join(f"{path.split('.')[1]}={text(row[path]) or 'none'}" for path in shown) for row in rows]
+
+
+def table(rows: list[Row]) -> list[list[str]]:
+    """For a person."""
+    header = ["", "test", "runs", "top-1 error, %", "lowest-highest", "top-5 error, %", "beside the first row"]
+    cells = [header]
+    for row in rows:
+        top1, top5 = row.top1_errors.values(), row.top5_errors.values()
+        five = "-" if None in top5 else f"{statistics.fmean(top5):.2f}"
+        difference = row.against(rows[0]) if row is not rows[0] else None
+        beside = _with_spread(*difference[:2], sign="+") if difference else ""
+        numbers = [_with_spread(row.mean, row.deviation), f"{min(top1):.2f}-{max(top1):.2f}", five, beside]
+        cells.append([row.label, row.test, str(len(top1)), *numbers])
+    return cells
+
+
+def _with_spread(mean: float, deviation: float | None, sign: str = "") -> str:
+    return f"{mean:{sign}.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+
+
+def draw(rows: list[Row], images: int, path: Path) -> None:
+    """Draws each run's top-1 error as a point, a row's mean as a stroke."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from vgg_keras.files import replacing
+
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained")
+    for place, row in enumerate(rows):
+        errors = list(row.top1_errors.values())
+        axes.plot(errors, [place] * len(errors), "o", color="tab:blue", alpha=0.6, markersize=5)
+        axes.plot([row.mean] * 2, [place - 0.3, place + 0.3], color="tab:orange", linewidth=2)
+    axes.plot([], [], "o", color="tab:blue", alpha=0.6, label="a run")
+    axes.plot([], [], color="tab:orange", label="mean")
+    axes.set_yticks(range(len(rows)), [row.label for row in rows], parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"top-1 error, %, {images:,} images")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+
+
+def main(*folders: str) -> None:
+    out = Path(FLAGS.out) if FLAGS.out else None
+    if out:
+        cli.require_picture(out)
+    rows, images, untested = compare([Path(folder) for folder in folders], FLAGS.test)
+    for folder in untested:
+        print(f"left out: {folder}, without {FLAGS.test}/{RESULT} yet", file=sys.stderr)
+    print(cli.table(table(rows)))
+    print(
+        f"{images:,} images; mean ± standard deviation over the runs, and of the differences between runs of one seed"
+    )
+    if out:
+        draw(rows, images, out)
+        print(f"{out}: every run's error")
+    print(json.dumps([{**dataclasses.asdict(row), "mean": row.mean, "deviation": row.deviation} for row in rows]))
+
+
+if __name__ == "__main__":
+    cli.run(main, many="runs' folders")
