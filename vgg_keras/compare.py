@@ -121,10 +121,11 @@ def _settings(config: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
     for section in FREE_ON_RESUME:
         del values[section]
     del values["seed"], values["evaluation"], values["stages"]
-    del (
-        values["data"]["data_dir"],
-        values["architecture"]["mean"],
-    )  # where the images lie, and what was measured of them
+    # where the images lie, and what was measured of them
+    del values["data"]["data_dir"], values["architecture"]["mean"]
+    values["training"]["init_from"] = bool(
+        values["training"]["init_from"]
+    )  # runs of a row start from nets of their own
     flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
     asked = {f"test.{name}": result[name] for name in ("protocol", "scales", "flip")}
     return {**flat, **asked}, config.seed

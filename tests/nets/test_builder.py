@@ -90,6 +90,10 @@ def test_lrn_equals_the_loop_and_differs_from_caffes(random):
     print(f"LRN: largest difference {difference:.2g}")
     assert difference <= 1e-4
     assert np.abs(np.asarray(LocalResponseNormalization(alpha=1e-4 / 5)(x)) - numpy_lrn(x)).max() > 0.1
+    # another exponent goes another way: x / (x / c^0.5)^2 is c
+    other = np.asarray(LocalResponseNormalization(beta=0.5)(x)).astype(np.float64)
+    total, expected = (x / other) ** 2, (x / numpy_lrn(x.astype(np.float64))) ** (4 / 3)
+    assert np.allclose(total, expected, rtol=1e-4)
 
 
 def test_mean_subtraction_is_first_and_logits_are_last():
