@@ -21,6 +21,7 @@ _HOMES = {
     "validation_data": "vgg_keras.data.notebook",
     "describe_data": "vgg_keras.data.notebook",
     "load_run": "vgg_keras.weights.run",
+    "load_weights": "vgg_keras.weights.load",
 }
 __all__ = sorted(_HOMES)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import Architecture, UserError, nearest
+from vgg_keras.config import CONFIGURATIONS, Architecture, UserError, nearest
 from vgg_keras.nets.architectures import layers
 
 
@@ -107,6 +107,37 @@ def build(
         mean=tuple(architecture.mean) or (123.68, 116.779, 103.939),
     )
     return _functional(architecture, classifier_activation, dtype, seed)
+
+
+def architecture_of(model: keras.Model) -> Architecture:
+    """The `Architecture` of a model of `build`: what its layers show, the rest as by default.
+
+    Raises:
+        UserError: it is no such model.
+    """
+    try:
+        first = next(layer for layer in model.layers if isinstance(layer, MeanSubtraction))
+        convolution, last = model.get_layer("block1_conv1"), model.get_layer("predictions")
+        names = {layer.name for layer in model.layers}
+        found = Architecture(
+            num_classes=last.units,
+            width=convolution.filters / 64,
+            crop=model.input_shape[1],
+            mean=tuple(first.mean),
+            std=tuple(first.std),
+            head="gap" if "avg_pool" in names else "fc",
+            batch_norm="block1_conv1_bn" in names,
+        )
+        kernels = [(layer.name, layer.kernel_size[0]) for layer in model.layers if hasattr(layer, "kernel_size")]
+        for name in CONFIGURATIONS:
+            candidate = dataclasses.replace(found, name=name)
+            net = layers(candidate)
+            same = [(layer.name, layer.kernel) for layer in net if layer.kind == "conv"] == kernels
+            if same and ("block1_lrn" in names) == any(layer.kind == "lrn" for layer in net):
+                return candidate
+    except (StopIteration, ValueError, AttributeError):
+        pass
+    raise UserError(f"Weights are loaded into a net of vgg_keras.build. Received: {model.name!r}, which is another.")
 
 
 def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> keras.Model:

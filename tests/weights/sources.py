@@ -1,0 +1,151 @@
+"""Nets of other frameworks with random weights, and their files, written from the public layouts alone."""
+
+import struct
+
+import numpy as np
+import torch
+
+CONFIGURATIONS = {  # torchvision's letters are the paper's
+    "A": [[64], [128], [256] * 2, [512] * 2, [512] * 2],
+    "B": [[64] * 2, [128] * 2, [256] * 2, [512] * 2, [512] * 2],
+    "D": [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3],
+    "E": [[64] * 2, [128] * 2, [256] * 4, [512] * 4, [512] * 4],
+}
+
+
+class TorchVgg(torch.nn.Module):
+    """torchvision's VGG: its modules under its names, thinner."""
+
+    def __init__(self, name, batch_norm, width, crop, classes):
+        super().__init__()
+        modules, channels = [], 3
+        for block in CONFIGURATIONS[name]:
+            for units in block:
+                out = int(units * width)
+                modules.append(torch.nn.Conv2d(channels, out, 3, padding=1))
+                if batch_norm:
+                    modules.append(torch.nn.BatchNorm2d(out))
+                modules.append(torch.nn.ReLU())
+                channels = out
+            modules.append(torch.nn.MaxPool2d(2, 2))
+        self.features = torch.nn.Sequential(*modules)
+        hidden = int(4096 * width)
+        self.classifier = torch.nn.Sequential(
+            torch.nn.Linear(channels * (crop // 32) ** 2, hidden),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(),
+            torch.nn.Linear(hidden, hidden),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(),
+            torch.nn.Linear(hidden, classes),
+        )
+
+    def forward(self, images):
+        return self.classifier(torch.flatten(self.features(images), 1))
+
+
+def torch_vgg(name="D", batch_norm=False, width=1 / 8, crop=224, classes=7, seed=0):
+    """Such a net with random weights of a scale that keeps signals alive, and random averages."""
+    torch.manual_seed(seed)
+    net = TorchVgg(name, batch_norm, width, crop, classes).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight)
+            torch.nn.init.normal_(module.bias, 0, 0.5)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias)
+            torch.nn.init.normal_(module.running_mean)
+            # small ones too, where the epsilons of torch and Keras differ most
+            torch.nn.init.uniform_(module.running_var, 1e-4, 2.0)
+    return net
+
+
+def logits(net, images):
+    """A torch net's logits of (batch, height, width, 3) arrays that are ready for it."""
+    with torch.no_grad():
+        return net(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32))).numpy()
+
+
+def convolutions_and_fc(net):
+    """Every kernel and bias of a torch net under the authors' names, kernels (out, in, h, w), FC layers (out, in)."""
+    found, block, place = {}, 1, 1
+    for module in net.features:
+        if isinstance(module, torch.nn.Conv2d):
+            found[f"conv{block}_{place}"] = module.weight.detach().numpy(), module.bias.detach().numpy()
+            place += 1
+        elif isinstance(module, torch.nn.MaxPool2d):
+            block, place = block + 1, 1
+    for name, module in zip(("fc6", "fc7", "fc8"), [net.classifier[i] for i in (0, 3, 6)], strict=True):
+        found[name] = module.weight.detach().numpy(), module.bias.detach().numpy()
+    return found
+
+
+# ---- a protocol buffer by hand: a field is (number << 3 | wire type), then a varint or a length and bytes
+
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def caffemodel(layers, first_form=True):
+    """NetParameter: `layers` (2) of V1LayerParameter in the form of 2014, with four axes; else `layer` (100) with shapes."""
+    net = field(1, b"VGG_ILSVRC")
+    for name, arrays in layers.items():
+        blobs = b""
+        for array in arrays:
+            data = field(5, array.astype("<f4").tobytes())
+            if first_form:
+                axes = (1,) * (4 - array.ndim) + array.shape
+                blob = b"".join(field(number, side) for number, side in enumerate(axes, start=1)) + data
+            else:
+                blob = data + field(7, field(1, b"".join(map(varint, array.shape))))
+            blobs += field(6 if first_form else 7, blob)
+        if first_form:
+            # bottom, top, name, type CONVOLUTION, blobs, blobs_lr: what is not read is there too
+            lr = varint(7 << 3 | 5) + struct.pack("<f", 1.0)
+            layer = field(2, b"data") + field(3, name.encode()) + field(4, name.encode()) + field(5, 4) + blobs + lr
+        else:
+            layer = field(1, name.encode()) + field(2, b"Convolution") + blobs
+        net += field(2 if first_form else 100, layer)
+    return net
+
+
+def matconvnet(layers, mean, form="weights"):
+    """What MatConvNet's importer saves: kernels (h, w, in, out), the first one's channels as RGB, biases (1, out)."""
+
+    def struct_of(name, kernel, bias):
+        if kernel.ndim == 2:  # an FC layer is a convolution over the whole map
+            inputs = 1 if name != "fc6" else layers["conv5_1"][0].shape[0]
+            side = round((kernel.shape[1] / inputs) ** 0.5) if name == "fc6" else 1
+            kernel = kernel.reshape(kernel.shape[0], -1, side, side)
+        kernel = kernel.transpose(2, 3, 1, 0)
+        kernel = kernel[:, :, ::-1] if name == "conv1_1" else kernel
+        arrays = np.empty((1, 2), object)
+        arrays[0, 0], arrays[0, 1] = kernel, bias.reshape(1, -1)
+        fields = {"filters": kernel, "biases": bias.reshape(1, -1)} if form == "filters" else {"weights": arrays}
+        return {"name": name, "type": "conv", **fields, "pad": np.ones((1, 4)), "stride": np.ones((1, 2))}
+
+    found = []
+    for name, (kernel, bias) in layers.items():
+        found += [struct_of(name, kernel, bias), {"name": name.replace("conv", "relu"), "type": "relu"}]
+    described = np.array([[f"class {number}" for number in range(len(layers["fc8"][1]))]], object)
+    meta = {
+        "normalization": {
+            "averageImage": np.array(mean).reshape(1, 1, 3),
+            "imageSize": np.array([[224.0, 224.0, 3.0]]),
+        },
+        "classes": {"description": described},
+    }
+    cell = np.empty((1, len(found)), object)
+    cell[0] = found
+    return {"layers": cell, "meta": meta} if form == "weights" else {"layers": cell, **meta}

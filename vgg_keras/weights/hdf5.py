@@ -1,0 +1,114 @@
+"""Keras's HDF5 files: Keras Applications' `.h5`, a net's `.weights.h5`, and the one inside a `.keras`.
+
+They are read as arrays; Keras's `load_model` is never called on a file. A file with links out of itself is refused.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from vgg_keras.config import UserError
+from vgg_keras.weights.foreign import CAFFE, Foreign, same_names
+
+_INSIDE_KERAS = "model.weights.h5"  # in a .keras archive
+_MAX_BYTES = 4 * 2**30  # of one tensor; E's largest is 0.4 GiB
+
+
+def read_applications(path: Path) -> Foreign:
+    """Keras Applications' VGG16 and VGG19 files, with or without top: the authors' D and E, for BGR minus a mean.
+
+    Raises:
+        UserError: not such a file.
+    """
+    with _open(path, path) as file:
+        root = _inside(file, "model_weights", path) if "model_weights" in file else file
+        tensors = {}
+        for name in _words(root.attrs.get("layer_names", ()), path):
+            weights = _words(_inside(root, name, path).attrs.get("weight_names", ()), path)
+            if weights:
+                tensors[name] = tuple(_array(_inside(root, f"{name}/{weight}", path), path) for weight in weights)
+    if not tensors:
+        raise _unlike(path, "Keras's older .h5 format, with layer_names")
+    return Foreign(str(path), tensors, same_names, channels_first=False, preprocessing=CAFFE)
+
+
+def read_keras(path: Path) -> Foreign:
+    """A net's `.weights.h5`, or the one inside its `.keras`; of the latter nothing else is read.
+
+    Neither holds what the net does to its images first, so that comes from a configuration.
+
+    Raises:
+        UserError: not such a file.
+    """
+    if not zipfile.is_zipfile(path):
+        return _read_weights(path, path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = archive.getinfo(_INSIDE_KERAS)
+            if found.file_size > _MAX_BYTES:
+                raise UserError(f"{path} must hold a net's weights. Received: {found.file_size:,} bytes of them.")
+            return _read_weights(path, io.BytesIO(archive.read(found)))
+    except (KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"A .keras file holds {_INSIDE_KERAS}. Received: {path}: {error}.") from None
+
+
+def _read_weights(path: Path, stored: Path | io.BytesIO) -> Foreign:
+    with _open(path, stored) as file:
+        tensors = {}
+        for group in _inside(file, "layers", path).keys() if "layers" in file else ():
+            variables = _inside(file, f"layers/{group}/vars", path)
+            if len(variables):
+                name = variables.attrs.get("name", group)
+                name = name.decode() if isinstance(name, bytes) else str(name)
+                order = sorted(variables, key=lambda key: (len(key), key))
+                tensors[name] = tuple(_array(_inside(file, f"layers/{group}/vars/{key}", path), path) for key in order)
+    if not tensors:
+        raise _unlike(path, "the weights of a Keras 3 model, with layers/")
+    return Foreign(str(path), tensors, same_names, channels_first=False, preprocessing=None)
+
+
+def _open(path: Path, stored: Path | io.BytesIO) -> h5py.File:
+    try:
+        return h5py.File(stored, "r")
+    except OSError as error:
+        raise UserError(f"{path} must be an HDF5 file. Received another, or a damaged one: {error}.") from None
+
+
+def _inside(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset:
+    """What stands in a group under a path, each step of which must be in the file itself."""
+    node = root
+    for part in name.split("/"):
+        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
+        if link is None:
+            raise _unlike(path, f"{name}, which it names")
+        if not isinstance(link, h5py.HardLink):
+            raise UserError(f"A file of weights holds them itself. Received: {path}, whose {name} is a link elsewhere.")
+        node = node[part]
+    return node
+
+
+def _array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+        raise _unlike(path, "floating-point numbers")
+    if dataset.external or dataset.is_virtual:
+        raise UserError(
+            f"A file of weights holds them itself. Received: {path}, whose {dataset.name} lies in another file."
+        )
+    if dataset.nbytes > _MAX_BYTES:
+        raise UserError(f"{path} must hold a net's weights. Received: {dataset.name} of the shape {dataset.shape}.")
+    return dataset[()]
+
+
+def _words(names, path: Path) -> Iterator[str]:
+    try:
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    except (TypeError, UnicodeDecodeError):
+        raise _unlike(path, "names of layers") from None
+
+
+def _unlike(path: Path, what: str) -> UserError:
+    return UserError(f"{path} must hold {what}. Received: none.")
