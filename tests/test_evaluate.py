@@ -142,13 +142,15 @@ def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--model=RUN tests a net, --fuse=A.npz,B.npz the mean of tests that were made. Received: neither."),
-        (["--model=a", "--fuse=b,c"], "Received: both."),
+        ([], "--fuse=A.npz,B.npz the mean of tests that were made. Received: none of them."),
+        (["--model=a", "--fuse=b,c"], "Received: --model and --fuse."),
+        (["--model=a", "--config=E"], "--config belongs to --weights: a run has its own. Received: it with --model."),
         (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
         (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol beside it."),
         (["--model=a", "--protocol=dence"], "should be one of"),
         (["--fuse=a.npz,b.npz", "--out=o", "--split=all"], "for the pictures of --data alone"),
-        (["--model=a", "--heatmap_images=3"], "Received: a, which does not exist."),
+        (["--model=a"], "Received: a, which does not exist."),
+        (["--model=a", "--heatmap_images=3"], "--heatmap_images needs --heatmap"),
         (["--fuse=a.npz,a.npz", "--out=o", "--data=digits"], "takes two different files of posteriors or more"),
         (["--model=nowhere"], "--model takes a run's folder, the --workdir of its training. Received: nowhere"),
     ],

@@ -19,7 +19,7 @@ BELOW = {
     "evaluation": {"data", "weights", "nets"},
     "cli": set(),
 }
-VERBS = {"train", "evaluate", "compare", "samples", "summarize", "benchmark"}
+VERBS = {"train", "evaluate", "predict", "compare", "samples", "summarize", "benchmark"}
 
 
 def imports(path: Path) -> set[str]:

@@ -20,8 +20,9 @@ _HOMES = {
     "training_data": "vgg_keras.data.notebook",
     "validation_data": "vgg_keras.data.notebook",
     "describe_data": "vgg_keras.data.notebook",
-    "load_run": "vgg_keras.weights.run",
+    "load_net": "vgg_keras.weights.load",
     "load_weights": "vgg_keras.weights.load",
+    "predict": "vgg_keras.evaluation.prediction",
 }
 __all__ = sorted(_HOMES)
 

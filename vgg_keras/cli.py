@@ -26,6 +26,13 @@ _SHARED = {
         "data", None, "digits (embedded), a TensorFlow Datasets name such as cifar10, or a folder of class folders."
     ),
     "model": lambda: flags.DEFINE_string("model", None, "A run's folder: the --workdir of its training."),
+    "weights": lambda: flags.DEFINE_string(
+        "weights",
+        None,
+        "Instead of --model: imagenet (Keras Applications' VGG16, or with --config=E VGG19), or a file: .h5, .pth, .safetensors, "
+        ".caffemodel, .mat; with --config also .weights.h5 and .keras.",
+    ),
+    "sha256": lambda: flags.DEFINE_string("sha256", None, "That the file of --weights must have."),
     "out": lambda: flags.DEFINE_string(
         "out", None, "The folder for the results. Default: evaluation/ in the run's folder; --fuse needs one."
     ),

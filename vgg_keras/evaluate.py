@@ -2,6 +2,7 @@
 
 python -m vgg_keras.evaluate --model=runs/E/jitter
 python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=tests/E
+python -m vgg_keras.evaluate --weights=imagenet --config=E --data=imagenet2012 --scales=256,384,512 --out=tests/authors_E
 python -m vgg_keras.evaluate --fuse=tests/D/posteriors.npz,tests/E/posteriors.npz --out=tests/D+E
 
 Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood. The last line on standard output
@@ -10,15 +11,16 @@ is the result as JSON.
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, UserError, difference, from_dict, override, to_dict
+from vgg_keras.config import Config, UserError, difference, override, to_dict
 
 FLAGS = flags.FLAGS
-cli.define("model", "data", "set", "out")
+cli.define("model", "weights", "sha256", "config", "data", "set", "out")
 flags.DEFINE_enum(
     "protocol", None, ["center", "dense", "multi_crop", "both"], "Default: the run's evaluation.protocol."
 )
@@ -47,33 +49,28 @@ FREE = {
 }
 
 
-def evaluate(model: Path, config: Config, split: str, out: Path, heatmap: Path | None, heatmap_images: int) -> dict:
-    """Tests the run in `model` as `config` says, and leaves posteriors, result and report in `out`.
+def evaluate(
+    open_net: Callable, config: Config, precision: str, split: str, out: Path, heatmap: Path | None, heatmap_images: int
+) -> dict:
+    """Tests the net that `open_net` returns as `config` says, and leaves posteriors, result and report in `out`.
 
     Raises:
         UserError: a mistake in the run, the data or the folder.
         Stopped: by SIGTERM or Ctrl-C, with everything saved.
     """
-    stop.listen()
     import numpy as np
-
-    from vgg_keras.training import devices
-
-    devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
-    precision = devices.choose_precision(config.runtime)
 
     # ---- the images
     from vgg_keras.evaluation import folder
     from vgg_keras.evaluation import heatmap as heatmaps
     from vgg_keras.files import locked
-    from vgg_keras.weights.run import load_run
 
     if heatmap and heatmap.exists() and not heatmap.is_dir():
         raise UserError(f"--heatmap must be a folder. Received: {heatmap}, which is a file.")
     with locked(out, "--out"):
-        run = load_run(model, dtype=precision)
+        run = open_net()
         images, classes = _images(config, split)
-        _same_classes(run.classes, classes, config.data.source)
+        run = _with_classes(run, classes, config.data.source)
         counts = f"{split}: {images.split.size:,} images, {len(images.bad)} skipped"
         print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
 
@@ -110,15 +107,24 @@ def _images(config: Config, name: str):
     return Images(split, name, description, tuple(str(image) for image in bad_images)), classes
 
 
-def _same_classes(classes: tuple[str, ...], others: tuple[str, ...], name: str) -> None:
+def _with_classes(run, others: tuple[str, ...], name: str):
+    """The net, whose classes must be the data's; ImageNet's may go by their ids there, unnamed ones take its names."""
     from vgg_keras.evaluation.posteriors import first_difference
+    from vgg_keras.weights.load import imagenet_classes
 
-    if found := first_difference(classes, others, none="missing"):
+    ids, names = imagenet_classes()
+    if (not run.classes and len(others) == run.config.architecture.num_classes) or (others, run.classes) == (
+        ids,
+        names,
+    ):
+        return dataclasses.replace(run, classes=others)
+    if found := first_difference(run.classes, others, none="missing"):
         place, ours, theirs = found
         raise UserError(
             f"--data must hold the classes that the net was trained on. Received: {name}, whose class {place} is {theirs}, "
             f"the net's {ours}."
         )
+    return run
 
 
 def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
@@ -156,12 +162,50 @@ def _split_name(config: Config) -> str:
     return FLAGS.split or ("test" if config.data.validation == "held_out" else "val")
 
 
+def _of_run():
+    """What opens the net of --model, how it is tested, and in which precision."""
+    from vgg_keras.weights.stored import run_config
+
+    config = _configuration(run_config(Path(FLAGS.model)), FREE)
+    precision = _start(config)
+    from vgg_keras.weights.load import load_net
+
+    return lambda: load_net(FLAGS.model, dtype=precision), config, precision
+
+
+def _of_weights():
+    """The same of --weights, whose net is the file's own or that of --config."""
+    for name in ("data", "out"):
+        if not FLAGS[name].value:
+            raise UserError(f"--weights needs --data and --out: no run names them. Received: no --{name}.")
+    wished = cli.configuration() if FLAGS.config else None
+    precision = _start(wished or override(Config(), [wish for wish in FLAGS.set if wish.startswith("runtime.")]))
+    from vgg_keras.weights.load import load_net
+
+    net = load_net(FLAGS.weights, wished, precision, FLAGS.sha256)
+    free = {section: tuple(fields) for section, fields in to_dict(net.config).items() if isinstance(fields, dict)}
+    return lambda: net, _configuration(net.config, free if wished else FREE), precision
+
+
+def _start(config: Config) -> str:
+    """Begins with TensorFlow, on one device; returns the precision."""
+    stop.listen()
+    from vgg_keras.training import devices
+
+    devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
+    return devices.choose_precision(config.runtime)
+
+
 def main() -> None:
-    if bool(FLAGS.fuse) == bool(FLAGS.model):
+    given = [f"--{name}" for name in ("model", "weights", "fuse") if FLAGS[name].value]
+    if len(given) != 1:
         raise UserError(
-            "--model=RUN tests a net, --fuse=A.npz,B.npz the mean of tests that were made. "
-            f"Received: {'both' if FLAGS.model else 'neither'}."
+            "--model=RUN tests a run's net, --weights=SOURCE another's, --fuse=A.npz,B.npz the mean of tests that were made. "
+            f"Received: {' and '.join(given) or 'none of them'}."
         )
+    for name in ("config", "sha256"):
+        if FLAGS[name].value and not FLAGS.weights:
+            raise UserError(f"--{name} belongs to --weights: a run has its own. Received: it with {given[0]}.")
     if FLAGS.fuse:
         paths = [Path(path) for path in FLAGS.fuse if path]
         for name in ("protocol", "scales", "heatmap", "heatmap_images"):
@@ -178,24 +222,12 @@ def main() -> None:
         pictures = _configuration(Config(), free) if FLAGS.data else None
         result = fuse(paths, pictures, _split_name(pictures or Config()), out)
     else:
-        from vgg_keras.weights.stored import chain_hint, read_config
-
-        model = Path(FLAGS.model)
-        stored = read_config(model)
-        if stored is None:
-            found = "which is none" if model.exists() else "which does not exist"
-            hint = (
-                f" Did you mean {model.parent}?" if model.is_file() and read_config(model.parent) else chain_hint(model)
-            )
-            raise UserError(
-                f"--model takes a run's folder, the --workdir of its training. Received: {model}, {found}.{hint}"
-            )
         if FLAGS["heatmap_images"].present and not FLAGS.heatmap:
             raise UserError("--heatmap_images needs --heatmap, the folder of the pictures. Received: it alone.")
-        config = _configuration(from_dict(Config, stored["config"]), FREE)
-        out = Path(FLAGS.out) if FLAGS.out else model / "evaluation"
+        open_net, config, precision = (_of_run if FLAGS.model else _of_weights)()
+        out = Path(FLAGS.out) if FLAGS.out else Path(FLAGS.model) / "evaluation"
         heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None
-        result = evaluate(model, config, _split_name(config), out, heatmap, FLAGS.heatmap_images)
+        result = evaluate(open_net, config, precision, _split_name(config), out, heatmap, FLAGS.heatmap_images)
     _tell(result, out)
 
 

@@ -3,6 +3,7 @@
 With `data.validation=held_out` the share is held out of `train/`, and `val/` is the test's.
 """
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator
@@ -82,6 +83,11 @@ def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
         source = open_folder(data)
         return source.description, source.classes, source.split(name)
     return f"{_printable(root)}: {len(classes)} classes, {division}", classes, _split(root, files)
+
+
+def of_files(paths: list[str]) -> Split:
+    """These files as a split, in their order, without labels that mean anything."""
+    return dataclasses.replace(_split(Path(), [(path, 0) for path in paths]), name=lambda image: paths[image], root="")
 
 
 def _hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:

@@ -65,6 +65,12 @@ def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadIm
     return found, bad
 
 
+def unreadable(split: Split) -> list[BadImage]:
+    """The images of a split that cannot be read or decoded; nothing is kept of it."""
+    found = _look(split, np.arange(split.size))
+    return [BadImage(split.path(image), reason) for image, reason in found.items() if isinstance(reason, str)]
+
+
 def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
     source = config.data.source
     key = _digest(" ".join((os.path.abspath(split.root), source, name)))

@@ -1,7 +1,6 @@
 """The folder of an evaluation: a file of posteriors for each pass, their mean, the result and the report."""
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 from vgg_keras import provenance
 from vgg_keras.config import Config, UserError, to_dict
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation import passes, report
+from vgg_keras.evaluation import passes, protocols, report
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images, save
-from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.files import sweep, write_json
 from vgg_keras.weights.run import Run
 from vgg_keras.weights.stored import RESULT
@@ -66,7 +64,7 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
 
     # ---- what is known already; a difference with it is found before any work
     begun = {}
-    for part in _parts(config):
+    for part in protocols.parts(rules.protocol):
         for side in scales:
             path = folder / f"{part}_Q{side}.npz"
             begun[part, side] = path, passes.begin(path, split, run.classes, net(part, (side,)))
@@ -75,10 +73,8 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
 
     # ---- the passes, and their means over scales and protocols
     measured, of_parts = [], []
-    for part in _parts(config):
-        grid = {"center": 1, "multi_crop": rules.grid}.get(part)
-        kind = Dense if grid is None else functools.partial(Crops, grid=grid)
-        protocol = kind(run.model, run.config.architecture, rules)
+    for part in protocols.parts(rules.protocol):
+        protocol = protocols.of(part, run.model, run.config.architecture, rules)
         of_scales = []
         for side in scales:
             path, known = begun.pop((part, side))
@@ -141,12 +137,6 @@ def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, 
     for name in ("data", "split", "bad_images", "versions", "git_commit"):
         settings[name] = _one_or_all([net[name] for net in fused.nets])
     return _leave(folder, [*parts, fused], settings, split)
-
-
-def _parts(config: Config) -> tuple[str, ...]:
-    """The protocols whose mean is taken."""
-    protocol = config.evaluation.protocol
-    return ("dense", "multi_crop") if protocol == "both" else (protocol,)
 
 
 def _leave(folder: Path, measured: Sequence[Posteriors], settings, split: Split | None) -> dict[str, Any]:

@@ -167,6 +167,18 @@ class Crops:
                 yield tuple(np.array(column) for column in zip(*finished, strict=True))
 
 
+def parts(protocol: str) -> tuple[str, ...]:
+    """The protocols whose mean one is: `both` of two."""
+    return ("dense", "multi_crop") if protocol == "both" else (protocol,)
+
+
+def of(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Dense | Crops:
+    """The protocol of a name: `dense`, `multi_crop` or `center`, which is a grid of one crop."""
+    if part == "dense":
+        return Dense(model, architecture, rules)
+    return Crops(model, architecture, rules, 1 if part == "center" else rules.grid)
+
+
 def posterior_of(logits: np.ndarray) -> np.ndarray:
     """The soft-max over the last axis, in float64."""
     return softmax(logits.astype(np.float64), axis=-1)

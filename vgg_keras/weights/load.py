@@ -61,7 +61,7 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
 
 def load_net(
     source: str | Path,
-    architecture: Architecture | None = None,
+    config: Config | None = None,
     dtype: str | None = None,
     sha256: str | None = None,
 ) -> Run:
@@ -69,9 +69,12 @@ def load_net(
 
     Args:
         source, sha256: as in `load_weights`.
-        architecture: of the net that takes the weights; `num_classes` 0 and an empty `mean` are the source's. None: the
-            source's own.
+        config: whose net takes the weights; `num_classes` 0 and an empty `mean` are the source's. None: the source's own. A
+            run has its own.
         dtype: Keras dtype policy; None: the global policy.
+
+    Returns:
+        The net. Where neither the source nor ImageNet names its classes, `classes` is empty.
 
     Raises:
         UserError: as in `load_weights`.
@@ -80,18 +83,18 @@ def load_net(
         run = load_run(source, dtype=dtype)
         _require_digest(sha256, run.weights_sha256, source)
         return run
-    found, sha = _read(source, architecture, sha256)
-    if architecture is None:
+    found, sha = _read(source, config and config.architecture, sha256)
+    if config is None:
         if found.preprocessing is None:
             raise UserError(
                 "A .weights.h5 or .keras file gives weights only, not what its net does to images first. "
                 f"Received: {source} without a net. Give a model, or --config with --set=architecture.mean=R,G,B."
             )
-        architecture = infer(found)
+        config = Config(architecture=infer(found))
     architecture = dataclasses.replace(
-        architecture,
-        num_classes=architecture.num_classes or found.outputs(architecture),
-        mean=architecture.mean or (found.preprocessing.mean if found.preprocessing else ()),
+        config.architecture,
+        num_classes=config.architecture.num_classes or found.outputs(config.architecture),
+        mean=config.architecture.mean or (found.preprocessing.mean if found.preprocessing else ()),
     )
     if not architecture.mean:
         raise UserError(
@@ -100,7 +103,8 @@ def load_net(
         )
     model = build(architecture, dtype=dtype)
     _assign(model, found, architecture)
-    return Run(model, Config(architecture=architecture), _classes(found, architecture), Path(source), sha)
+    config = dataclasses.replace(config, architecture=architecture, stages=())
+    return Run(model, config, _classes(found, architecture), Path(source), sha)
 
 
 def _read(source: str | Path, architecture: Architecture | None, sha256: str | None) -> tuple[Foreign, str]:
@@ -170,9 +174,13 @@ def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> N
 
 
 def _classes(found: Foreign, architecture: Architecture) -> tuple[str, ...]:
-    """The file's names, ImageNet's for a thousand, else numbers."""
+    """The file's names, ImageNet's for a thousand, else none."""
     if len(found.classes) == architecture.num_classes:
         return found.classes
-    if architecture.num_classes == 1000:
-        return tuple(line.split(" ", 1)[1] for line in _CLASSES.read_text().splitlines())
-    return tuple(map(str, range(architecture.num_classes)))
+    return imagenet_classes()[1] if architecture.num_classes == 1000 else ()
+
+
+def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids and the names of ImageNet's thousand classes, in the order of every net that was trained on them."""
+    ids, names = zip(*(line.split(" ", 1) for line in _CLASSES.read_text().splitlines()), strict=True)
+    return ids, names

@@ -22,9 +22,9 @@ class Run:
 
     Attributes:
         model: with its best weights.
-        config: the run's, resolved.
-        classes: their names, in the order of the logits.
-        path: the run's folder.
+        config: the run's, its architecture resolved.
+        classes: their names, in the order of the logits; empty where a foreign file does not name them.
+        path: the run's folder, or the foreign file.
         weights_sha256: of the file that the weights came from.
     """
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import UserError
+from vgg_keras.config import Config, UserError, from_dict
 
 CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
 RESULT = "evaluation.json"  # in the folder of a test
@@ -26,6 +26,23 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} must be a run's configuration. Received another file: {error}.") from None
     return stored
+
+
+def run_config(workdir: Path) -> Config:
+    """The configuration of a run's folder.
+
+    Raises:
+        UserError: it is none; a folder above or below that is one is named.
+    """
+    stored = read_config(workdir)
+    if stored is None:
+        found = "which is none" if workdir.exists() else "which does not exist"
+        above = workdir.is_file() and read_config(workdir.parent)
+        hint = f" Did you mean {workdir.parent}?" if above else chain_hint(workdir)
+        raise UserError(
+            f"--model takes a run's folder, the --workdir of its training. Received: {workdir}, {found}.{hint}"
+        )
+    return from_dict(Config, stored["config"])
 
 
 def weights_digest(workdir: Path) -> str:

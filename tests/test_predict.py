@@ -1,0 +1,136 @@
+"""Predictions of photographs: the numbers are those of the source's own framework, and what is no picture is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+
+import vgg_keras
+from tests.weights import sources
+from tests.weights.test_load import normalised
+from vgg_keras.config import UserError, override
+from vgg_keras.data.preprocessing import center_crop, decode
+
+CENTER = ["evaluation.protocol=center", "evaluation.flip=false"]
+
+
+@pytest.fixture
+def album(tmp_path, photographs):
+    """A folder of three photographs with a text and a hidden file beside them, and its sorted paths."""
+    for place, path in enumerate(sorted((photographs / "flowers17" / "val").rglob("*.jpg"))[::100]):
+        (tmp_path / "album" / "inside").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "album" / ("inside" if place else "") / f"{place}.jpg")
+    (tmp_path / "album" / "notes.txt").write_text("mine")
+    (tmp_path / "album" / ".hidden.jpg").write_text("none")
+    return tmp_path / "album", sorted((tmp_path / "album").rglob("[0-9].jpg"))
+
+
+def test_probabilities_are_torchs(tmp_path, album):
+    net = sources.torch_vgg("A", width=1 / 16, crop=64, classes=7)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    folder, paths = album
+    run = vgg_keras.load_net(tmp_path / "vgg.pth")
+    config = override(run.config, [*CENTER, "data.scale=80"])
+    crops = np.stack([center_crop(decode(path.read_bytes()), 80, 64, "bilinear") for path in paths])
+    expected = softmax(sources.logits(net, normalised(crops)).astype(np.float64), axis=1)
+    for given in ([folder], paths):
+        found = vgg_keras.predict(run, given, config=config, top=7)
+        assert [prediction.path for prediction in found] == [str(path) for path in paths]
+        for prediction, row in zip(found, expected, strict=True):
+            order = np.argsort(-row)
+            assert prediction.classes == tuple(map(str, order))  # the file names none
+            assert np.abs(np.array(prediction.probabilities) - row[order]).max() <= 1e-5
+    print(f"probabilities from {expected.min():.2g} to {expected.max():.2g}")
+    assert np.ptp(expected, axis=0).max() > 0.01
+    # a model alone, by the dense test with mirror images: shifted by nothing, so the mirrored photographs say the same
+    two = vgg_keras.predict(run.model, paths[:1], classes="abcdefg", top=2)
+    assert len(two[0].classes) == 2 and set(two[0].classes) <= set("abcdefg")
+
+
+def test_what_is_no_picture_is_named_and_nothing_is_predicted(tmp_path, album):
+    _, paths = album
+    run = vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16)
+    (tmp_path / "page.jpg").write_text("<html>")
+    (tmp_path / "cut.jpg").write_bytes(paths[0].read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"must be pictures\. Received: .*page\.jpg: .*; .*cut\.jpg: ") as caught:
+        vgg_keras.predict(run, [tmp_path / "page.jpg", *paths, tmp_path / "cut.jpg"])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"must exist\. Received: absent\.jpg"):
+        vgg_keras.predict(run, ["absent.jpg"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"holds pictures\. Received: .*empty, without any"):
+        vgg_keras.predict(run, [tmp_path / "empty"])
+
+
+def test_a_thousand_classes_are_imagenets(tmp_path):
+    net = sources.torch_vgg("A", width=1 / 16, crop=32, classes=1000)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    classes = vgg_keras.load_net(tmp_path / "vgg.pth").classes
+    assert (len(set(classes)), classes[0], classes[207], classes[999]) == (
+        1000,
+        "tench",
+        "golden retriever",
+        "toilet tissue",
+    )
+
+
+@pytest.mark.slow
+def test_the_command_line(verb, tmp_path, album):
+    net = sources.torch_vgg("A", width=1 / 16, crop=64, classes=1000)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    folder, paths = album
+    words = ["--weights=vgg.pth", "--set=runtime.precision=float32"]
+    done = verb("predict", *words, str(folder), "--json", "--top=3", "--out=seen.png")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = vgg_keras.predict(vgg_keras.load_net(tmp_path / "vgg.pth"), paths, top=3)
+    for line, prediction in zip(lines, found, strict=True):
+        assert [pair["name"] for pair in line["classes"]] == list(prediction.classes)
+        assert [pair["probability"] for pair in line["classes"]] == pytest.approx(prediction.probabilities, rel=1e-3)
+    assert (tmp_path / "seen.png").stat().st_size > 20_000
+    done = verb("predict", *words, "--set=evaluation.protocol=center", str(paths[0]))
+    assert done.returncode == 0 and str(paths[0]) in done.stdout and "%" in done.stdout
+    for arguments, message in (
+        ([*words, "notes.txt", "--sha256=00"], "must have the sha256 that is asked for, 00"),
+        (
+            ["--model=absent", str(paths[0])],
+            "--model takes a run's folder, the --workdir of its training. Received: absent",
+        ),
+        ([str(paths[0])], "--model=RUN is a run's net, --weights=SOURCE another's. Received: neither."),
+        ([*words, str(folder / "notes.txt")], "Photographs must be pictures. Received: "),
+    ):
+        done = verb("predict", *arguments)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_evaluate_tests_the_weights_of_others(verb, tmp_path, photographs):
+    net = sources.torch_vgg("D", width=1 / 16, crop=32, classes=17)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    data = photographs / "flowers17"
+    words = [f"--data={data}", "--weights=vgg.pth", "--out=test", "--scales=40", "--protocol=center"]
+    done = verb("evaluate", *words, "--set=evaluation.flip=false", "--set=runtime.precision=float32")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    paths = sorted((data / "val").rglob("*.jpg"))
+    crops = np.stack([center_crop(decode(path.read_bytes()), 40, 32, "bilinear") for path in paths])
+    labels = np.array([int(path.parent.name[1:]) - 1 for path in paths])
+    wrong = 100 * np.mean(sources.logits(net, normalised(crops)).argmax(axis=1) != labels)
+    print(f"top-1 error {result['top1_error']:.2f} %, torch's {wrong:.2f} %")
+    assert result["top1_error"] == pytest.approx(wrong, abs=0.4)  # one image of 272
+    assert result["rows"][0]["images"] == 272
+    config = tmp_path / "mine.py"
+    config.write_text(
+        "from vgg_keras.config import *\n"
+        "def config():\n    return Config(Architecture('D', width=1/16, crop=32), Data(scale=(40,)))\n"
+    )
+    done = verb("evaluate", *words[:2], "--out=other", "--config=mine.py", "--set=evaluation.protocol=center")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["scales"] == [40]
+    done = verb("evaluate", *words[:2], "--out=other", "--config=E")
+    assert done.returncode == 2 and "must hold the layers of E and no more" in done.stderr
+    done = verb("evaluate", "--weights=vgg.pth", "--out=other")
+    assert done.returncode == 2 and "--weights needs --data and --out" in done.stderr

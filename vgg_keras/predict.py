@@ -1,0 +1,74 @@
+"""What a net sees in photographs: the five most probable classes of each, by the dense test with mirror images.
+
+python -m vgg_keras.predict --model=runs/E/jitter photo.jpg other.png folder/
+python -m vgg_keras.predict --weights=imagenet photo.jpg --out=annotated.png
+python -m vgg_keras.predict --weights=vgg16-397923af.pth --json folder/
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from vgg_keras import cli, stop
+from vgg_keras.config import Config, UserError, load, override
+
+FLAGS = flags.FLAGS
+cli.define("model", "weights", "sha256", "config", "set")
+flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of a table.")
+flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
+flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
+
+
+def main(*paths: str) -> None:
+    if bool(FLAGS.model) == bool(FLAGS.weights):
+        raise UserError(
+            "--model=RUN is a run's net, --weights=SOURCE another's. "
+            f"Received: {'both' if FLAGS.model else 'neither'}. Try --weights=imagenet."
+        )
+    if FLAGS.model and (FLAGS.config or FLAGS.sha256):
+        raise UserError("--config and --sha256 belong to --weights: a run has its own. Received: one with --model.")
+    if FLAGS.out:
+        cli.require_picture(Path(FLAGS.out))
+    config = None
+    if FLAGS.model:
+        from vgg_keras.weights.stored import run_config
+
+        config = override(run_config(Path(FLAGS.model)), FLAGS.set)
+    elif FLAGS.config:
+        config = override(load(FLAGS.config), FLAGS.set)
+    runtime = (config or override(Config(), FLAGS.set)).runtime
+
+    # ---- the net
+    stop.listen()
+    from vgg_keras.training import devices
+
+    devices.make_strategy(dataclasses.replace(runtime, strategy="one"))
+    from vgg_keras.evaluation import prediction
+    from vgg_keras.weights.load import load_net
+
+    net = load_net(FLAGS.model or FLAGS.weights, config, devices.choose_precision(runtime), FLAGS.sha256)
+    config = config if FLAGS.model else override(net.config, FLAGS.set)
+
+    # ---- what it sees
+    found = prediction.predict(net, paths, config=config, top=FLAGS.top)
+    if FLAGS.out:
+        prediction.draw(found, Path(FLAGS.out))
+    if FLAGS.json:
+        for one in found:
+            pairs = zip(one.classes, one.probabilities, strict=True)
+            print(json.dumps({"path": one.path, "classes": [{"name": n, "probability": p} for n, p in pairs]}))
+        return
+    header = ["", *(f"{place + 1}." for place in range(len(found[0].classes)))]
+    rows = [
+        [one.path, *(f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True))]
+        for one in found
+    ]
+    print(cli.table([header, *rows]))
+    if FLAGS.out:
+        print(f"{FLAGS.out}: the photographs with their classes")
+
+
+if __name__ == "__main__":
+    cli.run(main, many="photographs or folders of them")
