@@ -18,6 +18,8 @@ from tests.weights import sources
 from vgg_keras.config import UserError
 from vgg_keras.data.preprocessing import center_crop, decode
 from vgg_keras.files import sha256
+from vgg_keras.weights import torchvision
+from vgg_keras.weights.foreign import CAFFE, TORCHVISION
 from vgg_keras.weights.load import load_net
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
@@ -92,6 +94,13 @@ def test_timm_names_its_head(tmp_path, photos, batch_norm):
         assert difference(f"timm .{ending}", ours, expected) <= 1e-4
 
 
+def test_the_authors_nets_in_torchvisions_layout_take_caffes_images(tmp_path):
+    net = sources.torch_vgg("A", width=1 / 16, crop=32)
+    for name, expected in (("vgg16-00b39a1b.pth", CAFFE), ("vgg16-397923af.pth", TORCHVISION)):
+        torch.save(net.state_dict(), tmp_path / name)
+        assert torchvision.read(tmp_path / name).preprocessing == expected
+
+
 # ---- the authors' files
 
 
@@ -147,7 +156,9 @@ def test_keras_applications(tmp_path, photos, applications, capsys):
     other = vgg_keras.build("D", num_classes=3, crop=64, mean=mean, seed=0)
     last = [array.copy() for array in other.get_layer("predictions").get_weights()]
     vgg_keras.load_weights(other, tmp_path / "weights.h5")
-    assert "no weights for predictions, which stay as they were" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    print(said)
+    assert "no weights for predictions, which stay as they were" in said
     assert np.array_equal(other.get_layer("fc2").kernel, ours.get_layer("fc2").kernel)
     assert all(np.array_equal(*pair) for pair in zip(last, other.get_layer("predictions").get_weights(), strict=True))
 

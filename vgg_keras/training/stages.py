@@ -15,7 +15,7 @@ from vgg_keras.weights.stored import WEIGHTS, read_config, read_json, weights_di
 
 FINISHED = "finished.json"  # written when a stage's test is done
 # What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
-_ALIKE = ("width", "crop", "head", "batch_norm")
+_ALIKE = ("width", "crop", "head", "batch_norm", "activation", "std")
 
 
 @dataclass(frozen=True)

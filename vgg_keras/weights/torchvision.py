@@ -13,7 +13,7 @@ import numpy as np
 
 from vgg_keras.config import Architecture, UserError
 from vgg_keras.nets.architectures import layers
-from vgg_keras.weights.foreign import TOP, TORCHVISION, Foreign
+from vgg_keras.weights.foreign import CAFFE, TOP, TORCHVISION, Foreign
 
 _HEADS = {
     "torchvision": ("classifier.0", "classifier.3", "classifier.6"),
@@ -21,6 +21,8 @@ _HEADS = {
 }
 _ORDER = ("weight", "bias", "running_mean", "running_var")
 EPSILON = 1e-5  # of torch's batch norm
+# In names of files: github.com/jcjohnson/pytorch-vgg's, the authors' D and E in torchvision's layout with Caffe's images.
+_CAFFES = ("00b39a1b", "d01eb7cb")
 
 
 def read(path: Path) -> Foreign:
@@ -50,7 +52,7 @@ def read(path: Path) -> Foreign:
         tensors,
         lambda architecture: _names(architecture, head),
         channels_first=True,
-        preprocessing=TORCHVISION,
+        preprocessing=CAFFE if any(digits in path.name for digits in _CAFFES) else TORCHVISION,
         epsilon=EPSILON,
     )
 
