@@ -57,7 +57,7 @@ def verb(tmp_path):
 
 def command(name: str, *arguments: str, cache: Path) -> list[str]:
     """The command line of a verb, with its cache of scans in a folder of the test's own."""
-    if name in ("train", "evaluate", "predict", "samples", "benchmark") and not any(
+    if name in ("train", "evaluate", "predict", "export", "samples", "benchmark") and not any(
         word.startswith("--fuse") for word in arguments
     ):
         arguments = (*arguments, f"--set=runtime.cache_dir={cache / 'cache'}")

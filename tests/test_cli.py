@@ -7,7 +7,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "compare", "samples", "summarize", "benchmark"])
+@pytest.mark.parametrize(
+    "name", ["train", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark"]
+)
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
         "import sys, time, runpy; start = time.perf_counter(); sys.argv = ['vgg_keras', '--help']\n"
@@ -20,7 +22,9 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "status 0 started []" in output, output[-500:]
     print(output.splitlines()[-1])
-    assert {"evaluate": "--model", "compare": "--test"}.get(name, "--config") in output
+    assert {"evaluate": "--model", "predict": "--model", "export": "--model", "compare": "--test"}.get(
+        name, "--config"
+    ) in output
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,42 @@ def test_rows_are_named_by_what_differs(tmp_path):
     ]
     assert [row[2:] for row in table(rows)[1:]] == [
         ["1", "30.00", "30.00-30.00", "5.00", ""],
-        ["2", "28.50 ± 0.71", "28.00-29.00", "-", "-1.00"],
+        ["2", "28.50 ± 0.71", "28.00-29.00", "-", "-1.00 (1)"],
     ]
     dense = a_run(tmp_path / "dense", 27.0, "data.scale=256", protocol="dense")
     rows, _, _ = compare([folders[0], dense], "closing_test")
     assert [row.label for row in rows] == ["protocol=center", "protocol=dense"]
     assert [row.label for row in compare(folders[:1], "closing_test")[0]] == ["name=D"]
+
+
+def test_a_chains_folder_is_its_stages_and_a_set_may_go_by_two_paths(tmp_path):
+    digest = {"data": {"train": {"sha256_of_names": "ab"}}}
+    for seed, source in ((0, "photos"), (1, "/elsewhere/photos")):
+        for stage, rate in (("high", 1e-2), ("low", 1e-3)):
+            fields = f"training.learning_rate={rate}", f"seed={seed}", f"data.source={source}"
+            folder = a_run(tmp_path / f"chain-{seed}" / stage, 20.0 + seed, *fields)
+            stored = json.loads((folder / "config.json").read_text())
+            write_json(folder / "config.json", {**stored, **digest})
+    rows, _, _ = compare([tmp_path / "chain-0", tmp_path / "chain-1"], "closing_test")
+    assert [(row.label, row.top1_errors) for row in rows] == [
+        ("learning_rate=0.01", {0: 20.0, 1: 21.0}),
+        ("learning_rate=0.001", {0: 20.0, 1: 21.0}),
+    ]
+
+
+def test_long_labels_stand_below_the_table(verb, tmp_path):
+    changes = (
+        "data.batch=8",
+        "data.flip=false",
+        "training.momentum=0.5",
+        "training.epochs=3",
+        "architecture.dropout=0.1",
+    )
+    folders = [a_run(tmp_path / "plain", 30.0), a_run(tmp_path / "other", 20.0, *changes, "seed=1")]
+    done = verb("compare", *map(str, folders))
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines()[:4])) < 120 and "no common seed" in done.stdout
+    assert "2: dropout=0.1  batch=8  flip=False  momentum=0.5  epochs=3 (center, Q=36)" in done.stdout
 
 
 def test_mistakes_are_named(tmp_path, runs):
@@ -92,8 +122,8 @@ def test_mistakes_are_named(tmp_path, runs):
     others = a_run(tmp_path / "others", 9.0, images_sha256="34", images=100)
     with pytest.raises(UserError, match=r"same images\. Received: .*others with 100 of others than .*A-0 with 200"):
         compare([folders[0], others], "closing_test")
-    with pytest.raises(UserError, match=r"which is none\. Each stage of a chain is a run: name one of .*A-0"):
-        compare([tmp_path], "closing_test")
+    with pytest.raises(UserError, match=r"by their folders\. Received: .*absent, which is none"):
+        compare([tmp_path / "absent"], "closing_test")
     (folders[0] / "closing_test" / "evaluation.json").write_text("{}")
     with pytest.raises(
         UserError, match=r"must stay as they were\. Received: .*evaluation\.json, damaged: without top1"

@@ -17,9 +17,10 @@ BELOW = {
     "weights": {"nets"},
     "training": {"data", "weights", "nets"},
     "evaluation": {"data", "weights", "nets"},
+    "exports": {"evaluation", "data", "weights", "nets"},
     "cli": set(),
 }
-VERBS = {"train", "evaluate", "predict", "compare", "samples", "summarize", "benchmark"}
+VERBS = {"train", "evaluate", "export", "predict", "compare", "samples", "summarize", "benchmark"}
 
 
 def imports(path: Path) -> set[str]:

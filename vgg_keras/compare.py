@@ -7,9 +7,11 @@ The last line on standard output is the table as JSON. Starts no framework.
 """
 
 import dataclasses
+import hashlib
 import json
 import statistics
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.config import FREE_ON_RESUME, Config, UserError, from_dict, to_dict
-from vgg_keras.weights.stored import RESULT, chain_hint, read_config, read_json
+from vgg_keras.weights.stored import CONFIG, RESULT, read_config, read_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("test", "closing_test", "The folder of each run whose test is compared; evaluate's is evaluation.")
 flags.DEFINE_string("out", None, "A picture of every run's error, such as compared.png.")
 
+LONGEST = 40  # characters of a label that stands in the table and at the picture's edge
+# What a label leaves out where it has more to say: what has a column, and the digest of what a run started from.
+_ELSEWHERE = ("test.protocol", "test.scales", "training.init_from")
 _RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
 
 
@@ -70,13 +75,11 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
     """
     found: dict[str, dict[str, Any]] = {}
     seeds: dict[str, dict[int, tuple[Path, dict]]] = {}
-    untested, images = [], None
-    for folder in folders:
+    untested, images, sets = [], None, set()
+    for folder in _runs(folders):
         stored = read_config(folder)
         if stored is None:
-            raise UserError(
-                f"Runs are compared by their folders. Received: {folder}, which is none.{chain_hint(folder)}"
-            )
+            raise UserError(f"Runs are compared by their folders. Received: {folder}, which is none.")
         if not (folder / test / RESULT).exists():
             untested.append(folder)
             continue
@@ -87,8 +90,11 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
                 f"Runs are compared on the same images. Received: {folder} with {result['images']:,} of others than "
                 f"{images[0]} with {images[1]['images']:,}."
             )
-        settings, seed = _settings(stored["config"], result)
-        key = json.dumps(settings, sort_keys=True)
+        settings, seed = _settings(stored, result)
+        # a set may be named by several paths: it is told by the names of its training images
+        trained_on = stored.get("data", {}).get("train", {}).get("sha256_of_names", settings["data.source"])
+        sets.add(trained_on)
+        key = json.dumps({**settings, "data.source": trained_on}, sort_keys=True)
         found[key] = settings
         runs = seeds.setdefault(key, {})
         if seed in runs:
@@ -98,7 +104,12 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
             )
         runs[seed] = folder, result
     if not seeds:
-        raise UserError(f"A run to compare has been tested. Received: none with {test}/{RESULT}: {untested[0]}.")
+        raise UserError(
+            f"A run to compare has been tested. Received: none with {test}/{RESULT}: {untested[0]}. A training ends with a test "
+            "in closing_test/; evaluate makes others."
+        )
+    if len(sets) == 1:
+        found = {key: {**settings, "data.source": ""} for key, settings in found.items()}
     labels = _labels(list(found.values()))
     rows = []
     for label, runs in zip(labels, seeds.values(), strict=True):
@@ -114,45 +125,73 @@ def _deviation(values) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _settings(config: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _runs(folders: list[Path]) -> Iterator[Path]:
+    """These runs; of a chain's folder its stages."""
+    for folder in folders:
+        stages = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+        yield from [folder] if (folder / CONFIG).exists() or not stages else stages
+
+
+def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """What makes a run another one than a repetition, by the fields' paths; and its seed."""
-    config = from_dict(Config, config)
+    config = from_dict(Config, stored["config"])
     values = to_dict(config)
     for section in FREE_ON_RESUME:
         del values[section]
     del values["seed"], values["evaluation"], values["stages"]
-    # where the images lie, and what was measured of them
-    del values["data"]["data_dir"], values["architecture"]["mean"]
-    values["training"]["init_from"] = bool(
-        values["training"]["init_from"]
-    )  # runs of a row start from nets of their own
+    del values["data"]["data_dir"]  # where the images lie
+    measured = stored.get("data", {}).get("statistics", {}).get("mean")
+    if measured is None or list(config.architecture.mean) == list(measured):  # nobody's wish
+        del values["architecture"]["mean"]
+    if not config.architecture.batch_norm:  # the result is then the same
+        del values["data"]["micro_batch"]
+    # runs of a row start from nets of their own, which differ in nothing but their seed either
+    if start := config.training.init_from:
+        begun = read_config(Path(start)) if Path(start).exists() else None
+        told = _settings(begun, {})[0] if begun else {"data.source": "moved"}
+        del told["data.source"]
+        values["training"]["init_from"] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
     flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
-    asked = {f"test.{name}": result[name] for name in ("protocol", "scales", "flip")}
+    asked = {
+        f"test.{name}": result.get(name)
+        for name in ("protocol", "scales", "flip", "grid", "interpolation", "precision")
+    }
     return {**flat, **asked}, config.seed
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[str]:
     """For each row the fields whose values are not the same in all."""
-    differing = [path for path in rows[0] if any(row[path] != rows[0][path] for row in rows)]
-    shown = [path for path in differing if not path.startswith("test.")] or differing or ["architecture.name"]
+    paths = dict.fromkeys(path for row in rows for path in row)
+    differing = [path for path in paths if any(row.get(path) != rows[0].get(path) for row in rows)]
+    shown = [path for path in differing if path not in _ELSEWHERE]
+    shown = shown or differing or ["architecture.name"]
 
     def text(value):
         return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
-    return ["  ".join(f"{path.split('.')[1]}={text(row[path]) or 'none'}" for path in shown) for row in rows]
+    return ["  ".join(f"{path.split('.')[1]}={text(row.get(path)) or 'none'}" for path in shown) for row in rows]
+
+
+def names(rows: list[Row]) -> list[str]:
+    """The rows' labels where they are short, else numbers."""
+    labels = [row.label for row in rows]
+    long = any(len(label) > LONGEST for label in labels) or len(set(labels)) < len(labels)
+    return [str(place) if long else row.label for place, row in enumerate(rows, start=1)]
 
 
 def table(rows: list[Row]) -> list[list[str]]:
     """For a person."""
     header = ["", "test", "runs", "top-1 error, %", "lowest-highest", "top-5 error, %", "beside the first row"]
     cells = [header]
-    for row in rows:
+    for name, row in zip(names(rows), rows, strict=True):
         top1, top5 = row.top1_errors.values(), row.top5_errors.values()
         five = "-" if None in top5 else f"{statistics.fmean(top5):.2f}"
-        difference = row.against(rows[0]) if row is not rows[0] else None
-        beside = _with_spread(*difference[:2], sign="+") if difference else ""
+        beside = ""
+        if row is not rows[0]:
+            difference = row.against(rows[0])
+            beside = f"{_with_spread(*difference[:2], sign='+')} ({difference[2]})" if difference else "no common seed"
         numbers = [_with_spread(row.mean, row.deviation), f"{min(top1):.2f}-{max(top1):.2f}", five, beside]
-        cells.append([row.label, row.test, str(len(top1)), *numbers])
+        cells.append([name, row.test, str(len(top1)), *numbers])
     return cells
 
 
@@ -176,7 +215,7 @@ def draw(rows: list[Row], images: int, path: Path) -> None:
         axes.plot([row.mean] * 2, [place - 0.3, place + 0.3], color="tab:orange", linewidth=2)
     axes.plot([], [], "o", color="tab:blue", alpha=0.6, label="a run")
     axes.plot([], [], color="tab:orange", label="mean")
-    axes.set_yticks(range(len(rows)), [row.label for row in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), names(rows), parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel(f"top-1 error, %, {images:,} images")
     axes.grid(axis="x", alpha=0.3)
@@ -194,13 +233,26 @@ def main(*folders: str) -> None:
     for folder in untested:
         print(f"left out: {folder}, without {FLAGS.test}/{RESULT} yet", file=sys.stderr)
     print(cli.table(table(rows)))
+    for name, row in zip(names(rows), rows, strict=True):
+        if name != row.label:
+            print(f"{name}: {row.label} ({row.test})")
     print(
-        f"{images:,} images; mean ± standard deviation over the runs, and of the differences between runs of one seed"
+        f"{images:,} images; mean ± standard deviation over the runs; beside the first row, over the differences between runs of "
+        "one seed (so many)"
     )
     if out:
         draw(rows, images, out)
         print(f"{out}: every run's error")
-    print(json.dumps([{**dataclasses.asdict(row), "mean": row.mean, "deviation": row.deviation} for row in rows]))
+    first = rows[0]
+    told = [
+        {
+            "mean": row.mean,
+            "deviation": row.deviation,
+            "beside_the_first_row": row.against(first) if row is not first else None,
+        }
+        for row in rows
+    ]
+    print(json.dumps([{**dataclasses.asdict(row), **more} for row, more in zip(rows, told, strict=True)]))
 
 
 if __name__ == "__main__":

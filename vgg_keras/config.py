@@ -192,6 +192,25 @@ class Evaluation(_Checked):
 
 
 @dataclass(frozen=True)
+class Export(_Checked):
+    """What an export must hold, compared with its net before it says done."""
+
+    images: int = 256  # of the validation set, that both are asked about
+    representative_images: int = 200  # of the training set, from which int8 takes its ranges
+    max_difference: float = 1e-4  # of two probabilities, in float32
+    max_difference_float16: float = 2e-2
+    min_agreement: float = 0.9  # the share of images with the same top class, with int8 weights
+
+    def check(self):
+        _require(self.images >= 1, "export.images must be 1 or more.", self.images)
+        least = self.representative_images
+        _require(least >= 1, "export.representative_images must be 1 or more.", least)
+        for name in ("max_difference", "max_difference_float16"):
+            _require(getattr(self, name) >= 0, f"export.{name} must be 0 or more.", getattr(self, name))
+        _require(0 <= self.min_agreement <= 1, "export.min_agreement must lie in [0, 1].", self.min_agreement)
+
+
+@dataclass(frozen=True)
 class Checkpoint(_Checked):
     """How often the whole state is saved; each epoch's end saves it too. May change when a run is resumed."""
 
@@ -226,6 +245,7 @@ class Config(_Checked):
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    export: Export = field(default_factory=Export)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     runtime: Runtime = field(default_factory=Runtime)
     stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training
@@ -249,7 +269,11 @@ class Config(_Checked):
             _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
 
     def of_stage(self, stage: Stage) -> "Config":
-        """The configuration of one training of the chain; where it starts is for whoever knows the folders."""
+        """The configuration of one training of the chain; where it starts is for whoever knows the folders.
+
+        A stage at another rate decays in the same relation: `training.weight_decay` is the share at `training.learning_rate`.
+        """
+        rate = stage.learning_rate or self.training.learning_rate
         return dataclasses.replace(
             self,
             architecture=dataclasses.replace(self.architecture, name=stage.architecture or self.architecture.name),
@@ -257,7 +281,8 @@ class Config(_Checked):
             training=dataclasses.replace(
                 self.training,
                 stage=stage.name,
-                learning_rate=stage.learning_rate or self.training.learning_rate,
+                learning_rate=rate,
+                weight_decay=self.training.weight_decay * (rate / self.training.learning_rate),
                 layers=stage.layers or self.training.layers,
             ),
             stages=(),
@@ -293,7 +318,7 @@ def paper_chain(last_layers: str = "") -> tuple[Stage, ...]:
 
 
 # The sections that a resumed run may change: neither decides which pictures the net sees in which order.
-FREE_ON_RESUME = ("checkpoint", "runtime")
+FREE_ON_RESUME = ("export", "checkpoint", "runtime")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

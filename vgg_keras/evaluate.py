@@ -50,7 +50,13 @@ FREE = {
 
 
 def evaluate(
-    open_net: Callable, config: Config, precision: str, split: str, out: Path, heatmap: Path | None, heatmap_images: int
+    open_net: Callable,
+    config: Config,
+    precision: str,
+    split: str | None,
+    out: Path,
+    heatmap: Path | None,
+    heatmap_images: int,
 ) -> dict:
     """Tests the net that `open_net` returns as `config` says, and leaves posteriors, result and report in `out`.
 
@@ -71,7 +77,7 @@ def evaluate(
         run = open_net()
         images, classes = _images(config, split)
         run = _with_classes(run, classes, config.data.source)
-        counts = f"{split}: {images.split.size:,} images, {len(images.bad)} skipped"
+        counts = f"{images.name}: {images.split.size:,} images, {len(images.bad)} skipped"
         print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
 
         # ---- the passes
@@ -83,7 +89,7 @@ def evaluate(
     return result
 
 
-def fuse(paths: list[Path], config: Config | None, split: str, out: Path) -> dict:
+def fuse(paths: list[Path], config: Config | None, split: str | None, out: Path) -> dict:
     """The mean of saved posteriors, with a report in `out`; the images of `config`, if any, are its pictures."""
     stop.listen()
     from vgg_keras.evaluation import folder
@@ -94,13 +100,13 @@ def fuse(paths: list[Path], config: Config | None, split: str, out: Path) -> dic
         return folder.fuse(paths, out, images)
 
 
-def _images(config: Config, name: str):
-    """The readable images of a split, and the set's classes."""
+def _images(config: Config, name: str | None):
+    """The readable images of a split, by default of the one that closes a run, and the set's classes."""
     from vgg_keras.data.scan import readable
     from vgg_keras.data.sources import open_test
     from vgg_keras.evaluation.folder import Images
 
-    description, classes, split = open_test(config.data, name)
+    description, classes, name, split = open_test(config.data, name)
     split, bad_images = readable(split, name, config)
     for image in bad_images:
         print(f"skipped: {image}", flush=True)
@@ -156,10 +162,6 @@ def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
             f"Received: {found}."
         )
     return config
-
-
-def _split_name(config: Config) -> str:
-    return FLAGS.split or ("test" if config.data.validation == "held_out" else "val")
 
 
 def _of_run():
@@ -220,14 +222,14 @@ def main() -> None:
             )
         free = {"data": (*FREE["data"], "validation", "holdout"), "runtime": FREE["runtime"]}
         pictures = _configuration(Config(), free) if FLAGS.data else None
-        result = fuse(paths, pictures, _split_name(pictures or Config()), out)
+        result = fuse(paths, pictures, FLAGS.split, out)
     else:
         if FLAGS["heatmap_images"].present and not FLAGS.heatmap:
             raise UserError("--heatmap_images needs --heatmap, the folder of the pictures. Received: it alone.")
         open_net, config, precision = (_of_run if FLAGS.model else _of_weights)()
         out = Path(FLAGS.out) if FLAGS.out else Path(FLAGS.model) / "evaluation"
         heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None
-        result = evaluate(open_net, config, precision, _split_name(config), out, heatmap, FLAGS.heatmap_images)
+        result = evaluate(open_net, config, precision, FLAGS.split, out, heatmap, FLAGS.heatmap_images)
     _tell(result, out)
 
 

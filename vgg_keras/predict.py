@@ -7,6 +7,7 @@ python -m vgg_keras.predict --weights=vgg16-397923af.pth --json folder/
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -19,6 +20,16 @@ cli.define("model", "weights", "sha256", "config", "set")
 flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of a table.")
 flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
+
+
+def _only_the_tests(wishes: Sequence[str]) -> None:
+    """Refuses to set what the net has settled."""
+    for wish in wishes:
+        if not wish.startswith(("evaluation.", "runtime.", "data.scale=", "data.interpolation=")):
+            raise UserError(
+                "Of a net that is there, --set changes evaluation.*, runtime.*, data.scale and data.interpolation. "
+                f"Received: {wish!r}."
+            )
 
 
 def main(*paths: str) -> None:
@@ -35,9 +46,12 @@ def main(*paths: str) -> None:
     if FLAGS.model:
         from vgg_keras.weights.stored import run_config
 
+        _only_the_tests(FLAGS.set)
         config = override(run_config(Path(FLAGS.model)), FLAGS.set)
     elif FLAGS.config:
         config = override(load(FLAGS.config), FLAGS.set)
+    else:
+        _only_the_tests(FLAGS.set)
     runtime = (config or override(Config(), FLAGS.set)).runtime
 
     # ---- the net
@@ -48,7 +62,9 @@ def main(*paths: str) -> None:
     from vgg_keras.evaluation import prediction
     from vgg_keras.weights.load import load_net
 
-    net = load_net(FLAGS.model or FLAGS.weights, config, devices.choose_precision(runtime), FLAGS.sha256)
+    net = load_net(
+        FLAGS.model or FLAGS.weights, None if FLAGS.model else config, devices.choose_precision(runtime), FLAGS.sha256
+    )
     config = config if FLAGS.model else override(net.config, FLAGS.set)
 
     # ---- what it sees

@@ -85,8 +85,8 @@ def dry_run(runs: Sequence[Planned]) -> None:
     print(cli.table(rows))
     epochs = runs[0].config.training.epochs
     print(
-        f"about {rehearsal.duration(total)} for the steps of {epochs} epochs a stage, validation left out; "
-        "the plateau rule may end a stage before"
+        f"about {rehearsal.duration(total)} for the steps, at most {epochs} epochs a training, validation left out; "
+        "the plateau rule may end one before"
     )
 
 
@@ -142,6 +142,8 @@ def _train_one(run: Planned, strategy, precision: str) -> dict:
         counts += f" and {source.test.size} test images" if source.test else ""
         counts += f", {len(bad_images)} skipped"
         print(f"data: {source.description}: {counts}", flush=True)
+        if config.data.validation == "held_out" and not source.test:
+            print("no images are apart for a test: those that validate close the run", flush=True)
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = folder.prepare(workdir, config, source, hardware)
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
@@ -200,7 +202,7 @@ def _test(config: Config, source, precision: str, workdir: Path, bad_images: lis
     from vgg_keras.weights.run import load_run
 
     run = load_run(workdir, dtype=precision)
-    name = "test" if source.test else "val"
+    name = source.closing
     images = folder.Images(source.split(name), name, source.description, tuple(str(image) for image in bad_images))
     out = workdir / TEST
     with locked(out, "--workdir"):

@@ -1,6 +1,7 @@
 """Every kind of source, and every way of getting it wrong."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,10 +72,12 @@ def test_a_share_of_train_is_held_out_though_there_is_a_val_which_tests(folder):
     assert named == {"train": rest, "val": held, "test": tests}
     assert "33% of each class of train/ held out, its val/ for the test" in source.description
     for name, expected in (*named.items(), ("all", tests + sorted(held + rest))):
-        _, classes, split = open_test(data, name)
-        assert classes == ("cat", "dog") and [split.name(i) for i in range(split.size)] == expected, name
+        _, classes, found, split = open_test(data, name)
+        assert found == name and classes == ("cat", "dog") and [split.name(i) for i in range(split.size)] == expected, (
+            name
+        )
     shutil.rmtree(folder / "train")  # the test's images are enough for a test
-    assert open_test(data, "test")[2].size == 4
+    assert open_test(data, None)[2] == "test" and open_test(data, "test")[3].size == 4
     with pytest.raises(UserError, match=r"train/ needs val/ and the reverse"):
         open_test(data, "val")
 
@@ -84,8 +87,11 @@ def test_without_images_apart_there_is_no_split_test(validation, folder):
     for source in ("digits", str(folder / "train")) + ((str(folder),) if validation == "own" else ()):
         data = Data(source=source, validation=validation)
         assert open_source(data).test is None
-        with pytest.raises(UserError, match=rf"A set has a split 'test' where .* Received: .*{source}.*--split=val\."):
+        with pytest.raises(
+            UserError, match=rf"A set has a split 'test' where .* Received: .*{Path(source).name}.*--split=val\."
+        ):
             open_test(data, "test")
+        assert open_test(data, None)[2] == "val"
 
 
 def test_other_shares_are_held_out_as_asked():
@@ -201,7 +207,7 @@ def test_a_tfds_set_holds_out_of_train_though_it_has_a_test_split(toy_set):
     everything = [plain.train.name(image) for image in range(30)]
     assert names["val"] == everything[9::10] and names["train"] == [n for n in everything if n not in names["val"]]
     assert names["test"] == [plain.val.name(image) for image in range(10)]
-    _, _, whole = open_test(data, "all")
+    _, _, _, whole = open_test(data, "all")
     assert [whole.name(i) for i in range(40)] == names["test"] + names["val"] + names["train"]
     assert labels(whole)[:10] == labels(plain.val)
 

@@ -90,6 +90,12 @@ def test_lrn_equals_the_loop_and_differs_from_caffes(random):
     print(f"LRN: largest difference {difference:.2g}")
     assert difference <= 1e-4
     assert np.abs(np.asarray(LocalResponseNormalization(alpha=1e-4 / 5)(x)) - numpy_lrn(x)).max() > 0.1
+    # an even window has a channel more before than behind it, as a slice from -n/2 to n/2 has
+    even = np.stack([(x[..., max(0, c - 1) : c + 3].astype(np.float64) ** 2).sum(-1) for c in range(9)], axis=-1)
+    ours = np.asarray(LocalResponseNormalization(n=4)(x))
+    behind = np.stack([(x[..., max(0, c - 2) : c + 2].astype(np.float64) ** 2).sum(-1) for c in range(9)], axis=-1)
+    differences = [np.abs(ours - x / (2 + 1e-4 * window) ** 0.75).max() for window in (even, behind)]
+    assert min(differences) <= 1e-4 and max(differences) > 1
     # another exponent goes another way: x / (x / c^0.5)^2 is c
     other = np.asarray(LocalResponseNormalization(beta=0.5)(x)).astype(np.float64)
     total, expected = (x / other) ** 2, (x / numpy_lrn(x.astype(np.float64))) ** (4 / 3)

@@ -42,7 +42,9 @@ def a_run(folder, name="A", **fields):
     write_json(folder / "config.json", {"config": to_dict(config), "classes": []})
     (folder / "model.weights.h5").write_text(f"weights of {folder.name}")
     digest = sha256(folder / "model.weights.h5")
-    write_json(folder / "manifest.json", {"model.weights.h5": [digest]})
+    write_json(
+        folder / "manifest.json", {"config.json": [sha256(folder / "config.json")], "model.weights.h5": [digest]}
+    )
     reached = {"epochs": 1, "validation_top1_error": 1.0, "top1_error": 2.0}
     write_json(folder / "finished.json", {"weights_sha256": digest, **reached})
 
@@ -56,6 +58,16 @@ def test_the_papers_chain_by_hand(name, tmp_path):
         ("jitter", name, (256, 512), 1e-3, f"{tmp_path}/S384"),
     ]
     assert {run.config.training.layers for run in plan(load(name), tmp_path, [], "")} == {"all"}
+
+
+@pytest.mark.parametrize("name", ["B", "C", "D", "E", "D_submission", "comparison"])
+def test_every_stage_decays_as_the_papers_l2_does_at_its_rate(name, tmp_path):
+    """SGDW's share is of the stage's first rate: 5e-4 * rate / (1 - momentum), 5e-5 at 1e-2 and 5e-6 at 1e-3."""
+    for run in plan(load(name), tmp_path, [], ""):
+        rules = run.config.training
+        assert rules.weight_decay == pytest.approx(5e-4 * rules.learning_rate / (1 - rules.momentum)), run.name
+    shares = {run.config.training.weight_decay for run in plan(load(name), tmp_path, [], "")}
+    assert len(shares) == 2  # the first rate's, and the divided one's
 
 
 def test_the_submissions_last_stage_trains_the_fc_layers(tmp_path):

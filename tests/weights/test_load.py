@@ -156,7 +156,7 @@ def test_keras_applications(tmp_path, photos, applications, capsys):
     other = vgg_keras.build("D", num_classes=3, crop=64, mean=mean, seed=0)
     last = [array.copy() for array in other.get_layer("predictions").get_weights()]
     vgg_keras.load_weights(other, tmp_path / "weights.h5")
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     print(said)
     assert "no weights for predictions, which stay as they were" in said
     assert np.array_equal(other.get_layer("fc2").kernel, ours.get_layer("fc2").kernel)
@@ -188,8 +188,70 @@ def test_keras_own_files_give_their_weights(tmp_path, random, ending):
         (source.save if ending == ".keras" else source.save_weights)(tmp_path / f"net{ending}")
         vgg_keras.load_weights(target, tmp_path / f"net{ending}")
         assert np.array_equal(source.predict(images, verbose=0), target.predict(images, verbose=0)), fields
-    with pytest.raises(UserError, match=r"gives weights only, not what its net does to images first"):
-        vgg_keras.load_weights(None, tmp_path / f"net{ending}")
+        if ending == ".keras" and "name" not in fields and "head" not in fields:  # it holds its mean
+            own = vgg_keras.load_weights(None, tmp_path / "net.keras")
+            assert np.array_equal(source.predict(images, verbose=0), own.predict(images, verbose=0))
+    for other, message in (
+        (small(mean=(1.0, 2.0, 3.0), name="A-LRN"), r"must subtract its source's mean"),
+        (
+            small(name="A-LRN", activation="leaky_relu"),
+            r"the same activation .*, with relu and an LRN, for leaky_relu and",
+        ),
+        (small(), r"the same activation and normalisation\. .* with relu and an LRN, for relu\."),
+    ):
+        if ending == ".keras" or "mean" not in message:
+            with pytest.raises(UserError, match=message):
+                vgg_keras.load_weights(other, tmp_path / f"net{ending}")
+    if ending == ".weights.h5":
+        with pytest.raises(UserError, match=r"gives weights only, not what its net does to images first"):
+            vgg_keras.load_weights(None, tmp_path / f"net{ending}")
+
+
+def test_other_nets_in_keras_files_are_refused(tmp_path, refused, applications):
+    """Keras Applications' layers have our names, but their net takes BGR; ours, saved as .h5, takes RGB."""
+    for ending in (".keras", ".weights.h5"):
+        path = tmp_path / f"applications{ending}"
+        (applications.save if ending == ".keras" else applications.save_weights)(path)
+        refused(path, r"a net of vgg_keras, which begins with a mean\. Received: .*, another", small("D"))
+    net = small()
+    net.save(tmp_path / "ours.h5")
+    refused(
+        tmp_path / "ours.h5", r"A plain \.h5 is Keras Applications'\. Received: .*ours\.h5, a net of vgg_keras", small()
+    )
+
+
+def test_odd_widths_take_their_own_weights(tmp_path, random):
+    images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    for width in (0.03, 0.3, 1 / 3):
+        source, target = small(width=width, seed=1), small(width=width, seed=2)
+        source.save(tmp_path / "net.keras")
+        vgg_keras.load_weights(target, tmp_path / "net.keras")
+        assert np.array_equal(source.predict(images, verbose=0), target.predict(images, verbose=0)), width
+
+
+def test_bombs_are_refused_before_they_are_read(tmp_path, refused):
+    state = sources.torch_vgg("A", width=1 / 16, crop=32).state_dict()
+    torch.save({**state, "features.0.weight": torch.zeros(1).expand(10**12)}, tmp_path / "repeats.pth")
+    refused(tmp_path / "repeats.pth", r"holds every value of its tensors")
+    torch.save({**state, "features.0.weight": state["features.0.weight"].to_sparse()}, tmp_path / "sparse.pth")
+    refused(tmp_path / "sparse.pth", r"holds whole tensors\. Received: .*, with sparse")
+    small().save_weights(tmp_path / "net.weights.h5")
+    with h5py.File(tmp_path / "net.weights.h5", "a") as file:
+        del file["layers/conv2d/vars/0"]
+        file["layers/conv2d/vars"].create_dataset("0", (10**6, 10**6), "f4")  # no byte of it is there
+    refused(
+        tmp_path / "net.weights.h5",
+        r"must hold a net's weights\. Received: .*4,000,000,000,000 bytes once read",
+        small(),
+    )
+    torch.save({**state, "classifier.6.weight": torch.tensor(1.0)}, tmp_path / "scalar.pth")
+    refused(tmp_path / "scalar.pth", r"scalar\.pth")
+    with pytest.raises(UserError, match=r"scalar\.pth"):
+        load_net(tmp_path / "scalar.pth")
+    bn = sources.torch_vgg("A", batch_norm=True, width=1 / 16, crop=32).state_dict()
+    torch.save({**bn, "features.1.running_var": torch.full((4,), -5e-4)}, tmp_path / "variance.pth")
+    with pytest.raises(UserError, match=r"variance is not negative\. Received: .*, whose features\.1 has"):
+        load_net(tmp_path / "variance.pth")
 
 
 def test_another_standard_deviation_is_folded_in(tmp_path, random):
@@ -247,10 +309,11 @@ def test_a_net_of_another_kind_is_refused_with_both_lists(tmp_path, refused):
         r"Received: mean 9, 8, 7 for .*Build the net with mean=\(123\.675, 116\.28, 103\.53\)",
         small(num_classes=7),
     )
-    for path in (saved({}), tmp_path / "vgg-00000000.pth"):
+    for path in (saved({}), tmp_path / "vgg16-0000000a.pth"):
         if not path.exists():
             shutil.copy(tmp_path / "vgg.pth", path)
-            refused(path, r"must have the sha256 that is asked for, 00000000")
+            refused(path, r"first digits of their sha256 in their names\. Received: .*vgg16-0000000a")
+            continue
         refused(path, r"must have the sha256 that is asked for, 12ab", sha256="12ab")
     vgg_keras.load_weights(
         small(num_classes=7, mean=(123.675, 116.28, 103.53)), tmp_path / "vgg.pth", sha256(tmp_path / "vgg.pth")
@@ -336,6 +399,8 @@ def test_a_keras_file_with_a_lambda_gives_weights_or_nothing(tmp_path, refused, 
     assert np.array_equal(target.get_weights()[0], source.get_weights()[0])
     with zipfile.ZipFile("empty.keras", "w") as archive:
         archive.writestr("../model.weights.h5", files["model.weights.h5"])
-    refused("empty.keras", r"A \.keras file holds model\.weights\.h5\. Received: empty\.keras", small())
+    refused(
+        "empty.keras", r"A \.keras file holds config\.json and model\.weights\.h5\. Received: empty\.keras", small()
+    )
     assert not (tmp_path / "ran").exists()
     refused("net.keras", r"layers of D and no more\. .*missing: block1_conv2", small("D"))

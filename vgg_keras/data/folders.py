@@ -43,11 +43,11 @@ def open_folder(data: Data) -> Source:
         if data.validation == "held_out":
             test = val
             train, val = _hold_out(root / "train", train, data.holdout)
-            division = f"{data.holdout:.0%} of each class of train/ held out, its val/ for the test"
+            division = f"about {data.holdout:.0%} of each class of train/ held out, its val/ for the test"
     else:
         classes, files = _list(root)
         train, val = _hold_out(root, files, data.holdout)
-        division = f"{data.holdout:.0%} of each class held out"
+        division = f"about {data.holdout:.0%} of each class held out"
     return Source(
         name=data.source,
         description=f"{_printable(root)}: {len(classes)} classes, {division}",
@@ -58,7 +58,7 @@ def open_folder(data: Data) -> Source:
     )
 
 
-def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
+def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images that a test names: the folder's description, its classes, and the split `val`, `train`, `test` or `all`.
 
     Unlike a training, a test needs only those of train/ and val/ that hold its images, and `all` of class folders leaves
@@ -69,6 +69,7 @@ def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
     """
     root = Path(os.path.expanduser(data.source))
     given = [part for part in ("val", "train") if part in _folders(root)]
+    name = name or ("test" if given and data.validation == "held_out" else "val")
     whole = {"val": "val", "train": "train"} if data.validation == "own" else {"test": "val"}  # a folder for each split
     if given and (name == "all" or whole.get(name) in given):
         parts = given if name == "all" else [whole[name]]
@@ -81,8 +82,8 @@ def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
         (classes, files), division = _list(root), "all of each class"
     else:
         source = open_folder(data)
-        return source.description, source.classes, source.split(name)
-    return f"{_printable(root)}: {len(classes)} classes, {division}", classes, _split(root, files)
+        return source.description, source.classes, name, source.split(name)
+    return f"{_printable(root)}: {len(classes)} classes, {division}", classes, name, _split(root, files)
 
 
 def of_files(paths: list[str]) -> Split:

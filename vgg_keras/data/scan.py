@@ -73,7 +73,8 @@ def unreadable(split: Split) -> list[BadImage]:
 
 def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
     source = config.data.source
-    key = _digest(" ".join((os.path.abspath(split.root), source, name)))
+    division = f" {config.data.holdout}" * (config.data.validation == "held_out")
+    key = _digest(" ".join((os.path.abspath(split.root), source, name)) + division)
     cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
     reasons, fingerprints = _scan(split, f"{source} {name}", cache)
     if len(reasons) == split.size:

@@ -30,8 +30,10 @@ def open_source(data: Data) -> Source:
     return tfds.open_builder(data)
 
 
-def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
+def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images of a set that a test names: its description, its classes, and the split `val`, `train`, `test` or `all`.
+
+    Without a name it is the split that closes a run. The split's name stands before it.
 
     Raises:
         UserError: as in `open_source`, or no such split.
@@ -39,7 +41,8 @@ def open_test(data: Data, name: str) -> tuple[str, tuple[str, ...], Split]:
     if os.path.isdir(os.path.expanduser(data.source)):
         return folders.open_test(data, name)
     source = open_source(data)
-    return source.description, source.classes, source.split(name)
+    name = name or source.closing
+    return source.description, source.classes, name, source.split(name)
 
 
 def _digits(holdout: float) -> Source:

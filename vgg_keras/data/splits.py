@@ -94,6 +94,11 @@ class Source:
     val: Split
     test: Split | None = None
 
+    @property
+    def closing(self) -> str:
+        """The name of the split that closes a run."""
+        return "test" if self.test else "val"
+
     def split(self, name: str) -> Split:
         """The images that a test names: `val`, `train`, `test` or `all`.
 
@@ -107,7 +112,7 @@ class Source:
         if found is None:
             raise UserError(
                 "A set has a split 'test' where data.validation is held_out and it has more than training images. "
-                f"Received: {self.name}, {self.description}. Name --split=val."
+                f"Received: {self.description}. Name --split=val."
             )
         return found
 

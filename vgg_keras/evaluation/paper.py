@@ -67,6 +67,7 @@ _AS_IN_THE_PAPER = {
     "head": "fc",
     "batch_norm": False,
     "activation": "relu",
+    "std": [],
 }
 
 
@@ -90,7 +91,7 @@ def cell(nets: Sequence[dict[str, Any]], images: int) -> Cell | str:
         if net["split"] not in ("val", "test"):
             return f"the images of {net['split']}, the paper's are of the validation set"
         for field, value in _AS_IN_THE_PAPER.items():
-            if net["architecture"][field] != value:
+            if net["architecture"].get(field, value) != value:
                 return f"{field} is {net['architecture'][field]}, the paper's {value}"
         if not net["flip"]:
             return "without mirror images"

@@ -132,7 +132,9 @@ def _files(paths: Sequence[str | Path]) -> list[str]:
             inside = sorted(
                 str(file)
                 for file in path.rglob("*")
-                if file.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in file.parts)
+                if file.suffix.lower() in ENDINGS
+                and file.is_file()
+                and not any(part.startswith(".") for part in file.relative_to(path).parts)
             )
             if not inside:
                 raise UserError(

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from vgg_keras.config import CONFIGURATIONS, Architecture, UserError, nearest
-from vgg_keras.nets.architectures import layers
+from vgg_keras.nets.architectures import FC_UNITS, layers
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -52,7 +52,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         # The sums over windows of channels are one product with a matrix of a band of ones, and x^(-3/4) is two roots: with
         # slices and powers the layer took longer than all of A's convolutions together.
         channel = keras.ops.arange(inputs.shape[-1])
-        near = keras.ops.abs(channel[:, None] - channel[None]) <= self.n // 2
+        ahead = channel[:, None] - channel[None]
+        near = keras.ops.logical_and(ahead >= -(self.n // 2), ahead < self.n - self.n // 2)
         window = keras.ops.matmul(keras.ops.square(inputs), keras.ops.cast(near, inputs.dtype))
         total = self.k + self.alpha * window
         if self.beta == 0.75:
@@ -109,6 +110,17 @@ def build(
     return _functional(architecture, classifier_activation, dtype, seed)
 
 
+def _width(model: keras.Model, filters: int) -> float:
+    """From the layer with the most units, since the others are rounded."""
+    names = {layer.name for layer in model.layers}
+    return model.get_layer("fc2").units / FC_UNITS if "fc2" in names else filters / 64
+
+
+def _activation(model: keras.Model) -> dict[str, Any]:
+    leaky = [layer for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU)]
+    return {"activation": "leaky_relu", "negative_slope": float(leaky[0].negative_slope)} if leaky else {}
+
+
 def architecture_of(model: keras.Model) -> Architecture:
     """The `Architecture` of a model of `build`: what its layers show, the rest as by default.
 
@@ -121,12 +133,13 @@ def architecture_of(model: keras.Model) -> Architecture:
         names = {layer.name for layer in model.layers}
         found = Architecture(
             num_classes=last.units,
-            width=convolution.filters / 64,
+            width=_width(model, convolution.filters),
             crop=model.input_shape[1],
             mean=tuple(first.mean),
             std=tuple(first.std),
             head="gap" if "avg_pool" in names else "fc",
             batch_norm="block1_conv1_bn" in names,
+            **_activation(model),
         )
         kernels = [(layer.name, layer.kernel_size[0]) for layer in model.layers if hasattr(layer, "kernel_size")]
         for name in CONFIGURATIONS:

@@ -154,6 +154,8 @@ def train(
                 validation += validation_step(batch).numpy()
                 stop_where_wished()
 
+            if not np.isfinite(validation[steps.LOSS]):
+                raise UserError(_not_finite("The validation's loss", step, plateau.learning_rate))
             line = {
                 "stage": config.training.stage,
                 "epoch": epoch,

@@ -11,11 +11,11 @@ from typing import Any
 
 from vgg_keras.config import Architecture, Config, Stage, UserError, from_dict, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.weights.stored import WEIGHTS, read_config, read_json, weights_digest
+from vgg_keras.weights.stored import CONFIG, MANIFEST, WEIGHTS, read_config, read_json, weights_digest
 
 FINISHED = "finished.json"  # written when a stage's test is done
 # What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
-_ALIKE = ("width", "crop", "head", "batch_norm", "activation", "std")
+_ALIKE = ("width", "crop", "head", "batch_norm", "activation", "negative_slope", "std")
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,19 @@ def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[st
 
 
 def _require_alike(start: Path, run: Planned) -> None:
-    weights_digest(start)  # that there is a net
+    expected = weights_digest(start)  # that there is a net, and a whole one
+    if not (start / WEIGHTS).exists() or sha256(start / WEIGHTS) not in (
+        expected,
+        *read_json(start / MANIFEST)[WEIGHTS],
+    ):
+        raise UserError(
+            f"A net starts from one whose files are whole. Received: {start / WEIGHTS}, which was changed, damaged or removed."
+        )
     _require_family(from_dict(Config, read_config(start)["config"]).architecture, run.config.architecture, start)
 
 
 def _require_family(theirs: Architecture, ours: Architecture, start: Path | str) -> None:
-    if theirs.name not in (ours.name, "A"):
+    if theirs.name not in (ours.name, "A") or (theirs.name == "A" and ours.name == "B-5x5"):
         raise UserError(
             f"A net starts from net A or from its own configuration (3.1). Received: {start}, a {theirs.name}, "
             f"for {ours.name}."
@@ -135,13 +142,18 @@ def finished(workdir: Path) -> dict[str, Any] | None:
     path = workdir / FINISHED
     if not path.exists():
         return None
-    left = read_json(path, "weights_sha256", "epochs", "validation_top1_error", "top1_error")
-    weights = workdir / WEIGHTS
-    if not weights.exists() or sha256(weights) != left["weights_sha256"]:
-        raise UserError(
-            f"A finished stage must stay as it was. Received: {weights}, which was changed, damaged or removed. "
-            f"Put it back, or remove {workdir} and the stages that began from it, to train them again."
-        )
+    advice = f"Put it back, or remove {workdir} and the stages that began from it, to train them again."
+    try:
+        left = read_json(path, "weights_sha256", "epochs", "validation_top1_error", "top1_error")
+        weights_digest(workdir)
+        manifest = read_json(workdir / MANIFEST, CONFIG)
+    except UserError as error:
+        raise UserError(f"A finished stage must stay as it was. {error} {advice}") from None
+    for name, digests in ((WEIGHTS, [left["weights_sha256"]]), (CONFIG, manifest[CONFIG])):
+        if not (workdir / name).exists() or sha256(workdir / name) not in digests:
+            raise UserError(
+                f"A finished stage must stay as it was. Received: {workdir / name}, changed, damaged or removed. {advice}"
+            )
     return left
 
 

@@ -88,9 +88,10 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
             raise UserError(f"{rule} classes changed: {first!r} is not in both.")
-        for name, now in data.items():
-            if stored["data"].get(name) != now:
-                counts = f"{stored['data'][name]['images']}, now {now['images']}"
+        for name in ("train", "val", "test"):
+            begun, now = stored["data"].get(name), data.get(name)
+            if begun != now:
+                counts = f"{begun['images'] if begun else 0}, now {now['images'] if now else 0}"
                 raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
         resolved = _resolve(config, from_dict(Config, stored["config"]).architecture)
         return resolved, Statistics(**stored["data"]["statistics"])

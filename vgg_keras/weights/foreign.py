@@ -52,6 +52,7 @@ class Foreign:
         preprocessing: the source's; None: the net's own, which the file does not hold.
         epsilon: of the source's batch norm.
         classes: their names, where the file has them.
+        activation, lrn: `relu` or `leaky_relu`, and whether there is an LRN.
     """
 
     path: str
@@ -61,6 +62,8 @@ class Foreign:
     preprocessing: Preprocessing | None
     epsilon: float = EPSILON
     classes: tuple[str, ...] = ()
+    activation: str = "relu"
+    lrn: bool = False
 
     def outputs(self, architecture: Architecture) -> int:
         """The number of its classes; 0 where it has no last layer."""
@@ -89,13 +92,15 @@ def infer(source: Foreign) -> Architecture:
     """
     problems = {}
     for name in CONFIGURATIONS:
-        if name == "A-LRN":  # its weights are A's
+        if (name == "A-LRN") != source.lrn:  # its weights are A's
             continue
         for batch_norm in (False, True):
             try:
                 return _inferred(source, name, batch_norm)
             except UserError as error:
-                problems[name, batch_norm] = error
+                same = set(source.names(Architecture(name, batch_norm=batch_norm)).values()) == set(source.tensors)
+                if same not in problems or str(problems[same]).startswith("Shapes"):  # C's names are D's
+                    problems[same] = error
     if not any(source.names(Architecture("D"))[name] in source.tensors for name in TOP):
         raise UserError(
             f"A file without the FC layers needs a net that has a head of its own. Received: {source.path}. Give a model, or "
@@ -103,7 +108,7 @@ def infer(source: Foreign) -> Architecture:
         )
     raise UserError(
         f"A file of weights holds a net of Table 1. Received: {source.path}, with the layers "
-        f"{', '.join(list(source.tensors)[:6])}, ... Nearest to D: {problems['D', False]}"
+        f"{', '.join(list(source.tensors)[:6])}, ... {problems.get(True, '')}".rstrip()
     )
 
 
@@ -123,6 +128,7 @@ def _inferred(source: Foreign, name: str, batch_norm: bool) -> Architecture:
         crop=32 * max(1, round(positions**0.5)),
         num_classes=_out(source, kernel("predictions")),
         mean=source.preprocessing.mean if source.preprocessing else (),
+        activation=source.activation,
     )
     tensors_for(source, architecture)
     return architecture
@@ -152,6 +158,13 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
             f"A file of weights must hold the layers of {_described(architecture)} and no more. Received: {source.path}; "
             f"missing: {_some(missing)}; left over: {_some(left_over)}."
         )
+    ours = architecture.activation, any(layer.kind == "lrn" for layer in layers(architecture))
+    if ours != (source.activation, source.lrn):
+        theirs = f"{source.activation}{' and an LRN' if source.lrn else ''}"
+        raise UserError(
+            f"Weights belong to a net with the same activation and normalisation. Received: {source.path}, with {theirs}, for "
+            f"{ours[0]}{' and an LRN' if ours[1] else ''}."
+        )
     prepared = source.preprocessing
     if prepared and not np.allclose(architecture.mean, prepared.mean, atol=1e-3):
         raise UserError(
@@ -163,14 +176,14 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
     biases: dict[str, np.ndarray] = {}  # of convolutions under batch norm, which ours do not have
     channels, kept = 3, [name for name, _ in wanted if topless and name in TOP]
     for name, layer in taken:
-        arrays = [np.asarray(array, np.float32) for array in source.tensors[named[name]]]
-        for array in arrays:
-            if not np.isfinite(array).all():
-                raise UserError(
-                    f"Weights must be finite. Received: {source.path}, whose {named[name]} holds values that are not."
-                )
+        arrays = [np.asarray(array) for array in source.tensors[named[name]]]
         if name.endswith("_bn"):
-            scale, shift, mean, variance = _shaped(source, named[name], arrays, [(layer.units,)] * 4)
+            shaped = _shaped(source, named[name], arrays, [(layer.units,)] * 4)
+            scale, shift, mean, variance = _finite(source, named[name], shaped)
+            if variance.min() < 0:
+                raise UserError(
+                    f"A variance is not negative. Received: {source.path}, whose {named[name]} has one that is."
+                )
             # y = scale * (x - mean) / sqrt(variance + epsilon), for our epsilon as for the source's
             scale = scale * np.sqrt((variance + EPSILON) / (variance + source.epsilon))
             found[name] = [scale, shift, mean - biases.get(name.removesuffix("_bn"), 0.0), variance]
@@ -180,6 +193,8 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
             kept.append(name)
             continue
         kernel, bias = _kernel_and_bias(source, named[name], arrays, shape, architecture.batch_norm)
+        kernel, *rest = _finite(source, named[name], [kernel] if bias is None else [kernel, bias])
+        bias = rest[0] if rest else None
         if name == FIRST and prepared:
             if prepared.bgr:
                 kernel = kernel[:, :, ::-1]
@@ -225,6 +240,14 @@ def _kernel_and_bias(source, name, arrays, shape, batch_norm) -> tuple[np.ndarra
         return kernel, None
     (bias,) = _shaped(source, name, arrays[1:], [(outputs,)])
     return kernel, bias
+
+
+def _finite(source: Foreign, name: str, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """As float32; their shapes have been checked, so a file cannot make them large."""
+    arrays = [np.asarray(array, np.float32) for array in arrays]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise UserError(f"Weights must be finite. Received: {source.path}, whose {name} holds values that are not.")
+    return arrays
 
 
 def _out(source: Foreign, kernel: np.ndarray) -> int:

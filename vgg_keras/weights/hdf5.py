@@ -3,7 +3,9 @@
 They are read as arrays; Keras's `load_model` is never called on a file. A file with links out of itself is refused.
 """
 
+import dataclasses
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +14,11 @@ import h5py
 import numpy as np
 
 from vgg_keras.config import UserError
-from vgg_keras.weights.foreign import CAFFE, Foreign, same_names
+from vgg_keras.weights.foreign import CAFFE, Foreign, Preprocessing, same_names
 
 _INSIDE_KERAS = "model.weights.h5"  # in a .keras archive
-_MAX_BYTES = 4 * 2**30  # of one tensor; E's largest is 0.4 GiB
+_CONFIG = "config.json"
+_MOST = 100  # bytes that one byte of a file may become: weights cannot be packed
 
 
 def read_applications(path: Path) -> Foreign:
@@ -25,9 +28,13 @@ def read_applications(path: Path) -> Foreign:
         UserError: not such a file.
     """
     with _open(path, path) as file:
+        tensors: dict = {}
         root = _inside(file, "model_weights", path) if "model_weights" in file else file
-        tensors = {}
         for name in _words(root.attrs.get("layer_names", ()), path):
+            if name == "mean_subtraction":
+                raise UserError(
+                    f"A plain .h5 is Keras Applications'. Received: {path}, a net of vgg_keras. Save it as .keras or .weights.h5."
+                )
             weights = _words(_inside(root, name, path).attrs.get("weight_names", ()), path)
             if weights:
                 tensors[name] = tuple(_array(_inside(root, f"{name}/{weight}", path), path) for weight in weights)
@@ -39,7 +46,7 @@ def read_applications(path: Path) -> Foreign:
 def read_keras(path: Path) -> Foreign:
     """A net's `.weights.h5`, or the one inside its `.keras`; of the latter nothing else is read.
 
-    Neither holds what the net does to its images first, so that comes from a configuration.
+    A `.weights.h5` does not hold the mean that its net subtracts; in a `.keras` it is read from its configuration, as JSON.
 
     Raises:
         UserError: not such a file.
@@ -48,18 +55,40 @@ def read_keras(path: Path) -> Foreign:
         return _read_weights(path, path)
     try:
         with zipfile.ZipFile(path) as archive:
-            found = archive.getinfo(_INSIDE_KERAS)
-            if found.file_size > _MAX_BYTES:
-                raise UserError(f"{path} must hold a net's weights. Received: {found.file_size:,} bytes of them.")
-            return _read_weights(path, io.BytesIO(archive.read(found)))
-    except (KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"A .keras file holds {_INSIDE_KERAS}. Received: {path}: {error}.") from None
+            for name in (_CONFIG, _INSIDE_KERAS):
+                stored = archive.getinfo(name)
+                if stored.file_size > _MOST * stored.compress_size:
+                    raise UserError(
+                        f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
+                    )
+            found = _read_weights(path, io.BytesIO(archive.read(_INSIDE_KERAS)))
+            return dataclasses.replace(found, preprocessing=_preprocessing(json.loads(archive.read(_CONFIG)), path))
+    except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"A .keras file holds {_CONFIG} and {_INSIDE_KERAS}. Received: {path}: {error}.") from None
+
+
+def _preprocessing(config: dict, path: Path) -> Preprocessing:
+    """What the first layer of one of our nets does."""
+    for layer in config["config"]["layers"]:
+        if layer.get("class_name") == "MeanSubtraction":
+            mean, std = layer["config"]["mean"], layer["config"].get("std") or (1.0, 1.0, 1.0)
+            return Preprocessing(tuple(map(float, mean)), tuple(map(float, std)))
+    raise _foreign_net(path)
+
+
+def _foreign_net(path: Path) -> UserError:
+    return UserError(
+        f"A .keras or .weights.h5 file holds a net of vgg_keras, which begins with a mean. Received: {path}, another."
+    )
 
 
 def _read_weights(path: Path, stored: Path | io.BytesIO) -> Foreign:
     with _open(path, stored) as file:
         tensors = {}
-        for group in _inside(file, "layers", path).keys() if "layers" in file else ():
+        groups = list(_inside(file, "layers", path)) if "layers" in file else []
+        if groups and not any(group.startswith("mean_subtraction") for group in groups):
+            raise _foreign_net(path)
+        for group in groups:
             variables = _inside(file, f"layers/{group}/vars", path)
             if len(variables):
                 name = variables.attrs.get("name", group)
@@ -68,7 +97,15 @@ def _read_weights(path: Path, stored: Path | io.BytesIO) -> Foreign:
                 tensors[name] = tuple(_array(_inside(file, f"layers/{group}/vars/{key}", path), path) for key in order)
     if not tensors:
         raise _unlike(path, "the weights of a Keras 3 model, with layers/")
-    return Foreign(str(path), tensors, same_names, channels_first=False, preprocessing=None)
+    return Foreign(
+        str(path),
+        tensors,
+        same_names,
+        channels_first=False,
+        preprocessing=None,
+        activation="leaky_relu" if any(group.startswith("leaky_re_lu") for group in groups) else "relu",
+        lrn=any(group.startswith("local_response_normalization") for group in groups),
+    )
 
 
 def _open(path: Path, stored: Path | io.BytesIO) -> h5py.File:
@@ -98,8 +135,10 @@ def _array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
         raise UserError(
             f"A file of weights holds them itself. Received: {path}, whose {dataset.name} lies in another file."
         )
-    if dataset.nbytes > _MAX_BYTES:
-        raise UserError(f"{path} must hold a net's weights. Received: {dataset.name} of the shape {dataset.shape}.")
+    if dataset.nbytes > _MOST * dataset.id.get_storage_size():
+        raise UserError(
+            f"{path} must hold a net's weights. Received: {dataset.name}, {dataset.nbytes:,} bytes once read."
+        )
     return dataset[()]
 
 

@@ -1,8 +1,11 @@
 """Weights of any source into a net, or a source's own net: one function for every format."""
 
+import contextlib
 import dataclasses
 import hashlib
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -11,7 +14,7 @@ from vgg_keras.config import Architecture, Config, UserError
 from vgg_keras.files import sha256 as digest
 from vgg_keras.nets.builder import architecture_of, build
 from vgg_keras.weights import caffe, hdf5, matconvnet, torchvision
-from vgg_keras.weights.foreign import CAFFE, Foreign, Preprocessing, infer, same_names, tensors_for
+from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, infer, same_names, tensors_for
 from vgg_keras.weights.run import Run, load_run
 
 IMAGENET = "imagenet"
@@ -39,7 +42,7 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
         model: of `vgg_keras.build`; None builds the source's own net.
         source: a run's folder; "imagenet", which is Keras Applications' VGG16 or VGG19, the authors' D and E; or a file:
             Keras Applications' `.h5`, torchvision's or timm's `.pth` or `.safetensors`, the authors' `.caffemodel`,
-            MatConvNet's `.mat`, and for a given model Keras's `.weights.h5` or `.keras`, of which the weights alone are read.
+            MatConvNet's `.mat`, a `.keras` of ours, of which weights and mean are read, or for a given model a `.weights.h5`.
         sha256: that the file must have, checked before it is parsed.
 
     Returns:
@@ -79,7 +82,11 @@ def load_net(
     Raises:
         UserError: as in `load_weights`.
     """
-    if Path(source).is_dir():
+    if str(source) != IMAGENET and Path(source).is_dir():
+        if config is not None:
+            raise UserError(
+                f"A run has a configuration of its own. Received: another beside {source}. Leave --config out."
+            )
         run = load_run(source, dtype=dtype)
         _require_digest(sha256, run.weights_sha256, source)
         return run
@@ -87,10 +94,11 @@ def load_net(
     if config is None:
         if found.preprocessing is None:
             raise UserError(
-                "A .weights.h5 or .keras file gives weights only, not what its net does to images first. "
+                "A .weights.h5 file gives weights only, not what its net does to images first. "
                 f"Received: {source} without a net. Give a model, or --config with --set=architecture.mean=R,G,B."
             )
-        config = Config(architecture=infer(found))
+        with _parsing(source):
+            config = Config(architecture=infer(found))
     architecture = dataclasses.replace(
         config.architecture,
         num_classes=config.architecture.num_classes or found.outputs(config.architecture),
@@ -98,7 +106,7 @@ def load_net(
     )
     if not architecture.mean:
         raise UserError(
-            "A .weights.h5 or .keras file does not hold the mean that its net subtracts. "
+            "A .weights.h5 file does not hold the mean that its net subtracts. "
             f"Received: {source} without one. Name it: --set=architecture.mean=R,G,B."
         )
     model = build(architecture, dtype=dtype)
@@ -117,7 +125,8 @@ def _read(source: str | Path, architecture: Architecture | None, sha256: str | N
         _require_digest(sha256, run.weights_sha256, source)
         ours = run.config.architecture
         prepared = Preprocessing(ours.mean, ours.std or (1.0, 1.0, 1.0))
-        return _of_model(run.model, str(source), prepared), run.weights_sha256
+        found = _of_model(run.model, str(source), prepared)
+        return dataclasses.replace(found, activation=ours.activation, lrn=ours.name == "A-LRN"), run.weights_sha256
     ending = next((ending for ending in _READERS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise UserError(
@@ -128,9 +137,28 @@ def _read(source: str | Path, architecture: Architecture | None, sha256: str | N
     found = digest(path)
     _require_digest(sha256, found, source)
     # torchvision names its files by the first digits of their sha256
-    if ending == ".pth" and (named := re.search(r"-([0-9a-f]{8})\.pth$", path.name)):
-        _require_digest(named[1], found[:8], source)
-    return _READERS[ending](path), found
+    named = re.search(r"^vgg\d+(?:_bn)?-([0-9a-f]{8})\.pth$", path.name)
+    if named and not named[1].isdigit() and named[1] != found[:8]:  # digits alone may be a date
+        raise UserError(
+            f"torchvision's files have the first digits of their sha256 in their names. Received: {source} with {found}. "
+            "Rename it, if it is another."
+        )
+    with _parsing(source):
+        return _READERS[ending](path), found
+
+
+@contextlib.contextmanager
+def _parsing(source: str | Path) -> Iterator[None]:
+    """Turns whatever a damaged or prepared file makes of its parser into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"A file of weights must be whole and what its name says. Received: {source}: {type(error).__name__}: {reason}"
+        ) from None
 
 
 def _applications(name: str, sha256: str | None) -> tuple[Foreign, str]:
@@ -166,18 +194,24 @@ def _require_digest(expected: str | None, found: str, source: str | Path) -> Non
 
 
 def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> None:
-    tensors, kept = tensors_for(found, architecture)  # all of it is checked before any of it is assigned
+    with _parsing(found.path):
+        tensors, kept = tensors_for(found, architecture)  # all of it is checked before any of it is assigned
+    for name, arrays in tensors.items():
+        ours, theirs = [[tuple(array.shape) for array in of] for of in (model.get_layer(name).weights, arrays)]
+        if ours != theirs:
+            raise UserError(f"Shapes must be the net's. Received: {found.path}, whose {name} has {theirs}, not {ours}.")
     for name, arrays in tensors.items():
         model.get_layer(name).set_weights(arrays)
     if kept:
-        print(f"{found.path}: no weights for {', '.join(kept)}, which stay as they were", flush=True)
+        print(f"{found.path}: no weights for {', '.join(kept)}, which stay as they were", file=sys.stderr, flush=True)
 
 
 def _classes(found: Foreign, architecture: Architecture) -> tuple[str, ...]:
     """The file's names, ImageNet's for a thousand, else none."""
     if len(found.classes) == architecture.num_classes:
         return found.classes
-    return imagenet_classes()[1] if architecture.num_classes == 1000 else ()
+    known = architecture.num_classes == 1000 and found.preprocessing in (CAFFE, TORCHVISION)
+    return imagenet_classes()[1] if known else ()
 
 
 def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,7 +21,7 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
         return None
     try:
         stored = json.loads(path.read_text())
-        if not {"config", "classes"} <= stored.keys():
+        if not isinstance(stored.get("config"), dict) or not isinstance(stored.get("classes"), list):
             raise ValueError("without 'config' and 'classes'")
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} must be a run's configuration. Received another file: {error}.") from None
@@ -58,7 +58,10 @@ def weights_digest(workdir: Path) -> str:
         )
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
-    return read_json(workdir / MANIFEST, WEIGHTS)[WEIGHTS][-1]
+    digests = read_json(workdir / MANIFEST, WEIGHTS)[WEIGHTS]
+    if not isinstance(digests, list) or not digests:
+        raise UserError(f"A run's files must stay as they were. Received: {workdir / MANIFEST}, damaged: no digest.")
+    return digests[-1]
 
 
 def read_json(path: Path, *fields: str) -> dict[str, Any]:

@@ -79,6 +79,8 @@ def _pth(path: Path) -> Mapping[str, np.ndarray]:
             f"A .pth file is read by torch, tensors only. Received: {path}, and no torch. Install it (pip install torch), or "
             "save the state dict as .safetensors."
         ) from None
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):  # CVE-2025-32434: weights_only ran code before
+        raise UserError(f"A .pth file is read by torch 2.6 or newer. Received: torch {torch.__version__}.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is none, or that would run code, makes of it
@@ -90,6 +92,12 @@ def _pth(path: Path) -> Mapping[str, np.ndarray]:
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"A .pth file holds a state dict of tensors. Received: {path}, with {type(state).__name__}.")
+    if any(value.layout != torch.strided or value.device.type != "cpu" for value in state.values()):
+        raise UserError(f"A .pth file holds whole tensors. Received: {path}, with sparse or empty ones.")
+    if any(value.nbytes > value.untyped_storage().nbytes() for value in state.values()):
+        raise UserError(
+            f"A .pth file holds every value of its tensors. Received: {path}, with some that repeat theirs."
+        )
     return {str(key).removeprefix("module."): value.detach().float().numpy() for key, value in state.items()}
 
 

@@ -1,0 +1,175 @@
+"""Exports say what their net says, in their own runtimes, and leave nothing where they do not."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vgg_keras
+from tests.conftest import write_images
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
+from vgg_keras.data.preprocessing import decode, rescale
+from vgg_keras.evaluation.prediction import predict
+from vgg_keras.export import export
+from vgg_keras.exports import saved_model, tflite
+from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.weights.run import Run
+
+# keras's tf2onnx bridge asks NumPy for `object`; TFLite says that it will move, and that uint8 inputs have no statistics
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*tf.lite.*:UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Three classes of pictures of several sizes, 6 for training and 4 to compare on of each."""
+    root = tmp_path_factory.mktemp("exports") / "photos"
+    for seed, (split, count) in enumerate((("train", 6), ("val", 4))):
+        for label, name in enumerate(("cat", "dog", "owl")):
+            write_images(root / split / name, [(48, 60), (70, 50)] * (count // 2), seed=10 * seed + label)
+    return root
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory, photos):
+    """A net whose probabilities differ from picture to picture."""
+    architecture = Architecture("A", num_classes=3, crop=32, width=1 / 8, mean=(120.0, 110.0, 100.0), initializer="he")
+    config = Config(
+        architecture=architecture,
+        data=Data(source=str(photos), scale=(40,)),
+        evaluation=Evaluation(scales=(40, 64)),
+        export=Export(images=12, representative_images=18),
+    )
+    config = dataclasses.replace(
+        config, runtime=dataclasses.replace(config.runtime, cache_dir=str(tmp_path_factory.mktemp("cache")))
+    )
+    model = vgg_keras.build(architecture, dtype="float32", seed=3)
+    kernel, bias = model.get_layer("predictions").get_weights()
+    model.get_layer("predictions").set_weights([kernel / 50, bias])  # He's first logits would be in the hundreds
+    return Run(model, config, ("cat", "dog", "owl"), photos, "12")
+
+
+def test_saved_model(tmp_path, net, photos):
+    (parity,) = export(net, net.config, "saved_model", tmp_path / "out")
+    print(
+        f"SavedModel: largest difference from evaluate's dense test {parity.difference:.2g} of {parity.images} images"
+    )
+    assert parity.difference <= 1e-5 and parity.agreement == 1.0 and parity.images == 12
+    loaded = tf.saved_model.load(str(tmp_path / "out" / "model"))
+    assert sorted(loaded.signatures) == ["encoded", "features", "serving_default"]
+
+    # a batch of files of different sizes, and the same pictures as arrays of one size
+    paths = sorted(photos.glob("val/*/*.jpg"))
+    answer = loaded.signatures["encoded"](encoded=tf.constant([path.read_bytes() for path in paths]))
+    expected = predict(net, paths, top=3)
+    rows = {prediction.path: prediction for prediction in expected}
+    for place, path in enumerate(paths):
+        prediction = rows[str(path)]
+        assert answer["class_name"].numpy()[place].decode() == prediction.classes[0]
+        assert net.classes[answer["class_index"].numpy()[place]] == prediction.classes[0]
+        probabilities = dict(zip(prediction.classes, prediction.probabilities, strict=True))
+        assert np.abs(answer["probabilities"][place] - [probabilities[name] for name in net.classes]).max() <= 1e-5
+    pixels = np.stack([decode(path.read_bytes()).numpy() for path in paths[::2]])
+    served = loaded.signatures["serving_default"](images=tf.constant(pixels))["probabilities"].numpy()
+    assert np.abs(served - answer["probabilities"].numpy()[::2]).max() <= 1e-5
+    assert np.ptp(served, axis=0).max() > 1e-3
+
+    # the map before the last layer, of which that layer makes the dense net's scores
+    features = loaded.signatures["features"](images=tf.constant(pixels))["features"].numpy()
+    dense = to_fully_convolutional(net.model)
+    scores = dense.predict(np.stack([rescale(image, 40, "bilinear") for image in pixels]), verbose=0)
+    kernel, bias = net.model.get_layer("predictions").get_weights()
+    assert np.abs(features @ kernel + bias - scores).max() <= 1e-4 * np.abs(scores).max()
+
+
+def test_tflite(tmp_path, net):
+    found = export(net, net.config, "tflite", tmp_path / "out")
+    assert [parity.form for parity in found] == list(tflite.VARIANTS)
+    for parity in found:
+        print(f"TFLite {parity.form}: largest difference {parity.difference:.2g}, {parity.size:,} bytes")
+    assert found[0].difference <= 1e-5 and found[1].difference <= 1e-2
+    assert found[0].size > 1.8 * found[1].size > 3 * found[2].size
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(tmp_path / "out" / "model_int8.tflite"))
+    for details in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+        assert details["dtype"] == np.uint8
+    assert (tmp_path / "out" / "labels.txt").read_text().split() == ["cat", "dog", "owl"]
+    told = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert told["takes"].startswith("(1, 32, 32, 3) RGB in 0-255") and len(told["parity"]) == 4
+
+
+def test_onnx(tmp_path, net, random):
+    (parity,) = export(net, net.config, "onnx", tmp_path / "out")
+    print(f"ONNX: largest difference {parity.difference:.2g}")
+    assert parity.difference <= 1e-5
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    images = random.uniform(0, 255, (5, 32, 32, 3)).astype(np.float32)  # any batch
+    (found,) = session.run(None, {session.get_inputs()[0].name: images})
+    logits = net.model.predict(images, verbose=0)
+    assert np.abs(found - keras.ops.softmax(logits).numpy()).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("form", "fields", "message"),
+    [
+        ("tflite", {"max_difference_float16": 0.0}, r"within export\.max_difference_float16=0\. Received: float16"),
+        ("onnx", {"max_difference": 0.0}, r"within export\.max_difference=0\. Received: onnx, which differs by"),
+    ],
+)
+def test_an_export_that_differs_leaves_nothing(tmp_path, net, form, fields, message):
+    config = dataclasses.replace(net.config, export=dataclasses.replace(net.config.export, **fields))
+    with pytest.raises(UserError, match=message):
+        export(net, config, form, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_is_held_to_its_agreement(tmp_path, net, monkeypatch):
+    monkeypatch.setattr(tflite, "VARIANTS", ("int8",))
+    monkeypatch.setattr(tflite, "probabilities", lambda path, crops: np.eye(3)[np.zeros(len(crops), int)])
+    with pytest.raises(
+        UserError, match=r"top class for export\.min_agreement=0\.9 of the images\. Received: int8 with 0\."
+    ):
+        export(net, net.config, "tflite", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_another_data_set_are_refused(tmp_path, net):
+    config = dataclasses.replace(net.config, data=Data(scale=(40,)))
+    with pytest.raises(UserError, match=r"have the net's 3 classes\. Received: digits with 10"):
+        export(net, config, "onnx", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_command_line(verb, tmp_path, photos):
+    words = ("--config=quickstart", f"--data={photos}", "--set=architecture.width=0.0625", "--set=training.epochs=1")
+    assert verb("train", *words, "--workdir=run").returncode == 0  # in bf16, where the hardware has it
+    done = verb("export", "--model=run", "--format=saved_model", "--out=out")
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout.splitlines()[-1])
+    assert told["form"] == "saved_model" and told["difference"] <= 1e-5 and told["images"] == 12
+    assert saved_model.probabilities(tmp_path / "out" / "model", [next(photos.rglob("*.jpg")).read_bytes()]).shape == (
+        1,
+        3,
+    )
+    seen = verb("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
+    assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
+    refused = verb("predict", "--model=run", str(photos), "--set=architecture.width=2")
+    assert refused.returncode == 2 and "--set changes evaluation.*" in refused.stderr
+    for arguments, message in (
+        (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
+        (["--model=run", "--out=new"], "--format is needed"),
+        (["--format=onnx", "--out=new"], "Received: neither."),
+        (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
+    ):
+        done = verb("export", *arguments)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

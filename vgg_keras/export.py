@@ -1,0 +1,118 @@
+"""A net for use elsewhere: SavedModel, TFLite or ONNX, compared with the net before it says done.
+
+python -m vgg_keras.export --model=runs/E/jitter --format=saved_model --out=exported/E
+python -m vgg_keras.export --model=runs/E/jitter --format=tflite --out=exported/E_tflite
+python -m vgg_keras.export --weights=imagenet --data=photos/ --format=onnx --out=exported/D_onnx
+
+An export that differs by more than its limit (export.*) leaves nothing behind.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from vgg_keras import cli, stop
+from vgg_keras.config import Config, UserError, load, override, to_dict
+
+FLAGS = flags.FLAGS
+cli.define("model", "weights", "sha256", "config", "data", "set")
+flags.DEFINE_enum("format", None, ["saved_model", "tflite", "onnx"], "What is written.")
+flags.DEFINE_string("out", None, "The folder that is made; it must be new.")
+
+
+def export(net, config: Config, form: str, out: Path) -> list:
+    """Writes a net in one format into the new folder `out`, compared with it on `export.images` validation images.
+
+    Args:
+        net: of `load_net`, in float32.
+        config: its data are the images, its evaluation the test inside a SavedModel.
+        form: saved_model, tflite or onnx.
+        out: must not exist.
+
+    Returns:
+        A `Parity` for each file.
+
+    Raises:
+        UserError: a difference above its limit, or a mistake in the data; `out` is not there then.
+    """
+    from vgg_keras import provenance
+    from vgg_keras.exports import measured
+    from vgg_keras.files import replacing
+
+    with replacing(out) as folder:
+        folder.mkdir()
+        found, classes = measured.write(net, config, form, folder)
+        described = {
+            "format": form,
+            "model": str(net.path),
+            "weights_sha256": net.weights_sha256,
+            "architecture": to_dict(net.config.architecture),
+            "classes": list(classes),
+            "takes": measured.TAKES[form].format(crop=net.config.architecture.crop),
+            "test_scales": list(config.test_scales),
+            "parity": [dataclasses.asdict(parity) for parity in found],
+            "command": provenance.command(),
+            "versions": provenance.versions(),
+            "git_commit": provenance.git_commit(),
+        }
+        (folder / "export.json").write_text(json.dumps(described, indent=2) + "\n")
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
+    return found
+
+
+def main() -> None:
+    if bool(FLAGS.model) == bool(FLAGS.weights):
+        raise UserError(
+            f"--model=RUN is a run's net, --weights=SOURCE another's. Received: {'both' if FLAGS.model else 'neither'}."
+        )
+    if FLAGS.model and (FLAGS.config or FLAGS.sha256):
+        raise UserError("--config and --sha256 belong to --weights: a run has its own. Received: one with --model.")
+    for name in ("format", "out"):
+        if not FLAGS[name].value:
+            raise UserError(f"--{name} is needed: --format=saved_model, tflite or onnx, --out=FOLDER. Received: none.")
+    out = Path(FLAGS.out)
+    if out.exists():
+        raise UserError(f"--out is a new folder. Received: {out}, which exists.")
+    wishes = [*cli.source_wishes(), *FLAGS.set]
+    config = None
+    if FLAGS.model:
+        from vgg_keras.weights.stored import run_config
+
+        config = override(run_config(Path(FLAGS.model)), wishes)
+    elif FLAGS.config:
+        config = override(load(FLAGS.config), wishes)
+    elif not FLAGS.data:
+        raise UserError("--weights needs --data, whose images the export is compared on. Received: none.")
+
+    # ---- the net, in float32 whatever it was trained in
+    stop.listen()
+    from vgg_keras.weights.load import load_net
+
+    net = load_net(FLAGS.model or FLAGS.weights, None if FLAGS.model else config, "float32", FLAGS.sha256)
+    config = config if FLAGS.model else override(net.config, wishes)
+    found = export(net, config, FLAGS.format, out)
+
+    # ---- what it is worth
+    header = ["", "largest difference", "same top class", "top-1 error", "the net's", "MB", "ms an image", "the net's"]
+    rows = [
+        [
+            parity.form,
+            f"{parity.difference:.2g}",
+            f"{parity.agreement:.1%}",
+            f"{parity.error:.2f} %",
+            f"{parity.net_error:.2f} %",
+            f"{parity.size / 1e6:.1f}",
+            f"{1e3 * parity.seconds:.1f}",
+            f"{1e3 * parity.net_seconds:.1f}",
+        ]
+        for parity in found
+    ]
+    print(cli.table([header, *rows]))
+    print(f"{out}: compared with the net on {found[0].images} images of {config.data.source}, one at a time")
+    print(json.dumps([dataclasses.asdict(parity) for parity in found]))
+
+
+if __name__ == "__main__":
+    cli.run(main)

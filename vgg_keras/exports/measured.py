@@ -1,0 +1,109 @@
+"""The files of one format, and each beside the net: the images are the validation's, in the order of its split."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from vgg_keras import stop
+from vgg_keras.config import Config, UserError
+from vgg_keras.data import pipeline
+from vgg_keras.data.preprocessing import center_crop, decode
+from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.sources import open_source
+from vgg_keras.data.splits import Split
+from vgg_keras.evaluation.protocols import Dense
+from vgg_keras.exports import onnx, saved_model, tflite
+from vgg_keras.exports.parity import Parity, compare
+from vgg_keras.weights.run import Run
+
+# What a user of the files must give them.
+TAKES = {
+    "saved_model": "serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) JPEG, PNG, BMP or GIF files",
+    "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), such as the middle of a picture rescaled",
+    "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, such as the middle of a picture rescaled",
+}
+
+
+def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:
+    """Writes a format's files into `folder`, compares each with the net, and returns how they stand, and the classes' names.
+
+    Args:
+        net: in float32.
+        config: data, test and limits.
+        form: saved_model, tflite or onnx.
+        folder: empty.
+
+    Raises:
+        UserError: a difference above its limit, or data of another number of classes.
+    """
+    source, _ = without_bad_images(open_source(config.data), config)
+    if len(source.classes) != net.config.architecture.num_classes:
+        raise UserError(
+            f"The images that an export is compared on have the net's {net.config.architecture.num_classes} classes. "
+            f"Received: {source.name} with {len(source.classes)}."
+        )
+    net = net if net.classes else dataclasses.replace(net, classes=source.classes)
+    count = min(config.export.images, source.val.size)
+    chosen = source.val.select(np.linspace(0, source.val.size, count, endpoint=False).astype(np.int64))
+    rules = config.export
+    with pipeline.readable_images(chosen):
+        files, labels = zip(*(chosen.read(tf.constant(image, tf.int64)) for image in range(count)), strict=True)
+        files, labels = [file.numpy() for file in files], np.array([int(label) for label in labels])
+        if form == "saved_model":
+            path = folder / "model"
+            saved_model.write(net, config, path)
+            theirs, seconds = _dense(net, config, chosen)
+            asked = {"saved_model": (path, lambda: saved_model.probabilities(path, files))}
+        else:
+            crops = np.stack([_crop(file, config) for file in files])
+            ended = keras.Model(net.model.input, keras.layers.Softmax(name="probabilities")(net.model.output))
+            once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
+            theirs, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
+            asked = {}
+            if form == "onnx":
+                onnx.write(ended, folder / "model.onnx")
+                asked["onnx"] = folder / "model.onnx", lambda: onnx.probabilities(folder / "model.onnx", crops)
+            for variant in tflite.VARIANTS if form == "tflite" else ():
+                path = folder / f"model_{variant}.tflite"
+                tflite.write(ended, variant, _representative(source.train, config), path)
+                asked[variant] = path, lambda path=path: tflite.probabilities(path, crops)
+                stop.here()
+    found = [compare(name, path, ask, theirs, seconds, labels, rules) for name, (path, ask) in asked.items()]
+    return found, net.classes
+
+
+def _timed(calls) -> tuple[np.ndarray, float]:
+    """What the calls return, one below the other, and the seconds that one takes once it is traced."""
+    calls[0]()
+    began = time.perf_counter()
+    rows = [call() for call in tqdm.tqdm(calls, "the net", unit="image", disable=None)]
+    return np.concatenate(rows), (time.perf_counter() - began) / len(calls)
+
+
+def _dense(net: Run, config: Config, split: Split) -> tuple[np.ndarray, float]:
+    """The posteriors of `evaluate`'s dense test, and the seconds an image takes in it."""
+    protocol = Dense(net.model, net.config.architecture, config.evaluation)
+    posteriors = np.zeros((split.size, net.config.architecture.num_classes))
+    began = time.perf_counter()
+    for side in config.test_scales:
+        for images, _, found in protocol(split, config.data, side):
+            posteriors[images] += found / len(config.test_scales)
+            stop.here()
+    return posteriors, (time.perf_counter() - began) / split.size
+
+
+def _crop(file: bytes, config: Config) -> np.ndarray:
+    """The middle of an image at S, as whole numbers, which every format can take."""
+    crop = center_crop(decode(file), config.middle_scale, config.architecture.crop, config.data.interpolation)
+    return np.round(crop.numpy()).astype(np.float32)
+
+
+def _representative(train: Split, config: Config):
+    count = min(config.export.representative_images, train.size)
+    for image in np.linspace(0, train.size, count, endpoint=False).astype(np.int64):
+        yield _crop(train.read(tf.constant(image))[0].numpy(), config)[np.newaxis]
