@@ -14,52 +14,12 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, UserError, load, override, to_dict
+from vgg_keras.config import UserError, load, override
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set")
 flags.DEFINE_enum("format", None, ["saved_model", "tflite", "onnx"], "What is written.")
 flags.DEFINE_string("out", None, "The folder that is made; it must be new.")
-
-
-def export(net, config: Config, form: str, out: Path) -> list:
-    """Writes a net in one format into the new folder `out`, compared with it on `export.images` validation images.
-
-    Args:
-        net: of `load_net`, in float32.
-        config: its data are the images, its evaluation the test inside a SavedModel.
-        form: saved_model, tflite or onnx.
-        out: must not exist.
-
-    Returns:
-        A `Parity` for each file.
-
-    Raises:
-        UserError: a difference above its limit, or a mistake in the data; `out` is not there then.
-    """
-    from vgg_keras import provenance
-    from vgg_keras.exports import measured
-    from vgg_keras.files import replacing
-
-    with replacing(out) as folder:
-        folder.mkdir()
-        found, classes = measured.write(net, config, form, folder)
-        described = {
-            "format": form,
-            "model": str(net.path),
-            "weights_sha256": net.weights_sha256,
-            "architecture": to_dict(net.config.architecture),
-            "classes": list(classes),
-            "takes": measured.TAKES[form].format(crop=net.config.architecture.crop),
-            "test_scales": list(config.test_scales),
-            "parity": [dataclasses.asdict(parity) for parity in found],
-            "command": provenance.command(),
-            "versions": provenance.versions(),
-            "git_commit": provenance.git_commit(),
-        }
-        (folder / "export.json").write_text(json.dumps(described, indent=2) + "\n")
-        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
-    return found
 
 
 def main() -> None:
@@ -88,6 +48,7 @@ def main() -> None:
 
     # ---- the net, in float32 whatever it was trained in
     stop.listen()
+    from vgg_keras.exports.measured import export
     from vgg_keras.weights.load import load_net
 
     net = load_net(FLAGS.model or FLAGS.weights, None if FLAGS.model else config, "float32", FLAGS.sha256)

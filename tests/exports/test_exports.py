@@ -13,8 +13,8 @@ from tests.conftest import write_images
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
 from vgg_keras.data.preprocessing import decode, rescale
 from vgg_keras.evaluation.prediction import predict
-from vgg_keras.export import export
 from vgg_keras.exports import saved_model, tflite
+from vgg_keras.exports.measured import export
 from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.weights.run import Run
 

@@ -1,6 +1,7 @@
 """The files of one format, and each beside the net: the images are the validation's, in the order of its split."""
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from vgg_keras import stop
-from vgg_keras.config import Config, UserError
+from vgg_keras import provenance, stop
+from vgg_keras.config import Config, UserError, to_dict
 from vgg_keras.data import pipeline
 from vgg_keras.data.preprocessing import center_crop, decode
 from vgg_keras.data.scan import without_bad_images
@@ -19,6 +20,7 @@ from vgg_keras.data.splits import Split
 from vgg_keras.evaluation.protocols import Dense
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
+from vgg_keras.files import replacing
 from vgg_keras.weights.run import Run
 
 # What a user of the files must give them.
@@ -27,6 +29,42 @@ TAKES = {
     "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), such as the middle of a picture rescaled",
     "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, such as the middle of a picture rescaled",
 }
+
+
+def export(net: Run, config: Config, form: str, out: Path) -> list[Parity]:
+    """Writes a net in one format into the new folder `out`, compared with it on `export.images` validation images.
+
+    Args:
+        net: of `load_net`, in float32.
+        config: its data are the images, its evaluation the test inside a SavedModel.
+        form: saved_model, tflite or onnx.
+        out: must not exist.
+
+    Returns:
+        A `Parity` for each file.
+
+    Raises:
+        UserError: a difference above its limit, or a mistake in the data; `out` is not there then.
+    """
+    with replacing(out) as folder:
+        folder.mkdir()
+        found, classes = write(net, config, form, folder)
+        described = {
+            "format": form,
+            "model": str(net.path),
+            "weights_sha256": net.weights_sha256,
+            "architecture": to_dict(net.config.architecture),
+            "classes": list(classes),
+            "takes": TAKES[form].format(crop=net.config.architecture.crop),
+            "test_scales": list(config.test_scales),
+            "parity": [dataclasses.asdict(parity) for parity in found],
+            "command": provenance.command(),
+            "versions": provenance.versions(),
+            "git_commit": provenance.git_commit(),
+        }
+        (folder / "export.json").write_text(json.dumps(described, indent=2) + "\n")
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
+    return found
 
 
 def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vgg_keras.cli import table as text
-from vgg_keras.compare import compare, draw, table
 from vgg_keras.config import UserError, load, override, to_dict
+from vgg_keras.evaluation.comparison import compare, draw, table
 from vgg_keras.files import write_json
 
 TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "center", "scales": [36], "flip": True}

@@ -1,0 +1,213 @@
+"""Tested runs side by side: those that differ in nothing but their seed make one row, with mean and spread of its errors.
+
+Starts no framework.
+"""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vgg_keras.config import FREE_ON_RESUME, Config, UserError, from_dict, to_dict
+from vgg_keras.weights.stored import CONFIG, RESULT, read_config, read_json
+
+LONGEST = 40  # characters of a label that stands in the table and at the picture's edge
+# What a label leaves out where it has more to say: what has a column, and the digest of what a run started from.
+_ELSEWHERE = ("test.protocol", "test.scales", "training.init_from")
+_RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in nothing but their seed, tested alike; errors in percent.
+
+    Attributes:
+        label: the fields in which this row differs from others, with their values.
+        test: protocol and scales.
+        top1_errors, top5_errors: by seed; a top-5 error that means nothing is None.
+    """
+
+    label: str
+    test: str
+    top1_errors: dict[int, float]
+    top5_errors: dict[int, float | None]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.top1_errors.values())
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over the runs, n - 1 in its denominator; of one run there is none."""
+        return _deviation(self.top1_errors.values())
+
+    def against(self, other: "Row") -> tuple[float, float | None, int] | None:
+        """Mean, standard deviation and number of the differences from another row's runs of the same seeds."""
+        seeds = sorted(self.top1_errors.keys() & other.top1_errors.keys())
+        differences = [self.top1_errors[seed] - other.top1_errors[seed] for seed in seeds]
+        return (statistics.fmean(differences), _deviation(differences), len(seeds)) if seeds else None
+
+
+def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]:
+    """The rows in the order of their first runs, the number of images, and the runs that have no such test yet.
+
+    Args:
+        folders: of runs.
+        test: the folder in each that holds `evaluation.json`.
+
+    Raises:
+        UserError: a folder that is no run, none with such a test, tests of different images, or one run named twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seeds: dict[str, dict[int, tuple[Path, dict]]] = {}
+    untested, images, sets = [], None, set()
+    for folder in _runs(folders):
+        stored = read_config(folder)
+        if stored is None:
+            raise UserError(f"Runs are compared by their folders. Received: {folder}, which is none.")
+        if not (folder / test / RESULT).exists():
+            untested.append(folder)
+            continue
+        result = read_json(folder / test / RESULT, *_RESULT_FIELDS)
+        images = images or (folder, result)
+        if result["images_sha256"] != images[1]["images_sha256"]:
+            raise UserError(
+                f"Runs are compared on the same images. Received: {folder} with {result['images']:,} of others than "
+                f"{images[0]} with {images[1]['images']:,}."
+            )
+        settings, seed = _settings(stored, result)
+        # a set may be named by several paths: it is told by the names of its training images
+        trained_on = stored.get("data", {}).get("train", {}).get("sha256_of_names", settings["data.source"])
+        sets.add(trained_on)
+        key = json.dumps({**settings, "data.source": trained_on}, sort_keys=True)
+        found[key] = settings
+        runs = seeds.setdefault(key, {})
+        if seed in runs:
+            raise UserError(
+                f"Runs of one row differ in their seed. Received: {folder}, which has seed {seed} as {runs[seed][0]} has, and "
+                "the same configuration. Leave one out."
+            )
+        runs[seed] = folder, result
+    if not seeds:
+        raise UserError(
+            f"A run to compare has been tested. Received: none with {test}/{RESULT}: {untested[0]}. A training ends with a test "
+            "in closing_test/; evaluate makes others."
+        )
+    if len(sets) == 1:
+        found = {key: {**settings, "data.source": ""} for key, settings in found.items()}
+    labels = _labels(list(found.values()))
+    rows = []
+    for label, runs in zip(labels, seeds.values(), strict=True):
+        first = next(iter(runs.values()))[1]
+        q = ", ".join(map(str, first["scales"]))
+        errors = [{seed: result[name] for seed, (_, result) in sorted(runs.items())} for name in _RESULT_FIELDS[:2]]
+        rows.append(Row(label, f"{first['protocol']}, Q={q}", *errors))
+    return rows, images[1]["images"], untested
+
+
+def _deviation(values) -> float | None:
+    values = list(values)
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _runs(folders: list[Path]) -> Iterator[Path]:
+    """These runs; of a chain's folder its stages."""
+    for folder in folders:
+        stages = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+        yield from [folder] if (folder / CONFIG).exists() or not stages else stages
+
+
+def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """What makes a run another one than a repetition, by the fields' paths; and its seed."""
+    config = from_dict(Config, stored["config"])
+    values = to_dict(config)
+    for section in FREE_ON_RESUME:
+        del values[section]
+    del values["seed"], values["evaluation"], values["stages"]
+    del values["data"]["data_dir"]  # where the images lie
+    measured = stored.get("data", {}).get("statistics", {}).get("mean")
+    if measured is None or list(config.architecture.mean) == list(measured):  # nobody's wish
+        del values["architecture"]["mean"]
+    if not config.architecture.batch_norm:  # the result is then the same
+        del values["data"]["micro_batch"]
+    # runs of a row start from nets of their own, which differ in nothing but their seed either
+    if start := config.training.init_from:
+        begun = read_config(Path(start)) if Path(start).exists() else None
+        told = _settings(begun, {})[0] if begun else {"data.source": "moved"}
+        del told["data.source"]
+        values["training"]["init_from"] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+    flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
+    asked = {
+        f"test.{name}": result.get(name)
+        for name in ("protocol", "scales", "flip", "grid", "interpolation", "precision")
+    }
+    return {**flat, **asked}, config.seed
+
+
+def _labels(rows: list[dict[str, Any]]) -> list[str]:
+    """For each row the fields whose values are not the same in all."""
+    paths = dict.fromkeys(path for row in rows for path in row)
+    differing = [path for path in paths if any(row.get(path) != rows[0].get(path) for row in rows)]
+    shown = [path for path in differing if path not in _ELSEWHERE]
+    shown = shown or differing or ["architecture.name"]
+
+    def text(value):
+        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return ["  ".join(f"{path.split('.')[1]}={text(row.get(path)) or 'none'}" for path in shown) for row in rows]
+
+
+def names(rows: list[Row]) -> list[str]:
+    """The rows' labels where they are short, else numbers."""
+    labels = [row.label for row in rows]
+    long = any(len(label) > LONGEST for label in labels) or len(set(labels)) < len(labels)
+    return [str(place) if long else row.label for place, row in enumerate(rows, start=1)]
+
+
+def table(rows: list[Row]) -> list[list[str]]:
+    """For a person."""
+    header = ["", "test", "runs", "top-1 error, %", "lowest-highest", "top-5 error, %", "beside the first row"]
+    cells = [header]
+    for name, row in zip(names(rows), rows, strict=True):
+        top1, top5 = row.top1_errors.values(), row.top5_errors.values()
+        five = "-" if None in top5 else f"{statistics.fmean(top5):.2f}"
+        beside = ""
+        if row is not rows[0]:
+            difference = row.against(rows[0])
+            beside = f"{_with_spread(*difference[:2], sign='+')} ({difference[2]})" if difference else "no common seed"
+        numbers = [_with_spread(row.mean, row.deviation), f"{min(top1):.2f}-{max(top1):.2f}", five, beside]
+        cells.append([name, row.test, str(len(top1)), *numbers])
+    return cells
+
+
+def _with_spread(mean: float, deviation: float | None, sign: str = "") -> str:
+    return f"{mean:{sign}.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+
+
+def draw(rows: list[Row], images: int, path: Path) -> None:
+    """Draws each run's top-1 error as a point, a row's mean as a stroke."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from vgg_keras.files import replacing
+
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained")
+    for place, row in enumerate(rows):
+        errors = list(row.top1_errors.values())
+        axes.plot(errors, [place] * len(errors), "o", color="tab:blue", alpha=0.6, markersize=5)
+        axes.plot([row.mean] * 2, [place - 0.3, place + 0.3], color="tab:orange", linewidth=2)
+    axes.plot([], [], "o", color="tab:blue", alpha=0.6, label="a run")
+    axes.plot([], [], color="tab:orange", label="mean")
+    axes.set_yticks(range(len(rows)), names(rows), parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"top-1 error, %, {images:,} images")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
