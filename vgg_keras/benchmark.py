@@ -57,7 +57,7 @@ def evaluate(config: Config, repeats: int, images: int) -> dict:
 
     devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
     precision = devices.choose_precision(config.runtime)
-    description, _, split = open_test(config.data, "val")
+    description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)
     count = min(images, split.size)
     photographs = split.select(np.linspace(0, split.size, count, endpoint=False).astype(np.int64))
