@@ -55,8 +55,7 @@ def evaluate(config: Config, repeats: int, images: int) -> dict:
     from vgg_keras.nets.builder import build
     from vgg_keras.training import devices
 
-    devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
-    precision = devices.choose_precision(config.runtime)
+    precision = devices.one_device(config.runtime)
     description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)
     count = min(images, split.size)

@@ -82,6 +82,17 @@ def source_wishes() -> list[str]:
     return [f"data.source={_FLAGS.data}"]
 
 
+def require_one_net() -> None:
+    """Refuses both or neither of `--model` and `--weights`, and beside `--model` what belongs to the other."""
+    if bool(_FLAGS.model) == bool(_FLAGS.weights):
+        raise UserError(
+            "--model=RUN is a run's net, --weights=SOURCE another's. "
+            f"Received: {'both' if _FLAGS.model else 'neither'}. Try --weights=imagenet."
+        )
+    if _FLAGS.model and (_FLAGS.config or _FLAGS.sha256):
+        raise UserError("--config and --sha256 belong to --weights: a run has its own. Received: one with --model.")
+
+
 def require_picture(path: Path) -> None:
     """Refuses an `--out` that is no picture's name."""
     if path.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):

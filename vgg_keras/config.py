@@ -59,9 +59,8 @@ class Architecture(_Checked):
     width: float = 1.0  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = 224  # 2.1: side of the net's square input; the first FC layer's kernel follows
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
-    std: tuple[
-        float, ...
-    ] = ()  # RGB, 0-255, by which the first layer divides after that; empty: it does not, as in 2.1
+    # RGB, 0-255, by which the first layer divides after that; empty: it does not, as in 2.1
+    std: tuple[float, ...] = ()
     head: Literal["fc", "gap"] = "fc"  # 4096-4096-classes, or global average pooling and one FC layer
     dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
     batch_norm: bool = False  # between convolution and activation; the convolutions lose their bias

@@ -194,8 +194,7 @@ def _start(config: Config) -> str:
     stop.listen()
     from vgg_keras.training import devices
 
-    devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
-    return devices.choose_precision(config.runtime)
+    return devices.one_device(config.runtime)
 
 
 def main() -> None:

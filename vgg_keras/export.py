@@ -23,12 +23,7 @@ flags.DEFINE_string("out", None, "The folder that is made; it must be new.")
 
 
 def main() -> None:
-    if bool(FLAGS.model) == bool(FLAGS.weights):
-        raise UserError(
-            f"--model=RUN is a run's net, --weights=SOURCE another's. Received: {'both' if FLAGS.model else 'neither'}."
-        )
-    if FLAGS.model and (FLAGS.config or FLAGS.sha256):
-        raise UserError("--config and --sha256 belong to --weights: a run has its own. Received: one with --model.")
+    cli.require_one_net()
     for name in ("format", "out"):
         if not FLAGS[name].value:
             raise UserError(f"--{name} is needed: --format=saved_model, tflite or onnx, --out=FOLDER. Received: none.")

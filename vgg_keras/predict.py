@@ -5,7 +5,6 @@ python -m vgg_keras.predict --weights=imagenet photo.jpg --out=annotated.png
 python -m vgg_keras.predict --weights=vgg16-397923af.pth --json folder/
 """
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,13 +32,7 @@ def _only_the_tests(wishes: Sequence[str]) -> None:
 
 
 def main(*paths: str) -> None:
-    if bool(FLAGS.model) == bool(FLAGS.weights):
-        raise UserError(
-            "--model=RUN is a run's net, --weights=SOURCE another's. "
-            f"Received: {'both' if FLAGS.model else 'neither'}. Try --weights=imagenet."
-        )
-    if FLAGS.model and (FLAGS.config or FLAGS.sha256):
-        raise UserError("--config and --sha256 belong to --weights: a run has its own. Received: one with --model.")
+    cli.require_one_net()
     if FLAGS.out:
         cli.require_picture(Path(FLAGS.out))
     config = None
@@ -58,13 +51,11 @@ def main(*paths: str) -> None:
     stop.listen()
     from vgg_keras.training import devices
 
-    devices.make_strategy(dataclasses.replace(runtime, strategy="one"))
+    precision = devices.one_device(runtime)
     from vgg_keras.evaluation import prediction
     from vgg_keras.weights.load import load_net
 
-    net = load_net(
-        FLAGS.model or FLAGS.weights, None if FLAGS.model else config, devices.choose_precision(runtime), FLAGS.sha256
-    )
+    net = load_net(FLAGS.model or FLAGS.weights, None if FLAGS.model else config, precision, FLAGS.sha256)
     config = config if FLAGS.model else override(net.config, FLAGS.set)
 
     # ---- what it sees

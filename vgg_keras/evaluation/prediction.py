@@ -6,9 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tqdm
 
-from vgg_keras import stop
 from vgg_keras.config import Architecture, Config, Data, UserError
 from vgg_keras.data.folders import of_files
 from vgg_keras.data.pipeline import readable_images
@@ -73,14 +71,8 @@ def predict(
         for part in protocols.parts(config.evaluation.protocol)
         for side in config.test_scales
     ]
-    posteriors = np.zeros((split.size, architecture.num_classes))
-    bar = tqdm.tqdm(desc="predicting", total=split.size * len(asked), unit="image", disable=None)
-    with bar, readable_images(split):
-        for protocol, side in asked:
-            for images, _, found in protocol(split, config.data, side):
-                posteriors[images] += found / len(asked)
-                bar.update(len(images))
-                stop.here()
+    with readable_images(split):
+        posteriors = protocols.mean_posteriors(asked, split, config.data, architecture.num_classes, "predicting")
     best = np.argsort(-posteriors, axis=1, kind="stable")[:, :top]
     return [
         Prediction(path, tuple(classes[place] for place in places), tuple(row[places].tolist()))

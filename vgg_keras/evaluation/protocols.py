@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 from scipy.special import softmax
 
+from vgg_keras import stop
 from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
@@ -177,6 +179,23 @@ def of(part: str, model: keras.Model, architecture: Architecture, rules: Evaluat
     if part == "dense":
         return Dense(model, architecture, rules)
     return Crops(model, architecture, rules, 1 if part == "center" else rules.grid)
+
+
+def mean_posteriors(
+    asked: Sequence[tuple[Dense | Crops, int]], split: Split, data: Data, classes: int, title: str
+) -> np.ndarray:
+    """The mean of what protocols say at their values of Q, (images, classes) float64, in the order of the split.
+
+    In memory and for few images; `passes` keeps those of a whole set as they come.
+    """
+    posteriors = np.zeros((split.size, classes))
+    with tqdm.tqdm(desc=title, total=split.size * len(asked), unit="image", disable=None) as bar:
+        for protocol, side in asked:
+            for images, _, found in protocol(split, data, side):
+                posteriors[images] += found / len(asked)
+                bar.update(len(images))
+                stop.here()
+    return posteriors
 
 
 def posterior_of(logits: np.ndarray) -> np.ndarray:

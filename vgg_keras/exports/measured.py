@@ -1,7 +1,6 @@
 """The files of one format, and each beside the net: the images are the validation's, in the order of its split."""
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from vgg_keras.data.preprocessing import center_crop, decode
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation.protocols import Dense
+from vgg_keras.evaluation.protocols import Dense, mean_posteriors
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
-from vgg_keras.files import replacing
+from vgg_keras.files import replacing, write_json
 from vgg_keras.weights.run import Run
 
 # What a user of the files must give them.
@@ -62,7 +61,7 @@ def export(net: Run, config: Config, form: str, out: Path) -> list[Parity]:
             "versions": provenance.versions(),
             "git_commit": provenance.git_commit(),
         }
-        (folder / "export.json").write_text(json.dumps(described, indent=2) + "\n")
+        write_json(folder / "export.json", described)
         (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
     return found
 
@@ -126,12 +125,9 @@ def _timed(calls) -> tuple[np.ndarray, float]:
 def _dense(net: Run, config: Config, split: Split) -> tuple[np.ndarray, float]:
     """The posteriors of `evaluate`'s dense test, and the seconds an image takes in it."""
     protocol = Dense(net.model, net.config.architecture, config.evaluation)
-    posteriors = np.zeros((split.size, net.config.architecture.num_classes))
+    asked, classes = [(protocol, side) for side in config.test_scales], net.config.architecture.num_classes
     began = time.perf_counter()
-    for side in config.test_scales:
-        for images, _, found in protocol(split, config.data, side):
-            posteriors[images] += found / len(config.test_scales)
-            stop.here()
+    posteriors = mean_posteriors(asked, split, config.data, classes, "the net")
     return posteriors, (time.perf_counter() - began) / split.size
 
 

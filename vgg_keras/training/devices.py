@@ -1,5 +1,6 @@
 """Which devices a run uses and in which precision: chosen from the hardware, and said."""
 
+import dataclasses
 from pathlib import Path
 
 import tensorflow as tf
@@ -31,6 +32,12 @@ def make_strategy(runtime: Runtime) -> tf.distribute.Strategy:
     if runtime.strategy == "one" or len(devices) == 1:
         return tf.distribute.OneDeviceStrategy(devices[0].name)
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def one_device(runtime: Runtime) -> str:
+    """Settles on one device, for a net that is asked and not trained; returns the precision of `choose_precision`."""
+    make_strategy(dataclasses.replace(runtime, strategy="one"))
+    return choose_precision(runtime)
 
 
 def choose_precision(runtime: Runtime) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vgg_keras.config import Architecture, Config, Stage, UserError, from_dict, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.weights.stored import CONFIG, MANIFEST, WEIGHTS, read_config, read_json, weights_digest
+from vgg_keras.weights.stored import CONFIG, MANIFEST, WEIGHTS, read_config, read_json, require_whole, weights_digest
 
 FINISHED = "finished.json"  # written when a stage's test is done
 # What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
@@ -87,13 +87,14 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         if stage.start in planned and stage.start != stands_for:  # made by then
             _require_family(planned[stage.start].config.architecture, part.architecture, start)
         elif start:
-            if Path(start) == workdir / stage.start and finished(Path(start)) is None:
+            own = Path(start) == workdir / stage.start
+            if own and finished(Path(start)) is None:
                 missing = _unfinished(known, stage, workdir)
                 raise UserError(
                     f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
                     f"(--stages={','.join([*missing, stage.name])}), or name a run that stands for it: --init_from=RUN."
                 )
-            _require_alike(Path(start), run)
+            _require_alike(Path(start), run, looked_at=own)
         planned[stage.name] = run
     return list(planned.values())
 
@@ -107,15 +108,11 @@ def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[st
     return names
 
 
-def _require_alike(start: Path, run: Planned) -> None:
-    expected = weights_digest(start)  # that there is a net, and a whole one
-    if not (start / WEIGHTS).exists() or sha256(start / WEIGHTS) not in (
-        expected,
-        *read_json(start / MANIFEST)[WEIGHTS],
-    ):
-        raise UserError(
-            f"A net starts from one whose files are whole. Received: {start / WEIGHTS}, which was changed, damaged or removed."
-        )
+def _require_alike(start: Path, run: Planned, looked_at: bool = False) -> None:
+    """Refuses a start that is no whole run or of another family; `looked_at`: `finished` has read its files already."""
+    weights_digest(start)  # that there is a net
+    if not looked_at:
+        require_whole(start)
     _require_family(from_dict(Config, read_config(start)["config"]).architecture, run.config.architecture, start)
 
 

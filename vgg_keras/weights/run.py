@@ -13,7 +13,7 @@ import keras
 from vgg_keras.config import Config, UserError, from_dict
 from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.nets.builder import build
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, read_json
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, require_whole
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
         )
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
-    found = {}
-    for name, digests in read_json(workdir / MANIFEST, CONFIG, WEIGHTS).items():
-        found[name] = sha256(workdir / name) if (workdir / name).exists() else None
-        if found[name] not in digests:
-            raise UserError(
-                f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed, damaged or removed."
-            )
+    found = require_whole(workdir)
     config = from_dict(Config, stored["config"])
     model = build(config.architecture, dtype=dtype)
     model.load_weights(workdir / WEIGHTS)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.config import Config, UserError, from_dict
+from vgg_keras.files import sha256
 
 CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
 RESULT = "evaluation.json"  # in the folder of a test
@@ -62,6 +63,22 @@ def weights_digest(workdir: Path) -> str:
     if not isinstance(digests, list) or not digests:
         raise UserError(f"A run's files must stay as they were. Received: {workdir / MANIFEST}, damaged: no digest.")
     return digests[-1]
+
+
+def require_whole(workdir: Path) -> dict[str, str]:
+    """The sha256 of a run's files, which must be those of its manifest.
+
+    Raises:
+        UserError: one was changed, damaged or removed.
+    """
+    found = {}
+    for name, digests in read_json(workdir / MANIFEST, CONFIG, WEIGHTS).items():
+        found[name] = sha256(workdir / name) if (workdir / name).exists() else None
+        if found[name] not in digests:
+            raise UserError(
+                f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed, damaged or removed."
+            )
+    return found
 
 
 def read_json(path: Path, *fields: str) -> dict[str, Any]:
