@@ -18,6 +18,7 @@ BELOW = {
     "training": {"data", "weights", "nets"},
     "evaluation": {"data", "weights", "nets"},
     "exports": {"evaluation", "data", "weights", "nets"},
+    "benchmarks": {"cli", "training", "evaluation", "data", "weights", "nets"},
     "cli": set(),
 }
 VERBS = {"train", "evaluate", "export", "predict", "compare", "samples", "summarize", "benchmark"}

@@ -1,5 +1,6 @@
 """Where a number comes from: the command, the versions and the commit that made it."""
 
+import contextlib
 import functools
 import importlib.metadata
 import platform
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from vgg_keras import __version__
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "jax", "torch")
 
 
 def command() -> list[str]:
@@ -19,9 +20,12 @@ def command() -> list[str]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of this package, Python and the packages that numbers depend on."""
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"vgg_keras": __version__, "python": platform.python_version(), **packages}
+    """Of this package, Python and those of the packages that numbers depend on that are installed."""
+    found = {"vgg_keras": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the nets run on JAX too
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @functools.cache

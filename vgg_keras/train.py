@@ -105,7 +105,9 @@ def _devices(config: Config):
 
     strategy = devices.make_strategy(config.runtime)
     precision = devices.choose_precision(config.runtime)
-    print(f"devices: {strategy.num_replicas_in_sync} x {type(strategy).__name__}, precision: {precision}", flush=True)
+    from vgg_keras.data import pipeline
+
+    print(f"chosen: {devices.choices(strategy, precision)}; input: {pipeline.choices(config.data)}", flush=True)
     return strategy, precision
 
 

@@ -6,6 +6,7 @@ parallel calls, devices and restarts, and a run that starts at step 1,000 skips 
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Iterator
 
@@ -13,7 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data, Evaluation, UserError
-from vgg_keras.data.preprocessing import center_crop, decode, epoch_draws, rescale, rescaled_size, training_crop
+from vgg_keras.data.preprocessing import (
+    center_crop,
+    decode,
+    epoch_draws,
+    reads_windows,
+    rescale,
+    rescaled_size,
+    training_crop,
+)
 from vgg_keras.data.splits import Split
 
 _UNREADABLE = (
@@ -69,6 +78,9 @@ def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
 def plain(error: Exception) -> str:
     """The words of a TensorFlow error that matter to a user, in one line."""
     return str(error).splitlines()[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
+
+
+AHEAD = 2  # batches that are made before they are asked for
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
@@ -130,7 +142,7 @@ def training(
         epochs.flat_map(epoch_steps)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(rows, drop_remainder=True)
-        .prefetch(2)
+        .prefetch(AHEAD)
     )
 
 
@@ -166,7 +178,7 @@ def validation(split: Split, data: Data, crop: int, side: int, batch: int, repli
         tf.data.Dataset.range(slots)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
-        .prefetch(2)
+        .prefetch(AHEAD)
     )
 
 
@@ -203,7 +215,7 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
         )
 
     # in stretches: photographs have hundreds of sizes, and a batch of each would have to wait in memory for its last image
-    return _plainly(tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(2))
+    return _plainly(tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(AHEAD))
 
 
 def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, grid: int) -> tf.data.Dataset:
@@ -230,7 +242,18 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 
     images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
-    return _plainly(images.rebatch(rules.batch).prefetch(2))
+    return _plainly(images.rebatch(rules.batch).prefetch(AHEAD))
+
+
+def choices(data: Data) -> str:
+    """How training images are read on this machine, in a line."""
+    windows = "JPEG windows" if reads_windows(data) else "whole pictures"
+    return f"{cores()} threads, {AHEAD} batches ahead, {windows}"
+
+
+def cores() -> int:
+    """Those that this process may use, which are as many as images are made at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:

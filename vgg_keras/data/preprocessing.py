@@ -121,6 +121,11 @@ def draw_window(size: tf.Tensor, draws: tf.Tensor, scale: tuple[int, ...], crop:
     return Window(halvings, corner, side, whole)
 
 
+def reads_windows(data: Data) -> bool:
+    """Whether only the crop's square of a JPEG is decoded for training."""
+    return data.interpolation == "bilinear" and not data.exact
+
+
 def training_crop(encoded: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: tf.Tensor) -> tf.Tensor:
     """3.1's augmentation of one image, a function of `draws` alone: S, a random crop, a flip and a colour shift.
 
@@ -157,8 +162,7 @@ def training_crop(encoded: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, c
     def by_whole():
         return exactly(draw_window(tf.shape(decode(encoded))[:2], draws, data.scale, crop))
 
-    fast = data.interpolation == "bilinear" and not data.exact
-    pixels = tf.cond(tf.io.is_jpeg(encoded), by_window, by_whole) if fast else by_whole()
+    pixels = tf.cond(tf.io.is_jpeg(encoded), by_window, by_whole) if reads_windows(data) else by_whole()
     pixels = tf.ensure_shape(pixels, [crop, crop, 3])
     if data.flip:
         pixels = tf.reverse(pixels, tf.range(1, 1 + tf.cast(draws[3] < 0.5, tf.int32)))  # of one axis, or of none

@@ -34,6 +34,18 @@ def make_strategy(runtime: Runtime) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
+def compiles_update(strategy: tf.distribute.Strategy) -> bool:
+    """Whether XLA compiles the weights' update by itself: on a single CPU, see `steps.compiled_update`."""
+    one = isinstance(strategy, tf.distribute.OneDeviceStrategy)
+    return one and "CPU" in strategy.extended.worker_devices[0]
+
+
+def choices(strategy: tf.distribute.Strategy, precision: str) -> str:
+    """What was chosen for this machine, in a line."""
+    update = "XLA for the weights' update alone" if compiles_update(strategy) else "no XLA"
+    return f"{strategy.num_replicas_in_sync} x {type(strategy).__name__}, {precision}, {update}"
+
+
 def one_device(runtime: Runtime) -> str:
     """Settles on one device, for a net that is asked and not trained; returns the precision of `choose_precision`."""
     make_strategy(dataclasses.replace(runtime, strategy="one"))

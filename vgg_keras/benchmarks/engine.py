@@ -1,0 +1,29 @@
+"""What `benchmark train` needs of the Keras backend that it runs on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Keras backend on this machine.
+
+    Attributes:
+        name: of the backend.
+        device: in words; a GPU's product name.
+        gpu: whether it is one.
+        precision: Keras dtype policy.
+        chosen: the choices that the program makes here, in a line.
+        step: (architecture, config, precision, images, labels) to our step, which returns its mean loss.
+        layer: (kind, images, side, channels, layer, dtype) to the calls that make one layer's three products.
+        profile: a folder to a context in which what runs is recorded for TensorBoard.
+    """
+
+    name: str
+    device: str
+    gpu: bool
+    precision: str
+    chosen: str
+    step: Callable[..., Callable[[], float]]
+    layer: Callable[..., list[Callable[[], None]]]
+    profile: Callable[[str], object]

@@ -1,0 +1,189 @@
+"""The protocols of 3.2 on photographs, file to posterior, beside `model.predict` and the net's own convolutions.
+
+`model.predict` takes crops that lie in memory; it runs before and after each row, so a row's ratio is to its neighbours.
+"""
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras import cli
+from vgg_keras.benchmarks import rounds
+from vgg_keras.benchmarks.rounds import Row
+from vgg_keras.config import Architecture, Config
+from vgg_keras.data.preprocessing import decode, rescaled_size
+from vgg_keras.data.scan import readable
+from vgg_keras.data.sources import open_test
+from vgg_keras.data.splits import Split
+from vgg_keras.evaluation.protocols import Crops, Dense
+from vgg_keras.nets.architectures import costs, multiply_adds
+from vgg_keras.nets.builder import build
+from vgg_keras.training import devices
+
+SINGLE, THREE = (256,), (256, 384, 512)  # Q, at crop 224; in proportion at others
+
+
+def run(config: Config, architecture: Architecture, images: int, repeats: int, only: Sequence[str]) -> None:
+    """Times the protocols and prints a table and a JSON line.
+
+    Args:
+        config: its data, evaluation and runtime are followed.
+        architecture: classes and mean known; random weights.
+        images: photographs that centre and dense take in a round; the rest an eighth.
+        repeats: rounds that are counted.
+        only: rows, by the beginnings of their names.
+    """
+    precision = devices.one_device(config.runtime)
+    description, _, _, split = open_test(config.data, "val")
+    split, _ = readable(split, "val", config)
+    photographs = split.select(np.linspace(0, split.size, min(images, split.size), endpoint=False).astype(np.int64))
+    model = build(architecture, dtype=precision, seed=config.seed)
+
+    predict = _predict(model, architecture, config.evaluation.batch)
+    convolutions = _convolutions(architecture, precision)
+    rows = rounds.chosen(_protocols(model, architecture, config, photographs), only)
+    found = []
+    for _ in rounds.progress(repeats + 1):
+        found.append({})
+        before = _rate(predict)
+        for row in [convolutions, *rows]:
+            rate, after = _rate(row), _rate(predict)
+            found[-1][row.name] = rate, (before + after) / 2
+            before = after
+            rounds.stop_where_wished()
+    records = _medians(predict, [convolutions, *rows], found[1:])
+    print(f"{architecture.name}, width {architecture.width:g}, {precision}, {rounds.processor()}")
+    print(f"{description}; medians of {repeats} rounds, the spread in brackets\n")
+    _tell(records)
+    net = {"architecture": architecture.name, "width": architecture.width, "crop": architecture.crop}
+    rounds.tell_json("evaluate", **net, precision=precision, data=description, repeats=repeats, rows=records)
+
+
+def _convolutions(architecture, precision: str) -> Row:
+    """Each convolution of the net alone, on tensors of its own shape: the machine's measured rate."""
+    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    images, channels, operations, calls = 8, 3, 0, []
+    for cost in costs(architecture):
+        layer, side = cost.layer, cost.output_side
+        if layer.kind == "conv":
+            x = tf.cast(tf.random.stateless_uniform([images, side, side, channels], [1, 2]), dtype)
+            kernel = tf.cast(
+                tf.random.stateless_normal([layer.kernel, layer.kernel, channels, layer.units], [3, 4]), dtype
+            )
+            calls.append((x, kernel))
+            operations += 2 * images * cost.multiply_adds
+        channels = layer.units
+
+    @tf.function(input_signature=[tf.TensorSpec([None] * 4, dtype)] * 2, jit_compile=False)
+    def convolve(x, kernel):
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+    def work():
+        for x, kernel in calls:
+            convolve(x, kernel)[0, 0, 0, 0].numpy()
+
+    return Row("convolutions alone", images, work, operations)
+
+
+def _predict(model, architecture, batch: int) -> Row:
+    crops = tf.random.stateless_uniform([batch, architecture.crop, architecture.crop, 3], [1, 2], 0, 255)
+    operations = 2 * batch * multiply_adds(architecture, architecture.crop, architecture.crop)
+
+    def work():
+        model.predict(crops, batch, verbose=0)
+
+    return Row("model.predict", batch, work, operations)
+
+
+def _protocols(model, architecture, config: Config, photographs: Split) -> list[Row]:
+    rules, crop = config.evaluation, architecture.crop
+    fewer = photographs.select(np.arange(0, photographs.size, 8))
+    center, dense = Crops(model, architecture, rules, 1), Dense(model, architecture, rules)
+    grid = Crops(model, architecture, rules, rules.grid)
+    views = 1 + rules.flip
+    at_crop = multiply_adds(architecture, crop, crop)
+
+    def q(scales):
+        return tuple(round(side * crop / 224) for side in scales)
+
+    def whole(split, scales):
+        total = 0
+        for image in range(split.size):
+            height, width = decode(split.read(tf.constant(image, tf.int64))[0]).shape[:2]
+            for side in scales:
+                total += views * multiply_adds(
+                    architecture, *(int(size) for size in rescaled_size(height, width, side))
+                )
+        return 2 * total
+
+    def cropped(split, count):
+        return 2 * split.size * views * count * at_crop
+
+    def through(split, *asked):
+        def work():
+            for protocol, scales in asked:
+                for side in scales:
+                    for _ in protocol(split, config.data, side):
+                        pass
+
+        return work
+
+    one, three = q(SINGLE), q(THREE)
+    many = cropped(fewer, rules.grid**2)
+    names = ", ".join(map(str, three))
+    few, lot = fewer.size, photographs.size
+    return [
+        Row(f"centre crop, Q={one[0]}", lot, through(photographs, (center, one)), cropped(photographs, 1)),
+        Row(f"dense, Q={one[0]}", lot, through(photographs, (dense, one)), whole(photographs, one)),
+        Row(f"dense, Q={names}", few, through(fewer, (dense, three)), whole(fewer, three)),
+        Row(f"multi-crop, Q={one[0]}", few, through(fewer, (grid, one)), many),
+        Row(f"both, Q={one[0]}", few, through(fewer, (dense, one), (grid, one)), many + whole(fewer, one)),
+    ]
+
+
+def _rate(row: Row) -> float:
+    """Does the row's work once; operations a second."""
+    return row.operations / row.seconds()
+
+
+def _medians(predict: Row, rows: list[Row], found: list[dict[str, tuple[float, float]]]) -> list[dict]:
+    """Medians over the rounds. The ratio to `model.predict` is to its runs just before and after the row's."""
+    ideal = statistics.median(rates[rows[0].name][0] for rates in found)
+    records = []
+    for row in [rows[0], predict, *rows[1:]]:
+        if row is predict:
+            pairs = [(other, other) for rates in found for _, other in rates.values()]
+        else:
+            pairs = [rates[row.name] for rates in found]
+        rate = statistics.median(rate for rate, _ in pairs)
+        compared = [rate / other for rate, other in pairs]
+        operations = row.operations / row.images
+        records.append(
+            {
+                "name": row.name,
+                "images": row.images,
+                "images_per_second": rate / operations,
+                "gflop_per_image": operations / 1e9,
+                "gflops": rate / 1e9,
+                "ideal_images_per_second": ideal / operations,
+                "of_the_ideal": rate / ideal,
+                "of_predict": statistics.median(compared),
+                "of_predict_range": [min(compared), max(compared)],
+            }
+        )
+    return records
+
+
+def _tell(records: list[dict]) -> None:
+    header = ["", "images", "images/s", "GFLOP an image", "GFLOP/s", "ideal images/s", "of the ideal"]
+    lines = [[*header, "of model.predict"]]
+    for row in records:
+        low, high = row["of_predict_range"]
+        numbers = f"{row['images_per_second']:.3g}", f"{row['gflop_per_image']:.4g}", f"{row['gflops']:.3g}"
+        ideal = f"{row['ideal_images_per_second']:.3g}", f"{row['of_the_ideal']:.2f}"
+        lines.append(
+            [row["name"], str(row["images"]), *numbers, *ideal, f"{row['of_predict']:.2f} ({low:.2f}-{high:.2f})"]
+        )
+    print(cli.table(lines))

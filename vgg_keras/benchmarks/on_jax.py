@@ -1,0 +1,83 @@
+"""What `benchmark train` needs of JAX, where TensorFlow is not to be had: a step of Keras's stateless calls, compiled."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from vgg_keras.benchmarks import rounds
+from vgg_keras.benchmarks.engine import Engine
+from vgg_keras.config import Config
+from vgg_keras.nets.builder import build
+from vgg_keras.training.optimizer import build_optimizer
+
+
+def engine(config: Config) -> Engine:
+    """JAX's first device; bf16 on a GPU, a TPU or a CPU that multiplies it, unless the configuration says otherwise."""
+    device = jax.devices()[0]
+    gpu = device.platform == "gpu"
+    precision = config.runtime.precision
+    if precision == "auto":
+        cpuinfo = Path("/proc/cpuinfo")
+        flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+        fast = device.platform != "cpu" or flags & {"amx_bf16", "avx512_bf16"}
+        precision = "mixed_bfloat16" if fast else "float32"
+    name = device.device_kind if device.platform != "cpu" else rounds.processor()
+    return Engine("jax", name, gpu, precision, f"{precision}, XLA", _step, _products, jax.profiler.trace)
+
+
+def _step(architecture, config, precision, images, labels) -> Callable[[], float]:
+    model = build(architecture, dtype=precision, seed=config.seed)
+    optimizer = build_optimizer(config.training)
+    optimizer.build(model.trainable_variables)
+
+    def loss_of(trainable, other, images, labels):
+        logits, other = model.stateless_call(trainable, other, images, training=True)
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
+        return -chosen.mean(), other
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update(state, images, labels):
+        trainable, other, kept = state
+        (loss, other), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, other, images, labels)
+        trainable, kept = optimizer.stateless_apply(kept, gradients, trainable)
+        return loss, (trainable, other, kept)
+
+    variables = model.trainable_variables, model.non_trainable_variables, optimizer.variables
+    # copies: a donated buffer is gone, and the model's variables keep theirs
+    state = tuple([jnp.array(variable.value, copy=True) for variable in of] for of in variables)
+    images, labels = jax.device_put(images), jax.device_put(labels)
+
+    def once():
+        nonlocal state
+        loss, state = update(state, images, labels)
+        return float(loss)
+
+    return once
+
+
+def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], None]]:
+    """A layer's forward product and its gradients' on arrays of its own shape, each a call that waits."""
+    first, second = jax.random.split(jax.random.key(0))
+    x = jax.random.uniform(first, (batch, side, side, channels), dtype)
+    kernel = jax.random.normal(second, (layer.kernel, layer.kernel, channels, layer.units), dtype)
+    if layer.kind == "fc":
+        x, kernel = x.reshape(batch, -1), kernel.reshape(-1, layer.units)
+        forward = jnp.matmul
+    else:
+        forward = functools.partial(
+            jax.lax.conv_general_dilated,
+            window_strides=(1, 1),
+            padding="SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+    y = forward(x, kernel)
+    # both maps are linear, so a gradient's product is a transpose and makes no forward pass
+    by_kernel = jax.jit(lambda y: jax.linear_transpose(lambda kernel: forward(x, kernel), kernel)(y))
+    by_input = jax.jit(lambda y: jax.linear_transpose(lambda x: forward(x, kernel), x)(y))
+    calls = [functools.partial(jax.jit(forward), x, kernel), functools.partial(by_kernel, y)]
+    if with_input_gradient:
+        calls.append(functools.partial(by_input, y))
+    return [lambda call=call: jax.block_until_ready(call()) for call in calls]

@@ -1,0 +1,69 @@
+"""What `benchmark train` needs of TensorFlow: the training loop's own step, and a layer's products alone."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from vgg_keras.benchmarks import rounds
+from vgg_keras.benchmarks.engine import Engine
+from vgg_keras.config import Config
+from vgg_keras.nets.builder import build
+from vgg_keras.training import devices, steps
+from vgg_keras.training.optimizer import build_optimizer
+
+
+def engine(config: Config) -> Engine:
+    """One device, and the choices that `train` makes on it."""
+    strategy = devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
+    precision = devices.choose_precision(config.runtime)
+    gpus = tf.config.list_physical_devices("GPU")
+    name = (
+        tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU") if gpus else rounds.processor()
+    )
+
+    def step(architecture, config, precision, images, labels):
+        with strategy.scope():
+            model = build(architecture, dtype=precision, seed=config.seed)
+            optimizer = build_optimizer(config.training)
+            optimizer.build(model.trainable_variables)
+        update = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
+        batch = tf.constant(images), tf.constant(labels), tf.fill([len(labels)], 1 / len(labels))
+
+        def once():
+            sums = update(batch).numpy()
+            return float(sums[steps.LOSS] / sums[steps.IMAGES])
+
+        return once
+
+    chosen = devices.choices(strategy, precision)
+    return Engine("tensorflow", name, bool(gpus), precision, chosen, step, _products, tf.profiler.experimental.Profile)
+
+
+def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], None]]:
+    """A layer's forward product and its gradients' on tensors of its own shape, each a call that waits."""
+    shape = [layer.kernel, layer.kernel, channels, layer.units]
+    x = tf.cast(tf.random.stateless_uniform([batch, side, side, channels], [1, 2]), dtype)
+    kernel = tf.cast(tf.random.stateless_normal(shape, [3, 4]), dtype)
+    if layer.kind == "fc":
+        x, kernel = tf.reshape(x, [batch, -1]), tf.reshape(kernel, [-1, layer.units])
+        y = x @ kernel
+        calls = [
+            lambda: x @ kernel,
+            lambda: tf.matmul(x, y, transpose_a=True),
+            lambda: tf.matmul(y, kernel, transpose_b=True),
+        ]
+    else:
+        y = tf.nn.conv2d(x, kernel, 1, "SAME")
+        how = {"strides": [1, 1, 1, 1], "padding": "SAME"}
+        calls = [
+            lambda: tf.nn.conv2d(x, kernel, 1, "SAME"),
+            lambda: tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=shape, out_backprop=y, **how),
+            lambda: tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=y, **how),
+        ]
+    return [_waiting(call) for call in calls[: 2 + with_input_gradient]]
+
+
+def _waiting(call: Callable[[], tf.Tensor]) -> Callable[[], None]:
+    traced = tf.function(call, jit_compile=False, autograph=False).get_concrete_function()
+    return lambda: tf.reshape(traced(), [-1])[0].numpy()

@@ -1,0 +1,154 @@
+"""Rows that are timed in turn, round after round, and what is said of them: medians, and ratios within a round.
+
+A machine's speed changes from minute to minute, so rows are compared inside a round and the median of those ratios is told.
+"""
+
+import dataclasses
+import json
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import tqdm
+
+from vgg_keras import cli, provenance, stop
+from vgg_keras.config import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What is timed.
+
+    Attributes:
+        name: of the table's row.
+        images: that `work` goes through.
+        work: does it once; returns the seconds that count, or None where all of it does.
+        operations: twice the multiply-adds of it all; 0 where they mean nothing.
+    """
+
+    name: str
+    images: int
+    work: Callable[[], float | None]
+    operations: float = 0.0
+
+    def seconds(self) -> float:
+        """Does the work once and tells how long it took."""
+        began = time.perf_counter()
+        counted = self.work()
+        return time.perf_counter() - began if counted is None else counted
+
+
+def chosen(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
+    """The rows whose names begin with one of `only`; all of them where it is empty.
+
+    Raises:
+        UserError: no such row.
+    """
+    for name in only:
+        if not any(row.name.startswith(name) for row in rows):
+            known = ", ".join(repr(row.name) for row in rows)
+            raise UserError(f"--only names rows by their beginnings. Received: {name!r}. There are {known}.")
+    return [row for row in rows if not only or row.name.startswith(tuple(only))]
+
+
+def timed(rows: Sequence[Row], repeats: int) -> list[dict[str, float]]:
+    """Seconds of each row in each round; a first round, in which things are traced and read, is left out."""
+    rounds = []
+    for _ in progress(repeats + 1):
+        rounds.append({})
+        for row in rows:
+            rounds[-1][row.name] = row.seconds()
+            stop_where_wished()
+    return rounds[1:]
+
+
+def progress(rounds: int) -> Iterator[int]:
+    """The rounds, with a bar and the time left."""
+    return iter(tqdm.tqdm(range(rounds), "rounds, the first to warm up", unit="round", disable=None))
+
+
+def stop_where_wished() -> None:
+    """Ends the benchmark at Ctrl-C or SIGTERM."""
+    if stop.requested():
+        raise stop.Stopped("stopped; of a benchmark nothing is kept")
+
+
+def summary(rows: Sequence[Row], rounds: Sequence[dict[str, float]], beside: Sequence[str]) -> list[dict]:
+    """A record a row: rates over the rounds, and the rates of the rows `beside` as ratios of this one's to theirs.
+
+    A rate is of operations where both rows have some, so that rows of different batches compare, else of images.
+    """
+    by_name = {row.name: row for row in rows}
+    records = []
+    for row in rows:
+        seconds = [one[row.name] for one in rounds]
+        record = {
+            "name": row.name,
+            "images": row.images,
+            "images_per_second": row.images / statistics.median(seconds),
+            "images_per_second_range": [row.images / max(seconds), row.images / min(seconds)],
+            "gflops": row.operations / statistics.median(seconds) / 1e9 if row.operations else None,
+            "beside": {},
+        }
+        for name in beside:
+            other = by_name.get(name)
+            if other is None or other is row:
+                continue
+            both = row.operations and other.operations
+            work = row.operations / other.operations if both else row.images / other.images
+            ratios = [work * one[name] / one[row.name] for one in rounds]
+            record["beside"][name] = {"median": statistics.median(ratios), "range": [min(ratios), max(ratios)]}
+        records.append(record)
+    return records
+
+
+def ratios(record: dict) -> dict[str, str]:
+    """A record's ratios for a person: `1.34 (1.20-1.41)` by the other row's name."""
+    return {
+        name: f"{ratio['median']:.2f} ({ratio['range'][0]:.2f}-{ratio['range'][1]:.2f})"
+        for name, ratio in record["beside"].items()
+    }
+
+
+def tell(records: Sequence[dict], beside: Sequence[str]) -> None:
+    """The table of `summary`'s records."""
+    beside = [name for name in beside if any(name in record["beside"] for record in records)]
+    flops = any(record["gflops"] for record in records)
+    header = ["", "images", "images/s", *(["GFLOP/s"] if flops else []), *(f"of {name}" for name in beside)]
+    lines = [header]
+    for record in records:
+        low, high = record["images_per_second_range"]
+        rate = f"{record['images_per_second']:.3g} ({low:.3g}-{high:.3g})"
+        speed = [f"{record['gflops']:.3g}" if record["gflops"] else "-"] if flops else []
+        compared = ratios(record)
+        lines.append([record["name"], str(record["images"]), rate, *speed, *(compared.get(n, "-") for n in beside)])
+    print(cli.table(lines), flush=True)
+
+
+def tell_json(suite: str, **found) -> None:
+    """The last line of a suite: everything that makes its numbers reproducible."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux
+    origin = {
+        "peak_kib": peak,
+        "processor": processor(),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+    }
+    print(json.dumps({"benchmark": suite, **found, **origin, "command": provenance.command()}), flush=True)
+
+
+def processor() -> str:
+    """The machine, in words."""
+    import os
+
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    bf16 = next(
+        (f" with {name}" for name, flag in (("AMX", "amx_bf16"), ("AVX512-BF16", "avx512_bf16")) if flag in flags), ""
+    )
+    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or platform.machine()}{bf16}"
