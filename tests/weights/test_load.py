@@ -195,7 +195,7 @@ def test_keras_own_files_give_their_weights(tmp_path, random, ending):
         (small(mean=(1.0, 2.0, 3.0), name="A-LRN"), r"must subtract its source's mean"),
         (
             small(name="A-LRN", activation="leaky_relu"),
-            r"the same activation .*, with relu and an LRN, for leaky_relu and",
+            r"the same activation .*, with relu and an LRN, for leaky_relu of slope 0.2 and",
         ),
         (small(), r"the same activation and normalisation\. .* with relu and an LRN, for relu\."),
     ):
