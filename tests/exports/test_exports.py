@@ -62,6 +62,8 @@ def test_saved_model(tmp_path, net, photos):
         f"SavedModel: largest difference from evaluate's dense test {parity.difference:.2g} of {parity.images} images"
     )
     assert parity.difference <= 1e-5 and parity.agreement == 1.0 and parity.images == 12
+    (variables,) = (tmp_path / "out" / "model" / "variables").glob("variables.data*")
+    assert variables.stat().st_size < 1.1 * 4 * net.model.count_params()  # each weight once
     loaded = tf.saved_model.load(str(tmp_path / "out" / "model"))
     assert sorted(loaded.signatures) == ["encoded", "features", "serving_default"]
 

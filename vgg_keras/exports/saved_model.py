@@ -23,14 +23,15 @@ class Served(tf.Module):
             classes: names in the order of the logits.
         """
         super().__init__(name="vgg")
-        self._net = to_fully_convolutional(model)
-        before = self._net.get_layer("predictions").input
-        self._features = keras.Model(self._net.input, before, name="features")
-        self._scales, self._flip = config.test_scales, config.evaluation.flip
+        net = to_fully_convolutional(model)
+        features = keras.Model(net.input, net.get_layer("predictions").input, name="features")
+        # functions, which are not tracked: Keras keeps its variables to itself, and a model would be saved a second time
+        self._scores = lambda view: net(view, training=False)
+        self._map = lambda view: features(view, training=False)
+        self.weights = [variable.value for variable in net.weights]
+        self._sides, self._flip = config.test_scales, config.evaluation.flip
         self._interpolation = config.data.interpolation
         self._classes = tf.constant(classes)
-        # Keras keeps its variables to itself: tracked here, they are saved
-        self.weights = [variable.value for variable in self._net.weights]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images):
@@ -50,7 +51,7 @@ class Served(tf.Module):
 
         At the first Q, without mirror images: appendix B averages over positions, views and scales as it needs.
         """
-        return {"features": self._features(self._rescaled(images, self._scales[0]), training=False)}
+        return {"features": self._map(self._rescaled(images, self._sides[0]))}
 
     def _rescaled(self, images, side):
         pixels = tf.TensorSpec([None, None, 3], tf.float32)
@@ -59,10 +60,10 @@ class Served(tf.Module):
     def _posteriors(self, images):
         """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q."""
         posteriors = []
-        for side in self._scales:
+        for side in self._sides:
             rescaled = self._rescaled(images, side)
             for view in (rescaled, rescaled[:, :, ::-1]) if self._flip else (rescaled,):
-                scores = tf.reduce_mean(self._net(view, training=False), axis=[1, 2])
+                scores = tf.reduce_mean(self._scores(view), axis=[1, 2])
                 posteriors.append(tf.nn.softmax(scores))
         return tf.add_n(posteriors) / len(posteriors)
 

@@ -1,5 +1,6 @@
 """TFLite files of a net on crops: in float32, in float16, with int8 weights, and in int8 throughout."""
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,16 +21,18 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
         representative: training crops (1, crop, crop, 3) float32, from which int8 takes its ranges.
         path: of the `.tflite`.
     """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if variant != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if variant == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if variant == "int8":
-        converter.representative_dataset = lambda: ([crop] for crop in representative)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.uint8
-    path.write_bytes(converter.convert())
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        model.export(folder, verbose=False)  # which `from_keras_model` does too, and prints every variable of
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if variant != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if variant == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if variant == "int8":
+            converter.representative_dataset = lambda: ([crop] for crop in representative)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        path.write_bytes(converter.convert())
 
 
 def probabilities(path: Path, crops: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing
 from vgg_keras.weights.inference import infer
 from vgg_keras.weights.run import Run, load_run
 from vgg_keras.weights.sources import IMAGENET, PINNED, application, digest_of, ending_of, require_digest
+from vgg_keras.weights.transfer import Transfer
 
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # where Keras Applications has them from
 _READERS = {
@@ -55,12 +56,12 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     """
     if model is None:
         return load_net(source, sha256=sha256).model
-    _tell(source, fill(model, source, sha256)[1])
+    _tell(source, fill(model, source, sha256))
     return model
 
 
-def fill(model: keras.Model, source: str | Path, sha256: str | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`load_weights`, saying nothing: the layers that took the source's weights, and those that it has none for."""
+def fill(model: keras.Model, source: str | Path, sha256: str | None = None) -> Transfer:
+    """`load_weights`, saying nothing: returns which layers took the source's weights."""
     architecture = architecture_of(model)
     return _assign(model, _read(source, architecture, sha256)[0], architecture)
 
@@ -104,7 +105,7 @@ def load_net(
             config = Config(architecture=infer(found))
     architecture = _settled(config.architecture, found)
     model = build(architecture, dtype=dtype)
-    _tell(source, _assign(model, found, architecture)[1])
+    _tell(source, _assign(model, found, architecture))
     config = dataclasses.replace(config, architecture=architecture, stages=())
     return Run(model, config, _classes(found, architecture), Path(source), sha)
 
@@ -216,8 +217,7 @@ def _of_run(run: Run) -> Foreign:
     )
 
 
-def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The layers that took the source's weights, and those that it has none for."""
+def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> Transfer:
     with _parsing(found.path):
         tensors, kept = tensors_for(found, architecture)  # all of it is checked before any of it is assigned
     for name, arrays in tensors.items():
@@ -226,12 +226,12 @@ def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> t
             raise UserError(f"Shapes must be the net's. Received: {found.path}, whose {name} has {theirs}, not {ours}.")
     for name, arrays in tensors.items():
         model.get_layer(name).set_weights(arrays)
-    return tuple(tensors), kept
+    return Transfer(tuple(tensors), kept)
 
 
-def _tell(source: str | Path, kept: tuple[str, ...]) -> None:
-    if kept:
-        print(f"{source}: no weights for {', '.join(kept)}, which stay as they were", file=sys.stderr, flush=True)
+def _tell(source: str | Path, moved: Transfer) -> None:
+    if moved.left:
+        print(f"{source}: no weights for {', '.join(moved.left)}, which stay as they were", file=sys.stderr, flush=True)
 
 
 def _classes(found: Foreign, architecture: Architecture) -> tuple[str, ...]:
