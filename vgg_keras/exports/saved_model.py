@@ -1,5 +1,6 @@
 """A SavedModel that takes photographs as they are: decoding, rescaling, the dense test of 3.2 and the names are inside."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -81,8 +82,11 @@ def write(run: Run, config: Config, folder: Path) -> None:
     tf.saved_model.save(served, str(folder), signatures=signatures)
 
 
-def probabilities(folder: Path, files: list[bytes]) -> np.ndarray:
-    """What the SavedModel in `folder` says of encoded images, (n, classes), one at a time."""
-    loaded = tf.saved_model.load(str(folder))  # kept: its functions hold their variables weakly
-    asked = loaded.signatures["encoded"]
-    return np.concatenate([asked(encoded=tf.constant([file]))["probabilities"].numpy() for file in files])
+def opened(folder: Path) -> Callable[[bytes], np.ndarray]:
+    """A function of one encoded image to the SavedModel's probabilities (classes,)."""
+    loaded = tf.saved_model.load(str(folder))
+
+    def ask(file):  # holds `loaded`, whose functions hold their variables weakly
+        return loaded.signatures["encoded"](encoded=tf.constant([file]))["probabilities"].numpy()[0]
+
+    return ask

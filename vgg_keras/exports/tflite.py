@@ -1,7 +1,7 @@
 """TFLite files of a net on crops: in float32, in float16, with int8 weights, and in int8 throughout."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import keras
@@ -35,21 +35,22 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
         path.write_bytes(converter.convert())
 
 
-def probabilities(path: Path, crops: np.ndarray) -> np.ndarray:
-    """What LiteRT's interpreter says of crops (n, crop, crop, 3), RGB 0-255, as (n, classes)."""
+def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of one crop (crop, crop, 3), RGB 0-255, to LiteRT's probabilities (classes,)."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
-    rows = []
-    for crop in crops:
+    scale, zero = gives["quantization"]
+
+    def ask(crop):
         interpreter.set_tensor(takes["index"], _stored(crop[np.newaxis], takes))
         interpreter.invoke()
         row = interpreter.get_tensor(gives["index"])[0]
-        scale, zero = gives["quantization"]
-        rows.append((row.astype(np.float32) - zero) * scale if scale else row)
-    return np.stack(rows)
+        return (row.astype(np.float32) - zero) * scale if scale else row
+
+    return ask
 
 
 def _stored(values: np.ndarray, details: dict) -> np.ndarray:
