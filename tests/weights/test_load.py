@@ -20,10 +20,10 @@ from tests.weights import sources
 from vgg_keras.config import UserError
 from vgg_keras.data.preprocessing import center_crop, decode
 from vgg_keras.files import sha256
-from vgg_keras.weights import foreign, torchvision
+from vgg_keras.weights import foreign, load, torchvision
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION
 from vgg_keras.weights.load import load_net
-from vgg_keras.weights.sources import PINNED
+from vgg_keras.weights.sources import ENDINGS, PINNED
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 
@@ -227,8 +227,6 @@ def test_a_keras_file_tells_leaky_relus_slope(tmp_path, random, refused):
 
 
 def test_a_files_own_net_is_told_by_shapes_and_converted_once(tmp_path, monkeypatch):
-    from vgg_keras.weights import load
-
     converted = []
 
     def counted(*asked):
@@ -258,6 +256,7 @@ def test_public_names_have_their_digests():
             )
             checked.append(name)
     assert len(checked) == 4
+    assert tuple(load._READERS) == ENDINGS
     digests = [digest for _, *known in PINNED.values() for digest in known]
     assert len(set(digests)) == len(digests)
     for kind, *known in PINNED.values():
