@@ -29,8 +29,9 @@ _SHARED = {
     "weights": lambda: flags.DEFINE_string(
         "weights",
         None,
-        "Instead of --model: imagenet (Keras Applications' VGG16, or with --config=E VGG19), or a file: .h5, .pth, .safetensors, "
-        ".caffemodel, .mat; with --config also .weights.h5 and .keras.",
+        "The weights of another net, which train starts from and the other verbs ask instead of --model: imagenet (Keras "
+        "Applications' VGG16, or with --config=E VGG19), a run's folder, or a file: .h5, .pth, .safetensors, .caffemodel, .mat, "
+        ".keras; with --config also .weights.h5.",
     ),
     "sha256": lambda: flags.DEFINE_string("sha256", None, "That the file of --weights must have."),
     "out": lambda: flags.DEFINE_string(
@@ -54,8 +55,8 @@ def key(name: str) -> None:
     _FLAGS.register_key_flag_for_module(sys.argv[0], _FLAGS[name])
 
 
-def configuration() -> Config:
-    """The configuration of `--config`, `--data` and `--set`, in this order.
+def configuration(*wishes: str) -> Config:
+    """The configuration of `--config`, `--data`, a verb's own `wishes` and `--set`, in this order.
 
     Raises:
         UserError: no `--config`, or whatever is wrong with one of them.
@@ -64,22 +65,26 @@ def configuration() -> Config:
         raise UserError(
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
-    return override(load(_FLAGS.config), [*source_wishes(), *_FLAGS.set])
+    return override(load(_FLAGS.config), [*source_wishes(), *wishes, *_FLAGS.set])
 
 
 def source_wishes() -> list[str]:
-    """`--data` as an assignment of `--set`, where it is given.
+    """`--data` as an assignment of `--set`, where it is given."""
+    return wish("data", "data.source")
+
+
+def wish(flag: str, field: str) -> list[str]:
+    """A flag as an assignment of `--set`, where it is given.
 
     Raises:
-        UserError: both name a source.
+        UserError: `--set` sets the field too.
     """
-    if "data" not in _FLAGS or _FLAGS.data is None:
+    if flag not in _FLAGS or _FLAGS[flag].value is None:
         return []
-    if any(assignment.startswith("data.source=") for assignment in _FLAGS.set):
-        raise UserError(
-            f"--data and --set=data.source are one field. Received: both, --data={_FLAGS.data}. Leave one out."
-        )
-    return [f"data.source={_FLAGS.data}"]
+    value = _FLAGS[flag].value
+    if any(assignment.startswith(f"{field}=") for assignment in _FLAGS.set):
+        raise UserError(f"--{flag} and --set={field} are one field. Received: both, --{flag}={value}. Leave one out.")
+    return [f"{field}={value}"]
 
 
 def require_one_net() -> None:

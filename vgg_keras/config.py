@@ -127,6 +127,8 @@ class Training(_Checked):
 
     stage: str = "single"  # its label in metrics.jsonl
     init_from: str = ""  # 3.1: the run whose best net's weights this one starts from; empty: random ones
+    weights: str = ""  # instead of that, a source of `vgg_keras.load_weights` to fine-tune, of whatever classes
+    weights_sha256: str = ""  # that the source must have; empty: any
     layers: Literal["all", "fc"] = (
         "all"  # that are trained; fc: the FC layers alone, as in a net of the ILSVRC submission
     )
@@ -144,7 +146,17 @@ class Training(_Checked):
     plateau_divisions: int = 3  # 3.1: so often
     plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
 
+    @property
+    def start(self) -> str:
+        """What the net starts from; empty: random weights."""
+        return self.init_from or self.weights
+
     def check(self):
+        both = f"{self.init_from} and {self.weights}"
+        one = "training.init_from (3.1's rule) and training.weights (fine-tuning) are two starts: leave one out."
+        _require(not (self.init_from and self.weights), one, both)
+        pinned = "training.weights_sha256 belongs to training.weights."
+        _require(bool(self.weights) or not self.weights_sha256, pinned, self.weights_sha256)
         _require(self.learning_rate > 0, "training.learning_rate must be above 0.", self.learning_rate)
         _require(0 <= self.momentum < 1, "training.momentum must lie in [0, 1).", self.momentum)
         _require(0 <= self.weight_decay < 1, "training.weight_decay must lie in [0, 1).", self.weight_decay)

@@ -14,7 +14,8 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import UserError, load, override
+from vgg_keras.config import UserError
+from vgg_keras.weights import asked
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set")
@@ -30,24 +31,16 @@ def main() -> None:
     out = Path(FLAGS.out)
     if out.exists():
         raise UserError(f"--out is a new folder. Received: {out}, which exists.")
-    wishes = [*cli.source_wishes(), *FLAGS.set]
-    config = None
-    if FLAGS.model:
-        from vgg_keras.weights.stored import run_config
-
-        config = override(run_config(Path(FLAGS.model)), wishes)
-    elif FLAGS.config:
-        config = override(load(FLAGS.config), wishes)
-    elif not FLAGS.data:
+    if not (FLAGS.model or FLAGS.config or FLAGS.data):
         raise UserError("--weights needs --data, whose images the export is compared on. Received: none.")
+    wishes = [*cli.source_wishes(), *FLAGS.set]
+    _, open_net = asked.settle(FLAGS.model, FLAGS.weights, FLAGS.config, wishes, FLAGS.sha256)
 
     # ---- the net, in float32 whatever it was trained in
     stop.listen()
     from vgg_keras.exports.measured import export
-    from vgg_keras.weights.load import load_net
 
-    net = load_net(FLAGS.model or FLAGS.weights, None if FLAGS.model else config, "float32", FLAGS.sha256)
-    config = config if FLAGS.model else override(net.config, wishes)
+    net, config = open_net("float32")
     found = export(net, config, FLAGS.format, out)
 
     # ---- what it is worth

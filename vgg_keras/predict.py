@@ -12,7 +12,8 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, UserError, load, override
+from vgg_keras.config import UserError
+from vgg_keras.weights import asked
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "set")
@@ -35,28 +36,18 @@ def main(*paths: str) -> None:
     cli.require_one_net()
     if FLAGS.out:
         cli.require_picture(Path(FLAGS.out))
-    config = None
-    if FLAGS.model:
-        from vgg_keras.weights.stored import run_config
-
+    if not FLAGS.config:
         _only_the_tests(FLAGS.set)
-        config = override(run_config(Path(FLAGS.model)), FLAGS.set)
-    elif FLAGS.config:
-        config = override(load(FLAGS.config), FLAGS.set)
-    else:
-        _only_the_tests(FLAGS.set)
-    runtime = (config or override(Config(), FLAGS.set)).runtime
+    config, open_net = asked.settle(FLAGS.model, FLAGS.weights, FLAGS.config, FLAGS.set, FLAGS.sha256)
 
     # ---- the net
     stop.listen()
     from vgg_keras.training import devices
 
-    precision = devices.one_device(runtime)
+    precision = devices.one_device(config.runtime)
     from vgg_keras.evaluation import prediction
-    from vgg_keras.weights.load import load_net
 
-    net = load_net(FLAGS.model or FLAGS.weights, None if FLAGS.model else config, precision, FLAGS.sha256)
-    config = config if FLAGS.model else override(net.config, FLAGS.set)
+    net, config = open_net(precision)
 
     # ---- what it sees
     found = prediction.predict(net, paths, config=config, top=FLAGS.top)

@@ -4,6 +4,7 @@ python -m vgg_keras.train --config=quickstart
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E  # the whole chain, a folder for each stage
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --stages=S384,jitter --dry_run
 python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --set=training.learning_rate=5e-3
+python -m vgg_keras.train --config=D --data=photos/ --weights=imagenet --set=training.learning_rate=1e-3  # fine-tunes
 
 Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood, with the same bits.
 """
@@ -21,7 +22,7 @@ from vgg_keras.training.stages import Planned
 TEST = "closing_test"  # the folder of the test that closes a run
 
 FLAGS = flags.FLAGS
-cli.define("config", "data", "set", "workdir")
+cli.define("config", "data", "set", "workdir", "weights", "sha256")
 flags.DEFINE_list("stages", [], "Stages of the configuration's chain, with commas between them. Default: all.")
 flags.DEFINE_string(
     "init_from", "", "A run that stands for the chain's first stage, or whose net a single run starts from."
@@ -58,9 +59,13 @@ def dry_run(runs: Sequence[Planned]) -> None:
 
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
-    from vgg_keras.training import checkpoints, rehearsal
+    from vgg_keras.training import checkpoints, rehearsal, start
+    from vgg_keras.training import workdir as folder
 
     left = _standing(runs)
+    for run in runs:
+        if run.config.training.weights and not folder.begun(run.workdir):
+            start.look(run.config)
     strategy, precision = _devices(runs[0].config)
     source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
     header = "stage,net,S,rate,trained,starts from,steps,images,operations,a step,all steps,state"
@@ -79,7 +84,7 @@ def dry_run(runs: Sequence[Planned]) -> None:
             f"{training.learning_rate:g}",
             training.layers,
         ]
-        row += [training.init_from or "random", f"{cost.steps:,}", f"{cost.images:,}", f"{cost.operations:.2g}"]
+        row += [training.start or "random", f"{cost.steps:,}", f"{cost.images:,}", f"{cost.operations:.2g}"]
         row += [f"{cost.seconds_a_step:.3g} s", rehearsal.duration(cost.seconds), "finished" if done else begun]
         rows.append(row)
     print(cli.table(rows))
@@ -94,10 +99,9 @@ def _standing(runs: Sequence[Planned]) -> list[dict | None]:
     """What the finished stages left, None for what is still to be done; each folder must hold what is asked for."""
     from vgg_keras.training import workdir as folder
 
-    left = [None if run.name == "single" else stages.finished(run.workdir) for run in runs]
-    for run, done in zip(runs, left, strict=True):
-        folder.check(run.workdir, run.config, finished=done is not None)
-    return left
+    for run in runs:
+        folder.check(run.workdir, run.config, finished=run.left is not None)
+    return [run.left for run in runs]
 
 
 def _devices(config: Config):
@@ -132,9 +136,11 @@ def _train_one(run: Planned, strategy, precision: str) -> dict:
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
     from vgg_keras.files import locked
+    from vgg_keras.training import start
     from vgg_keras.training import workdir as folder
 
     stop.here()
+    beginning = None if folder.begun(workdir) else start.look(config)
     with locked(workdir, "--workdir"):
         # ---- the images
         source, bad_images = without_bad_images(open_source(config.data), config)
@@ -147,7 +153,7 @@ def _train_one(run: Planned, strategy, precision: str) -> dict:
         if config.data.validation == "held_out" and not source.test:
             print("no images are apart for a test: those that validate close the run", flush=True)
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
-        config, statistics = folder.prepare(workdir, config, source, hardware)
+        config, statistics = folder.prepare(workdir, config, source, hardware, beginning)
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
         left = _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
         if run.name != "single":
@@ -217,7 +223,13 @@ def _test(config: Config, source, precision: str, workdir: Path, bad_images: lis
 
 
 def main() -> None:
-    config = cli.configuration()
+    config = cli.configuration(*cli.wish("weights", "training.weights"), *cli.wish("sha256", "training.weights_sha256"))
+    if config.training.weights and config.stages:
+        names = ", ".join(stage.name for stage in config.stages)
+        print(
+            f"fine-tuning from {config.training.weights}: one training, without the chain's stages ({names})",
+            flush=True,
+        )
     workdir = Path(FLAGS.workdir or Path("runs") / Path(FLAGS.config).stem)
     runs = stages.plan(config, workdir, FLAGS.stages, FLAGS.init_from)
     (dry_run if FLAGS.dry_run else train)(runs)

@@ -42,6 +42,20 @@ def runs(tmp_path, random):
     return folders, errors
 
 
+def test_fine_tuned_runs_are_told_by_their_files_digest(tmp_path):
+    """One file under two paths is one start, another is another; the mean that came with it is nobody's wish."""
+    for seed, (path, digest, error) in enumerate(
+        (("a.pth", "12", 20.0), ("b/a.pth", "12", 21.0), ("a.pth", "34", 30.0))
+    ):
+        words = (f"training.weights={path}", f"seed={seed}")
+        folder = a_run(tmp_path / str(seed), error, *words, mean=(seed, 2.0, 3.0))
+        stored = json.loads((folder / "config.json").read_text())
+        statistics = {"statistics": {"mean": [9.0, 9.0, 9.0]}}
+        write_json(folder / "config.json", {**stored, "started_from": digest, "data": statistics})
+    rows, _, _ = compare([tmp_path / str(seed) for seed in range(3)], "closing_test")
+    assert [list(row.top1_errors) for row in rows] == [[0, 1], [2]]
+
+
 def test_runs_that_differ_in_their_seed_alone_make_a_row(runs):
     folders, errors = runs
     rows, images, untested = compare(folders, "closing_test")

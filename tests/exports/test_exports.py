@@ -13,14 +13,13 @@ from tests.conftest import write_images
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
 from vgg_keras.data.preprocessing import decode, rescale
 from vgg_keras.evaluation.prediction import predict
-from vgg_keras.exports import saved_model, tflite
+from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.measured import export
 from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.weights.run import Run
 
-# keras's tf2onnx bridge asks NumPy for `object`; TFLite says that it will move, and that uint8 inputs have no statistics
+# TFLite says that it will move, and that uint8 inputs have no statistics
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*tf.lite.*:UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -62,6 +61,8 @@ def test_saved_model(tmp_path, net, photos):
         f"SavedModel: largest difference from evaluate's dense test {parity.difference:.2g} of {parity.images} images"
     )
     assert parity.difference <= 1e-5 and parity.agreement == 1.0 and parity.images == 12
+    (variables,) = (tmp_path / "out" / "model" / "variables").glob("variables.data*")
+    assert variables.stat().st_size < 1.1 * 4 * net.model.count_params()  # each weight once
     loaded = tf.saved_model.load(str(tmp_path / "out" / "model"))
     assert sorted(loaded.signatures) == ["encoded", "features", "serving_default"]
 
@@ -119,6 +120,22 @@ def test_onnx(tmp_path, net, random):
     assert np.abs(found - keras.ops.softmax(logits).numpy()).max() <= 1e-5
 
 
+def test_onnx_holds_every_kind_of_layer_and_each_weight_once(tmp_path, random):
+    fields = {"batch_norm": True, "activation": "leaky_relu", "std": (50.0, 60.0, 70.0)}
+    model = vgg_keras.build("A-LRN", num_classes=3, crop=32, width=1 / 8, mean=(120.0, 110.0, 100.0), seed=3, **fields)
+    for layer in model.layers:
+        if layer.name.endswith("_bn"):
+            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
+    ended = keras.Model(model.input, keras.layers.Softmax()(20 * model.output))
+    onnx.write(ended, tmp_path / "net.onnx")
+    images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    found = np.stack(list(map(onnx.opened(tmp_path / "net.onnx"), images)))
+    expected = ended.predict(images, verbose=0)
+    assert np.ptp(expected, axis=0).max() > 1e-2
+    assert np.abs(found - expected).max() <= 1e-5
+    assert (tmp_path / "net.onnx").stat().st_size < 1.1 * 4 * model.count_params()
+
+
 @pytest.mark.parametrize(
     ("form", "fields", "message"),
     [
@@ -135,7 +152,7 @@ def test_an_export_that_differs_leaves_nothing(tmp_path, net, form, fields, mess
 
 def test_int8_is_held_to_its_agreement(tmp_path, net, monkeypatch):
     monkeypatch.setattr(tflite, "VARIANTS", ("int8",))
-    monkeypatch.setattr(tflite, "probabilities", lambda path, crops: np.eye(3)[np.zeros(len(crops), int)])
+    monkeypatch.setattr(tflite, "opened", lambda path: lambda crop: np.eye(3)[0])
     with pytest.raises(
         UserError, match=r"top class for export\.min_agreement=0\.9 of the images\. Received: int8 with 0\."
     ):
@@ -157,10 +174,8 @@ def test_the_command_line(verb, tmp_path, photos):
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout.splitlines()[-1])
     assert told["form"] == "saved_model" and told["difference"] <= 1e-5 and told["images"] == 12
-    assert saved_model.probabilities(tmp_path / "out" / "model", [next(photos.rglob("*.jpg")).read_bytes()]).shape == (
-        1,
-        3,
-    )
+    ask = saved_model.opened(tmp_path / "out" / "model")
+    assert ask(next(photos.rglob("*.jpg")).read_bytes()).sum() == pytest.approx(1, abs=1e-5)
     seen = verb("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
     assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
     refused = verb("predict", "--model=run", str(photos), "--set=architecture.width=2")

@@ -123,6 +123,17 @@ def test_a_chain_holds_one_family_and_hands_its_own_start_on(tmp_path):
         override(load("E"), ["stages.2.scale=100"])
 
 
+def test_the_files_of_a_finished_stage_are_read_once(tmp_path, monkeypatch):
+    for name in ("A", "S256"):
+        a_run(tmp_path / name, "A" if name == "A" else "E")
+    read = []
+    monkeypatch.setattr("vgg_keras.training.stages.sha256", lambda path: read.append(path) or sha256(path))
+    runs = plan(load("E"), tmp_path, [], "")
+    assert [run.left is not None for run in runs] == [True, True, False, False]
+    files = [tmp_path / name / file for name in ("A", "S256") for file in ("model.weights.h5", "config.json")]
+    assert sorted(read) == sorted(files)
+
+
 @pytest.mark.parametrize("name", ["finished.json", "manifest.json"])
 def test_a_torn_file_of_a_stage_is_named(tmp_path, name):
     a_run(tmp_path / "A")

@@ -1,5 +1,7 @@
 """Weights of other frameworks: the loaded net's logits of real photographs are the source's own."""
 
+import hashlib
+import inspect
 import json
 import pickle
 import shutil
@@ -18,9 +20,10 @@ from tests.weights import sources
 from vgg_keras.config import UserError
 from vgg_keras.data.preprocessing import center_crop, decode
 from vgg_keras.files import sha256
-from vgg_keras.weights import torchvision
+from vgg_keras.weights import foreign, load, torchvision
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION
 from vgg_keras.weights.load import load_net
+from vgg_keras.weights.sources import ENDINGS, PINNED
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 
@@ -195,7 +198,7 @@ def test_keras_own_files_give_their_weights(tmp_path, random, ending):
         (small(mean=(1.0, 2.0, 3.0), name="A-LRN"), r"must subtract its source's mean"),
         (
             small(name="A-LRN", activation="leaky_relu"),
-            r"the same activation .*, with relu and an LRN, for leaky_relu and",
+            r"the same activation .*, with relu and an LRN, for leaky_relu of slope 0.2 and",
         ),
         (small(), r"the same activation and normalisation\. .* with relu and an LRN, for relu\."),
     ):
@@ -205,6 +208,79 @@ def test_keras_own_files_give_their_weights(tmp_path, random, ending):
     if ending == ".weights.h5":
         with pytest.raises(UserError, match=r"gives weights only, not what its net does to images first"):
             vgg_keras.load_weights(None, tmp_path / f"net{ending}")
+
+
+def test_a_keras_file_tells_leaky_relus_slope(tmp_path, random, refused):
+    images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    source = small(activation="leaky_relu", negative_slope=0.1, seed=1)
+    source.save(tmp_path / "net.keras")
+    own = load_net(tmp_path / "net.keras")
+    assert own.config.architecture.negative_slope == 0.1
+    assert np.array_equal(source.predict(images, verbose=0), own.model.predict(images, verbose=0))
+    target = small(activation="leaky_relu", negative_slope=0.1, seed=2)
+    vgg_keras.load_weights(target, tmp_path / "net.keras")
+    assert np.array_equal(source.predict(images, verbose=0), target.predict(images, verbose=0))
+    other = small(activation="leaky_relu", negative_slope=0.3)
+    refused(tmp_path / "net.keras", r"with leaky_relu of slope 0\.1, for leaky_relu of slope 0\.3\.", other)
+    source.save_weights(tmp_path / "net.weights.h5")  # which does not hold it
+    vgg_keras.load_weights(other, tmp_path / "net.weights.h5")
+
+
+def test_a_files_own_net_is_told_by_shapes_and_converted_once(tmp_path, monkeypatch):
+    converted = []
+
+    def counted(*asked):
+        converted.append(asked)
+        return foreign.tensors_for(*asked)
+
+    monkeypatch.setattr(load, "tensors_for", counted)
+    net = sources.torch_vgg("B", batch_norm=True, width=1 / 16, crop=32)
+    state = {**net.state_dict(), "classifier.6.bias": torch.full((7,), float("inf"))}
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    assert load_net(tmp_path / "vgg.pth").config.architecture.name == "B" and len(converted) == 1
+    torch.save(state, tmp_path / "vgg.pth")
+    with pytest.raises(UserError, match=r"must be finite\. Received: .*vgg\.pth, whose classifier\.6 holds"):
+        load_net(tmp_path / "vgg.pth")
+
+
+def test_public_names_have_their_digests():
+    """Keras's own sources are asked for theirs; the others' are of their lengths, and no two alike."""
+    checked = []
+    from keras.src.applications import vgg16, vgg19
+
+    for module in (vgg16, vgg19):
+        told = inspect.getsource(module)
+        for name in [name for name in PINNED if f'get_file(\n                "{name}"' in told]:
+            assert (
+                f'file_hash="{PINNED[name][1]}"' in told.split(f'get_file(\n                "{name}"')[1].split(")")[0]
+            )
+            checked.append(name)
+    assert len(checked) == 4
+    assert tuple(load._READERS) == ENDINGS
+    digests = [digest for _, *known in PINNED.values() for digest in known]
+    assert len(set(digests)) == len(digests)
+    for kind, *known in PINNED.values():
+        assert all(len(digest) == 2 * hashlib.new(kind).digest_size for digest in known)
+
+
+@pytest.mark.parametrize("name", ["imagenet-vgg-verydeep-19.mat", "VGG_ILSVRC_16_layers.caffemodel"])
+def test_another_file_under_a_public_name_is_refused_before_it_is_parsed(tmp_path, name, refused, monkeypatch):
+    net = sources.convolutions_and_fc(sources.torch_vgg("A", width=1 / 16, crop=32))
+    path = tmp_path / name
+    if path.suffix == ".mat":
+        scipy.io.savemat(path, sources.matconvnet(net, BGR_MEAN[::-1]), oned_as="row")
+    else:
+        path.write_bytes(sources.caffemodel(net))
+    kind = PINNED[name][0]
+    found = hashlib.new(kind, path.read_bytes()).hexdigest()
+    message = rf"{name} is a public file, with {kind} {PINNED[name][1]}.* with {found}\. Rename it, if it is another\."
+    with monkeypatch.context() as parsers:
+        parsers.setattr("vgg_keras.weights.load._READERS", {})
+        refused(path, message)
+    load_net(path.rename(tmp_path / f"mine{path.suffix}"))  # renamed
+    (tmp_path / f"mine{path.suffix}").rename(path)
+    monkeypatch.setitem(PINNED, name, (*PINNED[name], found))  # a later file of the same name
+    assert load_net(path).config.architecture.name == "A"
 
 
 def test_other_nets_in_keras_files_are_refused(tmp_path, refused, applications):

@@ -16,7 +16,7 @@ from vgg_keras.weights.stored import CONFIG, RESULT, read_config, read_json
 
 LONGEST = 40  # characters of a label that stands in the table and at the picture's edge
 # What a label leaves out where it has more to say: what has a column, and the digest of what a run started from.
-_ELSEWHERE = ("test.protocol", "test.scales", "training.init_from")
+_ELSEWHERE = ("test.protocol", "test.scales", "training.init_from", "training.weights")
 _RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
 
 
@@ -129,16 +129,19 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
     del values["seed"], values["evaluation"], values["stages"]
     del values["data"]["data_dir"]  # where the images lie
     measured = stored.get("data", {}).get("statistics", {}).get("mean")
-    if measured is None or list(config.architecture.mean) == list(measured):  # nobody's wish
+    if measured is None or list(config.architecture.mean) == list(measured) or config.training.weights:  # nobody's wish
         del values["architecture"]["mean"]
     if not config.architecture.batch_norm:  # the result is then the same
         del values["data"]["micro_batch"]
     # runs of a row start from nets of their own, which differ in nothing but their seed either
-    if start := config.training.init_from:
-        begun = read_config(Path(start)) if Path(start).exists() else None
-        told = _settings(begun, {})[0] if begun else {"data.source": "moved"}
-        del told["data.source"]
-        values["training"]["init_from"] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+    del values["training"]["weights_sha256"]
+    if start := config.training.start:
+        begun = read_config(Path(start)) if Path(start).is_dir() else None
+        foreign = {"sha256": stored.get("started_from")} if config.training.weights else {}
+        told = _settings(begun, {})[0] if begun else foreign
+        told.pop("data.source", None)
+        field = "weights" if config.training.weights else "init_from"
+        values["training"][field] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
     flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
     asked = {
         f"test.{name}": result.get(name)

@@ -95,22 +95,22 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
             path = folder / "model"
             saved_model.write(net, config, path)
             theirs, seconds = _dense(net, config, chosen)
-            asked = {"saved_model": (path, lambda: saved_model.probabilities(path, files))}
+            made, opened, images = {"saved_model": path}, saved_model.opened, files
         else:
             crops = np.stack([_crop(file, config) for file in files])
             ended = keras.Model(net.model.input, keras.layers.Softmax(name="probabilities")(net.model.output))
             once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
             theirs, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
-            asked = {}
+            images = crops
             if form == "onnx":
-                onnx.write(ended, folder / "model.onnx")
-                asked["onnx"] = folder / "model.onnx", lambda: onnx.probabilities(folder / "model.onnx", crops)
-            for variant in tflite.VARIANTS if form == "tflite" else ():
-                path = folder / f"model_{variant}.tflite"
-                tflite.write(ended, variant, _representative(source.train, config), path)
-                asked[variant] = path, lambda path=path: tflite.probabilities(path, crops)
-                stop.here()
-    found = [compare(name, path, ask, theirs, seconds, labels, rules) for name, (path, ask) in asked.items()]
+                made, opened = {"onnx": folder / "model.onnx"}, onnx.opened
+                onnx.write(ended, made["onnx"])
+            else:
+                made, opened = {name: folder / f"model_{name}.tflite" for name in tflite.VARIANTS}, tflite.opened
+                for variant, path in made.items():
+                    tflite.write(ended, variant, _representative(source.train, config), path)
+                    stop.here()
+    found = [compare(name, path, opened, images, theirs, seconds, labels, rules) for name, path in made.items()]
     return found, net.classes
 
 

@@ -1,16 +1,20 @@
-"""An ONNX file of a net on crops, through tf2onnx, which Keras's own export calls."""
+"""An ONNX file of a net on crops, through tf2onnx."""
 
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from vgg_keras.config import UserError
 
 
 def write(model: keras.Model, path: Path) -> None:
     """Writes (n, crop, crop, 3) float32 RGB 0-255 to (n, classes) probabilities.
+
+    tf2onnx keeps a copy of all constants from each of its steps, 23 GB for D at full size. So it is given the weights as
+    inputs, and they become constants afterwards, as Keras's own export makes them.
 
     Args:
         model: in float32, ends in a soft-max.
@@ -20,18 +24,50 @@ def write(model: keras.Model, path: Path) -> None:
         UserError: tf2onnx is not installed.
     """
     try:
-        import tf2onnx  # noqa: F401
+        import onnx
+        import tf2onnx
     except ImportError:
         raise UserError("--format=onnx needs tf2onnx. Received: none. pip install 'vgg_keras[export]'.") from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for `object`, which is no more
-        model.export(path, format="onnx", verbose=False)
+    trained, others = model.trainable_variables, model.non_trainable_variables
+    weights = {f"weight_{place}": variable.numpy() for place, variable in enumerate([*trained, *others])}
+
+    def asked(image, *values):
+        return model.stateless_call(values[: len(trained)], values[len(trained) :], image, training=False)[0]
+
+    takes = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")]
+    takes += [tf.TensorSpec(array.shape, array.dtype, name=name) for name, array in weights.items()]
+    converted, _ = tf2onnx.convert.from_function(tf.function(asked, input_signature=takes, jit_compile=False), takes)
+    _fold(converted.graph, weights, converted.opset_import)
+    onnx.save(converted, path)
 
 
-def probabilities(path: Path, crops: np.ndarray) -> np.ndarray:
-    """What ONNX Runtime says of crops (n, crop, crop, 3), RGB 0-255, as (n, classes), one at a time."""
+def _fold(graph, weights: dict[str, np.ndarray], opsets) -> None:
+    """Makes constants of these inputs of a graph, and of what its nodes make of constants alone."""
+    from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    versions = {opset.domain: opset.version for opset in opsets}
+    known = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer} | weights
+    kept = []
+    for node in graph.node:  # each stands behind those that it needs
+        if all(name in known for name in node.input):
+            asked = {name: known[name] for name in node.input}
+            made = ReferenceEvaluator(node, opsets=versions).run(None, asked)
+            known.update(zip(node.output, made, strict=True))
+        else:
+            kept.append(node)
+    used = {name for node in kept for name in node.input}
+    constants = [numpy_helper.from_array(array, name) for name, array in known.items() if name in used]
+    inputs = [entry for entry in graph.input if entry.name not in weights]
+    for field, left in ((graph.node, kept), (graph.initializer, constants), (graph.input, inputs)):
+        del field[:]
+        field.extend(left)
+
+
+def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of one crop (crop, crop, 3), RGB 0-255, to ONNX Runtime's probabilities (classes,)."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: crop[np.newaxis]})[0] for crop in crops])
+    return lambda crop: session.run(None, {name: crop[np.newaxis]})[0][0]

@@ -1,9 +1,10 @@
 """Whether an export says what its net says: both asked about the same images, one at a time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ class Parity:
 def compare(
     form: str,
     path: Path,
-    asked: Callable[[], np.ndarray],
+    opened: Callable[[Path], Callable[[Any], np.ndarray]],
+    images: Sequence[Any],
     net: np.ndarray,
     net_seconds: float,
     labels: np.ndarray,
@@ -49,7 +51,8 @@ def compare(
     Args:
         form: its name.
         path: its file or folder.
-        asked: returns its probabilities, (n, classes).
+        opened: of a path, returns a function of one image to probabilities (classes,).
+        images: n of them, as that function takes them.
         net: the net's.
         net_seconds: that they took, for an image.
         labels: (n,).
@@ -58,8 +61,10 @@ def compare(
     Raises:
         UserError: it differs by more than its limit.
     """
+    ask = opened(path)
+    ask(images[0])  # what only the first call does is left out, as it is of the net's seconds
     began = time.perf_counter()
-    found = asked()
+    found = np.stack([ask(image) for image in images])
     seconds = (time.perf_counter() - began) / len(labels)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     parity = Parity(

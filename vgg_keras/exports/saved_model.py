@@ -1,5 +1,6 @@
 """A SavedModel that takes photographs as they are: decoding, rescaling, the dense test of 3.2 and the names are inside."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -23,14 +24,15 @@ class Served(tf.Module):
             classes: names in the order of the logits.
         """
         super().__init__(name="vgg")
-        self._net = to_fully_convolutional(model)
-        before = self._net.get_layer("predictions").input
-        self._features = keras.Model(self._net.input, before, name="features")
-        self._scales, self._flip = config.test_scales, config.evaluation.flip
+        net = to_fully_convolutional(model)
+        features = keras.Model(net.input, net.get_layer("predictions").input, name="features")
+        # functions, which are not tracked: Keras keeps its variables to itself, and a model would be saved a second time
+        self._scores = lambda view: net(view, training=False)
+        self._map = lambda view: features(view, training=False)
+        self.weights = [variable.value for variable in net.weights]
+        self._sides, self._flip = config.test_scales, config.evaluation.flip
         self._interpolation = config.data.interpolation
         self._classes = tf.constant(classes)
-        # Keras keeps its variables to itself: tracked here, they are saved
-        self.weights = [variable.value for variable in self._net.weights]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images):
@@ -50,7 +52,7 @@ class Served(tf.Module):
 
         At the first Q, without mirror images: appendix B averages over positions, views and scales as it needs.
         """
-        return {"features": self._features(self._rescaled(images, self._scales[0]), training=False)}
+        return {"features": self._map(self._rescaled(images, self._sides[0]))}
 
     def _rescaled(self, images, side):
         pixels = tf.TensorSpec([None, None, 3], tf.float32)
@@ -59,10 +61,10 @@ class Served(tf.Module):
     def _posteriors(self, images):
         """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q."""
         posteriors = []
-        for side in self._scales:
+        for side in self._sides:
             rescaled = self._rescaled(images, side)
             for view in (rescaled, rescaled[:, :, ::-1]) if self._flip else (rescaled,):
-                scores = tf.reduce_mean(self._net(view, training=False), axis=[1, 2])
+                scores = tf.reduce_mean(self._scores(view), axis=[1, 2])
                 posteriors.append(tf.nn.softmax(scores))
         return tf.add_n(posteriors) / len(posteriors)
 
@@ -80,8 +82,11 @@ def write(run: Run, config: Config, folder: Path) -> None:
     tf.saved_model.save(served, str(folder), signatures=signatures)
 
 
-def probabilities(folder: Path, files: list[bytes]) -> np.ndarray:
-    """What the SavedModel in `folder` says of encoded images, (n, classes), one at a time."""
-    loaded = tf.saved_model.load(str(folder))  # kept: its functions hold their variables weakly
-    asked = loaded.signatures["encoded"]
-    return np.concatenate([asked(encoded=tf.constant([file]))["probabilities"].numpy() for file in files])
+def opened(folder: Path) -> Callable[[bytes], np.ndarray]:
+    """A function of one encoded image to the SavedModel's probabilities (classes,)."""
+    loaded = tf.saved_model.load(str(folder))
+
+    def ask(file):  # holds `loaded`, whose functions hold their variables weakly
+        return loaded.signatures["encoded"](encoded=tf.constant([file]))["probabilities"].numpy()[0]
+
+    return ask

@@ -1,6 +1,7 @@
 """TFLite files of a net on crops: in float32, in float16, with int8 weights, and in int8 throughout."""
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import keras
@@ -20,33 +21,36 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
         representative: training crops (1, crop, crop, 3) float32, from which int8 takes its ranges.
         path: of the `.tflite`.
     """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if variant != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if variant == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if variant == "int8":
-        converter.representative_dataset = lambda: ([crop] for crop in representative)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.uint8
-    path.write_bytes(converter.convert())
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        model.export(folder, verbose=False)  # which `from_keras_model` does too, and prints every variable of
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if variant != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if variant == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if variant == "int8":
+            converter.representative_dataset = lambda: ([crop] for crop in representative)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        path.write_bytes(converter.convert())
 
 
-def probabilities(path: Path, crops: np.ndarray) -> np.ndarray:
-    """What LiteRT's interpreter says of crops (n, crop, crop, 3), RGB 0-255, as (n, classes)."""
+def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of one crop (crop, crop, 3), RGB 0-255, to LiteRT's probabilities (classes,)."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
-    rows = []
-    for crop in crops:
+    scale, zero = gives["quantization"]
+
+    def ask(crop):
         interpreter.set_tensor(takes["index"], _stored(crop[np.newaxis], takes))
         interpreter.invoke()
         row = interpreter.get_tensor(gives["index"])[0]
-        scale, zero = gives["quantization"]
-        rows.append((row.astype(np.float32) - zero) * scale if scale else row)
-    return np.stack(rows)
+        return (row.astype(np.float32) - zero) * scale if scale else row
+
+    return ask
 
 
 def _stored(values: np.ndarray, details: dict) -> np.ndarray:

@@ -24,13 +24,12 @@ from vgg_keras.data.scan import BadImage
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
 from vgg_keras.nets.builder import build
-from vgg_keras.training import steps
+from vgg_keras.training import start, steps
 from vgg_keras.training.checkpoints import FOLDER, Checkpoints
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.records import Records, percent
 from vgg_keras.training.schedule import Plateau
-from vgg_keras.weights.run import load_run, save_weights
-from vgg_keras.weights.transfer import transfer
+from vgg_keras.weights.run import save_weights
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,12 @@ def train(
     records = Records(workdir, int(validated) if resumed else None)
     if bad_images and not resumed:
         records.add({"bad_images": [str(image) for image in bad_images]})
-    if config.training.init_from and not resumed:
-        start = load_run(config.training.init_from, dtype="float32")
+    if config.training.start and not resumed:
         with strategy.scope():
-            moved = transfer(start, model, config)
+            moved = start.fill(model, config)
         left = f"left random: {', '.join(moved.left)}" if moved.left else "none left random"
-        print(f"started from {config.training.init_from}: copied {', '.join(moved.copied)}; {left}", flush=True)
-        records.add({"started_from": config.training.init_from, "copied": moved.copied, "left": moved.left})
+        print(f"started from {config.training.start}: copied {', '.join(moved.copied)}; {left}", flush=True)
+        records.add({"started_from": config.training.start, "copied": moved.copied, "left": moved.left})
 
     def save():
         _require_finite(model, step, float(optimizer.learning_rate.numpy()))

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Architecture, Config, Stage, UserError, from_dict, nearest
+from vgg_keras.config import Config, Stage, UserError, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.weights.stored import CONFIG, MANIFEST, WEIGHTS, read_config, read_json, require_whole, weights_digest
+from vgg_keras.training.start import require_alike, require_family, require_there
+from vgg_keras.weights.stored import CONFIG, MANIFEST, WEIGHTS, read_config, read_json, weights_digest
 
 FINISHED = "finished.json"  # written when a stage's test is done
-# What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
-_ALIKE = ("width", "crop", "head", "batch_norm", "activation", "negative_slope", "std")
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,20 @@ class Planned:
         name: the stage's; "single" where there is no chain.
         config: the run's, with the place it starts from.
         workdir: its folder.
+        left: what it left, where it is a finished stage.
     """
 
     name: str
     config: Config
     workdir: Path
+    left: dict[str, Any] | None = None
 
 
 def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[Planned]:
     """The runs that a configuration and the flags ask for, in their order.
 
     Args:
-        config: with or without a chain.
+        config: with or without a chain, which fine-tuning (`training.weights`) leaves out.
         workdir: of the run, or of the chain's folders.
         names: of `--stages`; none: all of the chain.
         init_from: an existing run. It stands for the chain's first stage, or with `names` for what the first of them starts
@@ -46,16 +47,23 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
     Raises:
         UserError: no such stage; a start that is neither planned nor finished, or is of another family or width.
     """
-    if not config.stages:
+    if names and config.training.weights:
+        raise UserError(
+            "--weights fine-tunes in one training, without stages. Received: "
+            f"{config.training.weights} with --stages={','.join(names)}. Leave one out, or let a run of your own stand for the "
+            "stage before: --init_from=RUN."
+        )
+    if not config.stages or config.training.weights:
         if names:
             raise UserError(
                 f"--stages names stages of a chain. Received: {', '.join(names)}; the configuration has none."
             )
         init_from = init_from or config.training.init_from
         training = dataclasses.replace(config.training, init_from=init_from)
-        single = Planned("single", dataclasses.replace(config, training=training), workdir)
+        single = Planned("single", dataclasses.replace(config, training=training, stages=()), workdir)
         if init_from:
-            _require_alike(Path(init_from), single)
+            require_alike(Path(init_from), single.config.architecture)
+        require_there(single.config)
         return [single]
     if read_config(workdir) is not None:
         raise UserError(
@@ -75,6 +83,9 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         if not chosen:
             raise UserError("--init_from stands for the chain's first stage. Received: a chain of one. Leave it out.")
 
+    # what finished stages left; the files of each are read once
+    looked_at = dict.fromkeys(name for stage in chosen for name in (stage.start, stage.name) if name)
+    done = {name: finished(workdir / name) for name in looked_at if not (init_from and name == stands_for)}
     planned: dict[str, Planned] = {}
     for stage in chosen:
         if init_from and stage.start == stands_for:
@@ -83,18 +94,18 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
             start = str(workdir / stage.start) if stage.start else config.training.init_from
         part = config.of_stage(stage)
         part = dataclasses.replace(part, training=dataclasses.replace(part.training, init_from=start))
-        run = Planned(stage.name, part, workdir / stage.name)
+        run = Planned(stage.name, part, workdir / stage.name, done[stage.name])
         if stage.start in planned and stage.start != stands_for:  # made by then
-            _require_family(planned[stage.start].config.architecture, part.architecture, start)
+            require_family(planned[stage.start].config.architecture, part.architecture, start)
         elif start:
             own = Path(start) == workdir / stage.start
-            if own and finished(Path(start)) is None:
+            if own and done[stage.start] is None:
                 missing = _unfinished(known, stage, workdir)
                 raise UserError(
                     f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
                     f"(--stages={','.join([*missing, stage.name])}), or name a run that stands for it: --init_from=RUN."
                 )
-            _require_alike(Path(start), run, looked_at=own)
+            require_alike(Path(start), part.architecture, looked_at=own)
         planned[stage.name] = run
     return list(planned.values())
 
@@ -106,28 +117,6 @@ def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[st
         names.insert(0, stage.start)
         stage = known[stage.start]
     return names
-
-
-def _require_alike(start: Path, run: Planned, looked_at: bool = False) -> None:
-    """Refuses a start that is no whole run or of another family; `looked_at`: `finished` has read its files already."""
-    weights_digest(start)  # that there is a net
-    if not looked_at:
-        require_whole(start)
-    _require_family(from_dict(Config, read_config(start)["config"]).architecture, run.config.architecture, start)
-
-
-def _require_family(theirs: Architecture, ours: Architecture, start: Path | str) -> None:
-    if theirs.name not in (ours.name, "A") or (theirs.name == "A" and ours.name == "B-5x5"):
-        raise UserError(
-            f"A net starts from net A or from its own configuration (3.1). Received: {start}, a {theirs.name}, "
-            f"for {ours.name}."
-        )
-    for name in _ALIKE:
-        old, new = getattr(theirs, name), getattr(ours, name)
-        if old != new:
-            raise UserError(
-                f"A net starts from one of the same {', '.join(_ALIKE)}. Received: {start}, whose {name} is {old}, not {new}."
-            )
 
 
 def finished(workdir: Path) -> dict[str, Any] | None:

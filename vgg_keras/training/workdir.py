@@ -11,7 +11,8 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
 from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
-from vgg_keras.weights.stored import CONFIG, read_config, weights_digest
+from vgg_keras.training.start import Start, digest
+from vgg_keras.weights.stored import CONFIG, read_config
 
 
 def check(workdir: Path, config: Config, finished: bool = False) -> None:
@@ -34,7 +35,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
                 f"--workdir must be new, empty or a run's folder. Received: {workdir}, which holds other files."
             )
         return
-    if not _begun(workdir) and not finished:
+    if not begun(workdir) and not finished:
         # one line may stand before the first checkpoint; after two there was one
         if sum("epoch" in line for line in read(workdir)) > 1:
             raise UserError(
@@ -42,20 +43,21 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
                 "Put a checkpoint back, or name another --workdir to begin anew."
             )
         return
-    begun = from_dict(Config, stored["config"])
-    old, new = to_dict(begun), to_dict(_resolve(config, begun.architecture))
+    before = from_dict(Config, stored["config"])
+    old, new = to_dict(before), to_dict(_resolve(config, before.architecture))
     for section in FREE_ON_RESUME:
         del old[section], new[section]
     for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
         del old["data"][place], new["data"][place]
     for where in (old, new):  # the net that it started from may move too; it is told by its digest
-        del where["training"]["init_from"]
-    start = _start(config)
+        for field in ("init_from", "weights", "weights_sha256"):
+            del where["training"][field]
+    start = digest(config)
     if stored.get("started_from") != start:
         old_start, new_start = (digest or "random weights" for digest in (stored.get("started_from"), start))
         raise UserError(
             f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from {old_start}, now "
-            f"{new_start} (sha256 of weights). Give the --init_from of its beginning, or name another --workdir."
+            f"{new_start} (sha256 of weights). Give the --init_from or --weights of its beginning, or name another --workdir."
         )
     if found := difference(old, new):
         raise UserError(
@@ -64,7 +66,9 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         )
 
 
-def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, Any]) -> tuple[Config, Statistics]:
+def prepare(
+    workdir: Path, config: Config, source: Source, hardware: dict[str, Any], start: Start | None
+) -> tuple[Config, Statistics]:
     """The resolved configuration and the training set's statistics: measured and written, or read again.
 
     Args:
@@ -72,6 +76,7 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         config: as asked for.
         source: the images, bad ones left out.
         hardware: what was chosen for this machine, kept beside the configuration.
+        start: of `start.look`; None for a run that goes on.
 
     Raises:
         UserError: the data set is no longer the one that the run was begun with.
@@ -82,16 +87,16 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
         if split is not None
     }
-    if _begun(workdir):
+    if begun(workdir):
         stored = read_config(workdir)
         rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
             raise UserError(f"{rule} classes changed: {first!r} is not in both.")
         for name in ("train", "val", "test"):
-            begun, now = stored["data"].get(name), data.get(name)
-            if begun != now:
-                counts = f"{begun['images'] if begun else 0}, now {now['images'] if now else 0}"
+            then, now = stored["data"].get(name), data.get(name)
+            if then != now:
+                counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
                 raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
         resolved = _resolve(config, from_dict(Config, stored["config"]).architecture)
         return resolved, Statistics(**stored["data"]["statistics"])
@@ -102,7 +107,8 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
             f"Received: {config.architecture.num_classes}"
         )
     statistics = measure(source.train, config.data.statistics_images)
-    known = dataclasses.replace(config.architecture, num_classes=len(source.classes), mean=statistics.mean)
+    mean = start.mean or statistics.mean
+    known = dataclasses.replace(config.architecture, num_classes=len(source.classes), mean=mean)
     resolved = _resolve(config, known)
     write_json(
         workdir / CONFIG,
@@ -110,7 +116,7 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
             "config": to_dict(resolved),
             "classes": list(source.classes),
             "data": {"description": source.description, **data, "statistics": dataclasses.asdict(statistics)},
-            "started_from": _start(config),
+            "started_from": start.digest,
             "test_scales": list(resolved.test_scales),
             "hardware": hardware,
             "command": provenance.command(),
@@ -121,12 +127,7 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
     return resolved, statistics
 
 
-def _start(config: Config) -> str | None:
-    """sha256 of the weights that a run starts from; None for random ones."""
-    return weights_digest(Path(config.training.init_from)) if config.training.init_from else None
-
-
-def _begun(workdir: Path) -> bool:
+def begun(workdir: Path) -> bool:
     """Whether a run stands there that a change would spoil: one with a checkpoint."""
     return (workdir / CONFIG).exists() and bool(checkpoints.stored(workdir / checkpoints.FOLDER))
 

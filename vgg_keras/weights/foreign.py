@@ -5,13 +5,12 @@ the same zeros, and conv1_1's kernel takes over the order of the channels and th
 in 0-255 like every other net.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from vgg_keras.config import CONFIGURATIONS, Architecture, UserError
+from vgg_keras.config import Architecture, UserError
 from vgg_keras.nets.architectures import Layer, layers
 
 FIRST = "block1_conv1"
@@ -53,6 +52,7 @@ class Foreign:
         epsilon: of the source's batch norm.
         classes: their names, where the file has them.
         activation, lrn: `relu` or `leaky_relu`, and whether there is an LRN.
+        negative_slope: of `leaky_relu`; None: the net's own, which the file does not hold.
     """
 
     path: str
@@ -64,11 +64,12 @@ class Foreign:
     classes: tuple[str, ...] = ()
     activation: str = "relu"
     lrn: bool = False
+    negative_slope: float | None = None
 
     def outputs(self, architecture: Architecture) -> int:
         """The number of its classes; 0 where it has no last layer."""
         kernel = self.tensors.get(self.names(architecture)["predictions"])
-        return _out(self, kernel[0]) if kernel else 0
+        return outputs_of(self, kernel[0]) if kernel else 0
 
 
 def same_names(architecture: Architecture) -> dict[str, str]:
@@ -84,68 +85,20 @@ def caffe_names(architecture: Architecture) -> dict[str, str]:
     }
 
 
-def infer(source: Foreign) -> Architecture:
-    """The architecture whose layers and shapes a file holds, with its classes and its mean.
-
-    Raises:
-        UserError: it holds none of Table 1, or no FC layers, so that the head is unknown.
-    """
-    problems = {}
-    for name in CONFIGURATIONS:
-        if (name == "A-LRN") != source.lrn:  # its weights are A's
-            continue
-        for batch_norm in (False, True):
-            try:
-                return _inferred(source, name, batch_norm)
-            except UserError as error:
-                same = set(source.names(Architecture(name, batch_norm=batch_norm)).values()) == set(source.tensors)
-                if same not in problems or str(problems[same]).startswith("Shapes"):  # C's names are D's
-                    problems[same] = error
-    if not any(source.names(Architecture("D"))[name] in source.tensors for name in TOP):
-        raise UserError(
-            f"A file without the FC layers needs a net that has a head of its own. Received: {source.path}. Give a model, or "
-            "--config with --set=architecture.num_classes=..."
-        )
-    raise UserError(
-        f"A file of weights holds a net of Table 1. Received: {source.path}, with the layers "
-        f"{', '.join(list(source.tensors)[:6])}, ... {problems.get(True, '')}".rstrip()
-    )
-
-
-def _inferred(source: Foreign, name: str, batch_norm: bool) -> Architecture:
-    architecture = Architecture(name, num_classes=1, batch_norm=batch_norm)
-    named = source.names(architecture)
-
-    def kernel(layer):
-        if not source.tensors.get(named[layer]) or source.tensors[named[layer]][0].ndim < 2:
-            raise UserError(f"{named[layer]} is missing")
-        return source.tensors[named[layer]][0]
-
-    positions = kernel("fc1").size // _out(source, kernel("fc1")) // _out(source, kernel("block5_conv1"))
-    architecture = dataclasses.replace(
-        architecture,
-        width=_out(source, kernel(FIRST)) / 64,
-        crop=32 * max(1, round(positions**0.5)),
-        num_classes=_out(source, kernel("predictions")),
-        mean=source.preprocessing.mean if source.preprocessing else (),
-        activation=source.activation,
-    )
-    tensors_for(source, architecture)
-    return architecture
-
-
-def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, list[np.ndarray]], tuple[str, ...]]:
-    """The weights of a net by its layers, as Keras's `set_weights` takes them, and the layers that the file has nothing for.
-
-    A file without the FC layers leaves the head as it is, one with another number of classes the last layer.
+def fit(source: Foreign, architecture: Architecture) -> tuple[str, ...]:
+    """Whether a file's layers and shapes are a net's, told by names and shapes alone.
 
     Args:
         source: of a loader.
         architecture: `num_classes` and `mean` known.
 
+    Returns:
+        The layers that the file has nothing for: the head where it has no FC layers, the last layer where it has another
+        number of classes.
+
     Raises:
-        UserError: a layer missing in the file or left over, with a list of both; a shape that differs; a weight that is not
-            finite; another mean than the source's.
+        UserError: a layer missing in the file or left over, with a list of both; a shape, an activation or a normalisation
+            that differs; another mean than the source's.
     """
     named = source.names(architecture)
     wanted = _weighted(architecture)
@@ -158,28 +111,61 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
             f"A file of weights must hold the layers of {_described(architecture)} and no more. Received: {source.path}; "
             f"missing: {_some(missing)}; left over: {_some(left_over)}."
         )
-    ours = architecture.activation, any(layer.kind == "lrn" for layer in layers(architecture))
-    if ours != (source.activation, source.lrn):
-        theirs = f"{source.activation}{' and an LRN' if source.lrn else ''}"
+    ours = _kind(
+        architecture.activation, architecture.negative_slope, any(x.kind == "lrn" for x in layers(architecture))
+    )
+    slope = architecture.negative_slope if source.negative_slope is None else source.negative_slope
+    theirs = _kind(source.activation, slope, source.lrn)
+    if ours != theirs:
         raise UserError(
-            f"Weights belong to a net with the same activation and normalisation. Received: {source.path}, with {theirs}, for "
-            f"{ours[0]}{' and an LRN' if ours[1] else ''}."
+            f"Weights belong to a net with the same activation and normalisation. Received: {source.path}, with {theirs}, "
+            f"for {ours}."
         )
-    prepared = source.preprocessing
-    if prepared and not np.allclose(architecture.mean, prepared.mean, atol=1e-3):
+    mean = source.preprocessing.mean if source.preprocessing else architecture.mean
+    if not np.allclose(architecture.mean, mean, atol=1e-3):
         raise UserError(
             "The net's first layer must subtract its source's mean, so that padding is the same. Received: mean "
-            f"{_triple(architecture.mean)} for {source.path}. Build the net with mean=({_triple(prepared.mean)})."
+            f"{_triple(architecture.mean)} for {source.path}. Build the net with mean=({_triple(mean)})."
         )
+    kept, channels = [name for name, _ in wanted if topless and name in TOP], 3
+    for name, layer in taken:
+        arrays = source.tensors[named[name]]
+        if name.endswith("_bn"):
+            _require_shapes(source, named[name], arrays, [(layer.units,)] * 4)
+            continue
+        if name == "predictions" and outputs_of(source, arrays[0]) != layer.units:
+            kept.append(name)
+            continue
+        whole, flat = _shapes_of(source, layer, channels)
+        if not arrays or tuple(arrays[0].shape) not in (whole, flat):
+            _require_shapes(source, named[name], arrays[:1], [whole])
+        if not (architecture.batch_norm and len(arrays) == 1):  # a convolution under batch norm may have no bias
+            _require_shapes(source, named[name], arrays[1:], [(layer.units,)])
+        channels = layer.units
+    return tuple(kept)
 
+
+def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, list[np.ndarray]], tuple[str, ...]]:
+    """The weights of a net by its layers, as Keras's `set_weights` takes them, and the layers that `fit` finds nothing for.
+
+    Args:
+        source: of a loader.
+        architecture: `num_classes` and `mean` known.
+
+    Raises:
+        UserError: of `fit`; a weight that is not finite.
+    """
+    kept = fit(source, architecture)
+    named, prepared = source.names(architecture), source.preprocessing
     found: dict[str, list[np.ndarray]] = {}
     biases: dict[str, np.ndarray] = {}  # of convolutions under batch norm, which ours do not have
-    channels, kept = 3, [name for name, _ in wanted if topless and name in TOP]
-    for name, layer in taken:
-        arrays = [np.asarray(array) for array in source.tensors[named[name]]]
+    channels = 3
+    for name, layer in _weighted(architecture):
+        if name in kept:
+            continue
+        arrays = _finite(source, named[name])
         if name.endswith("_bn"):
-            shaped = _shaped(source, named[name], arrays, [(layer.units,)] * 4)
-            scale, shift, mean, variance = _finite(source, named[name], shaped)
+            scale, shift, mean, variance = arrays
             if variance.min() < 0:
                 raise UserError(
                     f"A variance is not negative. Received: {source.path}, whose {named[name]} has one that is."
@@ -188,13 +174,9 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
             scale = scale * np.sqrt((variance + EPSILON) / (variance + source.epsilon))
             found[name] = [scale, shift, mean - biases.get(name.removesuffix("_bn"), 0.0), variance]
             continue
-        shape = (layer.kernel, layer.kernel, channels, layer.units)
-        if name == "predictions" and _out(source, arrays[0]) != layer.units:
-            kept.append(name)
-            continue
-        kernel, bias = _kernel_and_bias(source, named[name], arrays, shape, architecture.batch_norm)
-        kernel, *rest = _finite(source, named[name], [kernel] if bias is None else [kernel, bias])
-        bias = rest[0] if rest else None
+        kernel = arrays[0].reshape(_shapes_of(source, layer, channels)[0])
+        if source.channels_first:
+            kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
         if name == FIRST and prepared:
             if prepared.bgr:
                 kernel = kernel[:, :, ::-1]
@@ -202,12 +184,12 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
             kernel = kernel * (np.array(ours) / np.array(prepared.std)).astype(np.float32)[:, None]
         if layer.kind == "conv" and architecture.batch_norm:
             found[name] = [kernel]
-            if bias is not None:
-                biases[name] = bias
+            if len(arrays) == 2:
+                biases[name] = arrays[1]
         else:
-            found[name] = [kernel.reshape(-1, layer.units) if layer.kind == "fc" else kernel, bias]
+            found[name] = [kernel.reshape(-1, layer.units) if layer.kind == "fc" else kernel, arrays[1]]
         channels = layer.units
-    return found, tuple(kept)
+    return found, kept
 
 
 def _weighted(architecture: Architecture) -> list[tuple[str, Layer]]:
@@ -221,51 +203,42 @@ def _weighted(architecture: Architecture) -> list[tuple[str, Layer]]:
     return named
 
 
-def _kernel_and_bias(source, name, arrays, shape, batch_norm) -> tuple[np.ndarray, np.ndarray | None]:
-    """As (height, width, in, out) and (out,); None where a convolution under batch norm has no bias."""
-    height, width, inputs, outputs = shape
+def _shapes_of(source: Foreign, layer: Layer, channels: int) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """A kernel's shape in the source's order of axes, whole and as an FC layer's may be: flat."""
+    side, outputs = layer.kernel, layer.units
     if source.channels_first:
-        whole, flat = (outputs, inputs, height, width), (outputs, inputs * height * width)
-    else:
-        whole, flat = shape, (height * width * inputs, outputs)
-    if not arrays or arrays[0].shape not in (whole, flat):
-        received = [array.shape for array in arrays[:1]]
-        raise UserError(
-            f"Shapes must be the net's. Received: {source.path}, whose {name} has {_shapes(received)}, not {_shapes([whole])}."
-        )
-    kernel = arrays[0].reshape(whole)
-    if source.channels_first:
-        kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-    if batch_norm and len(arrays) == 1:
-        return kernel, None
-    (bias,) = _shaped(source, name, arrays[1:], [(outputs,)])
-    return kernel, bias
+        return (outputs, channels, side, side), (outputs, channels * side * side)
+    return (side, side, channels, outputs), (side * side * channels, outputs)
 
 
-def _finite(source: Foreign, name: str, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """As float32; their shapes have been checked, so a file cannot make them large."""
-    arrays = [np.asarray(array, np.float32) for array in arrays]
+def _finite(source: Foreign, name: str) -> list[np.ndarray]:
+    """A layer's arrays as float32; their shapes have been checked, so a file cannot make them large."""
+    arrays = [np.asarray(array, np.float32) for array in source.tensors[name]]
     if not all(np.isfinite(array).all() for array in arrays):
         raise UserError(f"Weights must be finite. Received: {source.path}, whose {name} holds values that are not.")
     return arrays
 
 
-def _out(source: Foreign, kernel: np.ndarray) -> int:
+def outputs_of(source: Foreign, kernel: np.ndarray) -> int:
     """How many outputs a kernel has."""
     return int(kernel.shape[0 if source.channels_first else -1])
 
 
-def _shaped(source, name, arrays, shapes) -> list[np.ndarray]:
+def _require_shapes(source: Foreign, name: str, arrays, shapes) -> None:
     received = [tuple(array.shape) for array in arrays]
     if received != shapes:
         raise UserError(
-            f"Shapes must be the net's. Received: {source.path}, whose {name} has {_shapes(received)}, not {_shapes(shapes)}."
+            f"Shapes must be the net's. Received: {source.path}, whose {name} has {_listed(received)}, not {_listed(shapes)}."
         )
-    return arrays
 
 
-def _shapes(shapes) -> str:
+def _listed(shapes) -> str:
     return ", ".join(str(tuple(shape)) for shape in shapes) or "nothing"
+
+
+def _kind(activation: str, slope: float, lrn: bool) -> str:
+    """An activation and a normalisation in words."""
+    return activation + (f" of slope {slope:g}" if activation == "leaky_relu" else "") + " and an LRN" * lrn
 
 
 def _some(names: list[str]) -> str:

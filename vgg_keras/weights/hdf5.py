@@ -46,7 +46,8 @@ def read_applications(path: Path) -> Foreign:
 def read_keras(path: Path) -> Foreign:
     """A net's `.weights.h5`, or the one inside its `.keras`; of the latter nothing else is read.
 
-    A `.weights.h5` does not hold the mean that its net subtracts; in a `.keras` it is read from its configuration, as JSON.
+    A `.weights.h5` does not hold the mean that its net subtracts, nor leaky ReLU's slope; in a `.keras` both are read from
+    its configuration, as JSON.
 
     Raises:
         UserError: not such a file.
@@ -62,14 +63,25 @@ def read_keras(path: Path) -> Foreign:
                         f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
                     )
             found = _read_weights(path, io.BytesIO(archive.read(_INSIDE_KERAS)))
-            return dataclasses.replace(found, preprocessing=_preprocessing(json.loads(archive.read(_CONFIG)), path))
+            layers = json.loads(archive.read(_CONFIG))["config"]["layers"]
+            return dataclasses.replace(
+                found, preprocessing=_preprocessing(layers, path), negative_slope=_negative_slope(layers, path)
+            )
     except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"A .keras file holds {_CONFIG} and {_INSIDE_KERAS}. Received: {path}: {error}.") from None
 
 
-def _preprocessing(config: dict, path: Path) -> Preprocessing:
+def _negative_slope(layers: list[dict], path: Path) -> float | None:
+    """Leaky ReLU's; None in a net without."""
+    slopes = {float(layer["config"]["negative_slope"]) for layer in layers if layer.get("class_name") == "LeakyReLU"}
+    if len(slopes) > 1:
+        raise UserError(f"A net of vgg_keras has one slope of leaky ReLU. Received: {path}, with {sorted(slopes)}.")
+    return slopes.pop() if slopes else None
+
+
+def _preprocessing(layers: list[dict], path: Path) -> Preprocessing:
     """What the first layer of one of our nets does."""
-    for layer in config["config"]["layers"]:
+    for layer in layers:
         if layer.get("class_name") == "MeanSubtraction":
             mean, std = layer["config"]["mean"], layer["config"].get("std") or (1.0, 1.0, 1.0)
             return Preprocessing(tuple(map(float, mean)), tuple(map(float, std)))

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +9,15 @@ from pathlib import Path
 import keras
 
 from vgg_keras.config import Architecture, Config, UserError
-from vgg_keras.files import sha256 as digest
 from vgg_keras.nets.builder import architecture_of, build
 from vgg_keras.weights import caffe, hdf5, matconvnet, torchvision
-from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, infer, same_names, tensors_for
+from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, same_names, tensors_for
+from vgg_keras.weights.inference import infer
 from vgg_keras.weights.run import Run, load_run
+from vgg_keras.weights.sources import IMAGENET, PINNED, application, digest_of, ending_of, require_digest
+from vgg_keras.weights.transfer import Transfer
 
-IMAGENET = "imagenet"
-_APPLICATIONS = {"D": "VGG16", "E": "VGG19"}
+_DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # where Keras Applications has them from
 _READERS = {
     ".weights.h5": hdf5.read_keras,
     ".keras": hdf5.read_keras,
@@ -57,9 +56,14 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     """
     if model is None:
         return load_net(source, sha256=sha256).model
-    architecture = architecture_of(model)
-    _assign(model, _read(source, architecture, sha256)[0], architecture)
+    _tell(source, fill(model, source, sha256))
     return model
+
+
+def fill(model: keras.Model, source: str | Path, sha256: str | None = None) -> Transfer:
+    """`load_weights`, saying nothing: returns which layers took the source's weights."""
+    architecture = architecture_of(model)
+    return _assign(model, _read(source, architecture, sha256)[0], architecture)
 
 
 def load_net(
@@ -88,7 +92,7 @@ def load_net(
                 f"A run has a configuration of its own. Received: another beside {source}. Leave --config out."
             )
         run = load_run(source, dtype=dtype)
-        _require_digest(sha256, run.weights_sha256, source)
+        require_digest(sha256, run.weights_sha256, source)
         return run
     found, sha = _read(source, config and config.architecture, sha256)
     if config is None:
@@ -99,52 +103,77 @@ def load_net(
             )
         with _parsing(source):
             config = Config(architecture=infer(found))
-    architecture = dataclasses.replace(
-        config.architecture,
-        num_classes=config.architecture.num_classes or found.outputs(config.architecture),
-        mean=config.architecture.mean or (found.preprocessing.mean if found.preprocessing else ()),
-    )
-    if not architecture.mean:
-        raise UserError(
-            "A .weights.h5 file does not hold the mean that its net subtracts. "
-            f"Received: {source} without one. Name it: --set=architecture.mean=R,G,B."
-        )
+    architecture = _settled(config.architecture, found)
     model = build(architecture, dtype=dtype)
-    _assign(model, found, architecture)
+    _tell(source, _assign(model, found, architecture))
     config = dataclasses.replace(config, architecture=architecture, stages=())
     return Run(model, config, _classes(found, architecture), Path(source), sha)
+
+
+def look(source: str | Path, architecture: Architecture, sha256: str | None = None) -> tuple[Architecture, str]:
+    """Whether a source's weights fit a net, found without building it: all that `load_weights` refuses is refused.
+
+    Args:
+        source, sha256: as in `load_weights`.
+        architecture: `num_classes` 0 and an empty `mean` are the source's, as in `load_net`.
+
+    Returns:
+        The architecture with what it left to the source, and the source's sha256.
+
+    Raises:
+        UserError: as in `load_weights`; where the source holds a net of another shape, with the fields that make it.
+    """
+    found, sha = _read(source, architecture, sha256)
+    settled = _settled(architecture, found)
+    with _parsing(source):
+        try:
+            tensors_for(found, settled)
+        except UserError as error:
+            raise UserError(f"{error}{_nearest(found, settled)}") from None
+    return settled, sha
+
+
+def _nearest(found: Foreign, architecture: Architecture) -> str:
+    """A sentence with the fields of the file's own net in which it differs; empty where it is none, or differs in none."""
+    try:
+        own = infer(found)
+    except UserError:
+        return ""
+    wishes = [
+        f"--set=architecture.{name}={getattr(own, name)}"
+        for name in ("name", "width", "crop", "head", "batch_norm", "activation")
+        if getattr(own, name) != getattr(architecture, name)
+    ]
+    return f" It fits {' '.join(wishes)}" if wishes else ""
+
+
+def _settled(architecture: Architecture, found: Foreign) -> Architecture:
+    """With the number of classes and the mean that are left to the source."""
+    settled = dataclasses.replace(
+        architecture,
+        num_classes=architecture.num_classes or found.outputs(architecture),
+        mean=architecture.mean or (found.preprocessing.mean if found.preprocessing else ()),
+    )
+    if not settled.mean:
+        raise UserError(
+            "A .weights.h5 file does not hold the mean that its net subtracts. "
+            f"Received: {found.path} without one. Name it: --set=architecture.mean=R,G,B."
+        )
+    return settled
 
 
 def _read(source: str | Path, architecture: Architecture | None, sha256: str | None) -> tuple[Foreign, str]:
     """What a source holds, and the sha256 of its weights."""
     path = Path(source)
     if str(source) == IMAGENET:
-        return _applications("D" if architecture is None else architecture.name, sha256)
-    if path.is_dir():
+        path = _downloaded(application("D" if architecture is None else architecture.name))
+    elif path.is_dir():
         run = load_run(path, dtype="float32")
-        _require_digest(sha256, run.weights_sha256, source)
-        ours = run.config.architecture
-        prepared = Preprocessing(ours.mean, ours.std or (1.0, 1.0, 1.0))
-        found = _of_model(run.model, str(source), prepared)
-        return dataclasses.replace(found, activation=ours.activation, lrn=ours.name == "A-LRN"), run.weights_sha256
-    ending = next((ending for ending in _READERS if path.name.lower().endswith(ending)), None)
-    if ending is None:
-        raise UserError(
-            f"Weights come from a run's folder, 'imagenet', or a file that ends in {', '.join(_READERS)}. Received: {source}."
-        )
-    if not path.exists():
-        raise UserError(f"A file of weights must exist. Received: {source}, which does not.")
-    found = digest(path)
-    _require_digest(sha256, found, source)
-    # torchvision names its files by the first digits of their sha256
-    named = re.search(r"^vgg\d+(?:_bn)?-([0-9a-f]{8})\.pth$", path.name)
-    if named and not named[1].isdigit() and named[1] != found[:8]:  # digits alone may be a date
-        raise UserError(
-            f"torchvision's files have the first digits of their sha256 in their names. Received: {source} with {found}. "
-            "Rename it, if it is another."
-        )
+        require_digest(sha256, run.weights_sha256, source)
+        return _of_run(run), run.weights_sha256
+    found = digest_of(path, "", sha256)
     with _parsing(source):
-        return _READERS[ending](path), found
+        return _READERS[ending_of(path)](path), found
 
 
 @contextlib.contextmanager
@@ -161,39 +190,34 @@ def _parsing(source: str | Path) -> Iterator[None]:
         ) from None
 
 
-def _applications(name: str, sha256: str | None) -> tuple[Foreign, str]:
-    """Keras Applications' files, by its own downloader, which checks their hash."""
-    if name not in _APPLICATIONS:
-        raise UserError(f"'imagenet' has weights of D and E, the authors' two. Received: {name}.")
+def _downloaded(name: str) -> Path:
+    """Keras Applications' file, by its own downloader, into its own folder, with its own hash."""
+    url = f"{_DOWNLOADS}/{name.split('_')[0]}/{name}"
     try:
-        model = getattr(keras.applications, _APPLICATIONS[name])(weights=IMAGENET, classifier_activation=None)
+        return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=PINNED[name][1]))
     except Exception as error:  # a download fails in as many ways as there are networks
         raise UserError(
-            f"Keras Applications' {_APPLICATIONS[name]} could not be downloaded: {' '.join(str(error).split())}. "
+            f"Keras Applications' {name} could not be downloaded: {' '.join(str(error).split())}. "
             "Name a local file: --weights=FILE.h5."
         ) from None
-    found = _of_model(model, f"Keras Applications' {_APPLICATIONS[name]}", CAFFE)
-    sha = hashlib.sha256()
-    for arrays in found.tensors.values():
-        for array in arrays:
-            sha.update(array.tobytes())
-    _require_digest(sha256, sha.hexdigest(), IMAGENET)
-    return found, sha.hexdigest()
 
 
-def _of_model(model: keras.Model, path: str, preprocessing: Preprocessing) -> Foreign:
-    tensors = {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}
-    return Foreign(path, tensors, same_names, channels_first=False, preprocessing=preprocessing)
+def _of_run(run: Run) -> Foreign:
+    ours = run.config.architecture
+    return Foreign(
+        str(run.path),
+        {layer.name: tuple(layer.get_weights()) for layer in run.model.layers if layer.weights},
+        same_names,
+        channels_first=False,
+        preprocessing=Preprocessing(ours.mean, ours.std or (1.0, 1.0, 1.0)),
+        classes=run.classes,
+        activation=ours.activation,
+        lrn=ours.name == "A-LRN",
+        negative_slope=ours.negative_slope,
+    )
 
 
-def _require_digest(expected: str | None, found: str, source: str | Path) -> None:
-    if expected is not None and expected.lower() != found:
-        raise UserError(
-            f"A file of weights must have the sha256 that is asked for, {expected}. Received: {source} with {found}."
-        )
-
-
-def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> None:
+def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> Transfer:
     with _parsing(found.path):
         tensors, kept = tensors_for(found, architecture)  # all of it is checked before any of it is assigned
     for name, arrays in tensors.items():
@@ -202,8 +226,12 @@ def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> N
             raise UserError(f"Shapes must be the net's. Received: {found.path}, whose {name} has {theirs}, not {ours}.")
     for name, arrays in tensors.items():
         model.get_layer(name).set_weights(arrays)
-    if kept:
-        print(f"{found.path}: no weights for {', '.join(kept)}, which stay as they were", file=sys.stderr, flush=True)
+    return Transfer(tuple(tensors), kept)
+
+
+def _tell(source: str | Path, moved: Transfer) -> None:
+    if moved.left:
+        print(f"{source}: no weights for {', '.join(moved.left)}, which stay as they were", file=sys.stderr, flush=True)
 
 
 def _classes(found: Foreign, architecture: Architecture) -> tuple[str, ...]:

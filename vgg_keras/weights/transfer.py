@@ -1,4 +1,4 @@
-"""3.1: a net that starts from another one's weights."""
+"""3.1: a net that starts from another one's weights, layer by layer."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,202 @@
+"""What a run starts from: the source's weights in every layer it keeps, nothing written where it does not fit."""
+
+import dataclasses
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+import vgg_keras
+from tests.conftest import write_images
+from tests.weights import sources
+from tests.weights.test_load import normalised
+from vgg_keras.config import Architecture, Config, Data, Training, UserError, load, override
+from vgg_keras.files import sha256
+from vgg_keras.training import start
+from vgg_keras.training.stages import plan
+from vgg_keras.weights.sources import PINNED
+
+MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
+TOY = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.0625", "--set=data.batch=50")
+
+
+def small(weights, sha256="", **fields):
+    """The configuration of a toy net that starts from these weights."""
+    architecture = Architecture(**{"name": "A", "width": 1 / 16, "crop": 32, **fields})
+    training = Training(weights=str(weights), weights_sha256=sha256)
+    return Config(architecture=architecture, data=Data(scale=(64,)), training=training)
+
+
+def resolved(config, classes, mean):
+    return dataclasses.replace(
+        config, architecture=dataclasses.replace(config.architecture, num_classes=classes, mean=mean)
+    )
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """A net of torchvision's layout with seven classes, and its file."""
+    net = sources.torch_vgg("A", width=1 / 16, crop=32)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    return net, tmp_path / "vgg.pth"
+
+
+def test_another_number_of_classes_keeps_all_but_the_last_layer(theirs, random):
+    """The new net's maps before its last layer are torch's own, and its first layer subtracts torch's mean."""
+    net, path = theirs
+    config = small(path)
+    found = start.look(config)
+    assert found.digest == sha256(path) and found.mean == pytest.approx(MEAN)
+    config = resolved(config, 3, found.mean)
+    model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
+    before = [array.copy() for array in model.get_layer("predictions").get_weights()]
+    moved = start.fill(model, config)
+    assert moved.left == ("predictions",) and len(moved.copied) == 10
+    assert all(map(np.array_equal, before, model.get_layer("predictions").get_weights()))
+    images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    ours = keras.Model(model.input, model.get_layer("predictions").input).predict(images, verbose=0)
+    net.classifier = net.classifier[:5]
+    expected = sources.logits(net, normalised(images))
+    assert np.ptp(expected, axis=0).max() > 1e-2
+    assert np.abs(ours - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_as_many_classes_keep_every_layer(theirs, random):
+    net, path = theirs
+    config = resolved(small(path), 7, MEAN)
+    model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
+    assert start.fill(model, config).left == ()
+    images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    expected = sources.logits(net, normalised(images))
+    assert np.abs(model.predict(images, verbose=0) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_random_weights_are_no_start():
+    assert start.look(Config()) == start.Start(None, ())
+
+
+def test_what_does_not_fit_is_found_with_the_fields_that_do(theirs, tmp_path, monkeypatch):
+    net, path = theirs
+    state = net.state_dict()
+    torch.save({**state, "classifier.6.bias": torch.full((7,), float("nan"))}, tmp_path / "nan.pth")
+    torch.save({**state, "more.weight": torch.zeros(3)}, tmp_path / "more.pth")
+    for config, message in (
+        (small(path, width=1 / 8), r"not \(8, 3, 3, 3\)\. It fits --set=architecture\.width=0\.0625"),
+        (small(path, name="D"), r"layers of D and no more.* It fits --set=architecture\.name=A"),
+        (small(path, crop=64), r"whose classifier\.0 has .* It fits --set=architecture\.crop=32"),
+        (small(path, mean=(1.0, 2.0, 3.0)), r"must subtract its source's mean"),
+        (small(tmp_path / "nan.pth"), r"must be finite\. .*classifier\.6"),
+        (small(tmp_path / "more.pth"), r"left over: more\."),
+        (small(path, sha256="12"), r"must have the sha256 that is asked for, 12\."),
+        (small("imagenet"), r"'imagenet' has weights of D and E, the authors' two\. Received: A\."),
+        (small(tmp_path / "absent.pth"), r"must exist\. Received: .*absent\.pth"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            start.look(config)
+        assert "\n" not in str(caught.value)
+
+
+def test_imagenet_is_told_without_its_file_and_read_like_a_local_one(tmp_path, monkeypatch):
+    from keras.src.legacy.saving import legacy_h5_format
+
+    net = keras.applications.VGG16(weights=None, input_shape=(32, 32, 3), classes=5, classifier_activation=None)
+    import h5py
+
+    path = tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, net)
+    asked = []
+
+    def get_file(name, url, cache_subdir, file_hash):
+        asked.append((name, url, file_hash))
+        return str(path)
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    config = small("imagenet", name="D", width=1.0)
+    assert start.digest(config) == "md5 64373286793e3c8b2b4e3219cbf3544b" and not asked
+    # the very file that Keras downloads has this hash; another under its name is refused before it is parsed
+    with pytest.raises(UserError, match=r"is a public file, with md5 64373286793e3c8b2b4e3219cbf3544b\. Received: "):
+        start.look(config)
+    from keras.src.applications import vgg16
+
+    assert asked == [(path.name, vgg16.WEIGHTS_PATH, "64373286793e3c8b2b4e3219cbf3544b")]
+    monkeypatch.setitem(PINNED, path.name, ("md5", hashlib.md5(path.read_bytes()).hexdigest()))
+    found = start.look(config)
+    assert found.digest.startswith("md5 ") and found.mean == (123.68, 116.779, 103.939)
+
+
+def test_fine_tuning_is_one_training_with_one_start(theirs, tmp_path):
+    _, path = theirs
+    config = override(load("E"), [f"training.weights={path}"])
+    (run,) = plan(config, tmp_path / "E", [], "")
+    assert (run.name, run.config.stages, run.config.training.start) == ("single", (), str(path))
+    for names, init_from, message in (
+        (["S256"], "", r"--weights fine-tunes in one training, without stages\. Received: .* with --stages=S256"),
+        ([], str(tmp_path), r"are two starts: leave one out\. Received: "),
+    ):
+        with pytest.raises(UserError, match=message):
+            plan(config, tmp_path / "E", names, init_from)
+    with pytest.raises(UserError, match=r"must exist\. Received: absent\.pth"):
+        plan(override(load("E"), ["training.weights=absent.pth"]), tmp_path / "E", [], "")
+    with pytest.raises(UserError, match=r"weights_sha256 belongs to training\.weights\. Received: '12'"):
+        override(load("E"), ["training.weights_sha256=12"])
+
+
+@pytest.mark.slow
+def test_the_command_line(verb, tmp_path):
+    """A run on digits, then fine-tuning of it and of a file, on another set with three classes, at a rate of nothing."""
+    digits = verb("train", *TOY, "--workdir=digits", "--set=training.epochs=1")
+    assert digits.returncode == 0, digits.stderr
+    for seed, name in enumerate("abc"):
+        write_images(tmp_path / "photos" / name, [(40, 50)] * 10, seed=seed)
+    net = sources.torch_vgg("A", width=1 / 16, crop=32)
+    save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "vgg.safetensors")
+    words = (*TOY, "--data=photos", "--set=training.learning_rate=1e-30", "--set=training.weight_decay=0")
+    words += ("--set=architecture.dropout=0", "--set=training.epochs=1", "--set=runtime.precision=float32")
+
+    # what is wrong is found before anything is written, by --dry_run too
+    width = "--set=architecture.width=0.125"
+    for arguments, message in (
+        (["absent.pth"], "A file of weights must exist. Received: absent.pth"),
+        (["vgg.safetensors", "--sha256=12"], "must have the sha256 that is asked for, 12"),
+        (["vgg.safetensors", width], "It fits --set=architecture.width=0.0625"),
+        (["vgg.safetensors", width, "--dry_run"], "It fits --set=architecture.width=0.0625"),
+        (["vgg.safetensors", "--init_from=digits"], "are two starts: leave one out"),
+        (["vgg.safetensors", "--set=training.weights=digits"], "are one field"),
+    ):
+        done = verb("train", *words, f"--weights={arguments[0]}", *arguments[1:], "--workdir=tuned")
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: ") and message in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "tuned").exists()
+    done = verb("train", *words, "--weights=digits", "--dry_run", "--workdir=tuned")
+    assert done.returncode == 0 and " digits " in done.stdout and not (tmp_path / "tuned").exists()
+
+    for source, workdir in (("digits", "from_run"), ("vgg.safetensors", "from_file")):
+        done = verb("train", *words, f"--weights={source}", f"--workdir={workdir}")
+        assert done.returncode == 0, done.stderr
+        assert f"started from {source}: copied block1_conv1, " in done.stdout
+        assert "left random: predictions" in done.stdout
+        line = json.loads((tmp_path / workdir / "metrics.jsonl").read_text().splitlines()[0])
+        assert line["started_from"] == source and line["left"] == ["predictions"] and "fc2" in line["copied"]
+        stored = json.loads((tmp_path / workdir / "config.json").read_text())
+        loaded = vgg_keras.load_net(tmp_path / source)
+        assert stored["config"]["architecture"]["mean"] == list(loaded.config.architecture.mean)
+        assert stored["config"]["architecture"]["num_classes"] == 3
+        assert stored["started_from"] == loaded.weights_sha256
+        tuned = vgg_keras.load_net(tmp_path / workdir).model
+        for layer in loaded.model.layers:  # all but the last layer
+            if layer.weights and layer.name != "predictions":
+                pairs = zip(layer.get_weights(), tuned.get_layer(layer.name).get_weights(), strict=True)
+                assert max(np.abs(old - new).max() for old, new in pairs) <= 1e-25, layer.name
+
+    # the same command goes on, wherever the file lies; another start is refused
+    (tmp_path / "vgg.safetensors").rename(tmp_path / "moved.safetensors")
+    done = verb("train", *words, "--weights=moved.safetensors", "--workdir=from_file")
+    assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr
+    for other in (["--weights=digits"], []):
+        done = verb("train", *words, *other, "--workdir=from_file")
+        assert done.returncode == 2 and "resumed with the start that it was begun with" in done.stderr

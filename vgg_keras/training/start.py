@@ -1,0 +1,125 @@
+"""What a run's net starts from: random weights, another run's by 3.1's rule, or the weights of anyone, to be fine-tuned.
+
+A start is told by a digest, which a resumed run must name again, and looked into before anything is written. No framework
+is needed until then.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vgg_keras.config import Architecture, Config, UserError, from_dict
+from vgg_keras.weights.sources import IMAGENET, digest_of, require_source
+from vgg_keras.weights.stored import read_config, require_whole, weights_digest
+
+# What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
+_ALIKE = ("width", "crop", "head", "batch_norm", "activation", "negative_slope", "std")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start that has been looked into.
+
+    Attributes:
+        digest: of its weights; None: random ones.
+        mean: that the net's first layer must subtract, R, G, B; empty: the training set's.
+    """
+
+    digest: str | None
+    mean: tuple[float, ...]
+
+
+def require_alike(start: Path, ours: Architecture, looked_at: bool = False) -> None:
+    """Refuses a run that 3.1's net cannot start from: none, not a whole one, or of another family.
+
+    Args:
+        start: the run's folder.
+        ours: the net that would start from it.
+        looked_at: that its files have been compared with their digests already.
+
+    Raises:
+        UserError: it is such a run.
+    """
+    weights_digest(start)  # that there is a net
+    if not looked_at:
+        require_whole(start)
+    require_family(from_dict(Config, read_config(start)["config"]).architecture, ours, start)
+
+
+def require_family(theirs: Architecture, ours: Architecture, start: Path | str) -> None:
+    """Refuses a net that is neither A nor of the same configuration, or that differs in what both must have alike.
+
+    Raises:
+        UserError: it is such a net.
+    """
+    if theirs.name not in (ours.name, "A") or (theirs.name == "A" and ours.name == "B-5x5"):
+        raise UserError(
+            f"A net starts from net A or from its own configuration (3.1). Received: {start}, a {theirs.name}, "
+            f"for {ours.name}. --weights=SOURCE fine-tunes any net, in its own configuration."
+        )
+    for name in _ALIKE:
+        old, new = getattr(theirs, name), getattr(ours, name)
+        if old != new:
+            raise UserError(
+                f"A net starts from one of the same {', '.join(_ALIKE)}. Received: {start}, whose {name} is {old}, not {new}."
+            )
+
+
+def require_there(config: Config) -> None:
+    """Refuses `training.weights` that is no source, before any framework starts.
+
+    Raises:
+        UserError: it is none.
+    """
+    if config.training.weights:
+        require_source(config.training.weights)
+
+
+def digest(config: Config) -> str | None:
+    """What tells a start, wherever it lies: sha256 of the weights; None for random ones.
+
+    Raises:
+        UserError: it is not there, or has another sha256 than `training.weights_sha256`.
+    """
+    training = config.training
+    if training.weights:
+        return digest_of(training.weights, config.architecture.name, training.weights_sha256)
+    return weights_digest(Path(training.init_from)) if training.init_from else None
+
+
+def look(config: Config) -> Start:
+    """Looks into a start: all that can be wrong with it and the net it is for is found here.
+
+    Raises:
+        UserError: it is not there, damaged, of another sha256, of another shape, or not finite.
+    """
+    training = config.training
+    if not training.weights:
+        return Start(digest(config), ())
+    from vgg_keras.weights.load import look as look_into
+
+    settled, sha256 = look_into(training.weights, config.architecture, training.weights_sha256)
+    # of imagenet's file that digest is written which is known without it
+    return Start(digest(config) if training.weights == IMAGENET else sha256, settled.mean)
+
+
+def fill(model, config: Config):
+    """Copies the weights that a run starts from into its new net.
+
+    Args:
+        model: of `vgg_keras.build`, its weights random.
+        config: the run's, resolved.
+
+    Returns:
+        A `Transfer`: which layers took weights, and which kept their random ones.
+
+    Raises:
+        UserError: the start is not there or does not fit; the model is as it was then.
+    """
+    from vgg_keras.weights.load import fill as fill_from
+    from vgg_keras.weights.run import load_run
+    from vgg_keras.weights.transfer import transfer
+
+    training = config.training
+    if training.weights:
+        return fill_from(model, training.weights, training.weights_sha256)
+    return transfer(load_run(training.init_from, dtype="float32"), model, config)

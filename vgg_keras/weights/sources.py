@@ -1,0 +1,139 @@
+"""A source of weights before it is opened: what it is, that it is there, and that its digest is the expected one.
+
+No framework is needed here, so a command line refuses a wrong source at once.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from vgg_keras.config import UserError
+from vgg_keras.files import sha256 as digest
+from vgg_keras.weights.stored import weights_digest
+
+IMAGENET = "imagenet"
+# Keras Applications' files of the authors' two nets
+APPLICATIONS = {
+    "D": "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+    "E": "vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+}
+ENDINGS = (".weights.h5", ".keras", ".h5", ".pth", ".pt", ".safetensors", ".caffemodel", ".mat")
+# What a file that has a public name must be: of these digests one.
+PINNED = {
+    # keras/src/applications/vgg16.py and vgg19.py
+    "vgg16_weights_tf_dim_ordering_tf_kernels.h5": ("md5", "64373286793e3c8b2b4e3219cbf3544b"),
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": ("md5", "6d6bbae143d832006294945121d1f1fc"),
+    "vgg19_weights_tf_dim_ordering_tf_kernels.h5": ("md5", "cbe5617147190e668d6c5d5026f83318"),
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5": ("md5", "253f8cb515780f3b799900260a226db6"),
+    # openvinotoolkit/open_model_zoo, models/public/vgg16/model.yml and vgg19/model.yml, of the files at robots.ox.ac.uk
+    "VGG_ILSVRC_16_layers.caffemodel": ("sha256", "a6196bc498e45ea4cb2637114ae8db9410cf1556fd60a55ae93272371beba197"),
+    "VGG_ILSVRC_19_layers.caffemodel": ("sha256", "31b4c627c40c6ee151325f079b7ac557fddbd1f79af932888796127a4f4f6954"),
+    # vlfeat/matconvnet, doc/site/docs/pretrained.md, whose later files replaced earlier ones of the same name; the last of
+    # 19 is beta16's, by anishathalye/neural-style's README. That of 16 is not known, and must take another name.
+    "imagenet-vgg-verydeep-16.mat": (
+        "md5",
+        "f72d927587ca4c97fbd165ec9cb9997f",
+        "7f0f9f01dfd99c7b7088d1c5a26eb483",
+        "5a68244cf55c66fea59e23ee63cf56ef",
+    ),
+    "imagenet-vgg-verydeep-19.mat": (
+        "md5",
+        "106118b7cf60435e6d8e04f6a6dc3657",
+        "49e623de543b207d57fab0f6eaf79a7e",
+        "b9b4a9eb1c2fb3b50e1ec1aca6f22342",
+        "8ee3263992981a1d26e73b3ca028a123",
+    ),
+}
+# torchvision's files have the first digits of their sha256 in their names; digits alone may be a date
+_TORCHVISION = re.compile(r"^vgg\d+(?:_bn)?-(?!\d{8}\.)([0-9a-f]{8})\.pth$")
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file's name that tells its format.
+
+    Raises:
+        UserError: none of the known ones.
+    """
+    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+    if ending is None:
+        raise UserError(
+            f"Weights come from a run's folder, 'imagenet', or a file that ends in {', '.join(ENDINGS)}. Received: {path}."
+        )
+    return ending
+
+
+def require_source(source: str | Path) -> None:
+    """Refuses what is no source: neither `imagenet`, nor a run's folder, nor a file with a known ending.
+
+    Raises:
+        UserError: it is none, or not there.
+    """
+    path = Path(source)
+    if str(source) == IMAGENET:
+        return
+    if path.is_dir():
+        weights_digest(path)  # that there is a net
+        return
+    ending_of(path)
+    if not path.exists():
+        raise UserError(f"A file of weights must exist. Received: {source}, which does not.")
+
+
+def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
+    """The digest that tells a source: a file's sha256, that of a run's weights, for `imagenet` what its download must have.
+
+    Args:
+        source: as in `load_weights`.
+        name: of the net, which says which file `imagenet` is.
+        sha256: that the file must have; of `imagenet` it is checked once the file is there.
+
+    Raises:
+        UserError: no such source, another sha256, or another file under a public name.
+    """
+    require_source(source)
+    path = Path(source)
+    if str(source) == IMAGENET:
+        return " ".join(PINNED[application(name)])
+    found = weights_digest(path) if path.is_dir() else digest(path)
+    require_digest(sha256, found, source)
+    if not path.is_dir():
+        _require_pinned(path, found)
+    return found
+
+
+def application(name: str) -> str:
+    """Keras Applications' file of a net.
+
+    Raises:
+        UserError: it has none.
+    """
+    if name not in APPLICATIONS:
+        raise UserError(f"'imagenet' has weights of D and E, the authors' two. Received: {name}.")
+    return APPLICATIONS[name]
+
+
+def require_digest(expected: str | None, found: str, source: str | Path) -> None:
+    """Refuses another sha256 than the one that is asked for, if one is."""
+    if expected and expected.lower() != found:
+        raise UserError(
+            f"A file of weights must have the sha256 that is asked for, {expected}. Received: {source} with {found}."
+        )
+
+
+def _require_pinned(path: Path, found: str) -> None:
+    """Refuses another file than the one that its public name promises; `found` is its sha256."""
+    named = _TORCHVISION.search(path.name)
+    if named and named[1] != found[:8]:
+        raise UserError(
+            f"torchvision's files have the first digits of their sha256 in their names. Received: {path} with {found}. "
+            "Rename it, if it is another."
+        )
+    if path.name in PINNED:
+        kind, *known = PINNED[path.name]
+        with open(path, "rb") as file:
+            theirs = hashlib.file_digest(file, kind).hexdigest()
+        if theirs not in known:
+            raise UserError(
+                f"{path.name} is a public file, with {kind} {' or '.join(known)}. Received: {path} with {theirs}. "
+                "Rename it, if it is another."
+            )
