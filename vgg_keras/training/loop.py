@@ -182,12 +182,12 @@ def train(
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turns memory or a disk that is full into a message."""
+    """Turns memory that is full into a message."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            "A step and its checkpoint must fit the memory and the disk. "
+            "A step must fit the memory. "
             f"Received: {pipeline.plain(error)}. A smaller data.micro_batch needs less memory for the same result."
         ) from error
 

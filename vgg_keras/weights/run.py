@@ -5,6 +5,8 @@ the net is built from the configuration and takes weights only. `model.keras`, b
 the net in Keras alone.
 """
 
+import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +47,13 @@ def save_weights(model: keras.Model, workdir: Path) -> None:
         model.save(temporary)
     config = [sha256(workdir / CONFIG)]
     with replacing(workdir / WEIGHTS) as temporary:
-        model.save_weights(temporary)
+        # out of the archive, which is made in memory: HDF5 that finds the disk full takes the process down with it
+        with (
+            zipfile.ZipFile(workdir / KERAS) as archive,
+            archive.open(WEIGHTS) as source,
+            open(temporary, "wb") as file,
+        ):
+            shutil.copyfileobj(source, file)
         new = sha256(temporary)
         if (workdir / WEIGHTS).exists():
             write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [sha256(workdir / WEIGHTS), new]})
