@@ -8,8 +8,11 @@ import os
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import tqdm
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -28,6 +31,7 @@ class Warm:
     """`function(*arguments)` in a process of its own, in `folder`, its output appended to `log`; used as a `Popen` is."""
 
     def __init__(self, function: Callable, *arguments, folder: Path, log: Path):
+        log.touch()
         self._process = _CONTEXT.Process(target=_run, args=(folder, log, function, arguments))
         self._process.start()
 
@@ -50,6 +54,9 @@ def verb(words: list[str]) -> None:
 
 
 def _run(folder, log, function, arguments) -> None:
+    tqdm.tqdm.set_lock(
+        threading.RLock()
+    )  # its own is of multiprocessing, which counts it as lost with a killed process
     os.chdir(folder)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)

@@ -6,6 +6,7 @@ validation has a name of its own. Beside its files stand their digests, so that 
 variable is read: TensorFlow would notice it amid the restore, and not tell it from the state of another net.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -90,7 +91,8 @@ class Checkpoints:
             aside = bad.with_name(_ASIDE + bad.name)
             if aside.exists():
                 discard(aside)
-            os.replace(bad, aside)
+            with contextlib.suppress(FileNotFoundError):  # another worker of the run was faster
+                os.replace(bad, aside)
             print(f"damaged checkpoint: {bad}: {reason}; set aside as {aside.name}", file=sys.stderr, flush=True)
         return path
 
