@@ -35,6 +35,10 @@ class Warm:
         self._process = _CONTEXT.Process(target=_run, args=(folder, log, function, arguments))
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def poll(self) -> int | None:
         return self._process.exitcode
 
@@ -43,7 +47,7 @@ class Warm:
         return self._process.exitcode
 
     def send_signal(self, number: signal.Signals) -> None:
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
 
 def verb(words: list[str]) -> None:
