@@ -28,7 +28,6 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     """
     import matplotlib
     import numpy as np
-    import tensorflow as tf
 
     matplotlib.use("agg")
     from matplotlib import pyplot
@@ -58,8 +57,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
         height, width = original.shape[:2]
         place[0].set_title(f"{source.classes[label]}, {width} x {height}", fontsize=7, parse_math=False)
         for epoch in range(epochs):
-            seed = pipeline.seed_of(config.seed, tf.constant(epoch, tf.int64))
-            window, _ = pipeline.seen(source.train, tf.constant(image, tf.int64), seed, data, crop, basis)
+            window, _ = pipeline.seen(source.train, image, config.seed, epoch, data, crop, basis)
             place[epoch + 1].imshow(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8))
             place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
         for one in place:

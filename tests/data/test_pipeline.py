@@ -72,14 +72,7 @@ def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
         pipeline.training(split, data, 32, BASIS, 3, 0, 2).as_numpy_iterator()
     ):
         for window, image in zip(windows, labels, strict=True):
-            expected, label = pipeline.seen(
-                split,
-                tf.constant(int(image), tf.int64),
-                pipeline.seed_of(3, tf.constant(epoch, tf.int64)),
-                data,
-                32,
-                BASIS,
-            )
+            expected, label = pipeline.seen(split, int(image), 3, epoch, data, 32, BASIS)
             assert int(label) == image and np.array_equal(window, expected)
 
 

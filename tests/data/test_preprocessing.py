@@ -59,33 +59,150 @@ def test_photographs_are_rescaled_as_pillow_does(photographs):
         assert np.abs(measured - truth).max() <= 1.5
 
 
-def crops(image, data, seeds, crop=32, basis=None):
-    """Training crops inside tf.data, one for each seed."""
+def png(image):
+    return tf.io.encode_png(tf.cast(image, tf.uint8))
+
+
+def crops(encoded, data, epochs, crop=32, basis=None):
+    """Training crops of one image inside tf.data, one for each epoch."""
     basis = np.zeros((3, 3), np.float32) if basis is None else basis
-    dataset = tf.data.Dataset.range(seeds).map(
-        lambda number: preprocessing.training_crop(image, tf.random.fold_in([7, 0], number), data, crop, basis), 2
+    draws = preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), epochs)
+    dataset = tf.data.Dataset.from_tensor_slices(draws).map(
+        lambda drawn: preprocessing.training_crop(encoded, drawn, data, crop, basis), 2
     )
     return np.stack(list(dataset.as_numpy_iterator()))
 
 
-def test_the_same_seed_gives_the_same_crop_eagerly_and_inside_tf_data(random):
-    image = tf.constant(smooth(random, 60, 44))
+@pytest.mark.parametrize("encode", [png, tf.io.encode_jpeg])
+def test_the_same_draws_give_the_same_crop_eagerly_and_inside_tf_data(random, encode):
+    encoded = encode(smooth(random, 60, 44))
     data = Data(scale=(32, 48))
     basis = random.normal(0, 1, (3, 3)).astype(np.float32)
-    inside = crops(image, data, 5, basis=basis)
-    for number in range(5):
-        seed = tf.random.fold_in([7, 0], tf.constant(number, tf.int64))
-        eager = preprocessing.training_crop(image, seed, data, 32, basis).numpy()
+    inside = crops(encoded, data, 5, basis=basis)
+    for number, draws in enumerate(preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), 5)):
+        eager = preprocessing.training_crop(encoded, draws, data, 32, basis).numpy()
         assert np.abs(eager - inside[number]).max() <= 1e-3
     assert np.abs(inside[0] - inside[1]).max() > 1
+
+
+def without_flip(*draws):
+    """A row of draws: S, row and column; no flip."""
+    return tf.constant([*draws, 0.9, 0, 0, 0], tf.float32)
+
+
+PLAIN = {"flip": False, "color_shift": 0.0}
+
+
+@pytest.mark.parametrize("interpolation", PILLOW)
+@pytest.mark.parametrize("size", [(90, 61), (40, 77), (33, 33), (512, 304)])
+def test_an_exact_crop_is_pillows_box_resized(random, interpolation, size):
+    """Upsampled, downsampled, halved: Pillow resizes the same square of the whole image, its filter reaching beyond it."""
+    image = smooth(random, *size)
+    data = Data(scale=(32, 48), interpolation=interpolation, exact=True, **PLAIN)
+    for draws in ((0.0, 0.0, 0.0), (0.99, 0.99, 0.99), (0.5, 0.3, 0.7)):
+        cropped = preprocessing.training_crop(png(image), without_flip(*draws), data, 32, None).numpy()
+        window = preprocessing.draw_window(image.shape[:2], tf.constant(draws), data.scale, 32)
+        top, left, side = np.array([*window.corner, window.side]) * 2 ** int(window.halvings)
+        box = (left, top, left + side, top + side)
+        truth = PIL.Image.fromarray(image).resize((32, 32), PILLOW[interpolation], box=tuple(map(float, box)))
+        difference = np.abs(cropped - np.asarray(truth, np.float32))
+        print(f"{interpolation} {size}: largest {difference.max():.2f}, mean {difference.mean():.2f} grey levels")
+        assert difference.max() <= 2 and difference.mean() <= 0.5  # Pillow rounds after each axis
+
+
+def bilinear(image, side):
+    """A square NumPy image at another size without a filter: between the four nearest pixel centres."""
+    result = np.empty((side, side, 3))
+    for y in range(side):
+        for x in range(side):
+            rows, columns = ((place + 0.5) * len(image) / side - 0.5 for place in (y, x))
+            top, left = int(rows), int(columns)
+            below, right = min(top + 1, len(image) - 1), min(left + 1, len(image) - 1)
+            upper = image[top, left] * (1 - columns + left) + image[top, right] * (columns - left)
+            lower = image[below, left] * (1 - columns + left) + image[below, right] * (columns - left)
+            result[y, x] = upper * (1 - rows + top) + lower * (rows - top)
+    return result
+
+
+@pytest.mark.parametrize(("side", "halvings"), [(60, 0), (90, 1), (200, 2), (500, 3), (1100, 3)])
+@pytest.mark.parametrize("kind", ["baseline", "progressive", "grey", "CMYK"])
+def test_a_window_of_a_jpeg_is_a_square_of_the_picture_that_pillow_decodes(random, tmp_path, side, halvings, kind):
+    """At 1/2, 1/4 and 1/8 Pillow's draft mode decodes at the same size; the bilinear truth is a loop."""
+    picture = PIL.Image.fromarray(smooth(random, side, side + 37))
+    picture = picture.convert({"grey": "L", "CMYK": "CMYK"}.get(kind, "RGB"))
+    path = tmp_path / "picture.jpg"
+    picture.save(path, quality=95, progressive=kind == "progressive")
+    data = Data(scale=(40,), **PLAIN)
+    with PIL.Image.open(path) as opened:
+        opened.draft(None, (opened.width // 2**halvings, opened.height // 2**halvings))
+        truth = np.asarray(opened.convert("RGB"), np.float64)
+    size = -(-side // 2**halvings)
+    assert truth.shape[0] == size
+    for row, column in ((0.0, 0.0), (0.999, 0.999), (0.4, 0.7)):
+        cropped = preprocessing.training_crop(path.read_bytes(), without_flip(0.0, row, column), data, 32, None)
+        square = round(32 * size / 40)
+        top, left = (int(draw * (whole - square + 1)) for draw, whole in ((row, size), (column, truth.shape[1])))
+        difference = np.abs(cropped.numpy() - bilinear(truth[top : top + square, left : left + square], 32))
+        print(f"{kind} {side} at 1/{2**halvings}: largest {difference.max():.2f}, mean {difference.mean():.2f}")
+        # unhalved, TensorFlow decodes by libjpeg's fast transform; a shift by one pixel would be 4 grey levels and more
+        assert difference.mean() <= 2 and difference.max() <= 16
+
+
+def test_the_window_of_a_jpeg_shows_what_the_exact_way_shows(photographs):
+    """200 photographs at S in [256, 512]: how far the pixels of the fast way are from those of the whole, filtered picture."""
+    paths = sorted((photographs / "flowers17" / "train").rglob("*.jpg"))[::5][:200]
+    draws = preprocessing.epoch_draws(tf.constant([1, 2], tf.int64), len(paths))
+    differences = {}
+    for path, drawn in zip(paths, draws, strict=True):
+        encoded = tf.io.read_file(str(path))
+        fast, exact = (
+            preprocessing.training_crop(encoded, drawn, Data(scale=(256, 512), exact=exact, **PLAIN), 224, None).numpy()
+            for exact in (False, True)
+        )
+        differences[path] = np.abs(fast - exact)
+    means = np.array([difference.mean() for difference in differences.values()])
+    noise = np.array([max((difference**2).mean(), 1e-6) for difference in differences.values()])
+    psnr = 10 * np.log10(255**2 / noise)
+    largest = max(difference.max() for difference in differences.values())
+    print(
+        f"{len(paths)} photographs: mean difference {means.mean():.2f} grey levels (of one at most {means.max():.2f}), "
+        f"largest of a pixel {largest:.0f}, PSNR median {np.median(psnr):.1f} dB, lowest {psnr.min():.1f} dB"
+    )
+    assert len(paths) == 200
+    assert means.mean() < 1.0 and psnr.min() > 28
+
+
+def test_windows_lie_inside_and_are_drawn_evenly(random):
+    """For many sizes and draws: the square stays in the image, its side is c / S of the smaller side, ends come as often."""
+    crop, scale = 32, (32, 64)
+    for height, width in random.integers(20, 1200, (300, 2)):
+        draws = tf.constant(random.choice([0, 0.2, 0.5, 0.8, 1 - 2**-23], 3), tf.float32)
+        window = preprocessing.draw_window((height, width), draws, scale, crop)
+        halvings = int(window.halvings)
+        size = np.ceil(np.array([height, width]) / 2**halvings)
+        s = scale[0] + int(draws[0] * 33)
+        corner = window.corner.numpy()
+        assert (corner >= 0).all() and (corner + float(window.side) <= size + 1e-3).all()
+        assert abs(float(window.side) - crop * size.min() / s) <= (0.5 if window.whole else 1e-3)
+        assert halvings == 0 or size.min() >= s  # never halved below S
+        assert halvings == 3 or min(height, width) / 2 ** (halvings + 1) < s  # nor too little
+        assert bool(window.whole) == (size.min() >= s)
+        if window.whole:
+            assert (corner == np.floor(corner)).all() and float(window.side).is_integer()
+    corners = [
+        preprocessing.draw_window((66, 66), tf.constant([1.0 - 2**-23, draw, 0.0]), scale, crop).corner[0].numpy()
+        for draw in (np.arange(1000) + 0.5) / 1000
+    ]
+    counts = np.unique(corners, return_counts=True)[1]
+    assert len(counts) == 66 - 33 + 1 and np.ptp(counts) <= 2  # the first and the last place as often as the others
 
 
 def test_scale_position_and_flip_are_drawn_evenly():
     """A picture whose value is its column tells where a crop lies, how large S was, and whether it is mirrored."""
     side = 64
     ramp = np.repeat(np.arange(side, dtype=np.float32)[None, :, None] * 2, side, axis=0)
-    image = tf.constant(np.concatenate([ramp, ramp.transpose(1, 0, 2), ramp], axis=-1))
-    drawn = crops(image, Data(scale=(64, 128), color_shift=0.0), 4000)
+    image = np.concatenate([ramp, ramp.transpose(1, 0, 2), ramp], axis=-1)
+    drawn = crops(png(image), Data(scale=(64, 128), color_shift=0.0), 4000)
     middle = drawn[:, 16]  # (4000, 32, 3)
     slope = middle[:, 30, 0] - middle[:, 1, 0]  # 29 columns, each 2 * 64 / S
     mirrored = (slope < 0).mean()
@@ -103,13 +220,13 @@ def test_scale_position_and_flip_are_drawn_evenly():
 
 
 def test_no_flip_and_no_shift_where_they_are_off(random):
-    image = tf.constant(smooth(random, 32, 32))
-    drawn = crops(image, Data(scale=(32,), flip=False, color_shift=0.0), 20, basis=np.full((3, 3), 100, np.float32))
-    assert np.abs(drawn - image.numpy()).max() <= 1e-3
+    image = smooth(random, 32, 32)
+    drawn = crops(png(image), Data(scale=(32,), **PLAIN), 20, basis=np.full((3, 3), 100, np.float32))
+    assert np.abs(drawn - image).max() <= 1e-3
 
 
 def test_the_colour_shift_has_the_covariance_of_its_formula(random):
-    image = tf.constant(np.full((32, 32, 3), 128, np.uint8))
+    image = png(np.full((32, 32, 3), 128, np.uint8))
     basis = random.normal(0, 30, (3, 3)).astype(np.float32)
     drawn = crops(image, Data(scale=(32,), flip=False, color_shift=0.1), 4000, basis=basis) - 128
     assert np.abs(drawn - drawn[:, :1, :1]).max() <= 1e-4  # one draw an image

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vgg_keras.config import Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
-from vgg_keras.training.optimizer import SGDW
+from vgg_keras.training.optimizer import SGDW, build_optimizer
 
 UPDATES = Path(__file__).parent / "updates.py"
 
@@ -53,6 +54,36 @@ def test_micro_batches_give_the_update_of_the_whole_batch(updates):
     difference = largest_difference(updates(1, 11), updates(1, 11, micro_batch=3))
     print(f"micro-batches of 3 in a batch of 4: largest weight difference {difference:.2g}")
     assert difference <= 1e-6
+
+
+@pytest.mark.parametrize("name", ["sgdw", "l2", "adam"])
+def test_the_compiled_update_is_the_optimizers_own(random, name):
+    """Ten steps with the same gradients, compiled for one CPU and as Keras makes them; the rate changes on the way."""
+    training = Training(optimizer=name, learning_rate=0.05, weight_decay=1e-2, l2=1e-2)
+    nets = []
+    for strategy in (tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.get_strategy()):
+        with strategy.scope():
+            model = build("A", num_classes=4, crop=32, width=1 / 16, seed=1)
+            optimizer = build_optimizer(training)
+            optimizer.build(model.trainable_variables)
+        nets.append((model, optimizer, steps.compiled_update(strategy, model, optimizer)))
+    assert hasattr(nets[0][2], "experimental_get_compiler_ir")  # the first one is compiled, the second is not
+    assert not hasattr(nets[1][2], "experimental_get_compiler_ir")
+    for step in range(10):
+        gradients = [
+            tf.constant(random.normal(0, 0.1, weight.shape), tf.float32) for weight in nets[0][0].trainable_variables
+        ]
+        for _, optimizer, update in nets:
+            optimizer.learning_rate.assign(0.05 if step < 5 else 0.005)
+            update(gradients)
+    (one, first, _), (other, second, _) = nets
+    assert int(first.iterations) == int(second.iterations) == 10
+    differences = [
+        np.abs(ours.numpy() - theirs.numpy()).max()
+        for ours, theirs in zip(one.weights + first.variables, other.weights + second.variables, strict=True)
+    ]
+    print(f"{name}: largest difference of a weight or an optimizer's variable {max(differences):.2g}")
+    assert max(differences) <= 1e-6
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data, Evaluation, UserError
-from vgg_keras.data.preprocessing import center_crop, decode, rescale, rescaled_size, training_crop
+from vgg_keras.data.preprocessing import center_crop, decode, epoch_draws, rescale, rescaled_size, training_crop
 from vgg_keras.data.splits import Split
 
 _UNREADABLE = (
@@ -122,41 +122,43 @@ def training(
     def epoch_steps(epoch):
         epoch_seed = seed_of(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
+        draws = epoch_draws(epoch_seed, split.size)
         first = tf.maximum(first_step - epoch * steps, 0)
         last = tf.minimum(last_step - epoch * steps, steps)
-        return tf.data.Dataset.range(first, last).flat_map(lambda step: step_slots(epoch_seed, order, step))
+        return tf.data.Dataset.range(first, last).flat_map(lambda step: step_slots(order, draws, step))
 
-    def step_slots(epoch_seed, order, step):
+    def step_slots(order, draws, step):
         start = step * data.batch
         count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
         images = tf.gather(order, start + tf.minimum(place, count - 1))
         weights = tf.where(place < count, 1.0 / tf.cast(count, tf.float32), 0.0)
-        seeds = tf.repeat(epoch_seed[tf.newaxis], rows * replicas, axis=0)
-        return tf.data.Dataset.from_tensor_slices((images, weights, seeds))
+        return tf.data.Dataset.from_tensor_slices((images, tf.gather(draws, images), weights))
 
-    def example(image, weight, epoch_seed):
-        return *seen(split, image, epoch_seed, data, crop, color_basis), weight
+    def example(image, draws, weight):
+        encoded, label = split.read(image)
+        return training_crop(encoded, draws, data, crop, color_basis), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
-    return (
+    return _plainly(
         epochs.flat_map(epoch_steps)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(rows, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
     )
 
 
 def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """What decides an epoch's order and, with an image's id, its crops."""
+    """What decides an epoch's order and its crops."""
     return tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
 
 
 def seen(
-    split: Split, image: tf.Tensor, epoch_seed: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray
+    split: Split, image: int, seed: int, epoch: int, data: Data, crop: int, color_basis: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
-    encoded, label = split.read(image)
-    return training_crop(decode(encoded), tf.random.fold_in(epoch_seed, image), data, crop, color_basis), label
+    draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
+    encoded, label = split.read(tf.constant(image, tf.int64))
+    return training_crop(encoded, draws, data, crop, color_basis), label
 
 
 def validation(split: Split, data: Data, crop: int, side: int, batch: int, replicas: int = 1) -> tf.data.Dataset:
@@ -173,11 +175,11 @@ def validation(split: Split, data: Data, crop: int, side: int, batch: int, repli
         window = center_crop(decode(encoded), side, crop, data.interpolation)
         return window, label, tf.cast(slot < split.size, tf.float32)
 
-    return (
+    return _plainly(
         tf.data.Dataset.range(slots)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
     )
 
 
@@ -245,7 +247,7 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
 
 
 def _plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Without tf.data's tuning thread: half of the passes waited for it when they ended, by up to 3 seconds."""
+    """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False  # AUTOTUNE is then as many calls as there are cores
     return dataset.with_options(options)
