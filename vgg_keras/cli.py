@@ -15,9 +15,7 @@ from vgg_keras.files import UNWRITTEN
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
-NO_ROOM = (
-    74  # a write failed, as on a full disk, with everything saved before intact: with room the same command goes on
-)
+NO_ROOM = 74  # a write failed, as on a full disk; what was saved before stands: with room the same command goes on
 INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
 
 _FLAGS = flags.FLAGS

@@ -89,9 +89,9 @@ class Checkpoints:
             )
         for bad, reason in damaged:
             aside = bad.with_name(_ASIDE + bad.name)
-            if aside.exists():
-                discard(aside)
             with contextlib.suppress(FileNotFoundError):  # another worker of the run was faster
+                if bad.exists() and aside.exists():
+                    discard(aside)
                 os.replace(bad, aside)
             print(f"damaged checkpoint: {bad}: {reason}; set aside as {aside.name}", file=sys.stderr, flush=True)
         return path
