@@ -11,9 +11,11 @@ from absl import logging as absl_logging
 
 from vgg_keras import stop
 from vgg_keras.config import Config, UserError, load, nearest, override
+from vgg_keras.files import UNWRITTEN
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
+NO_ROOM = 74  # a write failed, as on a full disk; what was saved before stands: with room the same command goes on
 INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
 
 _FLAGS = flags.FLAGS
@@ -105,7 +107,7 @@ def require_picture(path: Path) -> None:
 
 
 def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "") -> None:
-    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75.
+    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a full disk 74, SIGTERM and Ctrl-C 75.
 
     Args:
         main: the verb; called with what stands behind it without a flag.
@@ -132,6 +134,12 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         except OSError as error:
             if error.errno is None:  # not the system's word, but some library's
                 raise
+            if error.errno in UNWRITTEN:
+                return _refuse(
+                    f"There must be room for what is written. Received: {error.filename or 'a file'}: {error.strerror}. "
+                    "What was saved before stands: make room, and the same command goes on.",
+                    NO_ROOM,
+                )
             return _refuse(
                 f"Files and folders must be there and allow their use. Received: {error.filename or 'a file'}: {error.strerror}"
             )
@@ -163,6 +171,6 @@ def _parse(arguments: list[str]) -> list[str]:
         sys.exit(_refuse(str(error)))
 
 
-def _refuse(message: str) -> int:
+def _refuse(message: str, status: int = WRONG_USE) -> int:
     print(f"error: {message}", file=sys.stderr)
-    return WRONG_USE
+    return status

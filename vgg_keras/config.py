@@ -13,7 +13,7 @@ import math
 import numbers
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -343,6 +343,10 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
     """The dataclass `cls` from `to_dict`'s values; every field must be known, a missing one takes its default."""
     hints = typing.get_type_hints(cls)
+    needed = [field.name for field in dataclasses.fields(cls) if field.default is field.default_factory is MISSING]
+    if not isinstance(values, dict) or not set(needed) <= values.keys():
+        what = f" with {', '.join(needed)}" if needed else ""
+        raise UserError(f"{path.rstrip('.') or 'A configuration'} must be a section{what}. Received: {values!r:.100}")
     for key in values:
         if key not in hints:
             raise UserError(f"A configuration holds known fields only. Received: {path + key!r}. {nearest(key, hints)}")

@@ -1,6 +1,7 @@
 """Writes that a crash leaves whole: a temporary name, fsync, rename; and one writer at a time in a folder."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,6 +15,8 @@ from typing import Any
 from vgg_keras.config import UserError
 
 LOCK = ".lock"
+# What the system says where a write finds no room, by the disk, a quota or a limit, or where the disk fails.
+UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextlib.contextmanager
@@ -22,6 +25,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     The temporary name keeps the suffix, since writers such as Keras choose a format by it. A folder of that name must
     not exist yet: no rename replaces a full one.
+
+    Raises:
+        OSError: of `UNWRITTEN` and with `path` as its file: there was no room for it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +37,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
         _sync(room / path.name)
         os.replace(room / path.name, path)
         _sync_entry(path.parent)
+    except OSError as error:
+        if error.errno in UNWRITTEN:  # a write that fails does not name its file, and HDF5 has words for nobody
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """Every kind of source, and every way of getting it wrong."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
-from vgg_keras.config import Data, UserError
+from vgg_keras.config import Config, Data, Runtime, UserError
+from vgg_keras.data import pipeline
 from vgg_keras.data.preprocessing import decode
+from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.data.splits import held_out
 from vgg_keras.data.tfds import record_offsets
@@ -241,12 +244,88 @@ def test_a_set_without_one_image_and_one_label_is_refused(tmp_path):
         open_source(Data(source="words_only", data_dir=str(tmp_path)))
 
 
-def test_record_offsets_find_every_record_and_a_cut_file(tmp_path):
+def test_record_offsets_find_every_record_and_a_cut_file(tmp_path, random):
     path = tmp_path / "records"
+    sizes = [0, 5, 300, *random.integers(0, 70_000, 200).tolist()]
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for size in (0, 5, 300):
+        for size in sizes:
             writer.write(b"x" * size)
-    assert record_offsets(str(path)) == [0, 16, 37]
+    expected = np.cumsum([0, *(size + 16 for size in sizes[:-1])]).tolist()
+    assert record_offsets(str(path)) == expected
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match="cut short"):
+    with pytest.raises(UserError, match=rf"records@{expected[-1]}, cut short"):
         record_offsets(str(path))
+
+
+@pytest.fixture
+def own_set(toy_set, tmp_path):
+    """The toy set in a folder of the test's own, and what flips a bit of one of its shards."""
+    shutil.copytree(toy_set[0], tmp_path / "tfds")
+
+    def flip(shard, place):
+        (path,) = (tmp_path / "tfds").rglob(f"*{shard}")
+        content = bytearray(path.read_bytes())
+        content[place] ^= 4
+        path.write_bytes(content)
+        return path
+
+    def look():
+        config = Config(
+            data=Data(source="toy_pictures/small", data_dir=str(tmp_path / "tfds"), max_bad_fraction=0.1),
+            runtime=Runtime(cache_dir=str(tmp_path / "cache")),
+        )
+        return without_bad_images(open_source(config.data), config)
+
+    return flip, look
+
+
+@pytest.mark.parametrize("part", ["data", "checksum of the data", "checksum of the length"])
+@pytest.mark.parametrize("shard", ["train.tfrecord-00001-of-00004", "test.tfrecord-00000-of-00004"])
+def test_a_damaged_record_is_counted_and_named_and_no_other_is_lost(own_set, part, shard):
+    flip, look = own_set
+    whole, bad = look()
+    assert bad == []
+    everything = {
+        name: [split.name(i) for i in range(split.size)]
+        for name, split in vars(whole).items()
+        if name in SPLITS and split
+    }
+    (names,) = [n for n in everything.values() if any(shard in name for name in n)]
+    names = [name for name in names if shard in name]
+    victim, place = names[0], int(names[0].split("@")[1])  # the first of its shard, so that others stand behind it
+    end = int(names[1].split("@")[1])
+    flip(shard, {"data": place + 40, "checksum of the data": end - 2, "checksum of the length": place + 9}[part])
+    source, bad = look()
+    assert [Path(image.name).name for image in bad] == [victim] and "corrupted record at" in bad[0].reason
+    for name, before in everything.items():
+        split = getattr(source, name)
+        assert [split.name(i) for i in range(split.size)] == [one for one in before if one != victim]
+        for i in range(split.size):
+            decode(split.read(tf.constant(i, tf.int64))[0])
+
+
+def test_a_damaged_length_stops_with_shard_and_offset(own_set):
+    flip, look = own_set
+    names = [look()[0].train.name(image) for image in range(30)]
+    for victim in (names[1], names[-1]):
+        shard, place = victim.split("@")
+        for byte in range(8):
+            path = flip(shard, int(place) + byte)
+            with pytest.raises(UserError, match=rf"{re.escape(victim)}, whose length is damaged"):
+                look()
+            flip(shard, int(place) + byte)
+    assert path.exists() and look()[1] == []
+
+
+def test_a_record_that_is_damaged_in_mid_run_stops_it_with_shard_and_offset(own_set):
+    flip, look = own_set
+    source, _ = look()
+    victim = source.train.name(17)
+    shard, place = victim.split("@")
+    flip(shard, int(place) + 40)
+    data = Data(batch=5, scale=(32,), color_shift=0.0)
+    with pytest.raises(
+        UserError, match=rf"can no longer be read: .*{re.escape(victim)}: corrupted record at {int(place) + 12}\."
+    ):
+        with pipeline.readable_images(source.split("all")):
+            list(pipeline.training(source.train, data, 32, np.zeros((3, 3), np.float32), 0, 0, 6))

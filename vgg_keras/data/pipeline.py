@@ -38,7 +38,7 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
     """Turns an image that went bad after the scan, or that is too large for a test, into a message.
 
     Args:
-        split: that of `whole_images` or `crops`, to name the image that is too large.
+        split: of the images, to name one that is too large for a test, or the shard of a damaged record.
 
     Raises:
         UserError: an element of a dataset could not be made.
@@ -55,9 +55,22 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
             raise
         raise UserError(
             "The images must stay as they were when the run began. Received one that can no longer be read: "
-            f"{plain(error)}. Run the same command again: the scan names it. Put it back to go on, or begin "
-            "anew without it in another folder."
+            f"{_record(split, error)}{plain(error)}. Run the same command again: the scan names it. Put it back to go on, "
+            "or begin anew without it in another folder."
         ) from error
+
+
+def _record(split: Split | None, error: Exception) -> str:
+    """Which record TensorFlow means, of which it tells the place in its shard alone: one that still cannot be read there."""
+    found = re.search(r"corrupted record at (\d+)", str(error))
+    ends = tuple(f"@{int(found[1]) - before}" for before in (0, 12)) if found else ()  # its length fails, or its data
+    for image in range(split.size if split and found else 0):
+        if split.name(image).endswith(ends):
+            try:
+                split.read(tf.constant(image, tf.int64))
+            except tf.errors.DataLossError:
+                return f"{split.path(image)}: "
+    return ""
 
 
 def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:

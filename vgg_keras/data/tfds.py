@@ -4,6 +4,7 @@ Shards are TFRecord files, which only stream. Their record offsets, listed once 
 any order, so a TFDS set is shuffled over its whole list like a folder, and a resumed run skips nothing but numbers.
 """
 
+import contextlib
 import os
 import struct
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def open_builder(data: Data) -> Source:
     order = ("validation", "test") if data.validation == "own" else ("test", "validation")
     for own in [name for name in order if name in builder.info.splits]:
         test = split(own)
-        if int(test.read(tf.constant(0, tf.int64))[1]) >= 0:  # some sets keep the labels of their test split back
+        if _labelled(test):
             break
         test = None
     if test and data.validation == "own":
@@ -119,19 +120,59 @@ def _pick(features, decoders, record, image_key, label_key):
     return example[image_key], tf.cast(example[label_key], tf.int32)
 
 
+def _labelled(split: Split) -> bool:
+    """Whether a split has labels, told by its first readable record: some sets keep those of their test split back."""
+    for image in range(split.size):
+        with contextlib.suppress(tf.errors.OpError):  # a damaged one, which the scan names
+            return int(split.read(tf.constant(image, tf.int64))[1]) >= 0
+    return False
+
+
+_HEADER = 12  # bytes: a record's length (8) and that number's checksum (4), before its data and 4 bytes more
+_CRC32C = np.arange(256, dtype=np.uint32)  # what a byte does to the checksum
+for _ in range(8):
+    _CRC32C = np.where(_CRC32C & 1, _CRC32C >> 1 ^ np.uint32(0x82F63B78), _CRC32C >> 1)
+
+
 def record_offsets(path: str) -> list[int]:
-    """Where each record of a TFRecord file begins: a record is its length (8 bytes), 4, the data, and 4 bytes more."""
-    offsets, place, size = [], 0, os.path.getsize(path)
+    """Where each record of a TFRecord file begins.
+
+    A record whose data is damaged has its place all the same, and the scan names it. Behind a damaged length the others
+    cannot be found.
+
+    Raises:
+        UserError: a length is damaged, or the last record is cut short; its place is named.
+    """
+    offsets, headers, place, size = [], [], 0, os.path.getsize(path)
     with open(path, "rb", buffering=0) as file:
         while place < size:
+            headers.append(os.pread(file.fileno(), _HEADER, place).ljust(_HEADER, b"\0"))
             offsets.append(place)
-            header = os.pread(file.fileno(), 8, place)
-            place += 16 + struct.unpack("<Q", header)[0] if len(header) == 8 else size
+            place += _HEADER + struct.unpack("<Q", headers[-1][:8])[0] + 4
+    sound = _sound(np.frombuffer(b"".join(headers), np.uint8).reshape(-1, _HEADER))
+    # one whose checksum is damaged and not its number leads to a sound one all the same, or to the file's end
+    lost = ~sound & ~np.append(sound, place == size)[1:]
+    if lost.any():
+        raise UserError(
+            "Each record of a TFRecord file is found by the lengths before it. Received: "
+            f"{path}@{offsets[int(np.argmax(lost))]}, whose length is damaged. Put the file back, or prepare the set anew."
+        )
     if place != size:
         raise UserError(
-            f"A TFRecord file must end with a whole record. Received: {path}, cut short after {len(offsets)}."
+            f"A TFRecord file must end with a whole record. Received: {path}@{offsets[-1]}, cut short. "
+            "Put the file back, or prepare the set anew."
         )
     return offsets
+
+
+def _sound(headers: np.ndarray) -> np.ndarray:
+    """Which of these headers, (records, 12) uint8, have the checksum of their length: CRC-32C, rotated and shifted."""
+    checksum = np.full(len(headers), 0xFFFFFFFF, np.uint32)
+    for byte in headers[:, :8].T:
+        checksum = checksum >> 8 ^ _CRC32C[checksum & 0xFF ^ byte]
+    checksum = ~checksum
+    masked = (checksum >> 15 | checksum << 17) + np.uint32(0xA282EAD8)
+    return masked == np.ascontiguousarray(headers[:, 8:]).view("<u4")[:, 0]
 
 
 def _split(builder, name: str, pick) -> Split:

@@ -1,6 +1,7 @@
 """Posteriors, the currency of section 4: one format on disk, and the mean over scales, protocols and nets."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,9 @@ def load(path: Path) -> Posteriors:
         raise UserError(f"{rule} {path}, which is not there.")
     with open(path, "rb") as file:
         try:
+            with zipfile.ZipFile(file) as archive:  # `save` packs nothing, and what is not packed cannot swell
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("its arrays are packed")
             with np.load(file) as arrays:
                 words = json.loads(arrays["description"].tobytes())
                 found = Posteriors(

@@ -2,23 +2,44 @@
 
 A checkpoint is a folder, `epoch-0003-step-000000138`, written under a temporary name, synced and renamed: it is there
 whole or not at all. Its epoch counts those that are validated too, so a stop between an epoch's last step and its
-validation has a name of its own.
+validation has a name of its own. Beside its files stand their digests, so that damage that comes later is known before a
+variable is read: TensorFlow would notice it amid the restore, and not tell it from the state of another net.
 """
 
+import contextlib
+import errno
+import json
+import os
+import sys
 import time
 from pathlib import Path
 
 import tensorflow as tf
 
 from vgg_keras.config import Checkpoint, UserError
-from vgg_keras.files import discard, replacing, sweep
+from vgg_keras.data.pipeline import plain
+from vgg_keras.files import discard, replacing, sha256, sweep, write_json
 
 FOLDER = "checkpoints"  # in the workdir
+DIGESTS = "digests.json"  # in a checkpoint: sha256 of each of its files
+_ASIDE = "damaged-"  # before the name of one that is no longer read
 
 
 def stored(folder: Path) -> list[Path]:
     """The checkpoints there, oldest first: their numbers are padded."""
     return sorted(folder.glob("epoch-*-step-*"))
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, in words; None where they are the ones that were written."""
+    try:
+        digests = json.loads((path / DIGESTS).read_text())
+        changed = [name for name, digest in digests.items() if sha256(path / name) != digest]
+    except OSError as error:
+        return f"{Path(error.filename or path).name}: {error.strerror}"
+    except (ValueError, AttributeError):
+        return f"{DIGESTS} is no list of digests"
+    return f"{changed[0]} is not what was written" if changed else None
 
 
 class Checkpoints:
@@ -30,38 +51,78 @@ class Checkpoints:
         sweep(folder)
 
     def restore(self) -> bool:
-        """Reads the newest checkpoint into the state; False where there is none yet.
+        """Reads the newest whole checkpoint into the state; False where there is none yet.
+
+        Damaged ones that are newer are named on standard error and set aside under another name: they count no more, and
+        the run writes its own when it comes there again.
 
         Raises:
-            UserError: the newest one is damaged, or of another net.
+            UserError: there are some and none is whole, or the newest whole one is of another net.
         """
-        path = self.newest()
+        path = self._newest_whole()
         if path is None:
             return False
         try:
             self._state.read(str(path / "state")).assert_consumed()
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             raise UserError(
-                f"The newest checkpoint must be readable. Received: {path}: {str(error).splitlines()[0]}. "
-                "Remove that folder to go on from the one before, if there is one."
+                f"A checkpoint must be of the net that goes on from it. Received: {path}: {str(error).splitlines()[0]}. "
+                "Go on with the version of vgg_keras that wrote it, or name another --workdir."
             ) from None
         self._last_step = int(path.name.split("-")[-1])
         return True
+
+    def _newest_whole(self) -> Path | None:
+        damaged = []
+        for path in reversed(stored(self._folder)):
+            if (reason := damage(path)) is None:
+                break
+            damaged.append((path, reason))
+        else:
+            damaged += [(path, "set aside before") for path in sorted(self._folder.glob(f"{_ASIDE}*"))]
+            if not damaged:
+                return None
+            found = "; ".join(f"{bad.name}: {reason}" for bad, reason in damaged)
+            raise UserError(
+                f"A run goes on from a whole checkpoint. Received: {self._folder}, where none is: {found}. Put one back, or name "
+                "another --workdir to begin anew."
+            )
+        for bad, reason in damaged:
+            aside = bad.with_name(_ASIDE + bad.name)
+            with contextlib.suppress(FileNotFoundError):  # another worker of the run was faster
+                if bad.exists() and aside.exists():
+                    discard(aside)
+                os.replace(bad, aside)
+            print(f"damaged checkpoint: {bad}: {reason}; set aside as {aside.name}", file=sys.stderr, flush=True)
+        return path
 
     def newest(self) -> Path | None:
         """The folder of the newest checkpoint; None where there is none yet."""
         return max(stored(self._folder), default=None)
 
     def save(self, epochs: int, step: int) -> None:
-        """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`."""
+        """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk; the older ones are then as they were.
+        """
         path = self._folder / f"epoch-{epochs:04d}-step-{step:09d}"
         if not path.exists():  # else it holds these very bits
             with replacing(path) as temporary:
                 temporary.mkdir()
-                self._state.write(str(temporary / "state"))
+                self._write(temporary)
         for old in stored(self._folder)[: -self._rules.keep]:
             discard(old)
         self._last_step, self._last_time = step, time.monotonic()
+
+    def _write(self, folder: Path) -> None:
+        try:
+            self._state.write(str(folder / "state"))
+        except tf.errors.OpError as error:  # the system's word in TensorFlow's mouth
+            full = isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.OutOfRangeError)
+            words = plain(error).split("; ")[-1]
+            raise OSError(errno.ENOSPC if full else errno.EIO, words, str(folder)) from error
+        write_json(folder / DIGESTS, {path.name: sha256(path) for path in sorted(folder.iterdir())})
 
     def due(self, step: int) -> bool:
         """Whether `checkpoint.every_steps` or `every_minutes` asks for one now."""

@@ -128,7 +128,7 @@ def train(
         dynamic_ncols=True,
     )
 
-    with progress, pipeline.readable_images(), enough_memory():
+    with progress, pipeline.readable_images(source.split("all")), enough_memory():
         while int(validated) < epochs and not plateau.finished:
             epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
             progress.set_description(f"epoch {epoch}/{epochs}")
@@ -180,12 +180,12 @@ def train(
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turns memory or a disk that is full into a message."""
+    """Turns memory that is full into a message."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            "A step and its checkpoint must fit the memory and the disk. "
+            "A step must fit the memory. "
             f"Received: {pipeline.plain(error)}. A smaller data.micro_batch needs less memory for the same result."
         ) from error
 

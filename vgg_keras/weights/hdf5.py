@@ -18,6 +18,19 @@ from vgg_keras.weights.foreign import CAFFE, Foreign, Preprocessing, same_names
 
 _INSIDE_KERAS = "model.weights.h5"  # in a .keras archive
 _CONFIG = "config.json"
+# The kinds of layers that a net of ours has; one with a Lambda or a stranger's layer does something else with the weights.
+_LAYERS = {
+    *(
+        "InputLayer",
+        "MeanSubtraction",
+        "Conv2D",
+        "BatchNormalization",
+        "ReLU",
+        "LeakyReLU",
+        "LocalResponseNormalization",
+    ),
+    *("MaxPooling2D", "GlobalAveragePooling2D", "Flatten", "Dense", "Dropout", "Activation"),
+}
 _MOST = 100  # bytes that one byte of a file may become: weights cannot be packed
 
 
@@ -81,6 +94,9 @@ def _negative_slope(layers: list[dict], path: Path) -> float | None:
 
 def _preprocessing(layers: list[dict], path: Path) -> Preprocessing:
     """What the first layer of one of our nets does."""
+    unknown = sorted({str(layer.get("class_name")) for layer in layers} - _LAYERS)
+    if unknown:
+        raise UserError(f"A .keras file holds a net of vgg_keras. Received: {path}, another, with {unknown[0]}.")
     for layer in layers:
         if layer.get("class_name") == "MeanSubtraction":
             mean, std = layer["config"]["mean"], layer["config"].get("std") or (1.0, 1.0, 1.0)

@@ -5,6 +5,8 @@ the net is built from the configuration and takes weights only. `model.keras`, b
 the net in Keras alone.
 """
 
+import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import keras
 
 from vgg_keras.config import Config, UserError, from_dict
 from vgg_keras.files import replacing, sha256, write_json
+from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
+from vgg_keras.weights.foreign import tensors_for
+from vgg_keras.weights.hdf5 import read_keras
 from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, require_whole
 
 
@@ -45,11 +50,34 @@ def save_weights(model: keras.Model, workdir: Path) -> None:
         model.save(temporary)
     config = [sha256(workdir / CONFIG)]
     with replacing(workdir / WEIGHTS) as temporary:
-        model.save_weights(temporary)
+        # out of the archive, which is made in memory: HDF5 that finds the disk full takes the process down with it
+        with (
+            zipfile.ZipFile(workdir / KERAS) as archive,
+            archive.open(WEIGHTS) as source,
+            open(temporary, "wb") as file,
+        ):
+            shutil.copyfileobj(source, file)
         new = sha256(temporary)
         if (workdir / WEIGHTS).exists():
             write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [sha256(workdir / WEIGHTS), new]})
     write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [new]})
+
+
+def _fill(model: keras.Model, config: Config, path: Path) -> None:
+    """By our own reader: Keras's would unpack 4 GiB out of 16 MB before it looks at a shape."""
+    try:
+        tensors, missing = tensors_for(read_keras(path), config.architecture)
+        if missing:
+            raise UserError(
+                f"A run's {WEIGHTS} holds its net's weights. Received: {path}, without {', '.join(missing)}."
+            )
+        for name, arrays in tensors.items():
+            model.get_layer(name).set_weights(arrays)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a prepared file makes of HDF5 and of Keras
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"A run's {WEIGHTS} holds its net's weights. Received: {path}: {reason}") from None
 
 
 def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
@@ -72,6 +100,13 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
     found = require_whole(workdir)
     config = from_dict(Config, stored["config"])
+    needed = 4 * sum(
+        cost.parameters for cost in costs(config.architecture)
+    )  # told before a net is built that fills the memory
+    if needed > (held := (workdir / WEIGHTS).stat().st_size):
+        raise UserError(
+            f"A run's {WEIGHTS} holds its net's weights. Received: {workdir}, with {held:,} bytes for a net of {needed:,}."
+        )
     model = build(config.architecture, dtype=dtype)
-    model.load_weights(workdir / WEIGHTS)
+    _fill(model, config, workdir / WEIGHTS)
     return Run(model, config, tuple(stored["classes"]), workdir, found[WEIGHTS])

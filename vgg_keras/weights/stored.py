@@ -24,7 +24,8 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
         stored = json.loads(path.read_text())
         if not isinstance(stored.get("config"), dict) or not isinstance(stored.get("classes"), list):
             raise ValueError("without 'config' and 'classes'")
-    except (ValueError, AttributeError) as error:
+        from_dict(Config, stored["config"])
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} must be a run's configuration. Received another file: {error}.") from None
     return stored
 
@@ -91,7 +92,7 @@ def read_json(path: Path, *fields: str) -> dict[str, Any]:
         found = json.loads(path.read_text())
         if not set(fields) <= found.keys():
             raise ValueError(f"without {', '.join(fields)}")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"A run's files must stay as they were. Received: {path}, damaged: {error}.") from None
     return found
 

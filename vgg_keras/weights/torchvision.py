@@ -84,7 +84,10 @@ def _pth(path: Path) -> Mapping[str, np.ndarray]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is none, or that would run code, makes of it
-        reason = " ".join(re.split(r"\s+", str(error)))[:200]
+        met = re.search(
+            r"Unsupported (\w+: )?\w+ \S+", str(error)
+        )  # around it torch explains how to run the code all the same
+        reason = met[0] if met else " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"A .pth file holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: {reason}"
         ) from None

@@ -1,0 +1,113 @@
+"""The loop in this process, stopped or spoilt at a step of the test's choice."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.toy import checkpoints, digest, metrics
+from vgg_keras import stop
+from vgg_keras.config import UserError, load, override
+from vgg_keras.data.sources import open_source
+from vgg_keras.training import loop
+from vgg_keras.training import workdir as folder
+
+RATE = 1e-7  # nothing is learnt at it, so that validation stands still from the first epoch on
+STEPS, BATCHES = 5, 3  # of an epoch and of a validation
+CONFIG = override(
+    load("quickstart"),
+    [
+        "architecture.name=A",
+        "architecture.width=0.0625",
+        "data.batch=300",
+        "evaluation.batch=128",
+        f"training.learning_rate={RATE}",
+        "training.plateau_patience=2",
+        "training.plateau_divisions=2",
+        "checkpoint.every_steps=2",
+        "checkpoint.keep=100",
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return open_source(CONFIG.data)
+
+
+def train(workdir, source):
+    workdir.mkdir(exist_ok=True)
+    config, statistics = folder.prepare(workdir, CONFIG, source, {})
+    return loop.train(config, source, statistics, tf.distribute.get_strategy(), "float32", workdir, [])
+
+
+@pytest.mark.slow
+def test_stopped_in_mid_patience_at_an_edge_and_in_validation_the_rates_are_the_same(source, tmp_path, monkeypatch):
+    assert train(tmp_path / "whole", source).epochs == 7
+    rates = [line["learning_rate"] / RATE for line in metrics(tmp_path / "whole")]
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])  # divided behind epochs 3 and 5, at its end behind 7
+
+    workdir = tmp_path / "stopped"
+    for looks, newest in (  # the loop looks once a step and once a batch of validation
+        (STEPS, "epoch-0000-step-000000005"),  # at an epoch's edge
+        (BATCHES + STEPS + 2, "epoch-0001-step-000000010"),  # in the second validation
+        (BATCHES + 3, "epoch-0002-step-000000013"),  # when one epoch of two has been waited
+        (2 + BATCHES, "epoch-0002-step-000000015"),  # at the last batch of the validation that divides the rate
+        (BATCHES + 1, "epoch-0003-step-000000016"),  # at the first step with the new rate
+    ):
+        left = iter([False] * (looks - 1))
+        monkeypatch.setattr(stop, "requested", lambda: next(left, True))  # noqa: B023, called in this round
+        with pytest.raises(stop.Stopped, match=rf"stopped at step {int(newest[-9:])}, saved in .*stopped"):
+            train(workdir, source)
+        assert checkpoints(workdir)[-1] == newest
+    monkeypatch.setattr(stop, "requested", lambda: False)
+    train(workdir, source)
+    assert metrics(workdir) == metrics(tmp_path / "whole")
+    assert digest(workdir) == digest(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layer", "steps", "value", "message", "newest"),
+    [
+        ("predictions", 7, np.nan, r"The loss must stay finite\. Received: .* at step 8, learning rate 1e-07\.", 6),
+        ("predictions", 7, np.inf, r"The loss must stay finite\. Received: .* at step 8, learning rate 1e-07\.", 6),
+        # ReLU makes 0 of it, and the loss stays finite: the checkpoint that is due looks at the weights
+        ("block3_conv1", 7, np.nan, r"Weight block3_conv1/bias must stay .* at step 9, learning rate 1e-07\.", 6),
+        ("predictions", 10, np.nan, r"The validation's loss must stay .* at step 10, learning rate 1e-07\.", 9),
+    ],
+)
+def test_a_number_that_is_none_ends_the_run_and_no_checkpoint_holds_it(
+    source, tmp_path, monkeypatch, layer, steps, value, message, newest
+):
+    """After so many steps the layer's bias is spoilt, as by an update that was too large."""
+    make_net, make_step, nets, taken = loop.build, loop.steps.train_step, [], []
+
+    def build(*args, **kwargs):
+        nets.append(make_net(*args, **kwargs))
+        return nets[0]
+
+    def train_step(*args):
+        step = make_step(*args)
+
+        def spoilt(batch):
+            sums = step(batch)
+            taken.append(batch)
+            if len(taken) == steps:
+                bias = nets[0].get_layer(layer).bias
+                bias.assign(np.full(bias.shape, value, np.float32))
+            return sums
+
+        return spoilt
+
+    monkeypatch.setattr(loop, "build", build)
+    monkeypatch.setattr(loop.steps, "train_step", train_step)
+    monkeypatch.setattr(loop.Checkpoints, "due", lambda self, step: step in (6, 9))
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "run", source)
+    names = checkpoints(tmp_path / "run")
+    assert int(names[-1][-9:]) == newest
+    for name in names:
+        reader = tf.train.load_checkpoint(str(tmp_path / "run" / "checkpoints" / name / "state"))
+        for variable in reader.get_variable_to_shape_map():
+            if variable.startswith(("model", "optimizer")):
+                assert np.isfinite(reader.get_tensor(variable)).all()
