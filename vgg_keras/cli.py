@@ -9,11 +9,12 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import stop
+from vgg_keras import cluster, stop
 from vgg_keras.config import Config, UserError, load, nearest, override
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
+LOST = 69  # a worker of several is gone: all start again, and the same command goes on from the last checkpoint
 INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
 
 _FLAGS = flags.FLAGS
@@ -36,6 +37,12 @@ _SHARED = {
     "out": lambda: flags.DEFINE_string(
         "out", None, "The folder for the results. Default: evaluation/ in the run's folder; --fuse needs one."
     ),
+    "strategy": lambda: flags.DEFINE_string(
+        "strategy",
+        None,
+        "one device, mirrored over those of this machine, multi_worker over the machines of TF_CONFIG, or auto, the default: "
+        "sets runtime.strategy.",
+    ),
     "workdir": lambda: flags.DEFINE_string(
         "workdir", None, "The run's folder. Default: runs/ and the configuration's name."
     ),
@@ -55,7 +62,7 @@ def key(name: str) -> None:
 
 
 def configuration() -> Config:
-    """The configuration of `--config`, `--data` and `--set`, in this order.
+    """The configuration of `--config`, `--data`, `--strategy` and `--set`, in this order.
 
     Raises:
         UserError: no `--config`, or whatever is wrong with one of them.
@@ -64,7 +71,7 @@ def configuration() -> Config:
         raise UserError(
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
-    return override(load(_FLAGS.config), [*source_wishes(), *_FLAGS.set])
+    return override(load(_FLAGS.config), [*source_wishes(), *_wish("strategy", "runtime.strategy"), *_FLAGS.set])
 
 
 def source_wishes() -> list[str]:
@@ -73,13 +80,17 @@ def source_wishes() -> list[str]:
     Raises:
         UserError: both name a source.
     """
-    if "data" not in _FLAGS or _FLAGS.data is None:
+    return _wish("data", "data.source")
+
+
+def _wish(flag: str, field: str) -> list[str]:
+    """A flag that stands for a field, as an assignment of `--set`, where it is given."""
+    if flag not in _FLAGS or _FLAGS[flag].value is None:
         return []
-    if any(assignment.startswith("data.source=") for assignment in _FLAGS.set):
-        raise UserError(
-            f"--data and --set=data.source are one field. Received: both, --data={_FLAGS.data}. Leave one out."
-        )
-    return [f"data.source={_FLAGS.data}"]
+    value = _FLAGS[flag].value
+    if any(assignment.startswith(f"{field}=") for assignment in _FLAGS.set):
+        raise UserError(f"--{flag} and --set={field} are one field. Received: both, --{flag}={value}. Leave one out.")
+    return [f"{field}={value}"]
 
 
 def require_one_net() -> None:
@@ -100,7 +111,8 @@ def require_picture(path: Path) -> None:
 
 
 def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "") -> None:
-    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75.
+    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, SIGTERM and Ctrl-C status 75,
+    a lost worker 69.
 
     Args:
         main: the verb; called with what stands behind it without a flag.
@@ -133,6 +145,9 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         except (stop.Stopped, KeyboardInterrupt) as wish:
             print(str(wish) or "stopped", file=sys.stderr)
             return INTERRUPTED
+        except cluster.Lost as error:
+            print(f"lost: {error}", file=sys.stderr)
+            return LOST
 
     app.run(guarded, flags_parser=_parse)
 

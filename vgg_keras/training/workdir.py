@@ -43,13 +43,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     begun = from_dict(Config, stored["config"])
-    old, new = to_dict(begun), to_dict(_resolve(config, begun.architecture))
-    for section in FREE_ON_RESUME:
-        del old[section], new[section]
-    for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
-        del old["data"][place], new["data"][place]
-    for where in (old, new):  # the net that it started from may move too; it is told by its digest
-        del where["training"]["init_from"]
+    old, new = decisive(begun), decisive(_resolve(config, begun.architecture))
     start = _start(config)
     if stored.get("started_from") != start:
         old_start, new_start = (digest or "random weights" for digest in (stored.get("started_from"), start))
@@ -64,7 +58,20 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         )
 
 
-def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, Any]) -> tuple[Config, Statistics]:
+def decisive(config: Config) -> dict[str, Any]:
+    """The configuration as plain values, without what a run may change when it is resumed or from worker to worker."""
+    values = to_dict(config)
+    for section in FREE_ON_RESUME:
+        del values[section]
+    for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
+        del values["data"][place]
+    del values["training"]["init_from"]  # the net that it started from may move too; it is told by its digest
+    return values
+
+
+def prepare(
+    workdir: Path, config: Config, source: Source, hardware: dict[str, Any], writes: bool = True
+) -> tuple[Config, Statistics]:
     """The resolved configuration and the training set's statistics: measured and written, or read again.
 
     Args:
@@ -72,18 +79,22 @@ def prepare(workdir: Path, config: Config, source: Source, hardware: dict[str, A
         config: as asked for.
         source: the images, bad ones left out.
         hardware: what was chosen for this machine, kept beside the configuration.
+        writes: False for those workers of a run that read what its chief has prepared.
 
     Raises:
         UserError: the data set is no longer the one that the run was begun with.
     """
-    sweep(workdir)
+    if writes:
+        sweep(workdir)
     data = {
         name: {"images": split.size, "sha256_of_names": split.digest()}
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
         if split is not None
     }
-    if _begun(workdir):
+    if _begun(workdir) or not writes:
         stored = read_config(workdir)
+        if stored is None:
+            raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
         rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
