@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark"]
+    "name", ["train", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark", "launch"]
 )
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
@@ -22,9 +22,13 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "status 0 started []" in output, output[-500:]
     print(output.splitlines()[-1])
-    assert {"evaluate": "--model", "predict": "--model", "export": "--model", "compare": "--test"}.get(
-        name, "--config"
-    ) in output
+    assert {
+        "evaluate": "--model",
+        "predict": "--model",
+        "export": "--model",
+        "compare": "--test",
+        "launch": "--workers",
+    }.get(name, "--config") in output
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,11 @@ def source_wishes() -> list[str]:
     return _wish("data", "data.source")
 
 
+def workdir(values: flags.FlagValues) -> Path:
+    """The folder of a training: `--workdir`, or the configuration's name in runs/."""
+    return Path(values.workdir or Path("runs") / Path(values.config).stem)
+
+
 def _wish(flag: str, field: str) -> list[str]:
     """A flag that stands for a field, as an assignment of `--set`, where it is given."""
     if flag not in _FLAGS or _FLAGS[flag].value is None:

@@ -44,6 +44,7 @@ def train(runs: Sequence[Planned]) -> None:
 
     left = _standing(runs)
     strategy, workers, precision = _devices(runs)
+    stop.listen()  # again: with several workers TensorFlow has put a listener of its own in the place of ours
     with workers.together():
         for place, run in enumerate(runs):
             if left[place] is None:
@@ -117,11 +118,9 @@ def _devices(runs: Sequence[Planned]):
     strategy = devices.make_strategy(config.runtime, {run.name: folder.decisive(run.config) for run in runs})
     precision, workers = devices.choose_precision(config.runtime), Workers(strategy)
     with workers.together():
-        over = f" over {workers.count} workers" if workers.count > 1 else ""
-        print(
-            f"devices: {strategy.num_replicas_in_sync} x {type(strategy).__name__}{over}, precision: {precision}",
-            flush=True,
-        )
+        several = f"MultiWorkerMirroredStrategy over {workers.count} workers"
+        kind = several if workers.count > 1 else type(strategy).__name__
+        print(f"devices: {strategy.num_replicas_in_sync} x {kind}, precision: {precision}", flush=True)
     return strategy, workers, precision
 
 
@@ -239,8 +238,7 @@ def _test(config: Config, source, precision: str, workdir: Path, bad_images: lis
 
 def main() -> None:
     config = cli.configuration()
-    workdir = Path(FLAGS.workdir or Path("runs") / Path(FLAGS.config).stem)
-    runs = stages.plan(config, workdir, FLAGS.stages, FLAGS.init_from)
+    runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
     (dry_run if FLAGS.dry_run else train)(runs)
 
 
