@@ -1,9 +1,12 @@
 """How workers find and meet each other, in threads of one process; no framework is started."""
 
 import json
+import os
 import socket
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +134,25 @@ def test_tensorflows_errors_name_the_worker(addresses):
     leader = "Collective ops is aborted by: Deadline Exceeded RPC: /tensorflow.CoordinationService/Heartbeat"
     assert f"worker 0 ({addresses[0]})" in str(cluster.lost(leader))
     assert "not told which" in str(cluster.lost("Connection reset by peer"))
+
+
+def test_the_readmes_slurm_script_names_the_workers_to_each(tmp_path):
+    """With stand-ins for SLURM's commands, and for Python one that tells how it was called."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    script = readme.split("<!-- the SLURM script -->\n```bash\n")[1].split("```")[0]
+    (tmp_path / "job.sh").write_text(script)
+    for name, text in {
+        "scontrol": 'if [ "$1" = show ]; then echo node9; echo node10; else echo "$@" >> requeued; fi',
+        "srun": 'shift; for rank in 0 1; do SLURM_PROCID=$rank "$@" || status=$?; done; exit $status',
+        "python": 'echo "$TF_CONFIG" >> called; echo "$@" >> words; exit 75',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[9-10]", "SLURM_JOB_ID": "7"}
+    assert subprocess.run(["bash", "job.sh"], cwd=tmp_path, env=environment).returncode == 75
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    assert (tmp_path / "words").read_text().startswith("-m vgg_keras.train --config=E")
+    for rank, text in enumerate((tmp_path / "called").read_text().splitlines()):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setenv("TF_CONFIG", text)
+            assert Cluster.from_environment() == Cluster(("node9:12345", "node10:12345"), rank)

@@ -34,7 +34,7 @@ flags.DEFINE_integer(
 TRAIN = ("-m", "vgg_keras.train")
 LOGS = ".workers"  # in the workdir: output of all workers but the first
 # A lost worker is noticed within 10 s; then those that are left end by themselves, and say which one it was.
-SETTLE_SECONDS = 15.0
+SETTLE_SECONDS = 12.0
 # What a run leaves as it goes on, by the names of training/checkpoints.py and stages.py, which would start TensorFlow.
 PROGRESS = ("**/checkpoints/epoch-*-step-*", "**/finished.json")
 
