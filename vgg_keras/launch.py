@@ -215,4 +215,4 @@ def main(*words: str) -> int:
 
 if __name__ == "__main__":
     FLAGS.set_gnu_getopt(False)  # what stands behind `train` is the verb's
-    cli.run(main, many="the verb train and its flags")
+    cli.run(main, many="the word train and the flags of that verb")
