@@ -24,6 +24,7 @@ from absl import flags
 from vgg_keras import cli, stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.config import UserError, nearest
+from vgg_keras.files import LOCK
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("workers", 2, "Processes. GPUs, where there are any, are dealt out to them.", lower_bound=1)
@@ -85,7 +86,7 @@ def launch(arguments: Sequence[str], workers: int, restarts: int, workdir: Path,
         if status in (0, cli.WRONG_USE, cli.INTERRUPTED):
             if status == cli.WRONG_USE:
                 _quote(running, statuses, status)
-                _clear(workdir)
+            _clear(workdir)
             return status
         for worker, found in zip(running, statuses, strict=True):
             if found not in (0, cli.LOST):
@@ -182,7 +183,7 @@ def _quote(running: Sequence[Worker], statuses: Sequence[int], wanted: int) -> N
 
 def _clear(workdir: Path) -> None:
     """Leaves no folder behind in which nothing was done."""
-    if workdir.is_dir() and [path.name for path in workdir.iterdir()] == [LOGS]:
+    if workdir.is_dir() and {path.name for path in workdir.iterdir()} <= {LOGS, LOCK}:
         shutil.rmtree(workdir)
 
 
