@@ -1,6 +1,8 @@
 """What tests share: the folder of real photographs, toy sets made from noise, and the command lines in a subprocess."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,15 @@ def command(name: str, *arguments: str, cache: Path) -> list[str]:
     ):
         arguments = (*arguments, f"--set=runtime.cache_dir={cache / 'cache'}")
     return [sys.executable, "-m", f"vgg_keras.{name}", *arguments]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback network that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def write_images(folder: Path, sizes: list[tuple[int, int]], seed: int = 0) -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark"]
+    "name", ["train", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark", "launch"]
 )
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
@@ -22,9 +22,13 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "status 0 started []" in output, output[-500:]
     print(output.splitlines()[-1])
-    assert {"evaluate": "--model", "predict": "--model", "export": "--model", "compare": "--test"}.get(
-        name, "--config"
-    ) in output
+    assert {
+        "evaluate": "--model",
+        "predict": "--model",
+        "export": "--model",
+        "compare": "--test",
+        "launch": "--workers",
+    }.get(name, "--config") in output
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,15 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["--config=E", "--set=data.bach=3"], "Did you mean 'data.batch'"),
         ("train", ["--confg=E"], "Unknown command line flag 'confg'. Did you mean: config"),
         ("train", ["--config=E", "--data=digits", "--set=data.source=cifar10"], "Leave one out"),
+        (
+            "train",
+            ["--config=E", "--strategy=two"],
+            "runtime.strategy must be one of auto, one, mirrored, multi_worker.",
+        ),
+        ("train", ["--config=E", "--strategy=one", "--set=runtime.strategy=one"], "Leave one out"),
+        ("launch", [], "takes the word train and the flags of that verb beside its flags. Received: none."),
+        ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
+        ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
         ("benchmark", [], "takes one word beside its flags. Received: none. Known: evaluate."),
         ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),

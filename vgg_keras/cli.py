@@ -9,12 +9,13 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import stop
+from vgg_keras import cluster, stop
 from vgg_keras.config import Config, UserError, load, nearest, override
 from vgg_keras.files import UNWRITTEN
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
+LOST = 69  # a worker of several is gone: all start again, and the same command goes on from the last checkpoint
 NO_ROOM = 74  # a write failed, as on a full disk; what was saved before stands: with room the same command goes on
 INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
 
@@ -39,6 +40,12 @@ _SHARED = {
     "out": lambda: flags.DEFINE_string(
         "out", None, "The folder for the results. Default: evaluation/ in the run's folder; --fuse needs one."
     ),
+    "strategy": lambda: flags.DEFINE_string(
+        "strategy",
+        None,
+        "one device, mirrored over those of this machine, multi_worker over the machines of TF_CONFIG, or auto, the default: "
+        "sets runtime.strategy.",
+    ),
     "workdir": lambda: flags.DEFINE_string(
         "workdir", None, "The run's folder. Default: runs/ and the configuration's name."
     ),
@@ -58,7 +65,7 @@ def key(name: str) -> None:
 
 
 def configuration(*wishes: str) -> Config:
-    """The configuration of `--config`, `--data`, a verb's own `wishes` and `--set`, in this order.
+    """The configuration of `--config`, `--data`, `--strategy`, a verb's own `wishes` and `--set`, in this order.
 
     Raises:
         UserError: no `--config`, or whatever is wrong with one of them.
@@ -67,12 +74,18 @@ def configuration(*wishes: str) -> Config:
         raise UserError(
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
-    return override(load(_FLAGS.config), [*source_wishes(), *wishes, *_FLAGS.set])
+    wishes = (*source_wishes(), *wish("strategy", "runtime.strategy"), *wishes)
+    return override(load(_FLAGS.config), [*wishes, *_FLAGS.set])
 
 
 def source_wishes() -> list[str]:
     """`--data` as an assignment of `--set`, where it is given."""
     return wish("data", "data.source")
+
+
+def workdir(values: flags.FlagValues) -> Path:
+    """The folder of a training: `--workdir`, or the configuration's name in runs/."""
+    return Path(values.workdir or Path("runs") / Path(values.config).stem)
 
 
 def wish(flag: str, field: str) -> list[str]:
@@ -107,7 +120,8 @@ def require_picture(path: Path) -> None:
 
 
 def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "") -> None:
-    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a full disk 74, SIGTERM and Ctrl-C 75.
+    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
+    SIGTERM and Ctrl-C 75.
 
     Args:
         main: the verb; called with what stands behind it without a flag.
@@ -146,6 +160,9 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         except (stop.Stopped, KeyboardInterrupt) as wish:
             print(str(wish) or "stopped", file=sys.stderr)
             return INTERRUPTED
+        except cluster.Lost as error:
+            print(f"lost: {error}", file=sys.stderr)
+            return LOST
 
     app.run(guarded, flags_parser=_parse)
 

@@ -243,12 +243,15 @@ class Runtime(_Checked):
     """The machine's side. May change when a run is resumed."""
 
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bf16 where the hardware has it
-    strategy: Literal["auto", "one", "mirrored"] = "auto"  # auto: mirrored over the GPUs, if several
+    # auto: multi_worker where TF_CONFIG names several workers, else mirrored over the GPUs, if several
+    strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     cpu_devices: int = 1  # logical CPU devices to mirror over where there is no GPU
+    start_seconds: float = 300.0  # that workers of multi_worker wait for each other at the start
     cache_dir: str = "~/.cache/vgg_keras"  # what the scan for unreadable images found, by path, size and time
 
     def check(self):
         _require(self.cpu_devices >= 1, "runtime.cpu_devices must be 1 or more.", self.cpu_devices)
+        _require(self.start_seconds > 0, "runtime.start_seconds must be above 0.", self.start_seconds)
 
 
 @dataclass(frozen=True)

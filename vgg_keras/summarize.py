@@ -3,6 +3,7 @@
 python -m vgg_keras.summarize
 python -m vgg_keras.summarize --config=E --set=architecture.width=0.5
 python -m vgg_keras.summarize --side=256 --batch=256
+python -m vgg_keras.summarize --scaling --teraflops=100
 
 Starts no framework: every number follows from `nets/architectures.py` by arithmetic.
 """
@@ -15,10 +16,15 @@ from absl import flags
 from vgg_keras import cli
 from vgg_keras.config import CONFIGURATIONS, Architecture, UserError
 from vgg_keras.nets.architectures import TABLE_1, LayerCost, Stack, costs
+from vgg_keras.training import scaling
 
 cli.define("config", "set")
 flags.DEFINE_integer("side", None, "Side of the square input image in pixels. Default: the crop's.", lower_bound=1)
-flags.DEFINE_integer("batch", 256, "Images in the batch whose activations are counted.", lower_bound=1)
+flags.DEFINE_integer("batch", 256, "Images in the batch whose activations or time are counted.", lower_bound=1)
+flags.DEFINE_bool("scaling", False, "Instead: what several GPUs and machines should bring in training, by arithmetic.")
+flags.DEFINE_float(
+    "teraflops", 100.0, "For --scaling: 10^12 operations a second that a GPU sustains in training.", lower_bound=1e-3
+)
 
 BYTES = 4  # float32
 
@@ -76,6 +82,17 @@ def summarize_net(architecture: Architecture, side: int, batch: int) -> str:
     return f"{title}\n\n{cli.table(rows)}\n\nactivations, batch {batch}: {total.activation_bytes / 2**30:.2f} GiB in float32"
 
 
+def summarize_scaling(family: dict[str, Architecture], batch: int, teraflops: float) -> str:
+    """Predicted speed-ups of these nets on several devices."""
+    nets = {name: scaling.Net.of(architecture) for name, architecture in family.items()}
+    tables = [f"{title}\n\n{cli.table(rows)}" for title, rows in scaling.rows(nets, batch, teraflops).items()]
+    share = f"{scaling.LINK_SHARE:.0%} of a link's nominal rate"
+    note = (
+        f"A prediction and no measurement: gradients in float32, {share}, exchange and computation one after the other."
+    )
+    return "\n\n".join([*tables, note])
+
+
 @dataclasses.dataclass(frozen=True)
 class Totals:
     parameters: int
@@ -106,6 +123,16 @@ def _stack_rows(stack: Stack, single: Stack) -> list[list[str]]:
 
 def main() -> None:
     side, batch = flags.FLAGS.side, flags.FLAGS.batch
+    if flags.FLAGS.scaling:
+        if side or (flags.FLAGS.set and not flags.FLAGS.config):
+            raise UserError("--scaling takes --config with --set, --batch and --teraflops. Received another flag.")
+        family = {name: Architecture(name, num_classes=1000) for name in CONFIGURATIONS}
+        if flags.FLAGS.config:
+            architecture = cli.configuration().architecture
+            classes = architecture.num_classes or 1000
+            family = {architecture.name: dataclasses.replace(architecture, num_classes=classes)}
+        print(summarize_scaling(family, batch, flags.FLAGS.teraflops))
+        return
     if flags.FLAGS.config:
         architecture = cli.configuration().architecture
         architecture = dataclasses.replace(architecture, num_classes=architecture.num_classes or 1000)

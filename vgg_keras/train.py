@@ -9,6 +9,7 @@ python -m vgg_keras.train --config=D --data=photos/ --weights=imagenet --set=tra
 Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood, with the same bits.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from vgg_keras.training.stages import Planned
 TEST = "closing_test"  # the folder of the test that closes a run
 
 FLAGS = flags.FLAGS
-cli.define("config", "data", "set", "workdir", "weights", "sha256")
+cli.define("config", "data", "strategy", "set", "workdir", "weights", "sha256")
 flags.DEFINE_list("stages", [], "Stages of the configuration's chain, with commas between them. Default: all.")
 flags.DEFINE_string(
     "init_from", "", "A run that stands for the chain's first stage, or whose net a single run starts from."
@@ -36,25 +37,35 @@ def train(runs: Sequence[Planned]) -> None:
     Raises:
         UserError: a mistake in the configuration, the data or a folder.
         Stopped: by SIGTERM or Ctrl-C, with everything saved.
+        Lost: one of several workers is gone or never came.
     """
     # ---- what was asked, and on what
     stop.listen()
     import keras
 
     left = _standing(runs)
-    strategy, precision = _devices(runs[0].config)
-    for place, run in enumerate(runs):
-        if left[place] is None:
-            if run.name != "single":
-                print(f"---- {run.name}: {run.config.architecture.name}, S={_scale(run.config)}", flush=True)
-            left[place] = _train_one(run, strategy, precision)
-            keras.utils.clear_session()
-    if runs[0].name != "single":
-        print(cli.table(_chain(runs, left)))
+    strategy, workers, precision = _devices(runs)
+    stop.listen()  # again: with several workers TensorFlow has put a listener of its own in the place of ours
+    with workers.together():
+        for place, run in enumerate(runs):
+            if left[place] is None:
+                if run.name != "single":
+                    print(f"---- {run.name}: {run.config.architecture.name}, S={_scale(run.config)}", flush=True)
+                left[place] = _train_one(run, strategy, workers, precision)
+                keras.utils.clear_session()
+        if runs[0].name != "single" and workers.chief:
+            print(cli.table(_chain(runs, left)))
 
 
 def dry_run(runs: Sequence[Planned]) -> None:
     """Prints what `train` would do, and how long its steps would take here; nothing is written into the workdir."""
+    left = _standing(runs)
+    strategy, workers, precision = _devices(runs)
+    with workers.together():
+        _rehearse(runs, left, strategy, precision)
+
+
+def _rehearse(runs, left, strategy, precision) -> None:
     import keras
 
     from vgg_keras.data.scan import without_bad_images
@@ -62,11 +73,9 @@ def dry_run(runs: Sequence[Planned]) -> None:
     from vgg_keras.training import checkpoints, rehearsal, start
     from vgg_keras.training import workdir as folder
 
-    left = _standing(runs)
     for run in runs:
         if run.config.training.weights and not folder.begun(run.workdir):
             start.look(run.config)
-    strategy, precision = _devices(runs[0].config)
     source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
     header = "stage,net,S,rate,trained,starts from,steps,images,operations,a step,all steps,state"
     rows = [header.split(",")]
@@ -104,15 +113,20 @@ def _standing(runs: Sequence[Planned]) -> list[dict | None]:
     return [run.left for run in runs]
 
 
-def _devices(config: Config):
-    from vgg_keras.training import devices
-
-    strategy = devices.make_strategy(config.runtime)
-    precision = devices.choose_precision(config.runtime)
+def _devices(runs: Sequence[Planned]):
     from vgg_keras.data import pipeline
+    from vgg_keras.training import devices
+    from vgg_keras.training import workdir as folder
+    from vgg_keras.training.workers import Workers
 
-    print(f"chosen: {devices.choices(strategy, precision)}; input: {pipeline.choices(config.data)}", flush=True)
-    return strategy, precision
+    config = runs[0].config
+    strategy = devices.make_strategy(config.runtime, {run.name: folder.decisive(run.config) for run in runs})
+    precision, workers = devices.choose_precision(config.runtime), Workers(strategy)
+    with workers.together():
+        several = f" over {workers.count} workers" if workers.count > 1 else ""
+        chosen = devices.choices(strategy, precision)
+        print(f"chosen: {chosen}{several}; input: {pipeline.choices(config.data)}", flush=True)
+    return strategy, workers, precision
 
 
 def _scale(config: Config) -> str:
@@ -130,20 +144,20 @@ def _chain(runs: Sequence[Planned], left: Sequence[dict]) -> list[list[str]]:
     return rows
 
 
-def _train_one(run: Planned, strategy, precision: str) -> dict:
-    """One run, and what it leaves for the mark that it is finished."""
+def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
+    """One run, and what it leaves for the mark that it is finished, to the chief; {} to other workers."""
     config, workdir = run.config, run.workdir
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
     from vgg_keras.files import locked
-    from vgg_keras.training import start
+    from vgg_keras.training import loop, start
     from vgg_keras.training import workdir as folder
 
     stop.here()
-    beginning = None if folder.begun(workdir) else start.look(config)
-    with locked(workdir, "--workdir"):
-        # ---- the images
-        source, bad_images = without_bad_images(open_source(config.data), config)
+    beginning = None if folder.begun(workdir) else start.look(run.config)
+    with locked(workdir, "--workdir") if workers.chief else contextlib.nullcontext():
+        # ---- the images; what the chief found the others need not look for again, where they share its cache
+        source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(run.config.data), run.config))
         for image in bad_images:
             print(f"skipped: {image}", flush=True)
         counts = f"{source.train.size} training and {source.val.size} validation images"
@@ -153,20 +167,26 @@ def _train_one(run: Planned, strategy, precision: str) -> dict:
         if config.data.validation == "held_out" and not source.test:
             print("no images are apart for a test: those that validate close the run", flush=True)
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
-        config, statistics = folder.prepare(workdir, config, source, hardware, beginning)
+        config, statistics = workers.chief_first(
+            lambda: folder.prepare(workdir, run.config, source, hardware, beginning, writes=workers.chief)
+        )
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
-        left = _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images)
-        if run.name != "single":
-            stages.finish(workdir, left)
-        return left
+
+        # ---- training (3.1), and the test of the best net
+        outcome = loop.train(config, source, statistics, strategy, precision, workdir, bad_images)
+
+        def close():
+            left = _test_and_tell(config, source, outcome, precision, workdir, bad_images)
+            if run.name != "single":
+                stages.finish(workdir, left)
+            return left
+
+        return workers.chief_alone(close) or {}
 
 
-def _train_and_test(config, source, statistics, strategy, precision, workdir, bad_images) -> dict:
-    # ---- training (3.1)
-    from vgg_keras.training import loop, records
+def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> dict:
+    from vgg_keras.training import records
     from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS
-
-    outcome = loop.train(config, source, statistics, strategy, precision, workdir, bad_images)
 
     # ---- the test of the best net, from its files (3.2)
     result = _test(config, source, precision, workdir, bad_images)
@@ -230,8 +250,7 @@ def main() -> None:
             f"fine-tuning from {config.training.weights}: one training, without the chain's stages ({names})",
             flush=True,
         )
-    workdir = Path(FLAGS.workdir or Path("runs") / Path(FLAGS.config).stem)
-    runs = stages.plan(config, workdir, FLAGS.stages, FLAGS.init_from)
+    runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
     (dry_run if FLAGS.dry_run else train)(runs)
 
 

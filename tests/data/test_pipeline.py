@@ -97,6 +97,39 @@ def test_validation_takes_every_image_once_in_order():
         assert all(images.shape == (4, 32, 32, 3) for images, _, _ in batches)
 
 
+def test_workers_share_the_elements_of_their_devices():
+    """Worker after worker they are those of one process, and no worker reads an image of another's."""
+    split, data = noise(11), Data(batch=4, scale=(32, 40))
+
+    def elements(replicas, worker=0, workers=1):
+        read = []
+
+        def note(image):
+            read.append(int(image))
+            return image
+
+        def noted(image):
+            return split.read(tf.ensure_shape(tf.py_function(note, [image], tf.int64), []))
+
+        noting = Split(split.size, noted, str)
+        training = pipeline.training(noting, data, 32, BASIS, 3, 1, 9, replicas, worker, workers)
+        validation = pipeline.validation(noting, data, 32, 36, 2, replicas, worker, workers)
+        return [list(dataset.as_numpy_iterator()) for dataset in (training, validation)], read
+
+    for replicas, workers in ((2, 2), (4, 2), (3, 3)):
+        whole, _ = elements(replicas)
+        shares = [elements(replicas, worker, workers) for worker in range(workers)]
+        local = replicas // workers
+        for kind in range(2):
+            for turn in range(len(whole[kind]) // replicas):
+                parts = [part for share, _ in shares for part in share[kind][turn * local : (turn + 1) * local]]
+                together = whole[kind][turn * replicas : (turn + 1) * replicas]
+                for part, expected in zip(parts, together, strict=True):
+                    assert all(np.array_equal(one, other) for one, other in zip(part, expected, strict=True))
+        for share, read in shares:
+            assert len(read) == sum(len(weights) for kind in share for _, _, weights in kind)
+
+
 def pictures(random, sizes):
     encoded = tf.constant([tf.io.encode_png(random.integers(0, 256, (*size, 3), np.uint8)).numpy() for size in sizes])
     return Split(

@@ -1,5 +1,6 @@
 """One update is the same on one device and on two, in one piece and in micro-batches, with full and partial batches."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import free_ports
+from vgg_keras.cluster import Cluster
 from vgg_keras.config import Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
@@ -47,6 +50,30 @@ def test_two_devices_give_the_update_of_one(updates, images, last):
     print(f"last batch of {last}: largest weight difference {difference:.2g}")
     assert np.abs(one["sums"]).max() > 0
     assert difference <= 1e-6
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
+    """Each a process of its own with a device of its own, over the loopback network."""
+    cases = [(11, 3, 0), (9, 1, 0), (1, 1, 1)]  # images, those of the last batch, batch norm
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
+    both = []
+    for rank in range(2):
+        settings = [(2, images, 4, 0, 0.0, norm, 5, 0, tmp_path / f"{images}-{rank}.npz") for images, _, norm in cases]
+        arguments = [str(value) for setting in settings for value in setting]
+        environment = {**os.environ, "TF_CONFIG": Cluster(addresses, rank).described()}
+        both.append(subprocess.Popen([sys.executable, UPDATES, *arguments], env=environment))
+    assert [worker.wait() for worker in both] == [0, 0]
+    for images, last, norm in cases:
+        one = updates(1, images, batch_norm=norm)
+        for rank in range(2):
+            with np.load(tmp_path / f"{images}-{rank}.npz") as arrays:
+                worker = {name: arrays[name] for name in arrays.files}
+            assert worker["sums"][2, steps.IMAGES] == last
+            assert np.allclose(worker["sums"], one["sums"], atol=1e-5)
+            difference = largest_difference(one, worker)
+            print(f"last batch of {last}, worker {rank} of 2: largest weight difference {difference:.2g}")
+            assert difference <= 1e-6
 
 
 @pytest.mark.slow

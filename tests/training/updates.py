@@ -1,10 +1,14 @@
 """Run by test_steps.py in a process of its own: a few updates over N logical CPU devices, the weights to an .npz file.
 
+With TF_CONFIG it is one of N workers, and that worker's weights go to OUT.
+
 python tests/training/updates.py DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS ALIKE OUT
 
+The nine arguments may be repeated, with the same number of devices.
 ALIKE: all images are one and the same, and nothing is drawn but dropout.
 """
 
+import os
 import sys
 
 import numpy as np
@@ -16,11 +20,19 @@ from vgg_keras.data.splits import Split
 from vgg_keras.nets.builder import build
 from vgg_keras.training import devices, steps
 from vgg_keras.training.optimizer import SGDW
+from vgg_keras.training.workers import Workers
 
 
-def main(replicas, images, batch, micro_batch, dropout, batch_norm, updates, alike, out):
-    strategy = devices.make_strategy(Runtime(cpu_devices=int(replicas)))
+def main(replicas, *arguments):
+    strategy = devices.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
     assert strategy.num_replicas_in_sync == int(replicas)
+    for first in range(0, len(arguments), 9):
+        make_updates(strategy, *arguments[first : first + 8])
+
+
+def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, alike, out):
+    workers = Workers(strategy)
+    share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
     noise = np.random.default_rng(0).integers(0, 256, (int(images), 48, 40, 3), np.uint8)
     if alike == "1":
         noise = np.repeat(noise[:1, :32, :32], int(images), axis=0)
@@ -47,7 +59,7 @@ def main(replicas, images, batch, micro_batch, dropout, batch_norm, updates, ali
         data = Data(batch=int(batch), scale=(32, 40))
         if alike == "1":
             data = Data(batch=int(batch), scale=(32,), flip=False, color_shift=0.0)
-        return pipeline.training(split, data, 32, basis, 5, 0, int(updates), strategy.num_replicas_in_sync)
+        return pipeline.training(split, data, 32, basis, 5, 0, int(updates), *share)
 
     step = steps.train_step(strategy, model, optimizer, seed=3, micro_batch=int(micro_batch))
     sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]

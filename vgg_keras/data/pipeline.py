@@ -115,11 +115,18 @@ def training(
     first_step: int | tf.Tensor,
     last_step: int | tf.Tensor,
     replicas: int = 1,
+    worker: int = 0,
+    workers: int = 1,
 ) -> tf.data.Dataset:
-    """The training batches of the steps in [first_step, last_step), each step as `replicas` elements, one a device.
+    """The training batches of the steps in [first_step, last_step), each step as an element for each device of a worker.
 
     An epoch takes every image exactly once, in an order of its own. Its last batch may be partial: the slots that are
     left repeat an image with weight 0, behind the real ones on each device.
+
+    Args:
+        replicas: devices in all, equally many on each worker.
+        worker: whose elements these are; images of the others are not read.
+        workers: in all.
 
     Returns:
         A dataset of (images (n, crop, crop, 3) float32, labels (n,) int32, weights (n,) float32), n being
@@ -130,6 +137,8 @@ def training(
     rows = per_replica(data.batch, replicas)
     slot = tf.range(rows * replicas, dtype=tf.int64)
     place = slot % rows * replicas + slot // rows  # dealt out in turn: a partial batch spreads over the devices
+    mine = rows * replicas // workers
+    place = place[worker * mine : (worker + 1) * mine]
 
     def epoch_steps(epoch):
         epoch_seed = seed_of(seed, epoch)
@@ -173,22 +182,26 @@ def seen(
     return training_crop(encoded, draws, data, crop, color_basis), label
 
 
-def validation(split: Split, data: Data, crop: int, side: int, batch: int, replicas: int = 1) -> tf.data.Dataset:
-    """Every image once: the centre crop of each, rescaled to `side`, in its order.
+def validation(
+    split: Split, data: Data, crop: int, side: int, batch: int, replicas: int = 1, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
+    """Every image once over all workers: the centre crop of each, rescaled to `side`, in its order.
 
     Returns:
         A dataset of full batches (images (batch, crop, crop, 3) float32, labels (batch,) int32, weights (batch,)
         float32): weight 1, and 0 for the images that fill the last batches up, so that each device gets equally many.
     """
-    slots = math.ceil(split.size / (batch * replicas)) * batch * replicas
+    turn, mine = batch * replicas, batch * replicas // workers  # slots of all devices together, and of this worker's
+    turns = math.ceil(split.size / turn)
 
-    def example(slot):
+    def example(place):
+        slot = place // mine * turn + worker * mine + place % mine
         encoded, label = split.read(tf.minimum(slot, split.size - 1))
         window = center_crop(decode(encoded), side, crop, data.interpolation)
         return window, label, tf.cast(slot < split.size, tf.float32)
 
     return _plainly(
-        tf.data.Dataset.range(slots)
+        tf.data.Dataset.range(turns * mine)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
         .prefetch(AHEAD)

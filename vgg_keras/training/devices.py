@@ -1,25 +1,41 @@
 """Which devices a run uses and in which precision: chosen from the hardware, and said."""
 
 import dataclasses
+import faulthandler
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
+from vgg_keras.cluster import VARIABLE, Cluster, meet
 from vgg_keras.config import Runtime, UserError
 
 
-def make_strategy(runtime: Runtime) -> tf.distribute.Strategy:
-    """One device, or MirroredStrategy over all GPUs or over `runtime.cpu_devices` logical CPU devices.
+def make_strategy(runtime: Runtime, alike: dict[str, Any] | None = None) -> tf.distribute.Strategy:
+    """One device, MirroredStrategy over this machine's, or MultiWorkerMirroredStrategy over those of TF_CONFIG's workers.
 
-    Must run before anything else touches TensorFlow's devices, and once in a process: two strategies in one process
-    collide.
+    A machine's devices are all its GPUs, or `runtime.cpu_devices` logical CPU devices. Must run before anything else touches
+    TensorFlow's devices, and once in a process: two strategies in one process collide.
+
+    Args:
+        runtime: what is wished.
+        alike: plain JSON values that must be the same on all workers, beside what is chosen here.
 
     Raises:
-        UserError: `mirrored` where there is one device only.
+        UserError: `mirrored` where there is one device only, `multi_worker` without several workers, or workers that differ.
+        Lost: a worker did not come within `runtime.start_seconds`.
     """
+    cluster = Cluster.from_environment() if runtime.strategy in ("auto", "multi_worker") else None
+    if runtime.strategy == "multi_worker" and cluster is None:
+        raise UserError(
+            f"runtime.strategy=multi_worker needs {VARIABLE} with two workers or more. Received: none, or one. "
+            "On one machine: python -m vgg_keras.launch --workers=2 train ..."
+        )
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    if cluster:
+        return _over_workers(cluster, runtime, len(gpus), alike or {})
     if not gpus and runtime.cpu_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * runtime.cpu_devices)
@@ -43,7 +59,32 @@ def compiles_update(strategy: tf.distribute.Strategy) -> bool:
 def choices(strategy: tf.distribute.Strategy, precision: str) -> str:
     """What was chosen for this machine, in a line."""
     update = "XLA for the weights' update alone" if compiles_update(strategy) else "no XLA"
-    return f"{strategy.num_replicas_in_sync} x {type(strategy).__name__}, {precision}, {update}"
+    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)  # whose class has another name
+    kind = "MultiWorkerMirroredStrategy" if several else type(strategy).__name__
+    return f"{strategy.num_replicas_in_sync} x {kind}, {precision}, {update}"
+
+
+def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, alike: dict[str, Any]) -> tf.distribute.Strategy:
+    if not gpus and runtime.cpu_devices > 1:
+        raise UserError(
+            f"A worker without GPUs has one CPU device. Received: runtime.cpu_devices={runtime.cpu_devices}. Leave it at 1."
+        )
+    meet(cluster, runtime.start_seconds, {**alike, "precision": choose_precision(runtime), "GPUs": gpus})
+    # One that dies between here and TensorFlow's own meeting would be waited for without end, where no Python can run.
+    faulthandler.dump_traceback_later(runtime.start_seconds, exit=True)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": cluster.addresses}),
+            task_type="worker",
+            task_id=cluster.rank,
+            num_accelerators={"GPU": gpus} if gpus else {},
+            rpc_layer="grpc",
+        )
+    )
+    faulthandler.cancel_dump_traceback_later()
+    # All workers have equally many batches of one shape: without this they would ask each other before each of them.
+    strategy.extended.experimental_enable_get_next_as_optional = False
+    return strategy
 
 
 def one_device(runtime: Runtime) -> str:

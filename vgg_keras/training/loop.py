@@ -29,6 +29,7 @@ from vgg_keras.training.checkpoints import FOLDER, Checkpoints
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.records import Records, percent
 from vgg_keras.training.schedule import Plateau
+from vgg_keras.training.workers import Workers
 from vgg_keras.weights.run import save_weights
 
 
@@ -62,12 +63,12 @@ def train(
         bad_images: what the scan left out; named in metrics.jsonl.
 
     Raises:
-        UserError: the loss or a weight is not finite, or an image can no longer be read.
+        UserError: the loss or a weight is not finite, an image can no longer be read, or the workers see different folders.
         Stopped: by a signal, with everything saved.
     """
     data, crop, epochs = config.data, config.architecture.crop, config.training.epochs
     steps_per_epoch = pipeline.steps_per_epoch(source.train.size, data.batch)
-    replicas = strategy.num_replicas_in_sync
+    replicas, workers = strategy.num_replicas_in_sync, Workers(strategy)
 
     # ---- the state: everything that a resumed run needs
     with strategy.scope():
@@ -86,7 +87,9 @@ def train(
     if resumed:
         print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())
-    records = Records(workdir, int(validated) if resumed else None)
+    if not workers.all_equal(step):
+        raise UserError(f"All workers must see one --workdir. Received: {workdir}, where this one finds step {step}.")
+    records = Records(workdir, int(validated) if resumed else None, writes=workers.chief)
     if bad_images and not resumed:
         records.add({"bad_images": [str(image) for image in bad_images]})
     if config.training.start and not resumed:
@@ -98,20 +101,25 @@ def train(
 
     def save():
         _require_finite(model, step, float(optimizer.learning_rate.numpy()))
-        checkpoints.save(int(validated), step)
+        if workers.chief:  # whose variables are everybody's
+            checkpoints.save(int(validated), step)
 
-    def stop_where_wished():
-        if stop.requested():
+    def save_and_stop_where_wished():
+        stopping, due = workers.any(stop.requested(), workers.chief and checkpoints.due(step))
+        if stopping or due:
             save()
+        if stopping:
             raise stop.Stopped(f"stopped at step {step}, saved in {workdir}; the same command goes on from there")
 
     # ---- the input: from this very step on
+    share = (replicas, workers.rank, workers.count)
+
     def training_batches(_):
-        basis = statistics.color_basis
-        return pipeline.training(source.train, data, crop, basis, config.seed, step, epochs * steps_per_epoch, replicas)
+        basis, last = statistics.color_basis, epochs * steps_per_epoch
+        return pipeline.training(source.train, data, crop, basis, config.seed, step, last, *share)
 
     def validation_batches(_):
-        return pipeline.validation(source.val, data, crop, config.middle_scale, config.evaluation.batch, replicas)
+        return pipeline.validation(source.val, data, crop, config.middle_scale, config.evaluation.batch, *share)
 
     batches = iter(strategy.distribute_datasets_from_function(training_batches))
     validation_set = strategy.distribute_datasets_from_function(validation_batches)
@@ -124,7 +132,7 @@ def train(
         initial=min(step * data.batch, epochs * source.train.size),
         unit="image",
         desc=f"epoch {step // steps_per_epoch + 1}/{epochs}",
-        disable=None,
+        disable=None if workers.chief else True,
         dynamic_ncols=True,
     )
 
@@ -142,15 +150,13 @@ def train(
                 step += 1
                 progress.update(int(sums[steps.IMAGES]))
                 progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
-                stop_where_wished()
-                if checkpoints.due(step):
-                    save()
+                save_and_stop_where_wished()
 
             progress.set_description(f"epoch {epoch}/{epochs}, validating")
             validation = np.zeros(4)
             for batch in validation_set:
                 validation += validation_step(batch).numpy()
-                stop_where_wished()
+                save_and_stop_where_wished()
 
             if not np.isfinite(validation[steps.LOSS]):
                 raise UserError(_not_finite("The validation's loss", step, plateau.learning_rate))
@@ -164,11 +170,13 @@ def train(
                 "bad_images": len(bad_images),
                 "precision": precision,
                 "devices": replicas,
+                "workers": workers.count,
                 "images_per_second": round((float(totals[steps.IMAGES]) - images_before) / max(seconds, 1e-9), 1),
             }
             if plateau.update(line["val_loss"], line["val_top1_error"]):
                 _require_finite(model, step, line["learning_rate"])
-                save_weights(model, workdir)
+                if workers.chief:
+                    save_weights(model, workdir)
             optimizer.learning_rate.assign(plateau.learning_rate)
             totals.assign(tf.zeros_like(totals))
             validated.assign(epoch)

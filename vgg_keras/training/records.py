@@ -17,8 +17,14 @@ METRICS = "metrics.jsonl"
 class Records:
     """The epochs of a run, as lines of metrics.jsonl and as TensorBoard scalars."""
 
-    def __init__(self, workdir: Path, epochs: int | None):
-        """`epochs` is where a resumed run stands: lines of later ones, which it repeats, are dropped; None: it begins."""
+    def __init__(self, workdir: Path, epochs: int | None, writes: bool = True):
+        """`epochs` is where a resumed run stands: lines of later ones, which it repeats, are dropped; None: it begins.
+
+        `writes` is False for those workers of a run that leave the records to the chief.
+        """
+        self._writes = writes
+        if not writes:
+            return
         self._path = workdir / METRICS
         lines = [] if epochs is None else [line for line in read(workdir) if line.get("epoch", 0) <= epochs]
         with replacing(self._path) as temporary:
@@ -27,6 +33,8 @@ class Records:
 
     def add(self, line: dict[str, Any]) -> None:
         """Appends a line; the numbers of an epoch's line go to TensorBoard too."""
+        if not self._writes:
+            return
         with open(self._path, "a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()

@@ -15,6 +15,7 @@ from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
 from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.training.workers import Workers
 
 # Operations for each multiply-add of a forward pass: itself, and the gradients of inputs and weights.
 FORWARD, BACKWARD = 2, 4
@@ -34,7 +35,7 @@ class Cost:
 def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, precision: str) -> Cost:
     """Makes two steps of a run and counts the rest. Nothing is kept."""
     architecture = replace(config.architecture, num_classes=len(source.classes), mean=(0.0, 0.0, 0.0))
-    replicas, epochs = strategy.num_replicas_in_sync, config.training.epochs
+    replicas, workers, epochs = strategy.num_replicas_in_sync, Workers(strategy), config.training.epochs
     with strategy.scope():
         model = build(architecture, dtype=precision, seed=config.seed)
         steps.choose_layers(model, config.training.layers)
@@ -43,7 +44,8 @@ def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, p
 
     def batches(_):
         basis = np.zeros((3, 3), np.float32)
-        return pipeline.training(source.train, config.data, architecture.crop, basis, config.seed, 0, 2, replicas)
+        share = (replicas, workers.rank, workers.count)
+        return pipeline.training(source.train, config.data, architecture.crop, basis, config.seed, 0, 2, *share)
 
     step = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
     batches = iter(strategy.distribute_datasets_from_function(batches))

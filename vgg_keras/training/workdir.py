@@ -44,14 +44,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     before = from_dict(Config, stored["config"])
-    old, new = to_dict(before), to_dict(_resolve(config, before.architecture))
-    for section in FREE_ON_RESUME:
-        del old[section], new[section]
-    for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
-        del old["data"][place], new["data"][place]
-    for where in (old, new):  # the net that it started from may move too; it is told by its digest
-        for field in ("init_from", "weights", "weights_sha256"):
-            del where["training"][field]
+    old, new = decisive(before), decisive(_resolve(config, before.architecture))
     start = digest(config)
     if stored.get("started_from") != start:
         old_start, new_start = (digest or "random weights" for digest in (stored.get("started_from"), start))
@@ -66,8 +59,25 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         )
 
 
+def decisive(config: Config) -> dict[str, Any]:
+    """The configuration as plain values, without what a run may change when it is resumed or from worker to worker."""
+    values = to_dict(config)
+    for section in FREE_ON_RESUME:
+        del values[section]
+    for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
+        del values["data"][place]
+    for field in ("init_from", "weights", "weights_sha256"):  # the start may move too; it is told by its digest
+        del values["training"][field]
+    return values
+
+
 def prepare(
-    workdir: Path, config: Config, source: Source, hardware: dict[str, Any], start: Start | None
+    workdir: Path,
+    config: Config,
+    source: Source,
+    hardware: dict[str, Any],
+    start: Start | None,
+    writes: bool = True,
 ) -> tuple[Config, Statistics]:
     """The resolved configuration and the training set's statistics: measured and written, or read again.
 
@@ -77,18 +87,22 @@ def prepare(
         source: the images, bad ones left out.
         hardware: what was chosen for this machine, kept beside the configuration.
         start: of `start.look`; None for a run that goes on.
+        writes: False for those workers of a run that read what its chief has prepared.
 
     Raises:
         UserError: the data set is no longer the one that the run was begun with.
     """
-    sweep(workdir)
+    if writes:
+        sweep(workdir)
     data = {
         name: {"images": split.size, "sha256_of_names": split.digest()}
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
         if split is not None
     }
-    if begun(workdir):
+    if begun(workdir) or not writes:
         stored = read_config(workdir)
+        if stored is None:
+            raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
         rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")

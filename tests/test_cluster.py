@@ -1,0 +1,158 @@
+"""How workers find and meet each other, in threads of one process; no framework is started."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import free_ports
+from vgg_keras.cluster import Cluster, Lost, meet
+from vgg_keras.config import UserError
+
+
+def test_tf_config_names_the_workers_and_a_chief_is_the_first(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert Cluster.from_environment() is None
+    jobs = {"worker": ["a:1", "b:2"], "chief": ["c:3"]}
+    for task, rank in ((("worker", 0), 1), (("worker", 1), 2), (("chief", 0), 0)):
+        described = {"cluster": jobs, "task": dict(zip(("type", "index"), task, strict=True))}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(described))
+        cluster = Cluster.from_environment()
+        assert cluster == Cluster(("c:3", "a:1", "b:2"), rank)
+        monkeypatch.setenv("TF_CONFIG", cluster.described())
+        assert Cluster.from_environment() == cluster
+    monkeypatch.setenv(
+        "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})
+    )
+    assert Cluster.from_environment() is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a", "b"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
+def test_another_tf_config_is_refused(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG must name host:port of each worker"):
+        Cluster.from_environment()
+
+
+def together(addresses, alike, seconds=20.0):
+    """How the meeting ends for each worker of `alike`, a dict from rank to what it says of itself; and how long it took."""
+    ends, began = {}, time.monotonic()
+
+    def run(rank):
+        try:
+            ends[rank] = meet(Cluster(addresses, rank), seconds, alike[rank])
+        except (Lost, UserError) as error:
+            ends[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in alike]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ends, time.monotonic() - began
+
+
+@pytest.fixture
+def addresses():
+    return tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+
+
+def test_all_meet_and_the_port_is_free_at_once(addresses):
+    ends, seconds = together(addresses, {rank: {"seed": 0} for rank in range(3)})
+    assert ends == dict.fromkeys(range(3))
+    print(f"three workers met in {seconds:.2f} s")
+    assert seconds < 5
+    # as TensorFlow takes it: without waiting for the connections that were
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        server.bind(("127.0.0.1", int(addresses[0].rsplit(":", 1)[1])))
+
+
+@pytest.mark.parametrize(("there", "missing"), [((0, 1), 2), ((0, 2), 1), ((1, 2), 0), ((2,), 0)])
+def test_all_that_are_there_name_the_one_that_is_not(addresses, there, missing):
+    ends, seconds = together(addresses, {rank: {} for rank in there}, seconds=1.0)
+    for rank in there:
+        assert isinstance(ends[rank], Lost)
+        assert f"within 1 s (runtime.start_seconds). Received: none of worker {missing} ({addresses[missing]})" in str(
+            ends[rank]
+        )
+    assert seconds < 7
+
+
+def test_workers_of_different_runs_do_not_meet(addresses):
+    ends, _ = together(addresses, {0: {"run": {"seed": 0}}, 1: {"run": {"seed": 0}}, 2: {"run": {"seed": 1}}})
+    for error in ends.values():
+        assert isinstance(error, UserError)
+        assert f"Received: worker 2 ({addresses[2]}) with run.seed: 0, now 1." in str(error)
+
+
+def test_whoever_else_calls_is_not_counted(addresses):
+    """Lines that are no greeting, and one that claims to be a worker that there is not."""
+    port, done = int(addresses[0].rsplit(":", 1)[1]), threading.Event()
+
+    def call():
+        for line in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"rank": 7, "alike": {}}\n', b'{"rank": "1"}\n', b""):
+            while not done.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                        connection.sendall(line)
+                    break
+                except ConnectionRefusedError:
+                    time.sleep(0.02)
+        done.set()
+
+    stranger = threading.Thread(target=call)
+    stranger.start()
+    ends, _ = together(addresses, {0: {}, 1: {}}, seconds=2.0)
+    done.set()
+    stranger.join()
+    assert all(f"none of worker 2 ({addresses[2]})" in str(error) for error in ends.values())
+
+
+def test_tensorflows_errors_name_the_worker(addresses):
+    cluster = Cluster(addresses, 1)
+    heartbeats = (
+        "Collective ops is aborted by: Error reported from /job:worker/task:2: The following tasks are unhealthy"
+    )
+    assert f"worker 2 ({addresses[2]})" in str(cluster.lost(heartbeats))
+    remote = "remote target /job:worker/replica:0/task:0 while calling /tensorflow.WorkerService/CompleteInstance"
+    assert f"worker 0 ({addresses[0]})" in str(cluster.lost(remote))
+    leader = "Collective ops is aborted by: Deadline Exceeded RPC: /tensorflow.CoordinationService/Heartbeat"
+    assert f"worker 0 ({addresses[0]})" in str(cluster.lost(leader))
+    assert "not told which" in str(cluster.lost("Connection reset by peer"))
+
+
+def test_the_readmes_slurm_script_names_the_workers_to_each(tmp_path):
+    """With stand-ins for SLURM's commands, and for Python one that tells how it was called."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    script = readme.split("<!-- the SLURM script -->\n```bash\n")[1].split("```")[0]
+    (tmp_path / "job.sh").write_text(script)
+    for name, text in {
+        "scontrol": 'if [ "$1" = show ]; then echo node9; echo node10; else echo "$@" >> requeued; fi',
+        "srun": 'shift; for rank in 0 1; do SLURM_PROCID=$rank "$@" || status=$?; done; exit $status',
+        "python": 'echo "$TF_CONFIG" >> called; echo "$@" >> words; exit 75',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[9-10]", "SLURM_JOB_ID": "7"}
+    assert subprocess.run(["bash", "job.sh"], cwd=tmp_path, env=environment).returncode == 75
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    assert (tmp_path / "words").read_text().startswith("-m vgg_keras.train --config=E")
+    for rank, text in enumerate((tmp_path / "called").read_text().splitlines()):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setenv("TF_CONFIG", text)
+            assert Cluster.from_environment() == Cluster(("node9:12345", "node10:12345"), rank)

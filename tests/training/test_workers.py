@@ -1,0 +1,57 @@
+"""What a run's processes agree on, as far as one process shows it; tests/test_launch.py has two."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from vgg_keras import stop
+from vgg_keras.cluster import Cluster, Lost
+from vgg_keras.config import Runtime, UserError
+from vgg_keras.training import devices
+from vgg_keras.training.workers import Workers
+
+
+@pytest.fixture
+def alone():
+    return Workers(tf.distribute.get_strategy())
+
+
+def test_one_process_is_the_chief_and_agrees_with_itself(alone):
+    assert (alone.rank, alone.count, alone.chief) == (0, 1, True)
+    assert alone.any(True, False) == (True, False)
+    assert alone.all_equal(7)
+    assert alone.chief_alone(lambda: 3) == alone.chief_first(lambda: 3) == 3
+
+    def stopped():
+        raise stop.Stopped("here")
+
+    with pytest.raises(stop.Stopped, match="here"):
+        alone.chief_alone(stopped)
+
+
+def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone, capsys):
+    gone = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Error from /job:worker/task:1")
+    other = tf.errors.InternalError(None, None, "/job:worker/replica:0/task:1: no memory for cuDNN")
+    with pytest.raises(tf.errors.UnavailableError), alone.together():
+        raise gone
+    alone._cluster = Cluster(("a:1", "b:2"), 0)
+    with pytest.raises(Lost, match=r"worker 1 \(b:2\)"), alone.together():
+        raise gone
+    with pytest.raises(tf.errors.InternalError), alone.together():
+        raise other
+    for chief in (True, False):
+        alone.chief = chief
+        with alone.together():
+            print(f"told: {chief}", flush=True)
+    assert capsys.readouterr().out == "told: True\n"
+
+
+def test_what_a_strategy_needs(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="multi_worker needs TF_CONFIG with two workers or more"):
+        devices.make_strategy(Runtime(strategy="multi_worker"))
+    described = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(described))
+    with pytest.raises(UserError, match="A worker without GPUs has one CPU device. Received: runtime.cpu_devices=2"):
+        devices.make_strategy(Runtime(cpu_devices=2))

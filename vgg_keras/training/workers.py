@@ -1,0 +1,100 @@
+"""The processes that make a run together: which of them writes, and how they agree. A run on one machine has one."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import tensorflow as tf
+
+from vgg_keras import stop
+from vgg_keras.cluster import Cluster
+
+Result = TypeVar("Result")
+
+# How TensorFlow says that another worker is gone, in the middle of a collective operation. Other errors are of the same types.
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+_WORDS = ("Collective ops is aborted", "remote target", "CoordinationService")
+
+
+class Workers:
+    """The workers of a strategy.
+
+    Its methods are collective operations: all workers call them, in the same order.
+
+    Attributes:
+        rank: of this process.
+        count: of all.
+        chief: whether this process writes and tells.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self._strategy, self._cluster = strategy, None
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            resolver = strategy.cluster_resolver
+            addresses = resolver.cluster_spec().as_dict()["worker"]
+            self._cluster = Cluster(tuple(addresses), resolver.task_id)
+        self.rank = self._cluster.rank if self._cluster else 0
+        self.count = len(self._cluster.addresses) if self._cluster else 1
+        self.chief = self.rank == 0
+
+    def any(self, *wishes: bool) -> tuple[bool, ...]:
+        """For each of these, whether it is any worker's."""
+        if self.count == 1:
+            return wishes
+        return tuple(bool(count) for count in self._sum(tf.cast(tf.stack(wishes), tf.float32)).numpy())
+
+    def all_equal(self, number: int) -> bool:
+        """Whether all give the same number."""
+        mine = tf.one_hot(self.rank, self.count, dtype=tf.float64) * number
+        return self.count == 1 or len(set(self._sum(mine).numpy())) == 1
+
+    def chief_alone(self, work: Callable[[], Result]) -> Result | None:
+        """What `work` returns to the chief, and None to the others, who wait for its end.
+
+        Raises:
+            Stopped: on all, where the chief was stopped.
+        """
+        result, stopped = None, None
+        if self.chief:
+            try:
+                result = work()
+            except stop.Stopped as wish:
+                stopped = wish
+        if any(self.any(stopped is not None)):
+            raise stopped or stop.Stopped("stopped with the first worker; the same command goes on where it stood")
+        return result
+
+    def chief_first(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns to each; the others begin when the chief has done it, so that they find what it leaves."""
+        result = self.chief_alone(work)
+        return result if self.chief else work()
+
+    @tf.function
+    def _sum(self, values):
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """For work in which the chief alone tells what it does, and a lost worker is named.
+
+        Raises:
+            Lost: a worker is gone.
+        """
+        with contextlib.ExitStack() as stack:
+            if not self.chief:
+                silence = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(contextlib.redirect_stdout(silence))
+            try:
+                yield
+            except _GONE as error:
+                if self._cluster is None or not any(words in str(error) for words in _WORDS):
+                    raise
+                raise self._cluster.lost(str(error)) from error
