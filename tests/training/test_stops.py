@@ -8,7 +8,7 @@ from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
 from vgg_keras.config import UserError, load, override
 from vgg_keras.data.sources import open_source
-from vgg_keras.training import loop
+from vgg_keras.training import loop, start
 from vgg_keras.training import workdir as folder
 
 RATE = 1e-7  # nothing is learnt at it, so that validation stands still from the first epoch on
@@ -36,7 +36,7 @@ def source():
 
 def train(workdir, source):
     workdir.mkdir(exist_ok=True)
-    config, statistics = folder.prepare(workdir, CONFIG, source, {})
+    config, statistics = folder.prepare(workdir, CONFIG, source, {}, start.look(CONFIG))
     return loop.train(config, source, statistics, tf.distribute.get_strategy(), "float32", workdir, [])
 
 
