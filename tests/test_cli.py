@@ -49,7 +49,11 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
         ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
-        ("benchmark", [], "takes one word beside its flags. Received: none. Known: all, evaluate, input, scaling, train."),
+        (
+            "benchmark",
+            [],
+            "takes one word beside its flags. Received: none. Known: all, evaluate, input, scaling, train.",
+        ),
         ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
         ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
         ("compare", [], "takes runs' folders beside its flags. Received: none."),
