@@ -12,6 +12,7 @@ _SEGMENTS = (
     1000  # of a JPEG, among which EXIF's is looked for; it is the first or second, and a hostile file has millions
 )
 _PADDING = 1200  # zeros behind a file's bytes, so that what is looked for in a header need not be there
+_EXIF = b"Exif\0\0"  # begins the content of the segment with the camera's words
 _ADOBE = b"\xff\xee\x00\x0eAdobe"  # begins the segment by which four colours in a JPEG are known to be inverted
 
 
@@ -21,6 +22,11 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     1, upright, where the tag is not there, damaged or out of its range. Other formats, in which cameras do not write, are
     taken as they are.
     """
+    told = tf.size(tf.strings.split(encoded, _EXIF)) > 1  # most files hold none, and are spared the walk
+    return tf.cond(told, lambda: _of_jpeg(encoded), lambda: 1)
+
+
+def _of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     data, end = _bytes(encoded), tf.strings.length(encoded)
 
     def goes_on(place, exif):
@@ -31,7 +37,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
         # decoders pass over stray bytes between segments
         stray = (data[place] != 0xFF) | (marker == 0xFF) | (marker == 0)
         following = tf.minimum(tf.where(stray, place + 1, place + 2 + _number(data[place + 2 : place + 4])), end)
-        found = ~stray & (marker == 0xE1) & _is(data, b"Exif\0\0", place + 4)
+        found = ~stray & (marker == 0xE1) & _is(data, _EXIF, place + 4)
         return following, tf.where(found, place + 10, exif)
 
     start = tf.where(_kind(data) == _JPEG, 2, end)
@@ -60,7 +66,7 @@ def _of_tiff(data: tf.Tensor) -> tf.Tensor:
     return tf.where(tiff & (value >= 1) & (value <= 8), value, 1)
 
 
-def refusal(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def refusal(encoded: tf.Tensor, max_pixels: tf.Tensor | int) -> tf.Tensor:
     """Why a file must not be decoded, in a few words, a string scalar; empty where it may.
 
     Its header says that it holds more than `max_pixels` pixels, or it is of a kind of which TensorFlow makes other pixels
@@ -73,8 +79,8 @@ def refusal(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
     ways = [lambda: _jpeg(encoded), *(lambda way=way: way(data) for way in (_png, _bmp, _gif, _webp)), _none]
     pixels, size, fault = tf.switch_case(_kind(data), ways)
     fault = tf.where(tf.strings.length(encoded) > 0, fault, "an empty file")
-    too_large = tf.strings.join([size, f", more than data.max_pixels={max_pixels}"])
-    return tf.where(pixels > max_pixels, too_large, fault)
+    too_large = tf.strings.join([size, ", more than data.max_pixels=", tf.strings.as_string(max_pixels)])
+    return tf.where(pixels > tf.cast(max_pixels, tf.int64), too_large, fault)
 
 
 # Each of these: how many pixels a decoder makes of a file, how that is said, and what else forbids it.
@@ -146,8 +152,9 @@ def _webp(data):
     width = tf.where(lossless, bits % 2**14 + 1, number(26, 2) % 2**14)
     height = tf.where(lossless, bits // 2**14 % 2**14 + 1, number(28, 2) % 2**14)
     width, height = (tf.where(extended, number(at, 3) + 1, size) for at, size in ((24, width), (27, height)))
-    animated = extended & (data[20] & 2 > 0)
-    return _sized(width, height, tf.where(animated, "an animated WebP: save its first frame as PNG", ""))
+    beyond = (extended & (data[20] & 0x12 > 0)) | (lossless & (bits & 2**28 > 0))  # flags of animation and transparency
+    fault = "a WebP that is animated or has transparency: save it, or its first frame, as PNG"
+    return _sized(width, height, tf.where(beyond, fault, ""))
 
 
 def _none():

@@ -140,15 +140,20 @@ def _scan(split: Split, title: str, cache: Path, max_pixels: int) -> list[Found 
 
 
 def _looker(split: Split, max_pixels: int) -> Callable:
-    """Image id to its file's fingerprint, its orientation, why it is refused, and its size, for which it is decoded."""
+    """A function of image ids, of what `_content` tells of their files."""
+    look = tf.function(lambda image: _content(split.read(image)[0], max_pixels), autograph=False)
+    return look.get_concrete_function(tf.TensorSpec([], tf.int64))
 
-    def look(image):
-        encoded = split.read(image)[0]
-        reason = refusal(encoded, max_pixels)
-        size = tf.cond(reason == "", lambda: tf.shape(decode(encoded)), lambda: tf.zeros([3], tf.int32))
-        return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1), orientation(encoded), reason, size
 
-    return tf.function(look, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
+def _content(encoded, max_pixels):
+    """A file's fingerprint, its orientation, why it is refused, and its size, for which it is decoded.
+
+    Traced once, for it is large, whatever the split.
+    """
+    reason = refusal(encoded, max_pixels)
+    size = tf.cond(reason == "", lambda: tf.shape(decode(encoded)), lambda: tf.zeros([3], tf.int32))
+    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1), orientation(encoded), reason, size
 
 
 def _look(look: Callable, images: np.ndarray) -> dict[int, Found | str]:
