@@ -175,8 +175,8 @@ def test_training_shows_the_crops_upright(album):
         assert np.abs(crop - truth).max() <= 0.5
 
 
-def test_sets_without_a_turned_image_pay_nothing(tmp_path):
-    """No operation is added to the graph of a step."""
+def test_sets_without_a_turned_image_have_no_orientations(tmp_path):
+    """So that nothing is added to the graph of a step."""
     for name in ("cat", "dog"):
         write_images(tmp_path / "photos" / name, [(40, 60)] * 5)
     assert opened(tmp_path).train.orientations is None
