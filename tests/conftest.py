@@ -24,6 +24,7 @@ NET = {
     "flip": True,
     "grid": None,
     "interpolation": "bilinear",
+    "exif_orientation": True,
     "precision": "float32",
     "data": "photos",
     "split": "val",

@@ -106,6 +106,9 @@ class Data(_Checked):
     # whether a JPEG that is trained on is decoded whole and rescaled with anti-aliasing, like every image that is tested;
     # false: only the crop's square is decoded and rescaled without, three times as fast; bicubic is always exact
     exact: bool = False
+    exif_orientation: bool = True  # turned cameras: a JPEG is shown as its EXIF tag says, not as its pixels are stored
+    # of an image file, by its header: one with more is skipped undecoded. 134 million: a phone's 108 are read, in 400 MB
+    max_pixels: int = 2**27
     statistics_images: int = 10_000  # mean and covariance come from at most as many training images
     max_bad_fraction: float = 0.01  # unreadable images are skipped and named; more than this share stops the run
 
@@ -117,6 +120,7 @@ class Data(_Checked):
         scale_rule = "data.scale must be S, or Smin,Smax with Smin <= Smax."
         _require(len(self.scale) in (1, 2) and list(self.scale) == sorted(self.scale), scale_rule, self.scale)
         _require(self.color_shift >= 0, "data.color_shift must be 0 (none) or more.", self.color_shift)
+        _require(self.max_pixels >= 1, "data.max_pixels must be 1 or more.", self.max_pixels)
         _require(self.statistics_images >= 1, "data.statistics_images must be 1 or more.", self.statistics_images)
         _require(0 <= self.max_bad_fraction <= 1, "data.max_bad_fraction must lie in [0, 1].", self.max_bad_fraction)
 

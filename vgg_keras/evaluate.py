@@ -43,7 +43,7 @@ flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set
 
 # What a test may set of a run's configuration. The rest is what the net is and how it was trained.
 FREE = {
-    "data": ("source", "data_dir", "interpolation", "max_bad_fraction"),
+    "data": ("source", "data_dir", "interpolation", "exif_orientation", "max_pixels", "max_bad_fraction"),
     "evaluation": tuple(field.name for field in dataclasses.fields(Config().evaluation)),
     "runtime": tuple(field.name for field in dataclasses.fields(Config().runtime)),
 }

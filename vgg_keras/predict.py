@@ -21,13 +21,15 @@ flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of 
 flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
 
+FREE = ("scale", "interpolation", "exif_orientation", "max_pixels")  # of data: how photographs are read
+
 
 def _only_the_tests(wishes: Sequence[str]) -> None:
     """Refuses to set what the net has settled."""
     for wish in wishes:
-        if not wish.startswith(("evaluation.", "runtime.", "data.scale=", "data.interpolation=")):
+        if not wish.startswith(("evaluation.", "runtime.", *(f"data.{name}=" for name in FREE))):
             raise UserError(
-                "Of a net that is there, --set changes evaluation.*, runtime.*, data.scale and data.interpolation. "
+                f"Of a net that is there, --set changes evaluation.*, runtime.* and, of data, {', '.join(FREE)}. "
                 f"Received: {wish!r}."
             )
 
@@ -52,7 +54,7 @@ def main(*paths: str) -> None:
     # ---- what it sees
     found = prediction.predict(net, paths, config=config, top=FLAGS.top)
     if FLAGS.out:
-        prediction.draw(found, Path(FLAGS.out))
+        prediction.draw(found, config.data, Path(FLAGS.out))
     if FLAGS.json:
         for one in found:
             pairs = zip(one.classes, one.probabilities, strict=True)

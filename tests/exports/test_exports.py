@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import vgg_keras
 from tests.conftest import write_images
+from tests.data.awkward import bomb, png, rows, smooth, tiff, turned, written
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
 from vgg_keras.data.preprocessing import decode, rescale
 from vgg_keras.evaluation.prediction import predict
@@ -32,7 +33,8 @@ def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("exports") / "photos"
     for seed, (split, count) in enumerate((("train", 6), ("val", 4))):
         for label, name in enumerate(("cat", "dog", "owl")):
-            write_images(root / split / name, [(48, 60), (70, 50)] * (count // 2), seed=10 * seed + label)
+            paths = write_images(root / split / name, [(48, 60), (70, 50)] * (count // 2), seed=10 * seed + label)
+            paths[1].write_bytes(turned(paths[1].read_bytes(), tiff(6)))  # as a camera that is held upright
     return root
 
 
@@ -88,6 +90,24 @@ def test_saved_model(tmp_path, net, photos):
     scores = dense.predict(np.stack([rescale(image, 40, "bilinear") for image in pixels]), verbose=0)
     kernel, bias = net.model.get_layer("predictions").get_weights()
     assert np.abs(features @ kernel + bias - scores).max() <= 1e-4 * np.abs(scores).max()
+
+
+def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_path, net):
+    stored = decode(written(smooth(2, 48, 60), "JPEG")).numpy()
+    (tmp_path / "turned.jpg").write_bytes(turned(written(smooth(2, 48, 60), "JPEG"), tiff(6)))
+    (tmp_path / "upright.png").write_bytes(png(48, 60, 2, 8, rows(np.rot90(stored, -1))))
+    (tmp_path / "stored.png").write_bytes(png(60, 48, 2, 8, rows(stored)))
+    files = [tmp_path / name for name in ("turned.jpg", "upright.png", "stored.png")]
+    as_stored = dataclasses.replace(net.config, data=dataclasses.replace(net.config.data, exif_orientation=False))
+    for config, alike in ((net.config, 1), (as_stored, 2)):
+        asked = saved_model.Served(net.model, config, net.classes)
+        served = asked.encoded(tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
+        predicted = predict(net, files, config=config, top=3)
+        told = [dict(zip(one.classes, one.probabilities, strict=True)) for one in predicted]
+        assert np.abs(served - [[one[name] for name in net.classes] for one in told]).max() <= 1e-5
+        assert np.abs(served[0] - served[alike]).max() <= 1e-6 < 1e-4 < np.abs(served[0] - served[3 - alike]).max()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"20000 x 20000 pixels, more than data\.max_pixels"):
+        asked.encoded(tf.constant([bomb()]))
 
 
 def test_tflite(tmp_path, net):

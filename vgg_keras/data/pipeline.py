@@ -5,6 +5,7 @@ parallel calls, devices and restarts, and a run that starts at step 1,000 skips 
 """
 
 import contextlib
+import itertools
 import math
 import os
 import re
@@ -22,6 +23,7 @@ from vgg_keras.data.preprocessing import (
     rescale,
     rescaled_size,
     training_crop,
+    upright,
 )
 from vgg_keras.data.splits import Split
 
@@ -73,15 +75,23 @@ def _record(split: Split | None, error: Exception) -> str:
     return ""
 
 
+def whole(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One image (height, width, 3) uint8 as it is looked at, and its label."""
+    encoded, label = split.read(image)
+    orientation = split.orientation(image)
+    pixels = decode(encoded)
+    return pixels if orientation is None else upright(pixels, orientation), label
+
+
 def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
-    """One image (height, width, 3) uint8 and its label, outside of any dataset.
+    """The same outside of any dataset.
 
     Raises:
         UserError: it cannot be read.
     """
     try:
-        encoded, label = split.read(tf.constant(image, tf.int64))
-        return decode(encoded), int(label)
+        pixels, label = whole(split, tf.constant(image, tf.int64))
+        return pixels, int(label)
     except _UNREADABLE as error:
         raise UserError(
             f"An image must be readable. Received: {split.path(image)}, which can no longer be read: {plain(error)}."
@@ -90,7 +100,10 @@ def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
 
 def plain(error: Exception) -> str:
     """The words of a TensorFlow error that matter to a user, in one line."""
-    return str(error).splitlines()[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
+    lines = str(error).splitlines()
+    if lines[0] == "Graph execution error:":  # of a tf.function: where it was traced comes first
+        lines = [before for before, line in itertools.pairwise(lines) if "[[{{node " in line] or lines
+    return lines[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
 
 
 AHEAD = 2  # batches that are made before they are asked for
@@ -157,7 +170,7 @@ def training(
 
     def example(image, draws, weight):
         encoded, label = split.read(image)
-        return training_crop(encoded, draws, data, crop, color_basis), label, weight
+        return training_crop(encoded, draws, data, crop, color_basis, split.orientation(image)), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
     return _plainly(
@@ -178,8 +191,9 @@ def seen(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
     draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
-    encoded, label = split.read(tf.constant(image, tf.int64))
-    return training_crop(encoded, draws, data, crop, color_basis), label
+    image = tf.constant(image, tf.int64)
+    encoded, label = split.read(image)
+    return training_crop(encoded, draws, data, crop, color_basis, split.orientation(image)), label
 
 
 def validation(
@@ -196,8 +210,8 @@ def validation(
 
     def example(place):
         slot = place // mine * turn + worker * mine + place % mine
-        encoded, label = split.read(tf.minimum(slot, split.size - 1))
-        window = center_crop(decode(encoded), side, crop, data.interpolation)
+        pixels, label = whole(split, tf.minimum(slot, split.size - 1))
+        window = center_crop(pixels, side, crop, data.interpolation)
         return window, label, tf.cast(slot < split.size, tf.float32)
 
     return _plainly(
@@ -300,8 +314,7 @@ def places(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _rescaled(split: Split, data: Data, rules: Evaluation, side: int, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The whole image with its smaller side at `side`, and its label; an error where it would be too large."""
-    encoded, label = split.read(image)
-    pixels = decode(encoded)
+    pixels, label = whole(split, image)
     height, width = rescaled_size(tf.shape(pixels)[0], tf.shape(pixels)[1], side)
     few = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= rules.max_pixels
     too_large = tf.strings.format("too large: image {}, {} x {}", (image, height, width))

@@ -9,10 +9,28 @@ from vgg_keras.config import Data
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 
 
+# For each EXIF orientation from 0, which is none, on: which axes are reversed, and then how they are ordered.
+_REVERSED = [(row in (3, 4, 6, 7), row in (2, 3, 7, 8), False) for row in range(9)]
+_ORDERED = [(0, 1, 2) if row < 5 else (1, 0, 2) for row in range(9)]
+
+
 def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """JPEG, PNG, BMP or GIF (its first frame) by content, as (height, width, 3) uint8; grey and CMYK become RGB."""
+    """JPEG, PNG, BMP, GIF (its first frame) or WebP by content, as (height, width, 3) uint8, as it is stored.
+
+    Grey and CMYK become RGB, 16 bits their upper 8, and transparency is left out. `headers.refusal` names the files that
+    must not come here.
+    """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """The image (height, width, 3) as it is looked at, its EXIF orientation being `orientation`, 1 to 8.
+
+    Four operations and no branch, because training does it for every crop.
+    """
+    turned = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(_REVERSED, orientation))
+    return tf.transpose(turned, tf.gather(_ORDERED, orientation))
 
 
 def rescaled_size(height: tf.Tensor, width: tf.Tensor, side: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -126,7 +144,14 @@ def reads_windows(data: Data) -> bool:
     return data.interpolation == "bilinear" and not data.exact
 
 
-def training_crop(encoded: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: tf.Tensor) -> tf.Tensor:
+def training_crop(
+    encoded: tf.Tensor,
+    draws: tf.Tensor,
+    data: Data,
+    crop: int,
+    color_basis: tf.Tensor,
+    orientation: tf.Tensor | None = None,
+) -> tf.Tensor:
     """3.1's augmentation of one image, a function of `draws` alone: S, a random crop, a flip and a colour shift.
 
     Of a JPEG that is rescaled down only the crop's own square is decoded, halved by the decoder where that still leaves
@@ -139,6 +164,8 @@ def training_crop(encoded: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, c
         data: its `scale`, `flip`, `color_shift`, `interpolation` and `exact` are read.
         crop: side of the result.
         color_basis: (3, 3), of `Statistics.color_basis`.
+        orientation: EXIF's; None: the file is upright. The square is drawn in the picture as it is stored, where it lies as
+            evenly as in the upright one, and the crop is turned: a hundredth of the pixels.
 
     Returns:
         (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
@@ -163,7 +190,7 @@ def training_crop(encoded: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, c
         return exactly(draw_window(tf.shape(decode(encoded))[:2], draws, data.scale, crop))
 
     pixels = tf.cond(tf.io.is_jpeg(encoded), by_window, by_whole) if reads_windows(data) else by_whole()
-    pixels = tf.ensure_shape(pixels, [crop, crop, 3])
+    pixels = tf.ensure_shape(pixels if orientation is None else upright(pixels, orientation), [crop, crop, 3])
     if data.flip:
         pixels = tf.reverse(pixels, tf.range(1, 1 + tf.cast(draws[3] < 0.5, tf.int32)))  # of one axis, or of none
     if data.color_shift:

@@ -1,7 +1,8 @@
 """The look ahead of a run: every image is read and decoded once, so that a bad one is skipped, counted and named.
 
 A bad image met in mid-run would end it, and TensorFlow's `ignore_errors` would lose good ones with it and name none.
-What was found is kept by path, size and time, so only new and changed files are looked at again.
+How each image is turned is found here too, where it is done once and not in every epoch. What was found is kept by path,
+size and time, so only new and changed files are looked at again.
 """
 
 import dataclasses
@@ -11,15 +12,18 @@ import os
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
-from vgg_keras.config import Config, UserError
+from vgg_keras.config import Config, Data, UserError
+from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.pipeline import plain
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Source, Split
@@ -27,6 +31,13 @@ from vgg_keras.files import replacing
 
 CHUNK = 512  # images decoded at once; where one of them is bad, they are looked at one by one
 SAVE_SECONDS = 60
+
+
+class Found(NamedTuple):
+    """What is kept of a good image: a fingerprint of its file's bytes, and its EXIF orientation."""
+
+    fingerprint: int
+    orientation: int
 
 
 @dataclass(frozen=True)
@@ -65,24 +76,35 @@ def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadIm
     return found, bad
 
 
-def unreadable(split: Split) -> list[BadImage]:
-    """The images of a split that cannot be read or decoded; nothing is kept of it."""
-    found = _look(split, np.arange(split.size))
-    return [BadImage(split.path(image), reason) for image, reason in found.items() if isinstance(reason, str)]
+def looked_at(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
+    """A split with what was found of its images, all of them still in it, and the unreadable ones; no cache is kept."""
+    found = _look(_looker(split, data.max_pixels), np.arange(split.size))
+    return _with(split, list(found.values()), data)
 
 
 def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
     source = config.data.source
     division = f" {config.data.holdout}" * (config.data.validation == "held_out")
-    key = _digest(" ".join((os.path.abspath(split.root), source, name)) + division)
+    key = _digest(" ".join((os.path.abspath(split.root), source, name)) + f"{division} {config.data.max_pixels}")
     cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
-    reasons, fingerprints = _scan(split, f"{source} {name}", cache)
-    if len(reasons) == split.size:
+    if split.stamp is None:
+        return split, []
+    found = _scan(split, f"{source} {name}", cache, config.data.max_pixels)
+    good = [image for image, one in enumerate(found) if isinstance(one, Found)]
+    if not good:
         raise UserError(f"Every split needs a readable image. Received: {source} whose {name} images are all bad.")
-    good = dataclasses.replace(split, fingerprints=fingerprints)
-    if reasons:
-        good = good.select([image for image in range(split.size) if image not in reasons])
-    return good, [BadImage(split.path(image), reason) for image, reason in reasons.items()]
+    split, bad = _with(split, found, config.data)
+    return split.select(good) if bad else split, bad
+
+
+def _with(split: Split, found: list[Found | str], data: Data) -> tuple[Split, list[BadImage]]:
+    """The split with the fingerprints and orientations that were found, and the images that cannot be used."""
+    known = [one if isinstance(one, Found) else Found(fingerprint=0, orientation=1) for one in found]
+    orientations = np.array([one.orientation for one in known], np.int32)
+    turned = data.exif_orientation and (orientations != 1).any()
+    bad = [BadImage(split.path(image), one) for image, one in enumerate(found) if isinstance(one, str)]
+    fingerprints = np.array([one.fingerprint for one in known], np.int64)
+    return dataclasses.replace(split, fingerprints=fingerprints, orientations=orientations if turned else None), bad
 
 
 def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
@@ -94,19 +116,18 @@ def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
         )
 
 
-def _scan(split: Split, title: str, cache: Path) -> tuple[dict[int, str], np.ndarray | None]:
-    """Image ids of the split that cannot be read or decoded with the reasons, and the fingerprints of all."""
-    if split.stamp is None:
-        return {}, None
+def _scan(split: Split, title: str, cache: Path, max_pixels: int) -> list[Found | str]:
+    """What is known of each image of the split, or why it cannot be used."""
     stamps = np.array([_digest(split.stamp(image)) for image in range(split.size)], np.uint64)
     good, bad = _read_cache(cache)
     unknown = [image for image, stamp in enumerate(stamps.tolist()) if stamp not in good and stamp not in bad]
     saved = time.monotonic()
     if unknown:
+        look = _looker(split, max_pixels)
         try:
             with tqdm.tqdm(total=len(unknown), desc=f"scan of {title}", unit="image", disable=None) as progress:
                 for chunk in np.array_split(unknown, math.ceil(len(unknown) / CHUNK)):
-                    for image, found in _look(split, chunk).items():
+                    for image, found in _look(look, chunk).items():
                         (bad if isinstance(found, str) else good)[int(stamps[image])] = found
                     progress.update(len(chunk))
                     stop.here()
@@ -115,28 +136,43 @@ def _scan(split: Split, title: str, cache: Path) -> tuple[dict[int, str], np.nda
                         saved = time.monotonic()
         finally:  # an interrupted scan goes on where it stood
             _write_cache(cache, stamps, good, bad)
-    reasons = {image: bad[stamp] for image, stamp in enumerate(stamps.tolist()) if stamp in bad}
-    return reasons, np.array([good.get(stamp, 0) for stamp in stamps.tolist()], np.int64)
+    return [bad[stamp] if stamp in bad else good[stamp] for stamp in stamps.tolist()]
 
 
-def _look(split: Split, images: np.ndarray) -> dict[int, int | str]:
-    """The fingerprint of each of these images, or why it cannot be decoded: all at once, one by one where that fails."""
+def _looker(split: Split, max_pixels: int) -> Callable:
+    """A function of image ids, of what `_content` tells of their files."""
+    look = tf.function(lambda image: _content(split.read(image)[0], max_pixels), autograph=False)
+    return look.get_concrete_function(tf.TensorSpec([], tf.int64))
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
+def _content(encoded, max_pixels):
+    """A file's fingerprint, its orientation, why it is refused, and its size, for which it is decoded.
+
+    Traced once, for it is large, whatever the split.
+    """
+    reason = refusal(encoded, max_pixels)
+    size = tf.cond(reason == "", lambda: tf.shape(decode(encoded)), lambda: tf.zeros([3], tf.int32))
+    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1), orientation(encoded), reason, size
+
+
+def _look(look: Callable, images: np.ndarray) -> dict[int, Found | str]:
+    """What is found of each of these images, or why it cannot be used: all at once, one by one where that fails."""
     try:
-        found = tf.data.Dataset.from_tensor_slices(images).map(lambda image: _decoded(split, image), tf.data.AUTOTUNE)
-        return dict(zip(images.tolist(), [int(fingerprint) for fingerprint, _ in found], strict=True))
+        rows = tf.data.Dataset.from_tensor_slices(images).map(look, tf.data.AUTOTUNE)
+        return {int(image): _told(row) for image, row in zip(images, rows.as_numpy_iterator(), strict=True)}
     except tf.errors.OpError:
-        return {int(image): _fingerprint_or_reason(split, image) for image in images}
+        return {int(image): _found_or_reason(look, image) for image in images}
 
 
-def _decoded(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A fingerprint of the file's bytes, and its size in pixels, for which it must be decoded."""
-    encoded = split.read(image)[0]
-    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1), tf.shape(decode(encoded))
+def _told(row: Sequence) -> Found | str:
+    fingerprint, turned, reason, _ = row
+    return reason.decode() or Found(int(fingerprint), int(turned))
 
 
-def _fingerprint_or_reason(split: Split, image: int) -> int | str:
+def _found_or_reason(look: Callable, image: int) -> Found | str:
     try:
-        return int(_decoded(split, tf.constant(image, tf.int64))[0])
+        return _told([value.numpy() for value in look(tf.constant(image, tf.int64))])
     except (tf.errors.OpError, ValueError) as error:
         return plain(error)
 
@@ -145,27 +181,29 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
 
 
-def _read_cache(cache: Path) -> tuple[dict[int, int], dict[int, str]]:
-    """Stamps of good images with their fingerprints, and of bad ones with the reasons."""
+def _read_cache(cache: Path) -> tuple[dict[int, Found], dict[int, str]]:
+    """Stamps of good images with what was found, and of bad ones with the reasons."""
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
-            good = dict(zip(arrays["good"].tolist(), arrays["fingerprints"].tolist(), strict=True))
+            found = map(Found, arrays["fingerprints"].tolist(), arrays["orientations"].tolist())
+            good = dict(zip(arrays["good"].tolist(), found, strict=True))
             return good, dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: scan again
         return {}, {}
 
 
-def _write_cache(cache: Path, stamps: np.ndarray, good: dict[int, int], bad: dict[int, str]) -> None:
+def _write_cache(cache: Path, stamps: np.ndarray, good: dict[int, Found], bad: dict[int, str]) -> None:
     """Keeps what was found of these images; of others nothing, so that the file does not grow with a folder's history."""
     known = set(stamps.tolist())
-    good = {stamp: fingerprint for stamp, fingerprint in good.items() if stamp in known}
+    good = {stamp: found for stamp, found in good.items() if stamp in known}
     bad = {stamp: reason for stamp, reason in bad.items() if stamp in known}
     try:
         with replacing(cache) as temporary:
             np.savez(
                 temporary,
                 good=np.array(list(good), np.uint64),
-                fingerprints=np.array(list(good.values()), np.int64),
+                fingerprints=np.array([found.fingerprint for found in good.values()], np.int64),
+                orientations=np.array([found.orientation for found in good.values()], np.int32),
                 bad=np.array(list(bad), np.uint64),
                 reasons=np.array(list(bad.values()), np.str_),
             )

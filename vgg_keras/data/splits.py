@@ -24,6 +24,7 @@ class Split:
         root: the folder that the names stand in on this machine; empty where there is none.
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
+        orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
     """
 
     size: int
@@ -32,10 +33,15 @@ class Split:
     root: str = ""
     stamp: Callable[[int], str] | None = None
     fingerprints: np.ndarray | None = None
+    orientations: np.ndarray | None = None
 
     def path(self, image: int) -> str:
         """Where the image is found, as a message shows it."""
         return os.path.join(self.root, self.name(image))
+
+    def orientation(self, image: tf.Tensor) -> tf.Tensor | None:
+        """EXIF's of an image, inside of tf.data too; None where every image is upright as it is stored."""
+        return None if self.orientations is None else tf.gather(self.orientations, image)
 
     def digest(self) -> str:
         """sha256 over the names in their order: which image has which id."""
@@ -55,10 +61,13 @@ class Split:
             name=lambda image: self.name(int(kept[image])),
             stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
             fingerprints=None if self.fingerprints is None else self.fingerprints[kept],
+            orientations=None if self.orientations is None else self.orientations[kept],
         )
 
     def followed_by(self, other: "Split") -> "Split":
         """The images of both splits of one source."""
+
+        upright = self.orientations is None and other.orientations is None
 
         def of_both(function):
             return lambda image: function(self, image) if image < self.size else function(other, image - self.size)
@@ -72,7 +81,12 @@ class Split:
             name=of_both(lambda split, image: split.name(image)),
             stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
             fingerprints=None if self.fingerprints is None else np.append(self.fingerprints, other.fingerprints),
+            orientations=None if upright else np.append(*(_told(split) for split in (self, other))),
         )
+
+
+def _told(split: Split) -> np.ndarray:
+    return np.ones(split.size, np.int32) if split.orientations is None else split.orientations
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
     flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
     asked = {
         f"test.{name}": result.get(name)
-        for name in ("protocol", "scales", "flip", "grid", "interpolation", "precision")
+        for name in ("protocol", "scales", "flip", "grid", "interpolation", "exif_orientation", "precision")
     }
     return {**flat, **asked}, config.seed
 

@@ -191,6 +191,7 @@ def _net(
         "flip": config.evaluation.flip,
         "grid": config.evaluation.grid if protocol in ("multi_crop", "both") else None,
         "interpolation": config.data.interpolation,
+        "exif_orientation": config.data.exif_orientation,
         "precision": precision,
         "data": images.data,
         "split": images.name,

@@ -42,7 +42,7 @@ _ARRAYS = ("probabilities", "labels", "fingerprints", "done")
 _WORDS = ("ids", "classes", "nets", "seconds")
 _OF_A_NET = {
     *("model", "weights_sha256", "architecture", "training_scale", "protocol", "scales", "flip", "grid"),
-    *("interpolation", "precision", "data", "split", "bad_images", "versions", "git_commit"),
+    *("interpolation", "exif_orientation", "precision", "data", "split", "bad_images", "versions", "git_commit"),
 }
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from vgg_keras.config import Architecture, Config, Data, UserError
 from vgg_keras.data.folders import of_files
-from vgg_keras.data.pipeline import readable_images
-from vgg_keras.data.scan import unreadable
+from vgg_keras.data.pipeline import picture, readable_images
+from vgg_keras.data.scan import looked_at
 from vgg_keras.evaluation import protocols
 from vgg_keras.files import replacing
 from vgg_keras.nets.builder import architecture_of
 from vgg_keras.weights.run import Run
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # of the files in a folder that are taken for pictures
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the files in a folder that are taken for pictures
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ def predict(
 
     Args:
         net: of `vgg_keras.load_net`, or a model of `vgg_keras.build` with logits.
-        paths: JPEG, PNG, BMP or GIF files of any size, and folders, whose pictures are taken in the order of their names.
-        config: its `evaluation` and `data.interpolation` are followed; None: the run's, or the paper's for a model.
+        paths: JPEG, PNG, BMP, GIF or WebP files, and folders, whose pictures are taken in the order of their names.
+        config: its `evaluation` is followed, and of `data` the interpolation, `exif_orientation` and `max_pixels`; None: the
+            run's, or the paper's for a model.
         classes: names in the order of the logits; by default the run's, or numbers.
         top: how many classes of each.
 
@@ -62,8 +63,8 @@ def predict(
         config = config or _paper(architecture)
     classes = tuple(classes) or tuple(map(str, range(architecture.num_classes)))
     files = _files(paths)
-    split = of_files(files)
-    if bad := unreadable(split):
+    split, bad = looked_at(of_files(files), config.data)
+    if bad:
         raise UserError(f"Photographs must be pictures. Received: {'; '.join(map(str, bad))}.")
 
     asked = [
@@ -80,16 +81,14 @@ def predict(
     ]
 
 
-def draw(predictions: Sequence[Prediction], path: Path) -> None:
-    """Draws each photograph with its classes as bars beside it."""
+def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
+    """Draws each photograph, as the net was shown it, with its classes as bars beside it."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    from vgg_keras.data.pipeline import picture
-
-    split = of_files([prediction.path for prediction in predictions])
+    split, _ = looked_at(of_files([prediction.path for prediction in predictions]), data)
     size = (8, 2.2 * len(predictions) + 0.3)
     figure, axes = pyplot.subplots(
         len(predictions), 2, figsize=size, layout="constrained", squeeze=False, width_ratios=(1, 1.4)

@@ -12,7 +12,8 @@ import tqdm
 from vgg_keras import provenance, stop
 from vgg_keras.config import Config, UserError, to_dict
 from vgg_keras.data import pipeline
-from vgg_keras.data.preprocessing import center_crop, decode
+from vgg_keras.data.headers import KINDS
+from vgg_keras.data.preprocessing import center_crop
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split
@@ -24,7 +25,7 @@ from vgg_keras.weights.run import Run
 
 # What a user of the files must give them.
 TAKES = {
-    "saved_model": "serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) JPEG, PNG, BMP or GIF files",
+    "saved_model": f"serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) {KINDS} files",
     "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), such as the middle of a picture rescaled",
     "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, such as the middle of a picture rescaled",
 }
@@ -97,7 +98,7 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
             theirs, seconds = _dense(net, config, chosen)
             made, opened, images = {"saved_model": path}, saved_model.opened, files
         else:
-            crops = np.stack([_crop(file, config) for file in files])
+            crops = np.stack([_crop(chosen, image, config) for image in range(count)])
             ended = keras.Model(net.model.input, keras.layers.Softmax(name="probabilities")(net.model.output))
             once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
             theirs, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
@@ -131,13 +132,14 @@ def _dense(net: Run, config: Config, split: Split) -> tuple[np.ndarray, float]:
     return posteriors, (time.perf_counter() - began) / split.size
 
 
-def _crop(file: bytes, config: Config) -> np.ndarray:
+def _crop(split: Split, image: int, config: Config) -> np.ndarray:
     """The middle of an image at S, as whole numbers, which every format can take."""
-    crop = center_crop(decode(file), config.middle_scale, config.architecture.crop, config.data.interpolation)
+    pixels, _ = pipeline.picture(split, image)
+    crop = center_crop(pixels, config.middle_scale, config.architecture.crop, config.data.interpolation)
     return np.round(crop.numpy()).astype(np.float32)
 
 
 def _representative(train: Split, config: Config):
     count = min(config.export.representative_images, train.size)
-    for image in np.linspace(0, train.size, count, endpoint=False).astype(np.int64):
-        yield _crop(train.read(tf.constant(image))[0].numpy(), config)[np.newaxis]
+    for image in np.linspace(0, train.size, count, endpoint=False).astype(np.int64).tolist():
+        yield _crop(train, image, config)[np.newaxis]

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Config
-from vgg_keras.data.preprocessing import decode, rescale
+from vgg_keras.data.headers import orientation, refusal
+from vgg_keras.data.preprocessing import decode, rescale, upright
 from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.weights.run import Run
 
@@ -20,7 +21,8 @@ class Served(tf.Module):
         """
         Args:
             model: of `vgg_keras.build`, in float32, with logits.
-            config: its values of Q, `evaluation.flip` and `data.interpolation` are followed.
+            config: its values of Q and `evaluation.flip` are followed, and of `data` the interpolation, `exif_orientation` and
+                `max_pixels`.
             classes: names in the order of the logits.
         """
         super().__init__(name="vgg")
@@ -31,7 +33,7 @@ class Served(tf.Module):
         self._map = lambda view: features(view, training=False)
         self.weights = [variable.value for variable in net.weights]
         self._sides, self._flip = config.test_scales, config.evaluation.flip
-        self._interpolation = config.data.interpolation
+        self._data = config.data
         self._classes = tf.constant(classes)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
@@ -41,9 +43,16 @@ class Served(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
     def encoded(self, encoded):
-        """A batch of JPEG, PNG, BMP or GIF files of any sizes, as bytes, to the same."""
+        """A batch of JPEG, PNG, BMP, GIF or WebP files of any sizes, as bytes, to the same; an error at one that is refused."""
+
+        def one(file):
+            reason = refusal(file, self._data.max_pixels)
+            with tf.control_dependencies([tf.debugging.Assert(reason == "", [reason])]):
+                pixels = decode(tf.identity(file))
+            pixels = upright(pixels, orientation(file)) if self._data.exif_orientation else pixels
+            return self._posteriors(pixels[tf.newaxis])[0]
+
         rows = tf.TensorSpec([len(self._classes)], tf.float32)
-        one = lambda file: self._posteriors(decode(file)[tf.newaxis])[0]  # noqa: E731
         return self._answer(tf.map_fn(one, encoded, fn_output_signature=rows))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
@@ -56,7 +65,9 @@ class Served(tf.Module):
 
     def _rescaled(self, images, side):
         pixels = tf.TensorSpec([None, None, 3], tf.float32)
-        return tf.map_fn(lambda image: rescale(image, side, self._interpolation), images, fn_output_signature=pixels)
+        return tf.map_fn(
+            lambda image: rescale(image, side, self._data.interpolation), images, fn_output_signature=pixels
+        )
 
     def _posteriors(self, images):
         """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q."""
