@@ -26,27 +26,38 @@ cli.define("data", "set")
 flags.DEFINE_string("config", "D", "A name in configs/ or a path to a .py file with config(); its net, untrained.")
 flags.DEFINE_integer("repeats", 5, "Rounds that are counted.", lower_bound=1)
 flags.DEFINE_integer(
-    "images", None, "Photographs of a round. Default: 1,024 of input; 32 of evaluate, whose crops take an eighth."
+    "images",
+    None,
+    "Photographs of a round. Default: 1,024 of input; 32 of evaluate, whose crops take an eighth.",
+    lower_bound=1,
 )
-flags.DEFINE_integer("batch", 16, "Images of a training step.", lower_bound=1)
+flags.DEFINE_integer("batch", None, "Images of a training step. Default: 16; of scaling 16, 64 and 256.", lower_bound=1)
 flags.DEFINE_list("only", [], "Rows by the beginnings of their names, with commas between them. Default: all.")
 flags.DEFINE_integer("times", 1, "How often input's list of files is repeated.", lower_bound=1)
 flags.DEFINE_string("profile", None, "A folder for a profile of one training step, for TensorBoard.")
 cli.key("config")
 
 CLASSES = 1000
+# The suites that read a flag which not all read.
+READ_BY = {
+    "images": ("input", "evaluate", "scaling"),
+    "batch": ("train", "scaling"),
+    "only": ("input", "train", "evaluate"),
+    "times": ("input",),
+    "profile": ("train",),
+}
 
 
-def _input(config: Config, architecture) -> list[dict]:
+def _input(config: Config, architecture) -> None:
     from vgg_keras.benchmarks import inputs
 
-    return inputs.run(config, FLAGS.images or 1024, FLAGS.repeats, FLAGS.only, FLAGS.times)
+    inputs.run(config, FLAGS.images or 1024, FLAGS.repeats, FLAGS.only, FLAGS.times)
 
 
-def _train(config: Config, architecture) -> list[dict]:
+def _train(config: Config, architecture) -> None:
     from vgg_keras.benchmarks import steps
 
-    return steps.run(config, architecture, FLAGS.batch, FLAGS.repeats, FLAGS.only, FLAGS.profile)
+    steps.run(config, architecture, FLAGS.batch or 16, FLAGS.repeats, FLAGS.only, FLAGS.profile)
 
 
 def _evaluate(config: Config, architecture) -> None:
@@ -58,31 +69,42 @@ def _evaluate(config: Config, architecture) -> None:
 def _scaling(config: Config, architecture) -> None:
     from vgg_keras.benchmarks import scaling
 
-    passed = [*(["--data=" + FLAGS.data] if FLAGS.data else []), *(f"--set={wish}" for wish in FLAGS.set)]
-    scaling.run(passed, FLAGS.config, FLAGS.images or 1024, FLAGS.repeats, [FLAGS.batch])
+    batches = [FLAGS.batch] if FLAGS.batch else [16, 64, 256]
+    scaling.run(_passed(), FLAGS.images or 1024, FLAGS.repeats, batches)
 
 
 def _all(config: Config, architecture) -> None:
-    """Every suite, and how many cores the input needs to keep the device busy."""
-    from vgg_keras.benchmarks import steps
-    from vgg_keras.data.pipeline import cores
+    """Every suite in a process of its own, and how many cores the input needs to keep a GPU busy."""
+    from vgg_keras.benchmarks.processes import benchmark
 
-    read, trained = _input(config, architecture), _train(config, architecture)
-    _evaluate(config, architecture)
-    rates = [next(r["images_per_second"] for r in found if r["name"] == "vgg_keras") for found in (trained, read)]
-    needed = steps.cores_needed(*rates, cores())
-    print(
-        f"{needed:.2g} cores keep the device busy: it trains {rates[0]:.3g} images/s, {cores()} cores read {rates[1]:.3g}"
-    )
-    _scaling(config, architecture)
+    found = {}
+    for suite in ("input", "train", "evaluate", "scaling"):
+        print(f"---- {suite}", flush=True)
+        found[suite] = benchmark([suite, f"--repeats={FLAGS.repeats}", *_passed()], shown=True)
+    if found["train"]["gpu"]:
+        from vgg_keras.benchmarks.inputs import OURS, cores_needed
+
+        trained, read = (
+            next(row["images_per_second"] for row in found[suite]["rows"] if row["name"] == OURS)
+            for suite in ("train", "input")
+        )
+        needed = cores_needed(trained, read, found["input"]["cores"])
+        print(f"{needed:.2g} cores keep the GPU busy, which trains {trained:.3g} images/s")
+
+
+def _passed() -> list[str]:
+    """The flags that say what is measured, for another process."""
+    data = [f"--data={FLAGS.data}"] if FLAGS.data else []
+    return [f"--config={FLAGS.config}", *data, *(f"--set={wish}" for wish in FLAGS.set)]
 
 
 SUITES = {"input": _input, "train": _train, "evaluate": _evaluate, "scaling": _scaling, "all": _all}
 
 
 def main(suite: str) -> None:
-    if FLAGS.only and suite == "all":
-        raise UserError("--only names rows of one suite. Received: it beside all. Name the suite.")
+    for name, suites in READ_BY.items():
+        if FLAGS[name].present and suite not in suites:
+            raise UserError(f"--{name} is read by {', '.join(suites)}. Received: it with {suite}. Leave it out.")
     config = load(FLAGS.config)
     config = override(config, [*cli.source_wishes(), *FLAGS.set])
     if config.architecture.num_classes not in (0, CLASSES):

@@ -110,6 +110,16 @@ def test_an_exact_crop_is_pillows_box_resized(random, interpolation, size):
         assert difference.max() <= 2 and difference.mean() <= 0.5  # Pillow rounds after each axis
 
 
+@pytest.mark.parametrize("size", [(129, 161), (257, 290), (1025, 1365)])
+def test_an_exact_crop_stays_inside_where_halving_rounds_up(size):
+    """The last square of a halved picture reaches beyond the whole one, where there would be black."""
+    encoded = png(np.full((*size, 3), 200))
+    last = without_flip(0.0, 0.9999, 0.9999)
+    for interpolation in PILLOW:
+        data = Data(scale=(32,), exact=True, interpolation=interpolation, **PLAIN)
+        assert np.abs(preprocessing.training_crop(encoded, last, data, 32, None).numpy() - 200).max() < 1e-3
+
+
 def bilinear(image, side):
     """A square NumPy image at another size without a filter: between the four nearest pixel centres."""
     result = np.empty((side, side, 3))

@@ -15,7 +15,8 @@ class Engine:
         precision: Keras dtype policy.
         chosen: the choices that the program makes here, in a line.
         step: (architecture, config, precision, images, labels) to our step, which returns its mean loss.
-        layer: (kind, images, side, channels, layer, dtype) to the calls that make one layer's three products.
+        layer: (layer, batch, side, channels, dtype, whether with its input's gradient) to calls, each a product of that layer.
+        wait: for what such a call returned.
         profile: a folder to a context in which what runs is recorded for TensorBoard.
     """
 
@@ -25,5 +26,6 @@ class Engine:
     precision: str
     chosen: str
     step: Callable[..., Callable[[], float]]
-    layer: Callable[..., list[Callable[[], None]]]
+    layer: Callable[..., list[Callable[[], object]]]
+    wait: Callable[[object], object]
     profile: Callable[[str], object]

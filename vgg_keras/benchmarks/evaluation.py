@@ -6,13 +6,14 @@
 import statistics
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras import cli
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Architecture, Config
+from vgg_keras.config import Architecture, Config, UserError
 from vgg_keras.data.preprocessing import decode, rescaled_size
 from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_test
@@ -35,6 +36,10 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
         repeats: rounds that are counted.
         only: rows, by the beginnings of their names.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"The protocols run on Keras's tensorflow backend. Received: {keras.backend.backend()}. Leave KERAS_BACKEND out."
+        )
     precision = devices.one_device(config.runtime)
     description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)

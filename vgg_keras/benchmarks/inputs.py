@@ -7,6 +7,7 @@ batch, which waits for threads and processes to start, is not counted.
 
 import dataclasses
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.benchmarks import rounds
-from vgg_keras.benchmarks.peers import PillowCrops
+from vgg_keras.benchmarks.peers import PillowCrops, leave_signals
 from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Config, Data, UserError
 from vgg_keras.data import pipeline
@@ -29,8 +30,8 @@ BATCH = 32
 BASIS = np.eye(3, dtype=np.float32)  # of the colour shift: its values do not change its cost
 
 
-def run(config: Config, images: int, repeats: int, only: Sequence[str], times: int = 1) -> list[dict]:
-    """Times the rows, prints a table and a JSON line, and returns the rows' records.
+def run(config: Config, images: int, repeats: int, only: Sequence[str], times: int = 1) -> None:
+    """Times the rows and prints a table and a JSON line.
 
     Args:
         config: its data are read; S, crop and colour shift as in the last stage of its chain.
@@ -47,7 +48,9 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     config = config.of_stage(config.stages[-1]) if config.stages else config
     source, _ = without_bad_images(open_source(config.data), config)
     split = source.train.select(np.tile(np.arange(source.train.size), times))
-    rows = rounds.chosen(_rows(split, config, images - images % BATCH), only)
+    starts: list[float] = []
+    rows, missing = _rows(split, config, images - images % BATCH, starts)
+    rows = rounds.chosen(rows, only)
     found = rounds.timed(rows, repeats)
     beside = (DECODING, PLAIN, PILLOW)
     records = rounds.summary(rows, found, beside)
@@ -55,17 +58,25 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {rounds.processor()}")
     print(f"medians of {repeats} rounds, the spread in brackets\n")
     rounds.tell(records, beside)
+    rounds.left_out(missing)
+    first = statistics.median(starts) if starts else None
     data = {
         "data": source.description,
+        "cores": pipeline.cores(),
         "files": split.size,
         "scale": config.data.scale,
         "crop": config.architecture.crop,
     }
-    rounds.tell_json("input", **data, repeats=repeats, rows=records)
-    return records
+    rounds.tell_json("input", **data, repeats=repeats, first_batch_seconds=first, rows=records)
 
 
-def _rows(split: Split, config: Config, images: int) -> list[Row]:
+def cores_needed(step_rate: float, input_rate: float, input_cores: int) -> float:
+    """How many cores keep a device busy that trains `step_rate` images a second, where `input_cores` make `input_rate`."""
+    return step_rate / (input_rate / input_cores)
+
+
+def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tuple[list[Row], dict[str, str]]:
+    """The rows, and why there are not others; `starts` takes the seconds until our first batch."""
     data = dataclasses.replace(config.data, batch=BATCH)
     crop, steps = config.architecture.crop, images // BATCH
     epochs = -(-images // split.size)
@@ -78,26 +89,31 @@ def _rows(split: Split, config: Config, images: int) -> list[Row]:
         ids = tf.data.Dataset.range(split.size).repeat(epochs).take(images)
         options = tf.data.Options()
         options.autotune.enabled = False
-        decoded = ids.map(lambda image: decode(split.read(image)[0]), tf.data.AUTOTUNE, deterministic=True)
-        return decoded.prefetch(2 * BATCH).with_options(options)
+        # a value of each picture, since to hand pictures of many sizes to Python one by one is a cost of its own
+        decoded = ids.map(lambda image: decode(split.read(image)[0])[0, 0, 0], tf.data.AUTOTUNE, deterministic=True)
+        return decoded.batch(BATCH).prefetch(pipeline.AHEAD).with_options(options)
 
     rows = [
-        _row(DECODING, decoding, images, BATCH),
-        _row(OURS, ours(exact=False), images),
+        _row(DECODING, decoding, images),
+        _row(OURS, ours(exact=False), images, starts),
         _row(EXACT, ours(exact=True), images),
         _row(PLAIN, lambda: _straightforward(split, data, crop, epochs).take(steps), images),
     ]
     loader = _pillow(split, data, crop, images)
-    return rows if loader is None else [*rows, _row(PILLOW, loader, images)]
+    if isinstance(loader, str):
+        return rows, {PILLOW: loader}
+    return [*rows, _row(PILLOW, lambda: loader, images)], {}
 
 
-def _row(name: str, begin: Callable[[], Iterable], images: int, first: int = 1) -> Row:
-    """A row that takes all of an iterable, its `first` elements, a batch of images, uncounted."""
+def _row(name: str, begin: Callable[[], Iterable], images: int, starts: list[float] | None = None) -> Row:
+    """A row that takes all batches of an iterable, the first uncounted; how long that took goes to `starts`."""
 
     def work():
+        began = time.perf_counter()
         elements = iter(begin())
-        for _ in range(first):
-            next(elements)
+        next(elements)
+        if starts is not None:
+            starts.append(time.perf_counter() - began)
         began = time.perf_counter()
         for _ in elements:
             pass
@@ -117,25 +133,30 @@ def _straightforward(split: Split, data: Data, crop: int, epochs: int) -> tf.dat
         pixels = tf.image.resize(pixels, tf.cast(tf.round(size * side / tf.reduce_min(size)), tf.int32))
         pixels = tf.image.random_crop(pixels, [crop, crop, 3])
         pixels = tf.image.random_flip_left_right(pixels)
-        return pixels + tf.linalg.matvec(BASIS, tf.random.normal([3], stddev=data.color_shift)), label
+        shift = tf.linalg.matvec(BASIS, tf.random.normal([3], stddev=data.color_shift))
+        return tf.reshape(tf.reshape(pixels, [crop, 3 * crop]) + tf.tile(shift, [crop]), [crop, crop, 3]), label
 
     ids = tf.data.Dataset.range(split.size).repeat(epochs).shuffle(split.size)
     return ids.map(example, tf.data.AUTOTUNE).batch(BATCH, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def _pillow(split: Split, data: Data, crop: int, images: int) -> Callable[[], Iterable] | None:
-    """Pillow in PyTorch's DataLoader with a process a core; None where they, or files, are not there."""
+def _pillow(split: Split, data: Data, crop: int, images: int) -> Iterable | str:
+    """Pillow in PyTorch's DataLoader with a process a core; or why there is none."""
     try:
         import PIL  # noqa: F401
         import torch.utils.data
-    except ImportError:
-        return None
+    except ImportError as error:
+        return f"{error.name} is not installed"
     paths = [split.path(image % split.size) for image in range(images)]
     if not all(os.path.isfile(path) for path in paths):
-        return None
+        return "the images are no files"
     crops = PillowCrops(paths, crop, data.scale, data.color_shift)
     # not forked, since a fork of a process with TensorFlow's threads may hang
-    loader = torch.utils.data.DataLoader(
-        crops, BATCH, num_workers=pipeline.cores(), multiprocessing_context="forkserver", persistent_workers=True
+    return torch.utils.data.DataLoader(
+        crops,
+        BATCH,
+        num_workers=pipeline.cores(),
+        multiprocessing_context="forkserver",
+        persistent_workers=True,
+        worker_init_fn=leave_signals,
     )
-    return lambda: loader

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.engine import Engine
-from vgg_keras.config import Config
+from vgg_keras.config import Config, UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.training.optimizer import build_optimizer
 
@@ -25,10 +25,14 @@ def engine(config: Config) -> Engine:
         fast = device.platform != "cpu" or flags & {"amx_bf16", "avx512_bf16"}
         precision = "mixed_bfloat16" if fast else "float32"
     name = device.device_kind if device.platform != "cpu" else rounds.processor()
-    return Engine("jax", name, gpu, precision, f"{precision}, XLA", _step, _products, jax.profiler.trace)
+    return Engine(
+        "jax", name, gpu, precision, f"{precision}, XLA", _step, _products, jax.block_until_ready, jax.profiler.trace
+    )
 
 
 def _step(architecture, config, precision, images, labels) -> Callable[[], float]:
+    if config.data.micro_batch:
+        raise UserError("data.micro_batch is the TensorFlow loop's. Received: one on JAX. Leave it out.")
     model = build(architecture, dtype=precision, seed=config.seed)
     optimizer = build_optimizer(config.training)
     optimizer.build(model.trainable_variables)
@@ -58,8 +62,8 @@ def _step(architecture, config, precision, images, labels) -> Callable[[], float
     return once
 
 
-def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], None]]:
-    """A layer's forward product and its gradients' on arrays of its own shape, each a call that waits."""
+def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], jax.Array]]:
+    """A layer's forward product and its gradients' on arrays of its own shape, each a call that returns at once."""
     first, second = jax.random.split(jax.random.key(0))
     x = jax.random.uniform(first, (batch, side, side, channels), dtype)
     kernel = jax.random.normal(second, (layer.kernel, layer.kernel, channels, layer.units), dtype)
@@ -74,10 +78,9 @@ def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
     y = forward(x, kernel)
-    # both maps are linear, so a gradient's product is a transpose and makes no forward pass
-    by_kernel = jax.jit(lambda y: jax.linear_transpose(lambda kernel: forward(x, kernel), kernel)(y))
-    by_input = jax.jit(lambda y: jax.linear_transpose(lambda x: forward(x, kernel), x)(y))
-    calls = [functools.partial(jax.jit(forward), x, kernel), functools.partial(by_kernel, y)]
-    if with_input_gradient:
-        calls.append(functools.partial(by_input, y))
-    return [lambda call=call: jax.block_until_ready(call()) for call in calls]
+    # Both maps are linear, so a gradient's product is a transpose and makes no forward pass. What they take is an argument
+    # each: a constant would be cast and laid out when it is compiled.
+    by_kernel = jax.jit(lambda x, kernel, y: jax.linear_transpose(lambda other: forward(x, other), kernel)(y))
+    by_input = jax.jit(lambda x, kernel, y: jax.linear_transpose(lambda other: forward(other, kernel), x)(y))
+    calls = [functools.partial(jax.jit(forward), x, kernel), functools.partial(by_kernel, x, kernel, y)]
+    return [*calls, functools.partial(by_input, x, kernel, y)] if with_input_gradient else calls

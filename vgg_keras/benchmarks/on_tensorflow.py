@@ -37,11 +37,13 @@ def engine(config: Config) -> Engine:
         return once
 
     chosen = devices.choices(strategy, precision)
-    return Engine("tensorflow", name, bool(gpus), precision, chosen, step, _products, tf.profiler.experimental.Profile)
+    return Engine(
+        "tensorflow", name, bool(gpus), precision, chosen, step, _products, _wait, tf.profiler.experimental.Profile
+    )
 
 
-def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], None]]:
-    """A layer's forward product and its gradients' on tensors of its own shape, each a call that waits."""
+def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], tf.Tensor]]:
+    """A layer's forward product and its gradients' on tensors of its own shape, each a call that returns one value of it."""
     shape = [layer.kernel, layer.kernel, channels, layer.units]
     x = tf.cast(tf.random.stateless_uniform([batch, side, side, channels], [1, 2]), dtype)
     kernel = tf.cast(tf.random.stateless_normal(shape, [3, 4]), dtype)
@@ -61,9 +63,13 @@ def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[
             lambda: tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=shape, out_backprop=y, **how),
             lambda: tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=y, **how),
         ]
-    return [_waiting(call) for call in calls[: 2 + with_input_gradient]]
+    return [_traced(call) for call in calls[: 2 + with_input_gradient]]
 
 
-def _waiting(call: Callable[[], tf.Tensor]) -> Callable[[], None]:
-    traced = tf.function(call, jit_compile=False, autograph=False).get_concrete_function()
-    return lambda: tf.reshape(traced(), [-1])[0].numpy()
+def _traced(call: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
+    first = tf.function(lambda: tf.reshape(call(), [-1])[0], jit_compile=False, autograph=False)
+    return first.get_concrete_function()
+
+
+def _wait(value: tf.Tensor) -> None:
+    value.numpy()

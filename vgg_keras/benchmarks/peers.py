@@ -4,6 +4,7 @@ Every step takes a batch that lies in memory, updates by SGD with momentum and t
 """
 
 import dataclasses
+import signal
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -48,6 +49,11 @@ class PillowCrops:
         return np.ascontiguousarray(pixels + generator.normal(0, self.color_shift, 3).astype(np.float32))
 
 
+def leave_signals(worker: int) -> None:
+    """For a DataLoader's workers, whose terminal is its owner's: Ctrl-C is the owner's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def applications_step(name: str, precision: str, images, labels, **compiled) -> Callable[[], float]:
     """A step of Keras Applications' VGG16 or VGG19 by Keras's own training.
 
@@ -69,6 +75,7 @@ def applications_step(name: str, precision: str, images, labels, **compiled) -> 
     optimizer = keras.optimizers.SGD(1e-2, momentum=0.9, weight_decay=5e-3)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(), **compiled)
 
+    images, labels = (keras.ops.convert_to_tensor(array) for array in (images, labels))  # on the device, once
     return lambda: float(model.train_on_batch(images, labels))
 
 
@@ -103,6 +110,7 @@ def torch_step(architecture: Architecture, bf16: bool, images: np.ndarray, label
                 parts += [torch.nn.ReLU(inplace=True), torch.nn.Dropout(architecture.dropout)]
         channels = layer.units
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.benchmark = True  # as XLA tries convolutions out
     model = torch.nn.Sequential(*parts).to(device, memory_format=torch.channels_last).train()
     run = torch.compile(model) if device == "cuda" else model
     optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)

@@ -8,6 +8,7 @@ import json
 import platform
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -54,13 +55,19 @@ def chosen(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
     return [row for row in rows if not only or row.name.startswith(tuple(only))]
 
 
+LEAST = 0.5  # seconds of a row in a round: a quick one is done again and again, or its start would be what is timed
+
+
 def timed(rows: Sequence[Row], repeats: int) -> list[dict[str, float]]:
-    """Seconds of each row in each round; a first round, in which things are traced and read, is left out."""
+    """Seconds of each row's work in each round; a first round, in which things are traced and read, is left out."""
     rounds = []
-    for _ in progress(repeats + 1):
+    for number in progress(repeats + 1):
         rounds.append({})
         for row in rows:
-            rounds[-1][row.name] = row.seconds()
+            began, taken = time.perf_counter(), [row.seconds()]
+            while number and time.perf_counter() - began < LEAST:
+                taken.append(row.seconds())
+            rounds[-1][row.name] = statistics.mean(taken)
             stop_where_wished()
     return rounds[1:]
 
@@ -113,6 +120,12 @@ def ratios(record: dict) -> dict[str, str]:
     }
 
 
+def left_out(reasons: dict[str, str]) -> None:
+    """Says which rows there are not, and why."""
+    if reasons:
+        print("left out: " + "; ".join(f"{name}, {reason}" for name, reason in reasons.items()), flush=True)
+
+
 def tell(records: Sequence[dict], beside: Sequence[str]) -> None:
     """The table of `summary`'s records."""
     beside = [name for name in beside if any(name in record["beside"] for record in records)]
@@ -130,14 +143,22 @@ def tell(records: Sequence[dict], beside: Sequence[str]) -> None:
 
 def tell_json(suite: str, **found) -> None:
     """The last line of a suite: everything that makes its numbers reproducible."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux
     origin = {
-        "peak_kib": peak,
+        "peak_kib": _peak_kib(),
         "processor": processor(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
     }
     print(json.dumps({"benchmark": suite, **found, **origin, "command": provenance.command()}), flush=True)
+
+
+def _peak_kib() -> int:
+    """The most memory that this process held; what the system counts for its children begins with that of their parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 1024 if sys.platform == "darwin" else peak
 
 
 def processor() -> str:

@@ -4,7 +4,8 @@ The ceiling is every convolution and FC layer by itself, forward and both gradie
 `nets/` knows keras alone, so the suite runs on Keras's TensorFlow and JAX backends; this module imports neither.
 """
 
-import dataclasses
+import importlib.util
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,12 +16,10 @@ from vgg_keras.benchmarks import peers, rounds
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Architecture, Config, UserError
-from vgg_keras.nets.architectures import costs
+from vgg_keras.nets.architectures import costs, training_operations
 
 OURS, CEILING = "vgg_keras", "layers alone"
-KERAS, KERAS_BF16, TORCH = "Keras", "Keras, bf16, no XLA", "PyTorch"
-# Multiply-adds are two operations; a forward pass has them once, the gradients of weights and inputs once each.
-FORWARD, GRADIENT = 2, 2
+KERAS, KERAS_BF16, TORCH = "Keras", "Keras, bf16", "PyTorch"
 # Of dense bf16 matrix products, by the makers' data sheets, in operations a second: the longest name that fits counts.
 MATRIX_PEAKS = {
     "H100 PCIe": 756e12,
@@ -64,8 +63,8 @@ def run(
     repeats: int,
     only: Sequence[str],
     profile: str | None = None,
-) -> list[dict]:
-    """Times the rows, prints a table and a JSON line, and returns the rows' records.
+) -> None:
+    """Times the rows and prints a table and a JSON line.
 
     Args:
         config: its runtime, `data.micro_batch` and training are followed.
@@ -79,67 +78,76 @@ def run(
     generator = np.random.default_rng(config.seed)
     images = generator.uniform(0, 255, (batch, architecture.crop, architecture.crop, 3)).astype(np.float32)
     labels = generator.integers(0, architecture.num_classes, batch).astype(np.int32)
-    operations = batch * operations_of_an_image(architecture)
-    rows = rounds.chosen(_rows(machine, config, architecture, images, labels, operations), only)
+    operations = batch * training_operations(architecture)
+    rows, missing = _rows(machine, config, architecture, images, labels, operations)
+    rows = rounds.chosen(rows, only)
+    if profile and rows[0].name != OURS:
+        raise UserError(f"--profile records a step of {OURS}. Received: it with --only, which leaves that out.")
     print(
         f"{architecture.name}, width {architecture.width:g}, batch {batch}; {machine.device}; {machine.chosen}",
         flush=True,
     )
-    found = rounds.timed([dataclasses.replace(row, work=_begun_once(row.work)) for row in rows], repeats)
+    found = rounds.timed(rows, repeats)
     beside = (KERAS, KERAS_BF16, _torch_name(machine), CEILING)
     records = rounds.summary(rows, found, beside)
     print(f"medians of {repeats} rounds, the spread in brackets\n")
     rounds.tell(records, beside)
+    rounds.left_out(missing)
     share = matrix_peak_share(records[0], machine) if records[0]["name"] == OURS else None
     if share is not None:
         print(f"{share:.0%} of the matrix peak of {machine.device}")
     if profile:
         _profile(machine, rows[0], Path(profile))
     net = {"architecture": architecture.name, "width": architecture.width, "crop": architecture.crop, "batch": batch}
-    how = {"backend": machine.name, "device": machine.device, "precision": machine.precision, "chosen": machine.chosen}
+    how = {
+        "backend": machine.name,
+        "device": machine.device,
+        "gpu": machine.gpu,
+        "precision": machine.precision,
+        "chosen": machine.chosen,
+    }
     rounds.tell_json("train", **net, **how, repeats=repeats, matrix_peak_share=share, rows=records)
-    return records
-
-
-def operations_of_an_image(architecture: Architecture) -> int:
-    """Of a training step: forward, the gradient of every weight, and that of every layer's input but the first's."""
-    weighted = [cost for cost in costs(architecture) if cost.multiply_adds]
-    return sum(
-        (FORWARD + GRADIENT + GRADIENT * (place > 0)) * cost.multiply_adds for place, cost in enumerate(weighted)
-    )
 
 
 def matrix_peak_share(record: dict, machine: Engine) -> float | None:
     """The share of the GPU's bf16 matrix peak that a row reaches; None where the peak is not known."""
-    known = [name for name in MATRIX_PEAKS if name.lower() in machine.device.lower()]
-    return 1e9 * record["gflops"] / MATRIX_PEAKS[max(known, key=len)] if machine.gpu and known else None
+    known = [name for name in MATRIX_PEAKS if re.search(rf"\b{name}\b", machine.device, re.IGNORECASE)]
+    if not known or not machine.gpu or machine.precision != "mixed_bfloat16":
+        return None
+    return 1e9 * record["gflops"] / MATRIX_PEAKS[max(known, key=len)]
 
 
-def cores_needed(step_rate: float, input_rate: float, input_cores: int) -> float:
-    """How many cores keep a device busy that trains `step_rate` images a second, where `input_cores` make `input_rate`."""
-    return step_rate / (input_rate / input_cores)
-
-
-def _rows(machine: Engine, config, architecture, images, labels, operations) -> list[Row]:
-    """Rows whose `work` makes, when it is first called, the step that it then is: memory is taken by those that run."""
+def _rows(machine: Engine, config, architecture, images, labels, operations) -> tuple[list[Row], dict[str, str]]:
+    """The rows, whose steps are made when they are first asked for, so that those alone take memory; and why not others."""
     bf16 = machine.precision == "mixed_bfloat16"
 
     def row(name, begin):
-        return Row(name, len(images), begin, operations)
+        return Row(name, len(images), _begun_once(begin), operations)
 
     found = [row(OURS, lambda: machine.step(architecture, config, machine.precision, images, labels))]
+    centred, missing = (
+        images - np.array(architecture.mean, np.float32),
+        {},
+    )  # what ours does to images, others are given
     if _like_applications(architecture):
-        name = architecture.name
-        found.append(row(KERAS, lambda: peers.applications_step(name, "float32", images, labels)))
+        net = architecture.name
+        plainly = {"jit_compile": False} if machine.name == "tensorflow" else {}  # on JAX all is compiled
+        found.append(row(KERAS, lambda: peers.applications_step(net, "float32", centred, labels)))
         if bf16:
-            plainly = {"jit_compile": False} if machine.name == "tensorflow" and not machine.gpu else {}
-            found.append(
-                row(KERAS_BF16, lambda: peers.applications_step(name, machine.precision, images, labels, **plainly))
-            )
-    if _installed("torch") and not architecture.batch_norm and architecture.head == "fc":
-        found.append(row(_torch_name(machine), lambda: peers.torch_step(architecture, bf16, images, labels)))
+            step = peers.applications_step
+            found.append(row(KERAS_BF16, lambda: step(net, machine.precision, centred, labels, **plainly)))
+    else:
+        missing[KERAS] = "Keras Applications have D and E of Table 1 alone"
+    name = _torch_name(machine)
+    plain = architecture.head == "fc" and architecture.activation == "relu" and not architecture.batch_norm
+    if not plain or architecture.name == "A-LRN":
+        missing[name] = "which has Table 1's nets without LRN alone"
+    elif importlib.util.find_spec("torch") is None:
+        missing[name] = "torch is not installed"
+    else:
+        found.append(row(name, lambda: peers.torch_step(architecture, bf16, centred, labels)))
     found.append(row(CEILING, lambda: _layers_alone(machine, architecture, len(images))))
-    return found
+    return found, missing
 
 
 def _torch_name(machine: Engine) -> str:
@@ -150,12 +158,6 @@ def _like_applications(architecture: Architecture) -> bool:
     """Whether Keras Applications have this very net: theirs are D and E at full size."""
     plain = Architecture(architecture.name, num_classes=1000, mean=architecture.mean, dropout=architecture.dropout)
     return architecture.name in peers.APPLICATIONS and architecture == plain
-
-
-def _installed(package: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(package) is not None
 
 
 def _begun_once(begin: Callable[[], Callable[[], object]]) -> Callable[[], None]:
@@ -182,17 +184,18 @@ def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Ca
 
     def work():
         for call in calls:
-            call()
+            made = call()
+            if not machine.gpu:  # which has a queue of its own, in order
+                machine.wait(made)
+        machine.wait(made)
 
     return work
 
 
 def _profile(machine: Engine, row: Row, folder: Path) -> None:
     """One more step of the first row, recorded."""
-    work = _begun_once(row.work)
-    work()
     with machine.profile(str(folder)):
-        work()
+        row.work()
     print(
         f"{folder}: a step of {row.name}; tensorboard --logdir={folder} shows it with the plugin tensorboard-plugin-profile"
     )

@@ -119,7 +119,7 @@ def draw_window(size: tf.Tensor, draws: tf.Tensor, scale: tuple[int, ...], crop:
     """3.1's random crop of the image rescaled to S, as the square of the image that it shows.
 
     A crop of side c at S shows a square whose side is c / S of the image's smaller side. Where the image is rescaled down,
-    the square is moved to whole pixels, by less than half of one; S is then off by less than one part in 2 c.
+    the square is moved to whole pixels of the halved image, by half of one at most; S is then off by one part in 2 c or less.
 
     Args:
         size: (height, width) of the image.
@@ -171,9 +171,13 @@ def training_crop(
         (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
     """
 
-    def exactly(window):
+    def exactly(image, window):
         halved = tf.cast(tf.bitwise.left_shift(1, window.halvings), tf.float32)
-        return _resampled(decode(encoded), window.corner * halved, window.side * halved, crop, data.interpolation)
+        size = tf.cast(
+            tf.shape(image)[:2], tf.float32
+        )  # the last pixel of a halved picture may reach beyond the whole one
+        side = tf.minimum(window.side * halved, tf.reduce_min(size))
+        return _resampled(image, tf.minimum(window.corner * halved, size - side), side, crop, data.interpolation)
 
     def by_window():
         window = draw_window(tf.io.extract_jpeg_shape(encoded)[:2], draws, data.scale, crop)
@@ -183,11 +187,13 @@ def training_crop(
             pixels = tf.io.decode_and_crop_jpeg(encoded, square, channels=3, ratio=ratio)
             return tf.raw_ops.ResizeBilinear(images=pixels[tf.newaxis], size=[crop, crop], half_pixel_centers=True)[0]
 
-        ways = [lambda: halved(1), lambda: halved(2), lambda: halved(4), lambda: halved(8), lambda: exactly(window)]
+        ways = [lambda: halved(1), lambda: halved(2), lambda: halved(4), lambda: halved(8)]
+        ways.append(lambda: exactly(decode(encoded), window))
         return tf.switch_case(tf.where(window.whole, window.halvings, 4), ways)
 
     def by_whole():
-        return exactly(draw_window(tf.shape(decode(encoded))[:2], draws, data.scale, crop))
+        image = decode(encoded)
+        return exactly(image, draw_window(tf.shape(image)[:2], draws, data.scale, crop))
 
     pixels = tf.cond(tf.io.is_jpeg(encoded), by_window, by_whole) if reads_windows(data) else by_whole()
     pixels = tf.ensure_shape(pixels if orientation is None else upright(pixels, orientation), [crop, crop, 3])

@@ -98,6 +98,23 @@ def costs(architecture: Architecture, side: int | None = None) -> list[LayerCost
     return rows
 
 
+def training_operations(architecture: Architecture, trained: tuple[str, ...] = ("conv", "fc")) -> int:
+    """Operations of a training step for one image at the crop's size, a multiply-add being two.
+
+    Forward, the gradient of each weight that is trained, and that of the input of each layer behind a trained one.
+
+    Args:
+        trained: the kinds of layers that are.
+    """
+    total, behind = 0, False
+    for cost in costs(architecture):
+        if cost.multiply_adds:
+            learns = cost.layer.kind in trained
+            total += 2 * cost.multiply_adds * (1 + learns + behind)
+            behind = behind or learns
+    return total
+
+
 def multiply_adds(architecture: Architecture, height: int, width: int) -> int:
     """What one image of any size costs, run densely where it is larger than the crop (3.2)."""
     channels, total = 3, 0

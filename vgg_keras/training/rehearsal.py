@@ -10,15 +10,12 @@ import tensorflow as tf
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Source
-from vgg_keras.nets.architectures import costs
+from vgg_keras.nets.architectures import training_operations
 from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
 from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.workers import Workers
-
-# Operations for each multiply-add of a forward pass: itself, and the gradients of inputs and weights.
-FORWARD, BACKWARD = 2, 4
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,7 @@ def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, p
     total = epochs * pipeline.steps_per_epoch(source.train.size, config.data.batch)
     images = epochs * source.train.size
     trained = ("fc",) if config.training.layers == "fc" else ("conv", "fc")
-    operations = sum(
-        cost.multiply_adds * (FORWARD + BACKWARD * (cost.layer.kind in trained)) for cost in costs(architecture)
-    )
+    operations = training_operations(architecture, trained)
     return Cost(total, images, float(operations * images), seconds, seconds * total)
 
 
