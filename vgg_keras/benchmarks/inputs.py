@@ -56,7 +56,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     records = rounds.summary(rows, found, beside)
     scale = "-".join(map(str, dict.fromkeys(config.data.scale)))
     print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {rounds.processor()}")
-    print(f"medians of {repeats} rounds, the spread in brackets\n")
+    print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.tell(records, beside)
     rounds.left_out(missing)
     first = statistics.median(starts) if starts else None

@@ -86,6 +86,9 @@ def stop_where_wished() -> None:
 def summary(rows: Sequence[Row], rounds: Sequence[dict[str, float]], beside: Sequence[str]) -> list[dict]:
     """A record a row: rates over the rounds, and the rates of the rows `beside` as ratios of this one's to theirs.
 
+    A ratio is told by its median and range over the rounds, and by the fastest round of either, which other work on the
+    machine disturbs least.
+
     A rate is of operations where both rows have some, so that rows of different batches compare, else of images.
     """
     by_name = {row.name: row for row in rows}
@@ -107,15 +110,20 @@ def summary(rows: Sequence[Row], rounds: Sequence[dict[str, float]], beside: Seq
             both = row.operations and other.operations
             work = row.operations / other.operations if both else row.images / other.images
             ratios = [work * one[name] / one[row.name] for one in rounds]
-            record["beside"][name] = {"median": statistics.median(ratios), "range": [min(ratios), max(ratios)]}
+            fastest = work * min(one[name] for one in rounds) / min(seconds)
+            record["beside"][name] = {
+                "median": statistics.median(ratios),
+                "range": [min(ratios), max(ratios)],
+                "fastest": fastest,
+            }
         records.append(record)
     return records
 
 
 def ratios(record: dict) -> dict[str, str]:
-    """A record's ratios for a person: `1.34 (1.20-1.41)` by the other row's name."""
+    """A record's ratios for a person: `1.34 (1.20-1.41), 1.36` by the other row's name."""
     return {
-        name: f"{ratio['median']:.2f} ({ratio['range'][0]:.2f}-{ratio['range'][1]:.2f})"
+        name: f"{ratio['median']:.2f} ({ratio['range'][0]:.2f}-{ratio['range'][1]:.2f}), {ratio['fastest']:.2f}"
         for name, ratio in record["beside"].items()
     }
 

@@ -90,7 +90,7 @@ def run(
     found = rounds.timed(rows, repeats)
     beside = (KERAS, KERAS_BF16, _torch_name(machine), CEILING)
     records = rounds.summary(rows, found, beside)
-    print(f"medians of {repeats} rounds, the spread in brackets\n")
+    print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.tell(records, beside)
     rounds.left_out(missing)
     share = matrix_peak_share(records[0], machine) if records[0]["name"] == OURS else None
