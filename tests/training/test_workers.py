@@ -30,6 +30,30 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
         alone.chief_alone(stopped)
 
 
+@pytest.mark.parametrize(
+    ("end", "told", "words"),
+    [
+        (stop.Stopped("at step 3"), (True, False), "stopped with the first worker"),
+        (UserError("A rule."), (False, True), "a mistake, which the first worker names"),
+    ],
+)
+def test_what_ends_the_chief_ends_all(alone, end, told, words):
+    """As the chief, whose word the others are told, and as another, who is told it."""
+
+    def work():
+        raise end
+
+    heard = []
+    alone.any = lambda *wishes: heard.append(wishes) or wishes
+    with pytest.raises(type(end), match=str(end)):
+        alone.chief_alone(work)
+    assert heard == [told]
+    alone.chief, alone.any = False, lambda *wishes: told
+    for call in (alone.chief_alone, alone.chief_first):
+        with pytest.raises(type(end), match=words):
+            call(lambda: pytest.fail("this is the first worker's work"))
+
+
 def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone, capsys):
     gone = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Error from /job:worker/task:1")
     other = tf.errors.InternalError(None, None, "/job:worker/replica:0/task:1: no memory for cuDNN")
