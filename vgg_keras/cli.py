@@ -11,7 +11,7 @@ from absl import logging as absl_logging
 
 from vgg_keras import cluster, stop
 from vgg_keras.config import Config, UserError, load, nearest, override
-from vgg_keras.files import UNWRITTEN
+from vgg_keras.files import FULL, Unwritten
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
@@ -148,7 +148,7 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         except OSError as error:
             if error.errno is None:  # not the system's word, but some library's
                 raise
-            if error.errno in UNWRITTEN:
+            if isinstance(error, Unwritten) or error.errno in FULL:
                 return _refuse(
                     f"There must be room for what is written. Received: {error.filename or 'a file'}: {error.strerror}. "
                     "What was saved before stands: make room, and the same command goes on.",

@@ -211,7 +211,7 @@ def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> d
         (workdir / records.METRICS, "a line an epoch"),
         (workdir / TEST / "report.html", "the test, class by class"),
         (curve, "loss and error over the epochs"),
-        (workdir / "tensorboard", f"tensorboard --logdir={workdir}"),
+        (workdir / records.TENSORBOARD, f"tensorboard --logdir={workdir}"),
     ):
         print(f"  {path}: {content}")
     return {

@@ -7,7 +7,6 @@ variable is read: TensorFlow would notice it amid the restore, and not tell it f
 """
 
 import contextlib
-import errno
 import json
 import os
 import sys
@@ -17,8 +16,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from vgg_keras.config import Checkpoint, UserError
-from vgg_keras.data.pipeline import plain
 from vgg_keras.files import discard, replacing, sha256, sweep, write_json
+from vgg_keras.training.room import writing_by_tensorflow
 
 FOLDER = "checkpoints"  # in the workdir
 DIGESTS = "digests.json"  # in a checkpoint: sha256 of each of its files
@@ -104,25 +103,18 @@ class Checkpoints:
         """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
 
         Raises:
-            OSError: it cannot be written, as on a full disk; the older ones are then as they were.
+            Unwritten: there is no room for it; the older ones are then as they were.
         """
         path = self._folder / f"epoch-{epochs:04d}-step-{step:09d}"
         if not path.exists():  # else it holds these very bits
             with replacing(path) as temporary:
                 temporary.mkdir()
-                self._write(temporary)
+                with writing_by_tensorflow(temporary):
+                    self._state.write(str(temporary / "state"))
+                write_json(temporary / DIGESTS, {file.name: sha256(file) for file in sorted(temporary.iterdir())})
         for old in stored(self._folder)[: -self._rules.keep]:
             discard(old)
         self._last_step, self._last_time = step, time.monotonic()
-
-    def _write(self, folder: Path) -> None:
-        try:
-            self._state.write(str(folder / "state"))
-        except tf.errors.OpError as error:  # the system's word in TensorFlow's mouth
-            full = isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.OutOfRangeError)
-            words = plain(error).split("; ")[-1]
-            raise OSError(errno.ENOSPC if full else errno.EIO, words, str(folder)) from error
-        write_json(folder / DIGESTS, {path.name: sha256(path) for path in sorted(folder.iterdir())})
 
     def due(self, step: int) -> bool:
         """Whether `checkpoint.every_steps` or `every_minutes` asks for one now."""
