@@ -16,7 +16,8 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config
+from vgg_keras.cluster import VARIABLE, Cluster
+from vgg_keras.config import Config, UserError
 from vgg_keras.training import stages
 from vgg_keras.training.stages import Planned
 
@@ -120,6 +121,7 @@ def _devices(runs: Sequence[Planned]):
     from vgg_keras.training.workers import Workers
 
     config = runs[0].config
+    _require_one_run(config.runtime.strategy)
     strategy = devices.make_strategy(config.runtime, {run.name: folder.decisive(run.config) for run in runs})
     precision, workers = devices.choose_precision(config.runtime), Workers(strategy)
     with workers.together():
@@ -127,6 +129,16 @@ def _devices(runs: Sequence[Planned]):
         chosen = devices.choices(strategy, precision)
         print(f"chosen: {chosen}{several}; input: {pipeline.choices(config.data)}", flush=True)
     return strategy, workers, precision
+
+
+def _require_one_run(strategy: str) -> None:
+    """Refuses a strategy by which each of several workers would make the run for itself, all in one workdir."""
+    cluster = Cluster.from_environment()
+    if cluster and strategy not in ("auto", "multi_worker"):
+        raise UserError(
+            f"{len(cluster.addresses)} workers, of {VARIABLE}, make one run by runtime.strategy=auto or multi_worker. "
+            f"Received: {strategy}. Leave it out, or start train alone."
+        )
 
 
 def _scale(config: Config) -> str:
