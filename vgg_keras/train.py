@@ -63,20 +63,19 @@ def dry_run(runs: Sequence[Planned]) -> None:
     left = _standing(runs)
     strategy, workers, precision = _devices(runs)
     with workers.together():
-        _rehearse(runs, left, strategy, precision)
+        _rehearse(runs, left, strategy, workers, precision)
 
 
-def _rehearse(runs, left, strategy, precision) -> None:
+def _rehearse(runs, left, strategy, workers, precision) -> None:
     import keras
 
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
-    from vgg_keras.training import checkpoints, rehearsal, start
-    from vgg_keras.training import workdir as folder
+    from vgg_keras.training import checkpoints, rehearsal
 
     for run in runs:
-        if run.config.training.weights and not folder.begun(run.workdir):
-            start.look(run.config)
+        if run.config.training.weights:
+            _look(run, workers)
     source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
     header = "stage,net,S,rate,trained,starts from,steps,images,operations,a step,all steps,state"
     rows = [header.split(",")]
@@ -141,6 +140,14 @@ def _require_one_run(strategy: str) -> None:
         )
 
 
+def _look(run: Planned, workers):
+    """Its start, which the chief may have to download before the others look too; None for a run that goes on."""
+    from vgg_keras.training import start
+    from vgg_keras.training import workdir as folder
+
+    return workers.chief_first(lambda: None if folder.begun(run.workdir) else start.look(run.config))
+
+
 def _scale(config: Config) -> str:
     return "-".join(map(str, dict.fromkeys(config.data.scale)))
 
@@ -162,11 +169,11 @@ def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
     from vgg_keras.files import locked
-    from vgg_keras.training import loop, start
+    from vgg_keras.training import loop
     from vgg_keras.training import workdir as folder
 
     stop.here()
-    beginning = None if folder.begun(workdir) else start.look(run.config)
+    beginning = _look(run, workers)
     with locked(workdir, "--workdir") if workers.chief else contextlib.nullcontext():
         # ---- the images; what the chief found the others need not look for again, where they share its cache
         source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(run.config.data), run.config))

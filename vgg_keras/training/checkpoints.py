@@ -6,7 +6,6 @@ validation has a name of its own. Beside its files stand their digests, so that 
 variable is read: TensorFlow would notice it amid the restore, and not tell it from the state of another net.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -44,10 +43,12 @@ def damage(path: Path) -> str | None:
 class Checkpoints:
     """Saves and restores `state`, a `tf.train.Checkpoint` of everything that a resumed run needs."""
 
-    def __init__(self, folder: Path, state: tf.train.Checkpoint, rules: Checkpoint):
-        self._folder, self._state, self._rules = folder, state, rules
+    def __init__(self, folder: Path, state: tf.train.Checkpoint, rules: Checkpoint, writes: bool = True):
+        """`writes` is False for those workers of a run that leave the folder to the chief, and restore after it."""
+        self._folder, self._state, self._rules, self._writes = folder, state, rules, writes
         self._last_step, self._last_time = 0, time.monotonic()
-        sweep(folder)
+        if writes:
+            sweep(folder)
 
     def restore(self) -> bool:
         """Reads the newest whole checkpoint into the state; False where there is none yet.
@@ -81,17 +82,21 @@ class Checkpoints:
             damaged += [(path, "set aside before") for path in sorted(self._folder.glob(f"{_ASIDE}*"))]
             if not damaged:
                 return None
+            if not any((bad / DIGESTS).exists() for bad, _ in damaged):
+                raise UserError(
+                    f"A checkpoint holds the digests of its files. Received: {self._folder}, where none does: none is left, or "
+                    "an earlier version of vgg_keras wrote them. Go on with that version, or name another --workdir."
+                )
             found = "; ".join(f"{bad.name}: {reason}" for bad, reason in damaged)
             raise UserError(
                 f"A run goes on from a whole checkpoint. Received: {self._folder}, where none is: {found}. Put one back, or name "
                 "another --workdir to begin anew."
             )
-        for bad, reason in damaged:
+        for bad, reason in damaged if self._writes else ():
             aside = bad.with_name(_ASIDE + bad.name)
-            with contextlib.suppress(FileNotFoundError):  # another worker of the run was faster
-                if bad.exists() and aside.exists():
-                    discard(aside)
-                os.replace(bad, aside)
+            if aside.exists():
+                discard(aside)
+            os.replace(bad, aside)
             print(f"damaged checkpoint: {bad}: {reason}; set aside as {aside.name}", file=sys.stderr, flush=True)
         return path
 
