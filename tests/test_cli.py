@@ -51,6 +51,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["--config=E", "--strategy=one", "--set=runtime.strategy=one"], "Leave one out"),
         ("launch", [], "takes the word train and the flags of that verb beside its flags. Received: none."),
         ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
+        ("launch", ["train", "--workdir=run"], "error: --config is needed"),
         ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
         (

@@ -70,12 +70,17 @@ def configuration(*wishes: str) -> Config:
     Raises:
         UserError: no `--config`, or whatever is wrong with one of them.
     """
-    if not _FLAGS.config:
+    require_config(_FLAGS)
+    wishes = (*source_wishes(), *wish("strategy", "runtime.strategy"), *wishes)
+    return override(load(_FLAGS.config), [*wishes, *_FLAGS.set])
+
+
+def require_config(values: flags.FlagValues) -> None:
+    """Refuses a command without `--config`."""
+    if not values.config:
         raise UserError(
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
-    wishes = (*source_wishes(), *wish("strategy", "runtime.strategy"), *wishes)
-    return override(load(_FLAGS.config), [*wishes, *_FLAGS.set])
 
 
 def source_wishes() -> list[str]:
