@@ -1,10 +1,14 @@
 """The command lines in a process of their own, as a user runs them."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
+
+from vgg_keras import cli
+from vgg_keras.files import replacing
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["--config=E", "--strategy=one", "--set=runtime.strategy=one"], "Leave one out"),
         ("launch", [], "takes the word train and the flags of that verb beside its flags. Received: none."),
         ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
+        ("launch", ["train", "--workdir=run"], "error: --config is needed"),
         ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
         ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
         (
@@ -68,6 +73,34 @@ def test_mistakes_get_one_line_and_status_2(verb, name, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "written", "status"),
+    [
+        (errno.ENOSPC, True, cli.NO_ROOM),
+        (errno.ENOSPC, False, cli.NO_ROOM),
+        (errno.EIO, True, cli.NO_ROOM),
+        (errno.EIO, False, cli.WRONG_USE),
+        (errno.EACCES, True, cli.WRONG_USE),
+    ],
+)
+def test_no_room_is_told_of_writes_alone(tmp_path, monkeypatch, capsys, number, written, status):
+    """With errors of the system as a disk that fails makes them, in a write under another name and in a read."""
+
+    def main():
+        if not written:
+            raise OSError(number, os.strerror(number), "read.jpg")
+        with replacing(tmp_path / "written.json"):
+            raise OSError(number, os.strerror(number))
+
+    ended = []
+    monkeypatch.setattr(cli.app, "run", lambda guarded, flags_parser: ended.append(guarded(["verb"])))
+    cli.run(main)
+    assert ended == [status]
+    told = capsys.readouterr().err
+    assert ("There must be room" in told) == (status == cli.NO_ROOM)
+    assert written == ("written.json" in told) or number == errno.EACCES
 
 
 def test_summarize_prints_the_papers_tables(verb):

@@ -143,14 +143,37 @@ def test_the_readmes_slurm_script_names_the_workers_to_each(tmp_path):
     (tmp_path / "job.sh").write_text(script)
     for name, text in {
         "scontrol": 'if [ "$1" = show ]; then echo node9; echo node10; else echo "$@" >> requeued; fi',
-        "srun": 'shift; for rank in 0 1; do SLURM_PROCID=$rank "$@" || status=$?; done; exit $status',
-        "python": 'echo "$TF_CONFIG" >> called; echo "$@" >> words; exit 75',
+        "srun": 'while [[ $1 == --* ]]; do echo "$1" >> options; shift; done; highest=0; for rank in 0 1; do '
+        'SLURM_PROCID=$rank "$@"; status=$?; ((status > highest)) && highest=$status; done; exit $highest',
+        "python": 'echo "$TF_CONFIG" >> called; echo "$@" >> words; read -r first other < statuses; '
+        "[[ $TF_CONFIG == *'\"index\": 0'* ]] && exit $first; exit $other",
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[9-10]", "SLURM_JOB_ID": "7"}
-    assert subprocess.run(["bash", "job.sh"], cwd=tmp_path, env=environment).returncode == 75
-    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_NODELIST": "node[9-10]",
+        "SLURM_JOB_ID": "7",
+        "SLURM_CPUS_PER_TASK": "32",
+    }
+    requeued = tmp_path / "requeued"
+    for statuses, restarts, status, again in (
+        ("75 75", "99", 75, True),  # the time limit comes as often as it must
+        ("69 137", "", 137, True),
+        ("2 69", "19", 69, True),
+        ("2 69", "20", 69, False),
+        ("2 2", "", 2, False),
+        ("74 69", "", 74, False),
+        ("0 0", "", 0, False),
+    ):
+        (tmp_path / "statuses").write_text(f"{statuses}\n")
+        count = {"SLURM_RESTART_COUNT": restarts} if restarts else {}
+        for old in ("called", "requeued", "options"):
+            (tmp_path / old).unlink(missing_ok=True)
+        done = subprocess.run(["bash", "job.sh"], cwd=tmp_path, env=environment | count)
+        assert done.returncode == status
+        assert (requeued.read_text() if requeued.exists() else "") == ("requeue 7\n" if again else ""), statuses
+    assert (tmp_path / "options").read_text().split() == ["--cpus-per-task=32", "--kill-on-bad-exit=0"]
     assert (tmp_path / "words").read_text().startswith("-m vgg_keras.train --config=E")
     for rank, text in enumerate((tmp_path / "called").read_text().splitlines()):
         with pytest.MonkeyPatch.context() as monkeypatch:

@@ -145,6 +145,7 @@ def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
         ([], "--fuse=A.npz,B.npz the mean of tests that were made. Received: none of them."),
         (["--model=a", "--fuse=b,c"], "Received: --model and --fuse."),
         (["--model=a", "--config=E"], "--config belongs to --weights: a run has its own. Received: it with --model."),
+        (["--weights=a.pth", "--data=b", "--out=o", "--set=evaluation.flp=0"], "Did you mean 'evaluation.flip'?"),
         (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
         (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol beside it."),
         (["--model=a", "--protocol=dence"], "should be one of"),

@@ -17,7 +17,9 @@ from tests.conftest import command, free_ports
 from tests.training.toy import checkpoints, digest, metrics, wait_for
 from vgg_keras import launch
 from vgg_keras.cluster import Cluster
-from vgg_keras.config import UserError
+from vgg_keras.config import Checkpoint, UserError
+from vgg_keras.training.checkpoints import FOLDER, Checkpoints, stored
+from vgg_keras.training.stages import FINISHED
 
 TOY = (
     "--config=quickstart",
@@ -209,6 +211,23 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
     assert ends([went_on] * 5 + [fine], 1)[:2] == (0, 6)  # each came further than the one before
     assert ends([[[69, 0], [2, 0]], fine], 2)[:2] == (2, 1)  # a user's mistake is made once
     assert ends([[[75, 0], [69, 0]], fine], 2)[:2] == (75, 1)
+    assert ends([[[74, 0], [69, 0]], fine], 2)[:2] == (74, 1)  # there is no more room the next time
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    plan = tmp_path / "plan.json"
+    (tmp_path / "count-0").unlink()
+    assert launch.launch([str(plan)], 2, 0, tmp_path / "run", program=[str(stand_in)]) == 74
+    assert not list((tmp_path / "run").iterdir())  # which was there before
+
+
+def test_a_stages_checkpoint_and_its_end_are_progress(tmp_path):
+    """By the names that the training itself writes."""
+    assert not launch._progress(tmp_path)
+    stage = tmp_path / "E" / "S256"
+    state = tf.train.Checkpoint(step=tf.Variable(0))
+    Checkpoints(stage / FOLDER, state, Checkpoint()).save(1, 10)
+    (stage / FINISHED).touch()
+    assert launch._progress(tmp_path / "E") == {*stored(stage / FOLDER), stage / FINISHED}
 
 
 def test_gpus_are_dealt_out(monkeypatch):

@@ -11,7 +11,7 @@ from absl import logging as absl_logging
 
 from vgg_keras import cluster, stop
 from vgg_keras.config import Config, UserError, load, nearest, override
-from vgg_keras.files import UNWRITTEN
+from vgg_keras.files import FULL, Unwritten
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
@@ -70,12 +70,17 @@ def configuration(*wishes: str) -> Config:
     Raises:
         UserError: no `--config`, or whatever is wrong with one of them.
     """
-    if not _FLAGS.config:
+    require_config(_FLAGS)
+    wishes = (*source_wishes(), *wish("strategy", "runtime.strategy"), *wishes)
+    return override(load(_FLAGS.config), [*wishes, *_FLAGS.set])
+
+
+def require_config(values: flags.FlagValues) -> None:
+    """Refuses a command without `--config`."""
+    if not values.config:
         raise UserError(
             "--config is needed: a name in configs/ or a path to a .py file. Received: none. Try quickstart."
         )
-    wishes = (*source_wishes(), *wish("strategy", "runtime.strategy"), *wishes)
-    return override(load(_FLAGS.config), [*wishes, *_FLAGS.set])
 
 
 def source_wishes() -> list[str]:
@@ -148,7 +153,7 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         except OSError as error:
             if error.errno is None:  # not the system's word, but some library's
                 raise
-            if error.errno in UNWRITTEN:
+            if isinstance(error, Unwritten) or error.errno in FULL:
                 return _refuse(
                     f"There must be room for what is written. Received: {error.filename or 'a file'}: {error.strerror}. "
                     "What was saved before stands: make room, and the same command goes on.",

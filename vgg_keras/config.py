@@ -433,7 +433,19 @@ def override(config: Config, assignments: typing.Sequence[str]) -> Config:
     Raises:
         UserError: no such field (the nearest is named), or a value of another type or out of its range.
     """
-    values = to_dict(config)
+    return from_dict(Config, _assigned(to_dict(config), assignments))
+
+
+def require_fields(assignments: typing.Sequence[str]) -> None:
+    """Refuses assignments that no configuration takes, for one that is still to be read from a file.
+
+    Raises:
+        UserError: no such field (the nearest is named), or a value of another type.
+    """
+    _assigned(to_dict(Config()), assignments)
+
+
+def _assigned(values: dict[str, Any], assignments: typing.Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
@@ -461,7 +473,7 @@ def override(config: Config, assignments: typing.Sequence[str]) -> Config:
             inside = ", ".join(f"{path}.{name}" for name in typing.get_type_hints(cls))
             raise UserError(f"--set names a field, not a section. Received: {path!r}. Inside it: {inside}.")
         node[names[-1]] = _parse(text, cls, path)
-    return from_dict(Config, values)
+    return values
 
 
 def _field_paths(cls: type = Config, prefix: str = "") -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, UserError, difference, override, to_dict
+from vgg_keras.config import Config, UserError, difference, override, require_fields, to_dict
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set", "out")
@@ -180,6 +180,8 @@ def _of_weights():
     for name in ("data", "out"):
         if not FLAGS[name].value:
             raise UserError(f"--weights needs --data and --out: no run names them. Received: no --{name}.")
+    if not FLAGS.config:
+        require_fields(FLAGS.set)
     wished = cli.configuration() if FLAGS.config else None
     precision = _start(wished or override(Config(), [wish for wish in FLAGS.set if wish.startswith("runtime.")]))
     from vgg_keras.weights.load import load_net

@@ -15,8 +15,27 @@ from typing import Any
 from vgg_keras.config import UserError
 
 LOCK = ".lock"
-# What the system says where a write finds no room, by the disk, a quota or a limit, or where the disk fails.
-UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+# What the system says where a write finds no room, by the disk, a quota or a limit.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Unwritten(OSError):  # noqa: N818, as `stop.Stopped`
+    """A write found no room for a file, which it names, or the disk failed, which `EIO` alone says of reads too."""
+
+
+@contextlib.contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """For work that writes `path`: a write that fails does not name its file, and HDF5 has words for nobody.
+
+    Raises:
+        Unwritten: there was no room for it, or the disk failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL | {errno.EIO}:
+            raise Unwritten(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -27,22 +46,19 @@ def replacing(path: Path | str) -> Iterator[Path]:
     not exist yet: no rename replaces a full one.
 
     Raises:
-        OSError: of `UNWRITTEN` and with `path` as its file: there was no room for it.
+        Unwritten: there was no room for it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-    try:
-        yield room / path.name
-        _sync(room / path.name)
-        os.replace(room / path.name, path)
-        _sync_entry(path.parent)
-    except OSError as error:
-        if error.errno in UNWRITTEN:  # a write that fails does not name its file, and HDF5 has words for nobody
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+        try:
+            yield room / path.name
+            _sync(room / path.name)
+            os.replace(room / path.name, path)
+            _sync_entry(path.parent)
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -77,16 +77,16 @@ def launch(arguments: Sequence[str], workers: int, restarts: int, workdir: Path,
         workdir: that the arguments name.
         program: what Python runs.
     """
-    failures, gpus = 0, deal_gpus(workers)
+    failures, gpus, made = 0, deal_gpus(workers), not workdir.exists()
     while True:
         before = _progress(workdir)
         with _started([*program, *arguments], gpus, workdir) as running:
             statuses = _watched(running)
         status = _of_all(statuses)
-        if status in (0, cli.WRONG_USE, cli.INTERRUPTED):
-            if status == cli.WRONG_USE:
+        if status in (0, cli.WRONG_USE, cli.NO_ROOM, cli.INTERRUPTED):
+            if status in (cli.WRONG_USE, cli.NO_ROOM):
                 _quote(running, statuses, status)
-            _clear(workdir)
+            _clear(workdir, made)
             return status
         for worker, found in zip(running, statuses, strict=True):
             if found not in (0, cli.LOST):
@@ -165,8 +165,8 @@ def _watched(running: Sequence[Worker]) -> list[int]:
 
 
 def _of_all(statuses: Sequence[int]) -> int:
-    """One status for the run: a user's mistake before a wish to stop, and a death's cause before those that noticed it."""
-    for status in (cli.WRONG_USE, cli.INTERRUPTED):
+    """One status for the run: what only a user can mend before a wish to stop, a death's cause before those that noticed it."""
+    for status in (cli.WRONG_USE, cli.NO_ROOM, cli.INTERRUPTED):
         if status in statuses:
             return status
     found = [status for status in statuses if status not in (0, cli.LOST)] or [status for status in statuses if status]
@@ -181,10 +181,13 @@ def _quote(running: Sequence[Worker], statuses: Sequence[int], wanted: int) -> N
             _tell(f"{worker.name}: {lines[-1] if lines else _ended(status)}")
 
 
-def _clear(workdir: Path) -> None:
-    """Leaves no folder behind in which nothing was done."""
+def _clear(workdir: Path, made: bool) -> None:
+    """Leaves no logs behind of workers that did nothing, and no folder that was `made` for them."""
     if workdir.is_dir() and {path.name for path in workdir.iterdir()} <= {LOGS, LOCK}:
-        shutil.rmtree(workdir)
+        shutil.rmtree(workdir / LOGS, ignore_errors=True)
+        (workdir / LOCK).unlink(missing_ok=True)
+        if made:
+            workdir.rmdir()
 
 
 def _ended(status: int) -> str:
@@ -210,6 +213,7 @@ def main(*words: str) -> int:
         theirs([verb, *arguments], known_only=True)
     except flags.Error as error:
         raise UserError(str(error)) from None
+    cli.require_config(theirs)
     stop.listen()
     return launch(arguments, FLAGS.workers, FLAGS.restarts, cli.workdir(theirs))
 

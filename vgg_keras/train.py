@@ -16,7 +16,8 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config
+from vgg_keras.cluster import VARIABLE, Cluster
+from vgg_keras.config import Config, UserError
 from vgg_keras.training import stages
 from vgg_keras.training.stages import Planned
 
@@ -62,20 +63,19 @@ def dry_run(runs: Sequence[Planned]) -> None:
     left = _standing(runs)
     strategy, workers, precision = _devices(runs)
     with workers.together():
-        _rehearse(runs, left, strategy, precision)
+        _rehearse(runs, left, strategy, workers, precision)
 
 
-def _rehearse(runs, left, strategy, precision) -> None:
+def _rehearse(runs, left, strategy, workers, precision) -> None:
     import keras
 
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
-    from vgg_keras.training import checkpoints, rehearsal, start
-    from vgg_keras.training import workdir as folder
+    from vgg_keras.training import checkpoints, rehearsal
 
     for run in runs:
-        if run.config.training.weights and not folder.begun(run.workdir):
-            start.look(run.config)
+        if run.config.training.weights:
+            _look(run, workers)
     source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
     header = "stage,net,S,rate,trained,starts from,steps,images,operations,a step,all steps,state"
     rows = [header.split(",")]
@@ -120,6 +120,7 @@ def _devices(runs: Sequence[Planned]):
     from vgg_keras.training.workers import Workers
 
     config = runs[0].config
+    _require_one_run(config.runtime.strategy)
     strategy = devices.make_strategy(config.runtime, {run.name: folder.decisive(run.config) for run in runs})
     precision, workers = devices.choose_precision(config.runtime), Workers(strategy)
     with workers.together():
@@ -127,6 +128,24 @@ def _devices(runs: Sequence[Planned]):
         chosen = devices.choices(strategy, precision)
         print(f"chosen: {chosen}{several}; input: {pipeline.choices(config.data)}", flush=True)
     return strategy, workers, precision
+
+
+def _require_one_run(strategy: str) -> None:
+    """Refuses a strategy by which each of several workers would make the run for itself, all in one workdir."""
+    cluster = Cluster.from_environment()
+    if cluster and strategy not in ("auto", "multi_worker"):
+        raise UserError(
+            f"{len(cluster.addresses)} workers, of {VARIABLE}, make one run by runtime.strategy=auto or multi_worker. "
+            f"Received: {strategy}. Leave it out, or start train alone."
+        )
+
+
+def _look(run: Planned, workers):
+    """Its start, which the chief may have to download before the others look too; None for a run that goes on."""
+    from vgg_keras.training import start
+    from vgg_keras.training import workdir as folder
+
+    return workers.chief_first(lambda: None if folder.begun(run.workdir) else start.look(run.config))
 
 
 def _scale(config: Config) -> str:
@@ -150,11 +169,11 @@ def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
     from vgg_keras.files import locked
-    from vgg_keras.training import loop, start
+    from vgg_keras.training import loop
     from vgg_keras.training import workdir as folder
 
     stop.here()
-    beginning = None if folder.begun(workdir) else start.look(run.config)
+    beginning = _look(run, workers)
     with locked(workdir, "--workdir") if workers.chief else contextlib.nullcontext():
         # ---- the images; what the chief found the others need not look for again, where they share its cache
         source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(run.config.data), run.config))
@@ -211,7 +230,7 @@ def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> d
         (workdir / records.METRICS, "a line an epoch"),
         (workdir / TEST / "report.html", "the test, class by class"),
         (curve, "loss and error over the epochs"),
-        (workdir / "tensorboard", f"tensorboard --logdir={workdir}"),
+        (workdir / records.TENSORBOARD, f"tensorboard --logdir={workdir}"),
     ):
         print(f"  {path}: {content}")
     return {

@@ -128,6 +128,24 @@ def test_none_that_is_whole_is_an_error_each_time(saved):
         restored(folder, state)
 
 
+def test_those_of_a_version_without_digests_are_not_called_damaged(saved):
+    folder, state = saved
+    for name in (OLD, NEW):
+        (folder / name / "digests.json").unlink()
+    with pytest.raises(UserError, match=r"where none does: .* an earlier version of vgg_keras wrote them") as caught:
+        restored(folder, state)
+    assert "damaged" not in str(caught.value) and [path.name for path in stored(folder)] == [OLD, NEW]
+
+
+def test_workers_beside_the_chief_read_and_change_nothing(saved, capsys):
+    folder, state = saved
+    (folder / NEW / "state.index").write_bytes(b"")
+    (folder / ".writing-the-chief's").mkdir()
+    before = sorted(folder.rglob("*"))
+    assert Checkpoints(folder, state, Checkpoint(keep=2), writes=False).restore() and int(state.step) == 1
+    assert sorted(folder.rglob("*")) == before and not capsys.readouterr().err
+
+
 def test_a_whole_one_of_another_net_is_refused_and_not_passed_over(saved):
     folder, _ = saved
     other = tf.train.Checkpoint(weights=tf.Variable(tf.zeros([7])))

@@ -1,13 +1,16 @@
 """What a run tells of itself, and what it says when its images go bad."""
 
+import errno
 import json
+import resource
 
 import pytest
 import tensorflow as tf
 
 from vgg_keras.config import UserError
 from vgg_keras.data import pipeline
-from vgg_keras.training import records
+from vgg_keras.files import Unwritten
+from vgg_keras.training import loop, records
 
 
 def line(epoch, error=50.0, rate=0.1):
@@ -46,6 +49,30 @@ def test_tensorboard_reads_the_numbers(tmp_path):
         if value.tag == "val_top1_error"
     ]
     assert [float(tf.make_ndarray(value.tensor)) for value in events] == [12.5]
+
+
+@pytest.fixture
+def limit():
+    """Sets how large a file of this process may become."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_room_for_tensorboard_is_told_with_the_folder(tmp_path, limit):
+    run = records.Records(tmp_path, 0)
+    for epoch in range(1, 6):
+        run.add(line(epoch))
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    limit(events.stat().st_size)  # more than the next line of the other file needs
+    with pytest.raises(Unwritten) as caught, loop.enough_memory():
+        run.add(line(6))
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "tensorboard")
+    assert [entry["epoch"] for entry in records.read(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    limit((tmp_path / "metrics.jsonl").stat().st_size + 5)
+    with pytest.raises(Unwritten) as caught:
+        run.add(line(7))
+    assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "metrics.jsonl")
 
 
 def test_the_learning_curve_is_drawn_from_the_first_epoch_on(tmp_path):

@@ -54,7 +54,7 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer(theirs, random):
     config = resolved(config, 3, found.mean)
     model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
     before = [array.copy() for array in model.get_layer("predictions").get_weights()]
-    moved = start.fill(model, config)
+    moved = start.fill(model, config, found.digest)
     assert moved.left == ("predictions",) and len(moved.copied) == 10
     assert all(map(np.array_equal, before, model.get_layer("predictions").get_weights()))
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
@@ -69,10 +69,21 @@ def test_as_many_classes_keep_every_layer(theirs, random):
     net, path = theirs
     config = resolved(small(path), 7, MEAN)
     model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
-    assert start.fill(model, config).left == ()
+    assert start.fill(model, config, sha256(path)).left == ()
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     expected = sources.logits(net, normalised(images))
     assert np.abs(model.predict(images, verbose=0) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_file_that_changes_after_it_was_looked_into_is_not_copied(theirs):
+    net, path = theirs
+    config = resolved(small(path), 7, MEAN)
+    found, model = start.look(config), vgg_keras.build(config.architecture, dtype="float32", seed=5)
+    before = model.get_weights()
+    torch.save({name: tensor + 1 for name, tensor in net.state_dict().items()}, path)
+    with pytest.raises(UserError, match=f"must have the sha256 that is asked for, {found.digest}"):
+        start.fill(model, config, found.digest)
+    assert all(map(np.array_equal, before, model.get_weights()))
 
 
 def test_random_weights_are_no_start():

@@ -1,14 +1,16 @@
 """What a run's processes agree on, as far as one process shows it; tests/test_launch.py has two."""
 
+import faulthandler
 import json
 
 import pytest
 import tensorflow as tf
 
-from vgg_keras import stop
+from vgg_keras import stop, train
 from vgg_keras.cluster import Cluster, Lost
-from vgg_keras.config import Runtime, UserError
+from vgg_keras.config import Config, Runtime, UserError
 from vgg_keras.training import devices
+from vgg_keras.training.stages import Planned
 from vgg_keras.training.workers import Workers
 
 
@@ -30,6 +32,30 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
         alone.chief_alone(stopped)
 
 
+@pytest.mark.parametrize(
+    ("end", "told", "words"),
+    [
+        (stop.Stopped("at step 3"), (True, False), "stopped with the first worker"),
+        (UserError("A rule."), (False, True), "a mistake, which the first worker names"),
+    ],
+)
+def test_what_ends_the_chief_ends_all(alone, end, told, words):
+    """As the chief, whose word the others are told, and as another, who is told it."""
+
+    def work():
+        raise end
+
+    heard = []
+    alone.any = lambda *wishes: heard.append(wishes) or wishes
+    with pytest.raises(type(end), match=str(end)):
+        alone.chief_alone(work)
+    assert heard == [told]
+    alone.chief, alone.any = False, lambda *wishes: told
+    for call in (alone.chief_alone, alone.chief_first):
+        with pytest.raises(type(end), match=words):
+            call(lambda: pytest.fail("this is the first worker's work"))
+
+
 def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone, capsys):
     gone = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Error from /job:worker/task:1")
     other = tf.errors.InternalError(None, None, "/job:worker/replica:0/task:1: no memory for cuDNN")
@@ -47,11 +73,39 @@ def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone
     assert capsys.readouterr().out == "told: True\n"
 
 
+TWO = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}})
+
+
 def test_what_a_strategy_needs(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="multi_worker needs TF_CONFIG with two workers or more"):
         devices.make_strategy(Runtime(strategy="multi_worker"))
-    described = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(described))
+    monkeypatch.setenv("TF_CONFIG", TWO)
     with pytest.raises(UserError, match="A worker without GPUs has one CPU device. Received: runtime.cpu_devices=2"):
         devices.make_strategy(Runtime(cpu_devices=2))
+
+
+@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+def test_several_workers_do_not_make_a_run_each(monkeypatch, tmp_path, strategy):
+    monkeypatch.setenv("TF_CONFIG", TWO)
+    monkeypatch.setattr(devices, "make_strategy", lambda *_: pytest.fail("each would be a chief"))
+    run = Planned("single", Config(runtime=Runtime(strategy=strategy)), tmp_path)
+    with pytest.raises(UserError, match=f"2 workers, of TF_CONFIG, make one run .* Received: {strategy}"):
+        train._devices([run])
+
+
+def test_a_start_that_fails_disarms_its_watch(monkeypatch):
+    """Which would end the process in the middle of what comes next."""
+
+    def fails(*_):
+        raise RuntimeError("no such network")
+
+    armed = []
+    monkeypatch.setenv("TF_CONFIG", TWO)
+    monkeypatch.setattr(devices, "meet", lambda *_: None)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", fails)
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, exit: armed.append(seconds))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", armed.pop)
+    with pytest.raises(RuntimeError, match="no such network"):
+        devices.make_strategy(Runtime())
+    assert not armed

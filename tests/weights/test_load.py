@@ -23,7 +23,7 @@ from vgg_keras.files import sha256
 from vgg_keras.weights import foreign, load, torchvision
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION
 from vgg_keras.weights.load import load_net
-from vgg_keras.weights.sources import ENDINGS, PINNED
+from vgg_keras.weights.sources import ENDINGS, PINNED, digest_of
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 
@@ -281,6 +281,31 @@ def test_another_file_under_a_public_name_is_refused_before_it_is_parsed(tmp_pat
     (tmp_path / f"mine{path.suffix}").rename(path)
     monkeypatch.setitem(PINNED, name, (*PINNED[name], found))  # a later file of the same name
     assert load_net(path).config.architecture.name == "A"
+
+
+# of torchvision/models/vgg.py
+TORCHVISIONS = (
+    "vgg11-8a719046",
+    "vgg11_bn-6002323d",
+    "vgg13-19584684",
+    "vgg13_bn-abd245e5",
+    "vgg16-397923af",
+    "vgg16_bn-6c64b313",
+    "vgg19-dcbb9e9d",
+    "vgg19_bn-c79401a0",
+)
+
+
+def test_torchvisions_eight_names_promise_a_digest_and_dates_do_not(tmp_path):
+    for name in TORCHVISIONS:
+        path = tmp_path / f"{name}.pth"
+        path.write_bytes(b"another file")
+        with pytest.raises(UserError, match=r"first digits of their sha256 in their names"):
+            digest_of(path, "D")
+    for date in ("20260228", "19991231"):
+        path = tmp_path / f"vgg16-{date}.pth"
+        path.write_bytes(b"a file of that day")
+        assert digest_of(path, "D") == sha256(path)
 
 
 def test_other_nets_in_keras_files_are_refused(tmp_path, refused, applications):

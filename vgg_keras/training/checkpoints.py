@@ -6,8 +6,6 @@ validation has a name of its own. Beside its files stand their digests, so that 
 variable is read: TensorFlow would notice it amid the restore, and not tell it from the state of another net.
 """
 
-import contextlib
-import errno
 import json
 import os
 import sys
@@ -17,8 +15,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from vgg_keras.config import Checkpoint, UserError
-from vgg_keras.data.pipeline import plain
 from vgg_keras.files import discard, replacing, sha256, sweep, write_json
+from vgg_keras.training.room import writing_by_tensorflow
 
 FOLDER = "checkpoints"  # in the workdir
 DIGESTS = "digests.json"  # in a checkpoint: sha256 of each of its files
@@ -45,10 +43,12 @@ def damage(path: Path) -> str | None:
 class Checkpoints:
     """Saves and restores `state`, a `tf.train.Checkpoint` of everything that a resumed run needs."""
 
-    def __init__(self, folder: Path, state: tf.train.Checkpoint, rules: Checkpoint):
-        self._folder, self._state, self._rules = folder, state, rules
+    def __init__(self, folder: Path, state: tf.train.Checkpoint, rules: Checkpoint, writes: bool = True):
+        """`writes` is False for those workers of a run that leave the folder to the chief, and restore after it."""
+        self._folder, self._state, self._rules, self._writes = folder, state, rules, writes
         self._last_step, self._last_time = 0, time.monotonic()
-        sweep(folder)
+        if writes:
+            sweep(folder)
 
     def restore(self) -> bool:
         """Reads the newest whole checkpoint into the state; False where there is none yet.
@@ -82,17 +82,21 @@ class Checkpoints:
             damaged += [(path, "set aside before") for path in sorted(self._folder.glob(f"{_ASIDE}*"))]
             if not damaged:
                 return None
+            if not any((bad / DIGESTS).exists() for bad, _ in damaged):
+                raise UserError(
+                    f"A checkpoint holds the digests of its files. Received: {self._folder}, where none does: none is left, or "
+                    "an earlier version of vgg_keras wrote them. Go on with that version, or name another --workdir."
+                )
             found = "; ".join(f"{bad.name}: {reason}" for bad, reason in damaged)
             raise UserError(
                 f"A run goes on from a whole checkpoint. Received: {self._folder}, where none is: {found}. Put one back, or name "
                 "another --workdir to begin anew."
             )
-        for bad, reason in damaged:
+        for bad, reason in damaged if self._writes else ():
             aside = bad.with_name(_ASIDE + bad.name)
-            with contextlib.suppress(FileNotFoundError):  # another worker of the run was faster
-                if bad.exists() and aside.exists():
-                    discard(aside)
-                os.replace(bad, aside)
+            if aside.exists():
+                discard(aside)
+            os.replace(bad, aside)
             print(f"damaged checkpoint: {bad}: {reason}; set aside as {aside.name}", file=sys.stderr, flush=True)
         return path
 
@@ -104,25 +108,18 @@ class Checkpoints:
         """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
 
         Raises:
-            OSError: it cannot be written, as on a full disk; the older ones are then as they were.
+            Unwritten: there is no room for it; the older ones are then as they were.
         """
         path = self._folder / f"epoch-{epochs:04d}-step-{step:09d}"
         if not path.exists():  # else it holds these very bits
             with replacing(path) as temporary:
                 temporary.mkdir()
-                self._write(temporary)
+                with writing_by_tensorflow(temporary):
+                    self._state.write(str(temporary / "state"))
+                write_json(temporary / DIGESTS, {file.name: sha256(file) for file in sorted(temporary.iterdir())})
         for old in stored(self._folder)[: -self._rules.keep]:
             discard(old)
         self._last_step, self._last_time = step, time.monotonic()
-
-    def _write(self, folder: Path) -> None:
-        try:
-            self._state.write(str(folder / "state"))
-        except tf.errors.OpError as error:  # the system's word in TensorFlow's mouth
-            full = isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.OutOfRangeError)
-            words = plain(error).split("; ")[-1]
-            raise OSError(errno.ENOSPC if full else errno.EIO, words, str(folder)) from error
-        write_json(folder / DIGESTS, {path.name: sha256(path) for path in sorted(folder.iterdir())})
 
     def due(self, step: int) -> bool:
         """Whether `checkpoint.every_steps` or `every_minutes` asks for one now."""

@@ -72,16 +72,18 @@ def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, alike: dict[str
     meet(cluster, runtime.start_seconds, {**alike, "precision": choose_precision(runtime), "GPUs": gpus})
     # One that dies between here and TensorFlow's own meeting would be waited for without end, where no Python can run.
     faulthandler.dump_traceback_later(runtime.start_seconds, exit=True)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(
-        tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": cluster.addresses}),
-            task_type="worker",
-            task_id=cluster.rank,
-            num_accelerators={"GPU": gpus} if gpus else {},
-            rpc_layer="grpc",
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(
+            tf.distribute.cluster_resolver.SimpleClusterResolver(
+                tf.train.ClusterSpec({"worker": cluster.addresses}),
+                task_type="worker",
+                task_id=cluster.rank,
+                num_accelerators={"GPU": gpus} if gpus else {},
+                rpc_layer="grpc",
+            )
         )
-    )
-    faulthandler.cancel_dump_traceback_later()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     # All workers have equally many batches of one shape: without this they would ask each other before each of them.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy

@@ -31,6 +31,7 @@ from vgg_keras.training.records import Records, percent
 from vgg_keras.training.schedule import Plateau
 from vgg_keras.training.workers import Workers
 from vgg_keras.weights.run import save_weights
+from vgg_keras.weights.stored import read_config
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def train(
     state = tf.train.Checkpoint(
         model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
     )
-    checkpoints = Checkpoints(workdir / FOLDER, state, config.checkpoint)
-    resumed = checkpoints.restore()
+    checkpoints = Checkpoints(workdir / FOLDER, state, config.checkpoint, writes=workers.chief)
+    resumed = workers.chief_first(checkpoints.restore)  # which sets damaged ones aside
     if resumed:
         print(f"resumed from {checkpoints.newest()}", flush=True)
     step = int(optimizer.iterations.numpy())
@@ -94,7 +95,7 @@ def train(
         records.add({"bad_images": [str(image) for image in bad_images]})
     if config.training.start and not resumed:
         with strategy.scope():
-            moved = start.fill(model, config)
+            moved = start.fill(model, config, read_config(workdir)["started_from"])
         left = f"left random: {', '.join(moved.left)}" if moved.left else "none left random"
         print(f"started from {config.training.start}: copied {', '.join(moved.copied)}; {left}", flush=True)
         records.add({"started_from": config.training.start, "copied": moved.copied, "left": moved.left})

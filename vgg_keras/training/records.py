@@ -9,9 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from vgg_keras.files import replacing
+from vgg_keras.files import replacing, writing
+from vgg_keras.training.room import writing_by_tensorflow
 
 METRICS = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
 
 
 class Records:
@@ -21,30 +23,39 @@ class Records:
         """`epochs` is where a resumed run stands: lines of later ones, which it repeats, are dropped; None: it begins.
 
         `writes` is False for those workers of a run that leave the records to the chief.
+
+        Raises:
+            Unwritten: there is no room.
         """
         self._writes = writes
         if not writes:
             return
-        self._path = workdir / METRICS
+        self._path, self._tensorboard = workdir / METRICS, workdir / TENSORBOARD
         lines = [] if epochs is None else [line for line in read(workdir) if line.get("epoch", 0) <= epochs]
         with replacing(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        self._events = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+        with writing_by_tensorflow(self._tensorboard):
+            self._events = tf.summary.create_file_writer(str(self._tensorboard))
 
     def add(self, line: dict[str, Any]) -> None:
-        """Appends a line; the numbers of an epoch's line go to TensorBoard too."""
+        """Appends a line; the numbers of an epoch's line go to TensorBoard too.
+
+        Raises:
+            Unwritten: there is no room.
+        """
         if not self._writes:
             return
-        with open(self._path, "a") as file:
+        with writing(self._path), open(self._path, "a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
         if "epoch" in line:
-            with self._events.as_default(step=line["step"]):
-                for name, value in line.items():
-                    if isinstance(value, int | float) and name not in ("step", "epoch"):
-                        tf.summary.scalar(name, value)
-            self._events.flush()
+            with writing_by_tensorflow(self._tensorboard):
+                with self._events.as_default(step=line["step"]):
+                    for name, value in line.items():
+                        if isinstance(value, int | float) and name not in ("step", "epoch"):
+                            tf.summary.scalar(name, value)
+                self._events.flush()
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

@@ -102,18 +102,19 @@ def look(config: Config) -> Start:
     return Start(digest(config) if training.weights == IMAGENET else sha256, settled.mean)
 
 
-def fill(model, config: Config):
+def fill(model, config: Config, digest: str):
     """Copies the weights that a run starts from into its new net.
 
     Args:
         model: of `vgg_keras.build`, its weights random.
         config: the run's, resolved.
+        digest: that `look` found, which `training.weights` must still have: what was looked into is what is copied.
 
     Returns:
         A `Transfer`: which layers took weights, and which kept their random ones.
 
     Raises:
-        UserError: the start is not there or does not fit; the model is as it was then.
+        UserError: the start is not there, has changed or does not fit; the model is as it was then.
     """
     from vgg_keras.weights.load import fill as fill_from
     from vgg_keras.weights.run import load_run
@@ -121,5 +122,6 @@ def fill(model, config: Config):
 
     training = config.training
     if training.weights:
-        return fill_from(model, training.weights, training.weights_sha256)
+        # of imagenet's file Keras compares the digest that is known of it, which is none of sha256
+        return fill_from(model, training.weights, None if training.weights == IMAGENET else digest)
     return transfer(load_run(training.init_from, dtype="float32"), model, config)

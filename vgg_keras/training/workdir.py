@@ -90,7 +90,7 @@ def prepare(
         writes: False for those workers of a run that read what its chief has prepared.
 
     Raises:
-        UserError: the data set is no longer the one that the run was begun with.
+        UserError: the data set is no longer the one that the run was begun with, or another worker's start is another.
     """
     if writes:
         sweep(workdir)
@@ -103,6 +103,11 @@ def prepare(
         stored = read_config(workdir)
         if stored is None:
             raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
+        if start is not None and stored["started_from"] != start.digest:
+            theirs, mine = (found or "random weights" for found in (stored["started_from"], start.digest))
+            raise UserError(
+                f"All workers start from the same weights. Received: {theirs} for the first, {mine} here (sha256 of weights)."
+            )
         rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vgg_keras import stop
 from vgg_keras.cluster import Cluster
+from vgg_keras.config import UserError
 
 Result = TypeVar("Result")
 
@@ -60,16 +61,20 @@ class Workers:
         """What `work` returns to the chief, and None to the others, who wait for its end.
 
         Raises:
-            Stopped: on all, where the chief was stopped.
+            Stopped, UserError: on all, where the chief was stopped or found a user's mistake; else the others would take it
+                for lost, and be started again with the same mistake.
         """
-        result, stopped = None, None
+        result, end = None, None
         if self.chief:
             try:
                 result = work()
-            except stop.Stopped as wish:
-                stopped = wish
-        if any(self.any(stopped is not None)):
-            raise stopped or stop.Stopped("stopped with the first worker; the same command goes on where it stood")
+            except (stop.Stopped, UserError) as error:
+                end = error
+        stopped, refused = self.any(isinstance(end, stop.Stopped), isinstance(end, UserError))
+        if stopped:
+            raise end or stop.Stopped("stopped with the first worker; the same command goes on where it stood")
+        if refused:
+            raise end or UserError("All workers make one run. Received: a mistake, which the first worker names.")
         return result
 
     def chief_first(self, work: Callable[[], Result]) -> Result:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vgg_keras.config import Config, load, override
+from vgg_keras.config import Config, load, override, require_fields
 from vgg_keras.weights.stored import run_config
 
 
@@ -30,12 +30,15 @@ def settle(
     elif named:
         config = override(load(named), wishes)
     else:
+        require_fields(wishes)
         config = override(Config(), [wish for wish in wishes if wish.startswith("runtime.")])
 
     def open_net(dtype: str):
         from vgg_keras.weights.load import load_net
 
         net = load_net(model or weights, config if named else None, dtype, sha256)
-        return net, config if model else override(net.config, wishes)
+        if model:
+            return net, config
+        return net, net.config if named else override(net.config, wishes)
 
     return config, open_net

@@ -20,16 +20,19 @@ _INSIDE_KERAS = "model.weights.h5"  # in a .keras archive
 _CONFIG = "config.json"
 # The kinds of layers that a net of ours has; one with a Lambda or a stranger's layer does something else with the weights.
 _LAYERS = {
-    *(
-        "InputLayer",
-        "MeanSubtraction",
-        "Conv2D",
-        "BatchNormalization",
-        "ReLU",
-        "LeakyReLU",
-        "LocalResponseNormalization",
-    ),
-    *("MaxPooling2D", "GlobalAveragePooling2D", "Flatten", "Dense", "Dropout", "Activation"),
+    "InputLayer",
+    "MeanSubtraction",
+    "Conv2D",
+    "BatchNormalization",
+    "ReLU",
+    "LeakyReLU",
+    "LocalResponseNormalization",
+    "MaxPooling2D",
+    "GlobalAveragePooling2D",
+    "Flatten",
+    "Dense",
+    "Dropout",
+    "Activation",
 }
 _MOST = 100  # bytes that one byte of a file may become: weights cannot be packed
 

@@ -44,8 +44,9 @@ PINNED = {
         "8ee3263992981a1d26e73b3ca028a123",
     ),
 }
-# torchvision's files have the first digits of their sha256 in their names; digits alone may be a date
-_TORCHVISION = re.compile(r"^vgg\d+(?:_bn)?-(?!\d{8}\.)([0-9a-f]{8})\.pth$")
+# torchvision's files have the first digits of their sha256 in their names, where others have a date
+_DATE = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_TORCHVISION = re.compile(rf"^vgg\d+(?:_bn)?-(?!{_DATE}\.)([0-9a-f]{{8}})\.pth$")
 
 
 def ending_of(path: Path) -> str:

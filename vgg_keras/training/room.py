@@ -1,0 +1,26 @@
+"""A disk without room, as TensorFlow tells it: in errors of its own, of which one is that of a full memory too."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from vgg_keras.data.pipeline import plain
+from vgg_keras.files import Unwritten, writing
+
+
+@contextlib.contextmanager
+def writing_by_tensorflow(path: Path) -> Iterator[None]:
+    """`files.writing` for work in which TensorFlow writes `path`, and does nothing else that could fail.
+
+    Raises:
+        Unwritten: there was no room for it.
+    """
+    try:
+        with writing(path):
+            yield
+    except tf.errors.OpError as error:  # the system's word in TensorFlow's mouth
+        full = isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.OutOfRangeError)
+        raise Unwritten(errno.ENOSPC if full else errno.EIO, plain(error).split("; ")[-1], str(path)) from error
