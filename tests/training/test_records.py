@@ -1,5 +1,6 @@
 """What a run tells of itself, and what it says when its images go bad."""
 
+import contextlib
 import errno
 import json
 import resource
@@ -51,27 +52,30 @@ def test_tensorboard_reads_the_numbers(tmp_path):
     assert [float(tf.make_ndarray(value.tensor)) for value in events] == [12.5]
 
 
-@pytest.fixture
-def limit():
-    """Sets how large a file of this process may become."""
+@contextlib.contextmanager
+def limit(size):
+    """How large a file of this process may become: that to which pytest's own words go among them, so only inside."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_no_room_for_tensorboard_is_told_with_the_folder(tmp_path, limit):
+def test_no_room_for_tensorboard_is_told_with_the_folder(tmp_path):
     run = records.Records(tmp_path, 0)
     for epoch in range(1, 6):
         run.add(line(epoch))
     (events,) = (tmp_path / "tensorboard").iterdir()
-    limit(events.stat().st_size)  # more than the next line of the other file needs
     with pytest.raises(Unwritten) as caught, loop.enough_memory():
-        run.add(line(6))
+        with limit(events.stat().st_size):  # more than the next line of the other file needs
+            run.add(line(6))
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "tensorboard")
     assert [entry["epoch"] for entry in records.read(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    limit((tmp_path / "metrics.jsonl").stat().st_size + 5)
     with pytest.raises(Unwritten) as caught:
-        run.add(line(7))
+        with limit((tmp_path / "metrics.jsonl").stat().st_size + 5):
+            run.add(line(7))
     assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "metrics.jsonl")
 
 
