@@ -64,9 +64,8 @@ def evaluate(
         UserError: a mistake in the run, the data or the folder.
         Stopped: by SIGTERM or Ctrl-C, with everything saved.
     """
-    import numpy as np
-
     # ---- the images
+    from vgg_keras.data.splits import evenly
     from vgg_keras.evaluation import folder
     from vgg_keras.evaluation import heatmap as heatmaps
     from vgg_keras.files import locked
@@ -84,7 +83,7 @@ def evaluate(
         result = folder.evaluate(run, config, images, precision, out)
         if heatmap:
             count = min(heatmap_images, images.split.size)
-            chosen = np.linspace(0, images.split.size, count, endpoint=False).astype(np.int64)
+            chosen = evenly(images.split.size, count)
             heatmaps.draw(run, config, images.split, chosen.tolist(), heatmap)
     return result
 

@@ -35,6 +35,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     from vgg_keras.data import pipeline
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
+    from vgg_keras.data.splits import evenly
     from vgg_keras.data.statistics import measure
     from vgg_keras.files import replacing
 
@@ -42,7 +43,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     source, _ = without_bad_images(open_source(data), config)
     basis = measure(source.train, data.statistics_images).color_basis
     rows = min(images, source.train.size)
-    chosen = np.linspace(0, source.train.size, rows, endpoint=False).astype(np.int64)
+    chosen = evenly(source.train.size, rows)
     figure, axes = pyplot.subplots(
         rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
     )

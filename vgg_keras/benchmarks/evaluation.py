@@ -17,7 +17,7 @@ from vgg_keras.config import Architecture, Config, UserError
 from vgg_keras.data.preprocessing import decode, rescaled_size
 from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_test
-from vgg_keras.data.splits import Split
+from vgg_keras.data.splits import Split, evenly
 from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.nets.architectures import costs, multiply_adds
 from vgg_keras.nets.builder import build
@@ -43,7 +43,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
     precision = devices.one_device(config.runtime)
     description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)
-    photographs = split.select(np.linspace(0, split.size, min(images, split.size), endpoint=False).astype(np.int64))
+    photographs = split.select(evenly(split.size, min(images, split.size)))
     model = build(architecture, dtype=precision, seed=config.seed)
 
     predict = _predict(model, architecture, config.evaluation.batch)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from vgg_keras import stop
+from vgg_keras.benchmarks import rounds
 from vgg_keras.config import UserError
 
 
@@ -34,8 +34,7 @@ def benchmark(words: Sequence[str], cores: Sequence[int] = (), shown: bool = Fal
         else:
             output, said = process.communicate()
             lines = output.splitlines()
-    if stop.requested():
-        raise stop.Stopped("stopped; of a benchmark nothing is kept")
+    rounds.stop_where_wished()
     if process.returncode:
         last = (said.strip().splitlines() or ["see above"])[-1].removeprefix("error: ")
         raise UserError(f"{' '.join(words)} ended with status {process.returncode}: {last}")

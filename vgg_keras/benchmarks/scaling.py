@@ -43,7 +43,6 @@ def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int])
         rate, first, peak = found["rows"][0]["images_per_second"], found.get("first_batch_seconds"), found["peak_kib"]
         records.append({"name": name, "images_per_second": rate, "first_batch_seconds": first, "peak_gib": peak / GIB})
         lines.append([name, f"{rate:.3g}", f"{first:.2f}" if first else "-", f"{peak / GIB:.2f}"])
-        rounds.stop_where_wished()
     print(cli.table(lines))
     starts = {verb: min(_start(verb) for _ in range(repeats)) for verb in VERBS}
     print(

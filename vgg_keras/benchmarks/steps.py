@@ -125,10 +125,8 @@ def _rows(machine: Engine, config, architecture, images, labels, operations) -> 
         return Row(name, len(images), _begun_once(begin), operations)
 
     found = [row(OURS, lambda: machine.step(architecture, config, machine.precision, images, labels))]
-    centred, missing = (
-        images - np.array(architecture.mean, np.float32),
-        {},
-    )  # what ours does to images, others are given
+    missing: dict[str, str] = {}
+    centred = images - np.array(architecture.mean, np.float32)  # what ours does to images, others are given
     if _like_applications(architecture):
         net = architecture.name
         plainly = {"jit_compile": False} if machine.name == "tensorflow" else {}  # on JAX all is compiled

@@ -173,7 +173,7 @@ def training(
         return training_crop(encoded, draws, data, crop, color_basis, split.orientation(image)), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
-    return _plainly(
+    return plainly(
         epochs.flat_map(epoch_steps)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(rows, drop_remainder=True)
@@ -214,7 +214,7 @@ def validation(
         window = center_crop(pixels, side, crop, data.interpolation)
         return window, label, tf.cast(slot < split.size, tf.float32)
 
-    return _plainly(
+    return plainly(
         tf.data.Dataset.range(turns * mine)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
@@ -255,7 +255,7 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
         )
 
     # in stretches: photographs have hundreds of sizes, and a batch of each would have to wait in memory for its last image
-    return _plainly(tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(AHEAD))
+    return plainly(tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(AHEAD))
 
 
 def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, grid: int) -> tf.data.Dataset:
@@ -282,7 +282,7 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 
     images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
-    return _plainly(images.rebatch(rules.batch).prefetch(AHEAD))
+    return plainly(images.rebatch(rules.batch).prefetch(AHEAD))
 
 
 def choices(data: Data) -> str:
@@ -296,7 +296,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False  # AUTOTUNE is then as many calls as there are cores

@@ -173,9 +173,8 @@ def training_crop(
 
     def exactly(image, window):
         halved = tf.cast(tf.bitwise.left_shift(1, window.halvings), tf.float32)
-        size = tf.cast(
-            tf.shape(image)[:2], tf.float32
-        )  # the last pixel of a halved picture may reach beyond the whole one
+        # the last pixel of a halved picture may reach beyond the whole one
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
         side = tf.minimum(window.side * halved, tf.reduce_min(size))
         return _resampled(image, tf.minimum(window.corner * halved, size - side), side, crop, data.interpolation)
 

@@ -131,6 +131,11 @@ class Source:
         return found
 
 
+def evenly(size: int, count: int) -> np.ndarray:
+    """The ids of `count` of `size` images, evenly spaced from the first on, (count,) int64."""
+    return np.linspace(0, size, count, endpoint=False).astype(np.int64)
+
+
 def held_out(size: int, share: float) -> np.ndarray:
     """A mask of `size` images: True for those that validate, this share of them, evenly spaced; at 0.2 each fifth."""
     places = np.arange(size + 1) * share + 1e-9  # so that 5 * 0.2 is 1, whatever binary fractions make of it

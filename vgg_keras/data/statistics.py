@@ -9,7 +9,7 @@ import tqdm
 from vgg_keras import stop
 from vgg_keras.data.pipeline import readable_images
 from vgg_keras.data.preprocessing import decode
-from vgg_keras.data.splits import Split
+from vgg_keras.data.splits import Split, evenly
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Statistics:
 def measure(split: Split, images: int) -> Statistics:
     """Mean and covariance of a training split, from all its images or from `images` of them, evenly spaced."""
     count = min(images, split.size)
-    chosen = np.linspace(0, split.size, count, endpoint=False).astype(np.int64)
+    chosen = evenly(split.size, count)
 
     def moments(image):
         pixels = tf.cast(tf.reshape(decode(split.read(image)[0]), [-1, 3]), tf.float32)

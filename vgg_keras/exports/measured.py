@@ -16,7 +16,7 @@ from vgg_keras.data.headers import KINDS
 from vgg_keras.data.preprocessing import center_crop
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
-from vgg_keras.data.splits import Split
+from vgg_keras.data.splits import Split, evenly
 from vgg_keras.evaluation.protocols import Dense, mean_posteriors
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
@@ -87,7 +87,7 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
         )
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
     count = min(config.export.images, source.val.size)
-    chosen = source.val.select(np.linspace(0, source.val.size, count, endpoint=False).astype(np.int64))
+    chosen = source.val.select(evenly(source.val.size, count))
     rules = config.export
     with pipeline.readable_images(chosen):
         files, labels = zip(*(chosen.read(tf.constant(image, tf.int64)) for image in range(count)), strict=True)
@@ -141,5 +141,5 @@ def _crop(split: Split, image: int, config: Config) -> np.ndarray:
 
 def _representative(train: Split, config: Config):
     count = min(config.export.representative_images, train.size)
-    for image in np.linspace(0, train.size, count, endpoint=False).astype(np.int64).tolist():
+    for image in evenly(train.size, count).tolist():
         yield _crop(train, image, config)[np.newaxis]
