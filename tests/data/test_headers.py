@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests.conftest import write_images
 from tests.data.awkward import chunk, png, rows, smooth, tiff, turned, written
+from tests.data.crops import augmented, cropped
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Runtime
 from vgg_keras.data import headers, pipeline, preprocessing, scan
 from vgg_keras.data.sources import open_source
@@ -99,9 +100,9 @@ def test_crops_of_a_turned_picture_lie_evenly_in_the_upright_one(orientation, ra
                 places[picture[top : top + 32, left : left + 32].tobytes()] = flipped, top, left
     assert len(places) == 2 * 5 * 9
     data = Data(scale=(36,), color_shift=0.0)
-    draws = preprocessing.epoch_draws(tf.constant([3, 4], tf.int64), 1350)
-    crops = tf.data.Dataset.from_tensor_slices(draws).map(
-        lambda drawn: preprocessing.training_crop(encoded, drawn, data, 32, None, tf.constant(orientation)), 2
+    drawn = augmented(encoded, preprocessing.epoch_draws(tf.constant([3, 4], tf.int64), 1350), data)
+    crops = tf.data.Dataset.from_tensor_slices(drawn).map(
+        lambda drawn: preprocessing.training_crop(encoded, drawn, data, 32, tf.constant(orientation)), 2
     )
     found = [places[np.round(crop).astype(np.uint8).tobytes()] for crop in crops.as_numpy_iterator()]
     counts = np.unique(found, axis=0, return_counts=True)[1]
@@ -114,9 +115,9 @@ def test_a_window_of_a_turned_jpeg_shows_what_the_upright_picture_shows(random):
     """The decoded window is turned like the picture: at each orientation it is the stored picture's own crop, turned."""
     draws = tf.constant([0.3, 0.2, 0.9, 0.9, 0, 0, 0], tf.float32)
     file, data = written(smooth(1, 90, 130), "JPEG"), Data(scale=(40,), flip=False, color_shift=0.0)
-    stored = preprocessing.training_crop(file, draws, data, 32, None).numpy()
+    stored = cropped(file, draws, data)
     for orientation in ALL:
-        crop = preprocessing.training_crop(file, draws, data, 32, None, tf.constant(orientation)).numpy()
+        crop = cropped(file, draws, data, orientation=orientation)
         truth = pillows(np.round(stored).astype(np.uint8), orientation)
         assert np.abs(crop - truth).max() <= 0.5
 

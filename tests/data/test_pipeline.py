@@ -1,5 +1,7 @@
 """What stands in which step: every image once an epoch, and the same pictures for any number of devices and restarts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,7 +17,13 @@ def noise(images, seed=0):
     """A split of random pictures whose label is their number."""
     pictures = np.random.default_rng(seed).integers(0, 256, (images, 40, 36, 3), np.uint8)
     encoded = tf.constant([tf.io.encode_png(picture).numpy() for picture in pictures])
-    return Split(images, lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)), str)
+    return Split(
+        images,
+        lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)),
+        str,
+        sizes=np.full((images, 2), (40, 36), np.int32),
+        jpegs=np.zeros(images, bool),
+    )
 
 
 def epochs(split, data, first, last, replicas=1):
@@ -111,7 +119,7 @@ def test_workers_share_the_elements_of_their_devices():
         def noted(image):
             return split.read(tf.ensure_shape(tf.py_function(note, [image], tf.int64), []))
 
-        noting = Split(split.size, noted, str)
+        noting = dataclasses.replace(split, read=noted)
         training = pipeline.training(noting, data, 32, BASIS, 3, 1, 9, replicas, worker, workers)
         validation = pipeline.validation(noting, data, 32, 36, 2, replicas, worker, workers)
         return [list(dataset.as_numpy_iterator()) for dataset in (training, validation)], read

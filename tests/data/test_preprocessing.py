@@ -1,10 +1,13 @@
 """Image operations against Pillow and NumPy, eagerly and inside tf.data, and the random ones by their statistics."""
 
+import itertools
+
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tests.data.crops import augmented, cropped
 from vgg_keras.config import Data
 from vgg_keras.data import preprocessing
 
@@ -66,9 +69,9 @@ def png(image):
 def crops(encoded, data, epochs, crop=32, basis=None):
     """Training crops of one image inside tf.data, one for each epoch."""
     basis = np.zeros((3, 3), np.float32) if basis is None else basis
-    draws = preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), epochs)
-    dataset = tf.data.Dataset.from_tensor_slices(draws).map(
-        lambda drawn: preprocessing.training_crop(encoded, drawn, data, crop, basis), 2
+    drawn = augmented(encoded, preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), epochs), data, crop, basis)
+    dataset = tf.data.Dataset.from_tensor_slices(drawn).map(
+        lambda drawn: preprocessing.training_crop(encoded, drawn, data, crop), 2
     )
     return np.stack(list(dataset.as_numpy_iterator()))
 
@@ -80,7 +83,7 @@ def test_the_same_draws_give_the_same_crop_eagerly_and_inside_tf_data(random, en
     basis = random.normal(0, 1, (3, 3)).astype(np.float32)
     inside = crops(encoded, data, 5, basis=basis)
     for number, draws in enumerate(preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), 5)):
-        eager = preprocessing.training_crop(encoded, draws, data, 32, basis).numpy()
+        eager = cropped(encoded, draws, data, 32, basis)
         assert np.abs(eager - inside[number]).max() <= 1e-3
     assert np.abs(inside[0] - inside[1]).max() > 1
 
@@ -100,12 +103,12 @@ def test_an_exact_crop_is_pillows_box_resized(random, interpolation, size):
     image = smooth(random, *size)
     data = Data(scale=(32, 48), interpolation=interpolation, exact=True, **PLAIN)
     for draws in ((0.0, 0.0, 0.0), (0.99, 0.99, 0.99), (0.5, 0.3, 0.7)):
-        cropped = preprocessing.training_crop(png(image), without_flip(*draws), data, 32, None).numpy()
-        window = preprocessing.draw_window(image.shape[:2], tf.constant(draws), data.scale, 32)
+        shown = cropped(png(image), without_flip(*draws), data)
+        window = preprocessing.draw_window(image.shape[:2], tf.constant(draws), data.scale, 32, False)
         top, left, side = np.array([*window.corner, window.side]) * 2 ** int(window.halvings)
         box = (left, top, left + side, top + side)
         truth = PIL.Image.fromarray(image).resize((32, 32), PILLOW[interpolation], box=tuple(map(float, box)))
-        difference = np.abs(cropped - np.asarray(truth, np.float32))
+        difference = np.abs(shown - np.asarray(truth, np.float32))
         print(f"{interpolation} {size}: largest {difference.max():.2f}, mean {difference.mean():.2f} grey levels")
         assert difference.max() <= 2 and difference.mean() <= 0.5  # Pillow rounds after each axis
 
@@ -117,7 +120,7 @@ def test_an_exact_crop_stays_inside_where_halving_rounds_up(size):
     last = without_flip(0.0, 0.9999, 0.9999)
     for interpolation in PILLOW:
         data = Data(scale=(32,), exact=True, interpolation=interpolation, **PLAIN)
-        assert np.abs(preprocessing.training_crop(encoded, last, data, 32, None).numpy() - 200).max() < 1e-3
+        assert np.abs(cropped(encoded, last, data) - 200).max() < 1e-3
 
 
 def bilinear(image, side):
@@ -149,60 +152,70 @@ def test_a_window_of_a_jpeg_is_a_square_of_the_picture_that_pillow_decodes(rando
     size = -(-side // 2**halvings)
     assert truth.shape[0] == size
     for row, column in ((0.0, 0.0), (0.999, 0.999), (0.4, 0.7)):
-        cropped = preprocessing.training_crop(path.read_bytes(), without_flip(0.0, row, column), data, 32, None)
+        shown = cropped(path.read_bytes(), without_flip(0.0, row, column), data)
         square = round(32 * size / 40)
         top, left = (int(draw * (whole - square + 1)) for draw, whole in ((row, size), (column, truth.shape[1])))
-        difference = np.abs(cropped.numpy() - bilinear(truth[top : top + square, left : left + square], 32))
+        difference = np.abs(shown - bilinear(truth[top : top + square, left : left + square], 32))
         print(f"{kind} {side} at 1/{2**halvings}: largest {difference.max():.2f}, mean {difference.mean():.2f}")
         # unhalved, TensorFlow decodes by libjpeg's fast transform; a shift by one pixel would be 4 grey levels and more
         assert difference.mean() <= 2 and difference.max() <= 16
 
 
 def test_the_window_of_a_jpeg_shows_what_the_exact_way_shows(photographs):
-    """200 photographs at S in [256, 512]: how far the pixels of the fast way are from those of the whole, filtered picture."""
+    """200 photographs at S in [256, 512]: how far the pixels of a square are from those of the whole, filtered picture."""
     paths = sorted((photographs / "flowers17" / "train").rglob("*.jpg"))[::5][:200]
     draws = preprocessing.epoch_draws(tf.constant([1, 2], tf.int64), len(paths))
-    differences = {}
+    data, exact = (Data(scale=(256, 512), exact=exact, **PLAIN) for exact in (False, True))
+    differences, enlarged = {}, 0
     for path, drawn in zip(paths, draws, strict=True):
         encoded = tf.io.read_file(str(path))
-        fast, exact = (
-            preprocessing.training_crop(encoded, drawn, Data(scale=(256, 512), exact=exact, **PLAIN), 224, None).numpy()
-            for exact in (False, True)
+        fast = augmented(encoded, drawn, data, 224)
+        moved = not np.array_equal(fast.square, augmented(encoded, drawn, exact, 224).square)
+        enlarged += moved  # the exact way needs no whole pixels there; its place is taken, its pixels are compared
+        assert fast.square[2] <= 224 or not moved
+        fast, whole = (
+            preprocessing.training_crop(encoded, one, data, 224).numpy()
+            for one in (fast, fast._replace(way=tf.constant(preprocessing.WHOLE)))
         )
-        differences[path] = np.abs(fast - exact)
+        differences[path] = np.abs(fast - whole)
     means = np.array([difference.mean() for difference in differences.values()])
     noise = np.array([max((difference**2).mean(), 1e-6) for difference in differences.values()])
     psnr = 10 * np.log10(255**2 / noise)
     largest = max(difference.max() for difference in differences.values())
     print(
-        f"{len(paths)} photographs: mean difference {means.mean():.2f} grey levels (of one at most {means.max():.2f}), "
+        f"{len(paths)} photographs, {enlarged} of them enlarged: mean difference {means.mean():.2f} grey levels "
+        f"(of one at most {means.max():.2f}), "
         f"largest of a pixel {largest:.0f}, PSNR median {np.median(psnr):.1f} dB, lowest {psnr.min():.1f} dB"
     )
-    assert len(paths) == 200
+    assert len(paths) == 200 and enlarged > 2
     assert means.mean() < 1.0 and psnr.min() > 28
 
 
 def test_windows_lie_inside_and_are_drawn_evenly(random):
     """For many sizes and draws: the square stays in the image, its side is c / S of the smaller side, ends come as often."""
     crop, scale = 32, (32, 64)
-    for height, width in random.integers(20, 1200, (300, 2)):
-        draws = tf.constant(random.choice([0, 0.2, 0.5, 0.8, 1 - 2**-23], 3), tf.float32)
-        window = preprocessing.draw_window((height, width), draws, scale, crop)
-        halvings = int(window.halvings)
-        size = np.ceil(np.array([height, width]) / 2**halvings)
-        s = scale[0] + int(draws[0] * 33)
-        corner = window.corner.numpy()
-        assert (corner >= 0).all() and (corner + float(window.side) <= size + 1e-3).all()
-        assert abs(float(window.side) - crop * size.min() / s) <= (0.5 if window.whole else 1e-3)
-        assert halvings == 0 or size.min() >= s  # never halved below S
-        assert halvings == 3 or min(height, width) / 2 ** (halvings + 1) < s  # nor too little
-        assert bool(window.whole) == (size.min() >= s)
+    sizes = random.integers(10, 1200, (600, 2))
+    draws = random.choice([0, 0.2, 0.5, 0.8, 1 - 2**-23], (600, 3)).astype(np.float32)
+    together = {
+        alone: preprocessing.draw_window(sizes, tf.constant(draws), scale, crop, alone) for alone in (True, False)
+    }
+    for number, alone in itertools.product(range(600), together):
+        window = preprocessing.Window(*(field[number].numpy() for field in together[alone]))
+        single = preprocessing.draw_window(sizes[number], tf.constant(draws[number]), scale, crop, alone)
+        assert all(np.array_equal(one, other) for one, other in zip(window, single, strict=True))
+        size = np.ceil(sizes[number] / 2**window.halvings)
+        s = scale[0] + int(draws[number, 0] * 33)
+        assert (window.corner >= 0).all() and (window.corner + window.side <= size + 1e-3).all()
+        assert abs(window.side - crop * size.min() / s) <= (0.5 if window.whole else 1e-3)
+        assert window.halvings == 0 or size.min() >= s  # never halved below S
+        assert window.halvings == 3 or sizes[number].min() / 2 ** (window.halvings + 1) < s  # nor too little
+        assert window.whole == (size.min() >= s / (1 + alone))
         if window.whole:
-            assert (corner == np.floor(corner)).all() and float(window.side).is_integer()
-    corners = [
-        preprocessing.draw_window((66, 66), tf.constant([1.0 - 2**-23, draw, 0.0]), scale, crop).corner[0].numpy()
-        for draw in (np.arange(1000) + 0.5) / 1000
-    ]
+            assert (window.corner == np.floor(window.corner)).all() and window.side.is_integer()
+            exact = draws[number, 1:] * (size - crop * size.min() / s)
+            assert np.abs(window.corner - exact).max() <= 1.5
+    last = tf.constant([[1.0 - 2**-23, draw, 0.0] for draw in (np.arange(1000) + 0.5) / 1000])
+    corners = preprocessing.draw_window((66, 66), last, scale, crop, True).corner[:, 0]
     counts = np.unique(corners, return_counts=True)[1]
     assert len(counts) == 66 - 33 + 1 and np.ptp(counts) <= 2  # the first and the last place as often as the others
 

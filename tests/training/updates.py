@@ -38,7 +38,13 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
         noise = np.repeat(noise[:1, :32, :32], int(images), axis=0)
     encoded = tf.stack([tf.io.encode_png(image) for image in noise])
     labels = tf.range(int(images), dtype=tf.int32) % (1 if alike == "1" else 4)
-    split = Split(int(images), lambda image: (tf.gather(encoded, image), tf.gather(labels, image)), str)
+    split = Split(
+        int(images),
+        lambda image: (tf.gather(encoded, image), tf.gather(labels, image)),
+        str,
+        sizes=np.full((int(images), 2), noise.shape[1:3], np.int32),
+        jpegs=np.zeros(int(images), bool),
+    )
 
     architecture = Architecture(
         "A",

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data, Evaluation, UserError
 from vgg_keras.data.preprocessing import (
+    augmentation,
     center_crop,
     decode,
     epoch_draws,
@@ -137,6 +138,7 @@ def training(
     left repeat an image with weight 0, behind the real ones on each device.
 
     Args:
+        split: scanned.
         replicas: devices in all, equally many on each worker.
         worker: whose elements these are; images of the others are not read.
         workers: in all.
@@ -153,6 +155,8 @@ def training(
     mine = rows * replicas // workers
     place = place[worker * mine : (worker + 1) * mine]
 
+    sizes, jpegs = tf.constant(split.sizes), tf.constant(split.jpegs)
+
     def epoch_steps(epoch):
         epoch_seed = seed_of(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
@@ -166,11 +170,13 @@ def training(
         count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
         images = tf.gather(order, start + tf.minimum(place, count - 1))
         weights = tf.where(place < count, 1.0 / tf.cast(count, tf.float32), 0.0)
-        return tf.data.Dataset.from_tensor_slices((images, tf.gather(draws, images), weights))
+        size, jpeg, draws = (tf.gather(table, images) for table in (sizes, jpegs, draws))
+        drawn = augmentation(size, jpeg, draws, data, crop, color_basis)
+        return tf.data.Dataset.from_tensor_slices((images, drawn, weights))
 
-    def example(image, draws, weight):
+    def example(image, drawn, weight):
         encoded, label = split.read(image)
-        return training_crop(encoded, draws, data, crop, color_basis, split.orientation(image)), label, weight
+        return training_crop(encoded, drawn, data, crop, split.orientation(image)), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
     return plainly(
@@ -191,9 +197,10 @@ def seen(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
     draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
+    drawn = augmentation(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
     image = tf.constant(image, tf.int64)
     encoded, label = split.read(image)
-    return training_crop(encoded, draws, data, crop, color_basis, split.orientation(image)), label
+    return training_crop(encoded, drawn, data, crop, split.orientation(image)), label
 
 
 def validation(

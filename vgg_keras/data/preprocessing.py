@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
@@ -100,13 +101,13 @@ def epoch_draws(epoch_seed: tf.Tensor, images: int) -> tf.Tensor:
 
 
 class Window(NamedTuple):
-    """A square of an image that becomes a crop.
+    """A square of an image that becomes a crop; of many images, each field with their axes first.
 
     Attributes:
         halvings: how often the image is halved first, 0 to 3: JPEG decodes so at no cost.
-        corner: (top, left) in pixels of the image after that, float32.
+        corner: (2,), its first row and column in pixels of the image after that, float32.
         side: likewise.
-        whole: whether corner and side are whole numbers; they are where the crop has no more pixels than the square.
+        whole: whether corner and side are whole numbers.
     """
 
     halvings: tf.Tensor
@@ -115,28 +116,94 @@ class Window(NamedTuple):
     whole: tf.Tensor
 
 
-def draw_window(size: tf.Tensor, draws: tf.Tensor, scale: tuple[int, ...], crop: int) -> Window:
-    """3.1's random crop of the image rescaled to S, as the square of the image that it shows.
+def draw_window(
+    size: tf.Tensor, draws: tf.Tensor, scale: tuple[int, ...], crop: int, alone: tf.Tensor | bool
+) -> Window:
+    """3.1's random crop of images rescaled to S, as the square of each that it shows.
 
     A crop of side c at S shows a square whose side is c / S of the image's smaller side. Where the image is rescaled down,
-    the square is moved to whole pixels of the halved image, by half of one at most; S is then off by one part in 2 c or less.
+    the square lies at whole pixels of the halved image, at each as often as at another; S is then off by one part in 2 c or
+    less. So does a square that is decoded alone and enlarged, by two at most, where S is off by one part in c or less.
 
     Args:
-        size: (height, width) of the image.
-        draws: S, row and column, in [0, 1).
+        size: (..., 2), height and width of each image.
+        draws: (..., 3 or more): S, row and column, in [0, 1).
         scale: S, or the ends of its range.
         crop: side of the crop.
+        alone: (...), whether the square is to be decoded alone.
     """
     size = tf.cast(size, tf.float32)
-    rescaled = scale[0] + tf.floor(draws[0] * (scale[-1] - scale[0] + 1))  # S
-    halvings = tf.math.count_nonzero(tf.reduce_min(size) >= rescaled * [2.0, 4.0, 8.0], dtype=tf.int32)
-    size = tf.math.ceil(size / tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32))
-    side = crop * tf.reduce_min(size) / rescaled
-    whole = side >= crop
+    rescaled = scale[0] + tf.floor(draws[..., :1] * (scale[-1] - scale[0] + 1))  # S, (..., 1) like the others below
+    smaller = tf.reduce_min(size, axis=-1, keepdims=True)
+    halvings = tf.math.count_nonzero(smaller >= rescaled * [2.0, 4.0, 8.0], axis=-1, dtype=tf.int32)
+    size = tf.math.ceil(size / _halved(halvings))
+    side = crop * tf.reduce_min(size, axis=-1, keepdims=True) / rescaled
+    whole = side >= tf.where(tf.expand_dims(alone, -1), crop / 2, crop)
     side = tf.where(whole, tf.round(side), side)
     spare = size - side
-    corner = tf.where(whole, tf.floor(draws[1:3] * (spare + 1)), draws[1:3] * spare)
-    return Window(halvings, corner, side, whole)
+    corner = tf.where(whole, tf.floor(draws[..., 1:3] * (spare + 1)), draws[..., 1:3] * spare)
+    return Window(halvings, corner, side[..., 0], whole[..., 0])
+
+
+def _halved(halvings: tf.Tensor) -> tf.Tensor:
+    """How many pixels of the image stand for one after these halvings, (..., 1) float32."""
+    return tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32)[..., tf.newaxis]
+
+
+WHOLE = 4  # a way to decode, beside the four of `Augmentation.way`
+
+
+class Augmentation(NamedTuple):
+    """What 3.1 does to an image in an epoch; of many images, each field with their axes first.
+
+    Attributes:
+        way: int32. 0 to 3: of a JPEG the square alone is decoded, out of the picture that the decoder halves so often, and
+            rescaled without a filter. WHOLE: the picture is decoded whole, and the square rescaled with anti-aliasing.
+        square: (4,) float32, what becomes the crop: top, left, height, width in pixels of the picture that `way` decodes.
+        mirrored: whether left and right are exchanged.
+        shift: (3,) float32, added to R, G and B.
+    """
+
+    way: tf.Tensor
+    square: tf.Tensor
+    mirrored: tf.Tensor
+    shift: tf.Tensor
+
+
+def augmentation(
+    size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray | None
+) -> Augmentation:
+    """3.1's augmentation of images, a function of `draws` alone: S, a random crop, a flip and a colour shift.
+
+    It is made for all images of a step at once, since TensorFlow takes longer to begin the small operations of one image
+    than to do them for many.
+
+    Args:
+        size: (..., 2), height and width of each image as it is stored.
+        jpeg: (...,), whether its file is a JPEG.
+        draws: (..., 7), rows of `epoch_draws`.
+        data: its `scale`, `color_shift`, `interpolation` and `exact` are read.
+        crop: side of the crop.
+        color_basis: (3, 3), of `Statistics.color_basis`; None: no colour shift.
+    """
+    alone = jpeg & reads_windows(data)
+    window = draw_window(size, draws, data.scale, crop, alone)
+    alone &= window.whole
+    # of whole pictures in pixels of their own; the last one of a halved picture may reach beyond them
+    size, halved = tf.cast(size, tf.float32), _halved(window.halvings)
+    side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(size, axis=-1, keepdims=True))
+    corner = tf.minimum(window.corner * halved, size - side)
+    among_whole = tf.concat([corner, side, side], axis=-1)
+    among_halved = tf.concat([window.corner, tf.repeat(window.side[..., tf.newaxis], 2, axis=-1)], axis=-1)
+    shift = tf.zeros_like(draws[..., 4:])
+    if color_basis is not None:  # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
+        shift = tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:])
+    return Augmentation(
+        way=tf.where(alone, window.halvings, WHOLE),
+        square=tf.where(alone[..., tf.newaxis], among_halved, among_whole),
+        mirrored=draws[..., 3] < 0.5,
+        shift=shift,
+    )
 
 
 def reads_windows(data: Data) -> bool:
@@ -145,65 +212,46 @@ def reads_windows(data: Data) -> bool:
 
 
 def training_crop(
-    encoded: tf.Tensor,
-    draws: tf.Tensor,
-    data: Data,
-    crop: int,
-    color_basis: tf.Tensor,
-    orientation: tf.Tensor | None = None,
+    encoded: tf.Tensor, drawn: Augmentation, data: Data, crop: int, orientation: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """3.1's augmentation of one image, a function of `draws` alone: S, a random crop, a flip and a colour shift.
+    """One image as 3.1's augmentation shows it.
 
-    Of a JPEG that is rescaled down only the crop's own square is decoded, halved by the decoder where that still leaves
-    S, and rescaled without a filter, each step by less than two, unless `data.exact` asks for what every other image
-    gets: the whole picture decoded, and the square rescaled with anti-aliasing.
+    Of a JPEG only the crop's own square is decoded, halved by the decoder where that still leaves S, and rescaled without
+    a filter, down by less than two or up by two at most. Any other image, all of them where `data.exact` asks for it, and
+    what is enlarged by more are decoded whole, and the square is rescaled with anti-aliasing.
 
     Args:
         encoded: the file.
-        draws: (7,), a row of `epoch_draws`.
-        data: its `scale`, `flip`, `color_shift`, `interpolation` and `exact` are read.
+        drawn: of `augmentation`.
+        data: its `flip`, `color_shift`, `interpolation` and `exact` are read.
         crop: side of the result.
-        color_basis: (3, 3), of `Statistics.color_basis`.
         orientation: EXIF's; None: the file is upright. The square is drawn in the picture as it is stored, where it lies as
             evenly as in the upright one, and the crop is turned: a hundredth of the pixels.
 
     Returns:
         (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
     """
+    square = tf.cast(drawn.square, tf.int32)
 
-    def exactly(image, window):
-        halved = tf.cast(tf.bitwise.left_shift(1, window.halvings), tf.float32)
-        # the last pixel of a halved picture may reach beyond the whole one
-        size = tf.cast(tf.shape(image)[:2], tf.float32)
-        side = tf.minimum(window.side * halved, tf.reduce_min(size))
-        return _resampled(image, tf.minimum(window.corner * halved, size - side), side, crop, data.interpolation)
+    def window(ratio):
+        return lambda: tf.io.decode_and_crop_jpeg(encoded, square, channels=3, ratio=ratio)
 
     def by_window():
-        window = draw_window(tf.io.extract_jpeg_shape(encoded)[:2], draws, data.scale, crop)
-        square = tf.cast(tf.concat([window.corner, [window.side, window.side]], axis=0), tf.int32)
-
-        def halved(ratio):
-            pixels = tf.io.decode_and_crop_jpeg(encoded, square, channels=3, ratio=ratio)
-            return tf.raw_ops.ResizeBilinear(images=pixels[tf.newaxis], size=[crop, crop], half_pixel_centers=True)[0]
-
-        ways = [lambda: halved(1), lambda: halved(2), lambda: halved(4), lambda: halved(8)]
-        ways.append(lambda: exactly(decode(encoded), window))
-        return tf.switch_case(tf.where(window.whole, window.halvings, 4), ways)
+        pixels = tf.switch_case(drawn.way, [window(1), window(2), window(4), window(8)])
+        pixels = tf.cast(pixels, tf.float32)  # which the operation reads as vectors, and bytes one by one
+        resized = tf.raw_ops.ResizeBilinear(images=pixels[tf.newaxis], size=[crop, crop], half_pixel_centers=True)
+        return tf.squeeze(resized, 0)
 
     def by_whole():
-        image = decode(encoded)
-        return exactly(image, draw_window(tf.shape(image)[:2], draws, data.scale, crop))
+        return _resampled(decode(encoded), drawn.square[:2], drawn.square[2], crop, data.interpolation)
 
-    pixels = tf.cond(tf.io.is_jpeg(encoded), by_window, by_whole) if reads_windows(data) else by_whole()
-    pixels = tf.ensure_shape(pixels if orientation is None else upright(pixels, orientation), [crop, crop, 3])
-    if data.flip:
-        pixels = tf.reverse(pixels, tf.range(1, 1 + tf.cast(draws[3] < 0.5, tf.int32)))  # of one axis, or of none
-    if data.color_shift:
-        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image; added to whole rows, which is four times faster
-        shift = tf.linalg.matvec(color_basis, data.color_shift * draws[4:])
-        rows = tf.reshape(pixels, [crop, 3 * crop]) + tf.tile(shift, [crop])
-        pixels = tf.reshape(rows, [crop, crop, 3])
-    return pixels
+    pixels = tf.cond(drawn.way == WHOLE, by_whole, by_window) if reads_windows(data) else by_whole()
+    stored = tf.ensure_shape(pixels, [crop, crop, 3])
+    shown = stored if orientation is None else upright(stored, orientation)
+    pixels = tf.cond(drawn.mirrored, lambda: tf.reverse(shown, [1]), lambda: shown) if data.flip else shown
+    if data.color_shift:  # added to whole rows, which is four times faster
+        pixels = tf.reshape(pixels, [crop, 3 * crop]) + tf.tile(drawn.shift, [crop])
+    return tf.reshape(pixels, [crop, crop, 3])
 
 
 def _resampled(image: tf.Tensor, corner: tf.Tensor, side: tf.Tensor, crop: int, interpolation: str) -> tf.Tensor:

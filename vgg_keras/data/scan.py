@@ -1,8 +1,8 @@
 """The look ahead of a run: every image is read and decoded once, so that a bad one is skipped, counted and named.
 
 A bad image met in mid-run would end it, and TensorFlow's `ignore_errors` would lose good ones with it and name none.
-How each image is turned is found here too, where it is done once and not in every epoch. What was found is kept by path,
-size and time, so only new and changed files are looked at again.
+How each image is turned and how large it is are found here too, once and not in every epoch. What was found is kept by
+path, size and time, so only new and changed files are looked at again.
 """
 
 import dataclasses
@@ -34,10 +34,13 @@ SAVE_SECONDS = 60
 
 
 class Found(NamedTuple):
-    """What is kept of a good image: a fingerprint of its file's bytes, and its EXIF orientation."""
+    """What is kept of a good image: a fingerprint of its file's bytes, its EXIF orientation, its size as it is stored."""
 
     fingerprint: int
     orientation: int
+    height: int
+    width: int
+    jpeg: bool
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,25 @@ def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadI
 
 
 def _with(split: Split, found: list[Found | str], data: Data) -> tuple[Split, list[BadImage]]:
-    """The split with the fingerprints and orientations that were found, and the images that cannot be used."""
-    known = [one if isinstance(one, Found) else Found(fingerprint=0, orientation=1) for one in found]
-    orientations = np.array([one.orientation for one in known], np.int32)
-    turned = data.exif_orientation and (orientations != 1).any()
-    bad = [BadImage(split.path(image), one) for image, one in enumerate(found) if isinstance(one, str)]
-    fingerprints = np.array([one.fingerprint for one in known], np.int64)
-    return dataclasses.replace(split, fingerprints=fingerprints, orientations=orientations if turned else None), bad
+    """The split with what was found of its images, and those that cannot be used."""
+    unknown = Found(fingerprint=0, orientation=1, height=0, width=0, jpeg=False)
+    table = _table([unknown if isinstance(one, str) else one for one in found])
+    turned = data.exif_orientation and (table["orientation"] != 1).any()
+    known = dataclasses.replace(
+        split,
+        fingerprints=table["fingerprint"],
+        orientations=table["orientation"] if turned else None,
+        sizes=np.stack([table["height"], table["width"]], axis=1),
+        jpegs=table["jpeg"],
+    )
+    return known, [BadImage(split.path(image), one) for image, one in enumerate(found) if isinstance(one, str)]
+
+
+def _table(found: Sequence[Found]) -> dict[str, np.ndarray]:
+    """Each field as an array over the images."""
+    kinds = Found(np.int64, np.int32, np.int32, np.int32, np.bool_)
+    columns = zip(*found, strict=True) if found else [()] * len(kinds)
+    return {name: np.array(column, kind) for name, column, kind in zip(Found._fields, columns, kinds, strict=True)}
 
 
 def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
@@ -147,13 +162,14 @@ def _looker(split: Split, max_pixels: int) -> Callable:
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
 def _content(encoded, max_pixels):
-    """A file's fingerprint, its orientation, why it is refused, and its size, for which it is decoded.
+    """Why a file is refused, its fingerprint, its orientation, its size, for which it is decoded, and whether it is a JPEG.
 
     Traced once, for it is large, whatever the split.
     """
     reason = refusal(encoded, max_pixels)
     size = tf.cond(reason == "", lambda: tf.shape(decode(encoded)), lambda: tf.zeros([3], tf.int32))
-    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1), orientation(encoded), reason, size
+    fingerprint = tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1)
+    return reason, fingerprint, orientation(encoded), size[0], size[1], tf.io.is_jpeg(encoded)
 
 
 def _look(look: Callable, images: np.ndarray) -> dict[int, Found | str]:
@@ -166,8 +182,8 @@ def _look(look: Callable, images: np.ndarray) -> dict[int, Found | str]:
 
 
 def _told(row: Sequence) -> Found | str:
-    fingerprint, turned, reason, _ = row
-    return reason.decode() or Found(int(fingerprint), int(turned))
+    reason, *found = row
+    return reason.decode() or Found(*(value.item() for value in found))
 
 
 def _found_or_reason(look: Callable, image: int) -> Found | str:
@@ -185,7 +201,7 @@ def _read_cache(cache: Path) -> tuple[dict[int, Found], dict[int, str]]:
     """Stamps of good images with what was found, and of bad ones with the reasons."""
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
-            found = map(Found, arrays["fingerprints"].tolist(), arrays["orientations"].tolist())
+            found = map(Found, *(arrays[name].tolist() for name in Found._fields))
             good = dict(zip(arrays["good"].tolist(), found, strict=True))
             return good, dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: scan again
@@ -202,8 +218,7 @@ def _write_cache(cache: Path, stamps: np.ndarray, good: dict[int, Found], bad: d
             np.savez(
                 temporary,
                 good=np.array(list(good), np.uint64),
-                fingerprints=np.array([found.fingerprint for found in good.values()], np.int64),
-                orientations=np.array([found.orientation for found in good.values()], np.int32),
+                **_table(list(good.values())),
                 bad=np.array(list(bad), np.uint64),
                 reasons=np.array(list(bad.values()), np.str_),
             )

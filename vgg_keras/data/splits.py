@@ -25,6 +25,8 @@ class Split:
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
+        sizes: (images, 2) int32, height and width as stored, known after the scan.
+        jpegs: (images,) bool, whether the file is a JPEG, known after the scan.
     """
 
     size: int
@@ -34,6 +36,8 @@ class Split:
     stamp: Callable[[int], str] | None = None
     fingerprints: np.ndarray | None = None
     orientations: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    jpegs: np.ndarray | None = None
 
     def path(self, image: int) -> str:
         """Where the image is found, as a message shows it."""
@@ -60,14 +64,15 @@ class Split:
             read=lambda image: self.read(tf.gather(table, image)),
             name=lambda image: self.name(int(kept[image])),
             stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
-            fingerprints=None if self.fingerprints is None else self.fingerprints[kept],
-            orientations=None if self.orientations is None else self.orientations[kept],
+            **{name: found[kept] for name, found in self._found().items()},
         )
 
     def followed_by(self, other: "Split") -> "Split":
         """The images of both splits of one source."""
 
-        upright = self.orientations is None and other.orientations is None
+        found = {name: (array, other._found()[name]) for name, array in self._found().items() if name in other._found()}
+        if self.orientations is not None or other.orientations is not None:
+            found["orientations"] = _told(self), _told(other)
 
         def of_both(function):
             return lambda image: function(self, image) if image < self.size else function(other, image - self.size)
@@ -80,9 +85,13 @@ class Split:
             ),
             name=of_both(lambda split, image: split.name(image)),
             stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
-            fingerprints=None if self.fingerprints is None else np.append(self.fingerprints, other.fingerprints),
-            orientations=None if upright else np.append(*(_told(split) for split in (self, other))),
+            **{name: np.concatenate(arrays) for name, arrays in found.items()},
         )
+
+    def _found(self) -> dict[str, np.ndarray]:
+        """What is known of each image, by the field's name."""
+        names = ("fingerprints", "orientations", "sizes", "jpegs")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def _told(split: Split) -> np.ndarray:

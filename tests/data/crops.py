@@ -1,0 +1,21 @@
+"""Training crops of files that no scan has seen: their sizes are told by decoding them."""
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import preprocessing
+
+
+def augmented(encoded, draws, data, crop=32, basis=None):
+    """What these draws, (..., 7), make of one file."""
+    jpeg = bytes(encoded if isinstance(encoded, bytes) else encoded.numpy()).startswith(b"\xff\xd8\xff")
+    rows = draws.shape[:-1]
+    size = np.broadcast_to(preprocessing.decode(encoded).shape[:2], (*rows, 2))
+    return preprocessing.augmentation(size, np.full(rows, jpeg), draws, data, crop, basis)
+
+
+def cropped(encoded, draws, data, crop=32, basis=None, orientation=None):
+    """The crop of a row of draws, as NumPy."""
+    drawn = augmented(encoded, draws, data, crop, basis)
+    turn = None if orientation is None else tf.constant(orientation)
+    return preprocessing.training_crop(encoded, drawn, data, crop, turn).numpy()
