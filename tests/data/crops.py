@@ -18,4 +18,4 @@ def cropped(encoded, draws, data, crop=32, basis=None, orientation=None):
     """The crop of a row of draws, as NumPy."""
     drawn = augmented(encoded, draws, data, crop, basis)
     turn = None if orientation is None else tf.constant(orientation)
-    return preprocessing.training_crop(encoded, drawn, data, crop, turn).numpy()
+    return preprocessing.training_crop(tf.constant(0), encoded, drawn, data, crop, turn).numpy()

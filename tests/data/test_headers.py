@@ -102,7 +102,7 @@ def test_crops_of_a_turned_picture_lie_evenly_in_the_upright_one(orientation, ra
     data = Data(scale=(36,), color_shift=0.0)
     drawn = augmented(encoded, preprocessing.epoch_draws(tf.constant([3, 4], tf.int64), 1350), data)
     crops = tf.data.Dataset.from_tensor_slices(drawn).map(
-        lambda drawn: preprocessing.training_crop(encoded, drawn, data, 32, tf.constant(orientation)), 2
+        lambda drawn: preprocessing.training_crop(tf.constant(0), encoded, drawn, data, 32, tf.constant(orientation)), 2
     )
     found = [places[np.round(crop).astype(np.uint8).tobytes()] for crop in crops.as_numpy_iterator()]
     counts = np.unique(found, axis=0, return_counts=True)[1]

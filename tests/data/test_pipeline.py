@@ -6,23 +6,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.data.crops import cropped
 from vgg_keras.config import Data, Evaluation, UserError
-from vgg_keras.data import pipeline
+from vgg_keras.data import pipeline, preprocessing
 from vgg_keras.data.splits import Split
 
-BASIS = 10 * np.eye(3, dtype=np.float32)
+BASIS = np.random.default_rng(1).normal(0, 10, (3, 3)).astype(np.float32)
 
 
 def noise(images, seed=0):
-    """A split of random pictures whose label is their number."""
-    pictures = np.random.default_rng(seed).integers(0, 256, (images, 40, 36, 3), np.uint8)
-    encoded = tf.constant([tf.io.encode_png(picture).numpy() for picture in pictures])
+    """A split of random pictures of several sizes, PNG and JPEG in turn, whose label is their number."""
+    random = np.random.default_rng(seed)
+    sizes = [(40 + 5 * (image % 3), 36 + 40 * (image % 4)) for image in range(images)]
+    pictures = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    encode = tf.io.encode_png, tf.io.encode_jpeg
+    encoded = tf.constant([encode[image % 2](picture).numpy() for image, picture in enumerate(pictures)])
     return Split(
         images,
         lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)),
-        str,
-        sizes=np.full((images, 2), (40, 36), np.int32),
-        jpegs=np.zeros(images, bool),
+        lambda image: f"p{image}",
+        sizes=np.array(sizes, np.int32),
+        jpegs=np.arange(images) % 2 == 1,
     )
 
 
@@ -75,13 +79,31 @@ def test_a_partial_batch_spreads_over_the_devices():
 
 
 def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
+    """And the crop that its file alone makes of the epoch's draws."""
     split, data = noise(6), Data(batch=6, scale=(32, 40))
     for epoch, (windows, labels, _) in enumerate(
         pipeline.training(split, data, 32, BASIS, 3, 0, 2).as_numpy_iterator()
     ):
+        draws = preprocessing.epoch_draws(pipeline.seed_of(3, tf.constant(epoch, tf.int64)), 6)
         for window, image in zip(windows, labels, strict=True):
             expected, label = pipeline.seen(split, int(image), 3, epoch, data, 32, BASIS)
             assert int(label) == image and np.array_equal(window, expected)
+            encoded, _ = split.read(tf.constant(image, tf.int64))
+            assert np.array_equal(window, cropped(encoded, draws[image], data, 32, BASIS))
+
+
+@pytest.mark.parametrize("image", [2, 3])  # a PNG, a JPEG
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_image_of_another_size_than_the_scan_found_stops_a_run(image, exact):
+    """Its square would lie elsewhere, or beyond it, where there is black."""
+    split, data = noise(6), Data(batch=6, scale=(32, 40), exact=exact)
+    split.sizes[image] += (1, 2)
+    height, width = split.sizes[image]
+    with pytest.raises(
+        UserError, match=f"p{image}, which has {width - 2} x {height - 1} pixels and had {width} x {height}"
+    ):
+        with pipeline.readable_images(split):
+            list(pipeline.training(split, data, 32, BASIS, 3, 0, 1))
 
 
 def test_the_order_is_even():

@@ -1,10 +1,12 @@
 """Bad images among good ones: skipped, named, remembered, and too many refused."""
 
+import io
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -99,7 +101,41 @@ def test_fingerprints_are_the_files_and_not_the_names(photos):
     assert picked.fingerprints[2:].tolist() == changed.val.fingerprints.tolist()
 
 
-@pytest.mark.parametrize("damage", [lambda content: b"no archive", lambda content: content[:100], lambda content: b""])
+def test_sizes_and_kinds_are_those_of_the_files(tmp_path):
+    """Of the images that are left where bad ones are not, scanned or from the cache, picked, and of both splits."""
+    for label, name in enumerate(("cat", "dog")):
+        write_images(tmp_path / "photos" / name, [(30 + label, 40 + row) for row in range(5)], seed=label)
+        for row in range(5):
+            PIL.Image.new("RGB", (50 + row, 20)).save(tmp_path / "photos" / name / f"{row}.png")
+        (tmp_path / "photos" / name / "001.png").write_bytes(b"bad")
+
+    def true(split):
+        for image in range(split.size):
+            with PIL.Image.open(split.path(image)) as opened:
+                assert split.sizes[image].tolist() == [opened.height, opened.width]
+                assert split.jpegs[image] == (opened.format == "JPEG")
+        return split
+
+    for _ in range(2):
+        source, bad = look(tmp_path / "photos")
+        assert len(bad) == 2 and source.train.size + source.val.size == 20
+        assert 0 < true(source.train).jpegs.sum() < source.train.size
+        true(true(source.val).followed_by(source.train).select([3, 11, 0, 19]))
+    unscanned = open_source(Data(source=str(tmp_path / "photos"))).val
+    assert source.train.followed_by(unscanned).sizes is None
+
+
+def without_sizes(content):
+    """A cache as it was before sizes were kept."""
+    arrays = dict(np.load(io.BytesIO(content)))
+    found, written = arrays.pop("found"), io.BytesIO()
+    np.savez(written, fingerprints=found["fingerprint"], orientations=found["orientation"], **arrays)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"no archive", lambda content: content[:100], lambda content: b"", without_sizes]
+)
 def test_a_damaged_cache_is_made_anew(photos, damage):
     look(photos)
     for cache in (photos.parent / "cache").iterdir():

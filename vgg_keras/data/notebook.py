@@ -50,7 +50,8 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
         return pipeline.training(train, data, crop, basis, seed, number * steps, (number + 1) * steps)
 
     epochs = tf.data.Dataset.from_generator(begin, output_signature=tf.TensorSpec([], tf.int64))
-    return epochs.flat_map(epoch).map(_unfilled).apply(tf.data.experimental.assert_cardinality(steps))
+    batches = epochs.flat_map(epoch).map(_unfilled).apply(tf.data.experimental.assert_cardinality(steps))
+    return pipeline.plainly(batches)  # the options of a dataset inside of another have no effect
 
 
 def validation_data(source: str, *, crop: int = 224, **fields: Any) -> tf.data.Dataset:

@@ -56,6 +56,13 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
             ) from error
         if "IteratorGetNext" not in str(error):
             raise
+        if found := re.search(r"another size: image\] \[(\d+)\] \[(\d+) (\d+)\] \[(\d+) (\d+)\]", str(error)):
+            image, *sizes = map(int, found.groups())
+            raise UserError(
+                f"The images must stay as they were when the run began. Received: {split.path(image) if split else image}, "
+                f"which has {sizes[1]} x {sizes[0]} pixels and had {sizes[3]} x {sizes[2]}. Put it back to go on, or begin "
+                "anew in another folder."
+            ) from error
         raise UserError(
             "The images must stay as they were when the run began. Received one that can no longer be read: "
             f"{_record(split, error)}{plain(error)}. Run the same command again: the scan names it. Put it back to go on, "
@@ -176,12 +183,12 @@ def training(
 
     def example(image, drawn, weight):
         encoded, label = split.read(image)
-        return training_crop(encoded, drawn, data, crop, split.orientation(image)), label, weight
+        return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
     return plainly(
         epochs.flat_map(epoch_steps)
-        .map(example, tf.data.AUTOTUNE, deterministic=True)
+        .map(example, calls(), deterministic=True)
         .batch(rows, drop_remainder=True)
         .prefetch(AHEAD)
     )
@@ -200,7 +207,7 @@ def seen(
     drawn = augmentation(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
     image = tf.constant(image, tf.int64)
     encoded, label = split.read(image)
-    return training_crop(encoded, drawn, data, crop, split.orientation(image)), label
+    return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label
 
 
 def validation(
@@ -223,7 +230,7 @@ def validation(
 
     return plainly(
         tf.data.Dataset.range(turns * mine)
-        .map(example, tf.data.AUTOTUNE, deterministic=True)
+        .map(example, calls(), deterministic=True)
         .batch(batch, drop_remainder=True)
         .prefetch(AHEAD)
     )
@@ -256,7 +263,7 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
         return tf.clip_by_value(rules.batch * crop**2 // (pixels * (1 + rules.flip)), 1, rules.batch)
 
     def grouped(ids):
-        images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)
+        images = ids.map(example, calls(), deterministic=True)
         return images.group_by_window(
             size, lambda size, alike: alike.batch(images_in_a_batch(size)), window_size_func=images_in_a_batch
         )
@@ -288,30 +295,37 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         counts = tf.reshape(rows[:, None] * columns, [-1])
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 
-    images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
+    images = tf.data.Dataset.range(split.size).map(example, calls(), deterministic=True)
     return plainly(images.rebatch(rules.batch).prefetch(AHEAD))
 
 
 def choices(data: Data) -> str:
     """How training images are read on this machine, in a line."""
     windows = "JPEG windows" if reads_windows(data) else "whole pictures"
-    return f"{cores()} threads, {AHEAD} batches ahead, {windows}"
+    return f"{calls()} images at once, {AHEAD} batches ahead, {windows}"
 
 
 def cores() -> int:
-    """Those that this process may use, which are as many as images are made at once."""
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def calls() -> int:
+    """How many images are made at once: one more than cores, so that a core goes on where an image waits.
+
+    Not `AUTOTUNE`, which is sixteen at most where nothing is tuned.
+    """
+    return cores() + 1
 
 
 def plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds, on threads of its own.
 
-    In TensorFlow's own pool images would queue behind the operations of a step; with a thread more than cores, a core goes
-    on where an image waits.
+    In TensorFlow's own pool images would queue behind the operations of a step.
     """
     options = tf.data.Options()
-    options.autotune.enabled = False  # AUTOTUNE is then as many calls as there are cores
-    options.threading.private_threadpool_size = cores() + 1
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = calls()
     return dataset.with_options(options)
 
 

@@ -1,4 +1,4 @@
-"""What is done to one image, as pure functions: decode, rescale to S, crop, flip, colour shift (3.1)."""
+"""What is done to images, as pure functions: decode, rescale to S, crop, flip, colour shift (3.1)."""
 
 from typing import NamedTuple
 
@@ -136,7 +136,7 @@ def draw_window(
     rescaled = scale[0] + tf.floor(draws[..., :1] * (scale[-1] - scale[0] + 1))  # S, (..., 1) like the others below
     smaller = tf.reduce_min(size, axis=-1, keepdims=True)
     halvings = tf.math.count_nonzero(smaller >= rescaled * [2.0, 4.0, 8.0], axis=-1, dtype=tf.int32)
-    size = tf.math.ceil(size / _halved(halvings))
+    size = tf.math.ceil(size / _pixels_of_one(halvings))
     side = crop * tf.reduce_min(size, axis=-1, keepdims=True) / rescaled
     whole = side >= tf.where(tf.expand_dims(alone, -1), crop / 2, crop)
     side = tf.where(whole, tf.round(side), side)
@@ -145,7 +145,7 @@ def draw_window(
     return Window(halvings, corner, side[..., 0], whole[..., 0])
 
 
-def _halved(halvings: tf.Tensor) -> tf.Tensor:
+def _pixels_of_one(halvings: tf.Tensor) -> tf.Tensor:
     """How many pixels of the image stand for one after these halvings, (..., 1) float32."""
     return tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32)[..., tf.newaxis]
 
@@ -157,6 +157,7 @@ class Augmentation(NamedTuple):
     """What 3.1 does to an image in an epoch; of many images, each field with their axes first.
 
     Attributes:
+        size: (2,) int32, height and width of the image for which the others hold.
         way: int32. 0 to 3: of a JPEG the square alone is decoded, out of the picture that the decoder halves so often, and
             rescaled without a filter. WHOLE: the picture is decoded whole, and the square rescaled with anti-aliasing.
         square: (4,) float32, what becomes the crop: top, left, height, width in pixels of the picture that `way` decodes.
@@ -164,6 +165,7 @@ class Augmentation(NamedTuple):
         shift: (3,) float32, added to R, G and B.
     """
 
+    size: tf.Tensor
     way: tf.Tensor
     square: tf.Tensor
     mirrored: tf.Tensor
@@ -173,7 +175,7 @@ class Augmentation(NamedTuple):
 def augmentation(
     size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray | None
 ) -> Augmentation:
-    """3.1's augmentation of images, a function of `draws` alone: S, a random crop, a flip and a colour shift.
+    """3.1's augmentation of images, in which `draws` alone is random: S, a random crop, a flip and a colour shift.
 
     It is made for all images of a step at once, since TensorFlow takes longer to begin the small operations of one image
     than to do them for many.
@@ -190,15 +192,17 @@ def augmentation(
     window = draw_window(size, draws, data.scale, crop, alone)
     alone &= window.whole
     # of whole pictures in pixels of their own; the last one of a halved picture may reach beyond them
-    size, halved = tf.cast(size, tf.float32), _halved(window.halvings)
-    side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(size, axis=-1, keepdims=True))
-    corner = tf.minimum(window.corner * halved, size - side)
+    pixels, halved = tf.cast(size, tf.float32), _pixels_of_one(window.halvings)
+    side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(pixels, axis=-1, keepdims=True))
+    corner = tf.minimum(window.corner * halved, pixels - side)
     among_whole = tf.concat([corner, side, side], axis=-1)
     among_halved = tf.concat([window.corner, tf.repeat(window.side[..., tf.newaxis], 2, axis=-1)], axis=-1)
     shift = tf.zeros_like(draws[..., 4:])
-    if color_basis is not None:  # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
-        shift = tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:])
+    if color_basis is not None:
+        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image; no matrix product, which rounds by the number of images
+        shift = tf.reduce_sum(color_basis * (data.color_shift * draws[..., tf.newaxis, 4:]), axis=-1)
     return Augmentation(
+        size=tf.cast(size, tf.int32),
         way=tf.where(alone, window.halvings, WHOLE),
         square=tf.where(alone[..., tf.newaxis], among_halved, among_whole),
         mirrored=draws[..., 3] < 0.5,
@@ -212,7 +216,12 @@ def reads_windows(data: Data) -> bool:
 
 
 def training_crop(
-    encoded: tf.Tensor, drawn: Augmentation, data: Data, crop: int, orientation: tf.Tensor | None = None
+    image: tf.Tensor,
+    encoded: tf.Tensor,
+    drawn: Augmentation,
+    data: Data,
+    crop: int,
+    orientation: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """One image as 3.1's augmentation shows it.
 
@@ -221,6 +230,7 @@ def training_crop(
     what is enlarged by more are decoded whole, and the square is rescaled with anti-aliasing.
 
     Args:
+        image: its id, for a message.
         encoded: the file.
         drawn: of `augmentation`.
         data: its `flip`, `color_shift`, `interpolation` and `exact` are read.
@@ -230,20 +240,35 @@ def training_crop(
 
     Returns:
         (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
+
+    Raises:
+        InvalidArgumentError: the file cannot be decoded, or is of another size than `drawn` is for.
     """
+
+    def of_that_size(shape):
+        # the operation itself, for `tf.debugging.assert_equal` puts ten others around it
+        return tf.raw_ops.Assert(
+            condition=tf.reduce_all(shape[:2] == drawn.size), data=["another size: image", image, shape[:2], drawn.size]
+        )
+
     square = tf.cast(drawn.square, tf.int32)
 
     def window(ratio):
         return lambda: tf.io.decode_and_crop_jpeg(encoded, square, channels=3, ratio=ratio)
 
     def by_window():
-        pixels = tf.switch_case(drawn.way, [window(1), window(2), window(4), window(8)])
+        with tf.control_dependencies([of_that_size(tf.io.extract_jpeg_shape(encoded))]):
+            way = tf.identity(drawn.way)
+        pixels = tf.switch_case(way, [window(1), window(2), window(4), window(8)])
         pixels = tf.cast(pixels, tf.float32)  # which the operation reads as vectors, and bytes one by one
         resized = tf.raw_ops.ResizeBilinear(images=pixels[tf.newaxis], size=[crop, crop], half_pixel_centers=True)
         return tf.squeeze(resized, 0)
 
     def by_whole():
-        return _resampled(decode(encoded), drawn.square[:2], drawn.square[2], crop, data.interpolation)
+        pixels = decode(encoded)
+        with tf.control_dependencies([of_that_size(tf.shape(pixels))]):
+            pixels = tf.identity(pixels)
+        return _resampled(pixels, drawn.square[:2], drawn.square[2], crop, data.interpolation)
 
     pixels = tf.cond(drawn.way == WHOLE, by_whole, by_window) if reads_windows(data) else by_whole()
     stored = tf.ensure_shape(pixels, [crop, crop, 3])

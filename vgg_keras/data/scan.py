@@ -34,13 +34,16 @@ SAVE_SECONDS = 60
 
 
 class Found(NamedTuple):
-    """What is kept of a good image: a fingerprint of its file's bytes, its EXIF orientation, its size as it is stored."""
+    """What is kept of a good image: its bytes' fingerprint, its EXIF orientation, its size as stored, whether it is a JPEG."""
 
     fingerprint: int
     orientation: int
     height: int
     width: int
     jpeg: bool
+
+
+_ROW = np.dtype(list(zip(Found._fields, (np.int64, np.int32, np.int32, np.int32, np.bool_), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -103,23 +106,16 @@ def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadI
 def _with(split: Split, found: list[Found | str], data: Data) -> tuple[Split, list[BadImage]]:
     """The split with what was found of its images, and those that cannot be used."""
     unknown = Found(fingerprint=0, orientation=1, height=0, width=0, jpeg=False)
-    table = _table([unknown if isinstance(one, str) else one for one in found])
-    turned = data.exif_orientation and (table["orientation"] != 1).any()
+    rows = np.array([unknown if isinstance(one, str) else one for one in found], _ROW)
+    turned = data.exif_orientation and (rows["orientation"] != 1).any()
     known = dataclasses.replace(
         split,
-        fingerprints=table["fingerprint"],
-        orientations=table["orientation"] if turned else None,
-        sizes=np.stack([table["height"], table["width"]], axis=1),
-        jpegs=table["jpeg"],
+        fingerprints=rows["fingerprint"].copy(),
+        orientations=rows["orientation"].copy() if turned else None,
+        sizes=np.stack([rows["height"], rows["width"]], axis=1),
+        jpegs=rows["jpeg"].copy(),
     )
     return known, [BadImage(split.path(image), one) for image, one in enumerate(found) if isinstance(one, str)]
-
-
-def _table(found: Sequence[Found]) -> dict[str, np.ndarray]:
-    """Each field as an array over the images."""
-    kinds = Found(np.int64, np.int32, np.int32, np.int32, np.bool_)
-    columns = zip(*found, strict=True) if found else [()] * len(kinds)
-    return {name: np.array(column, kind) for name, column, kind in zip(Found._fields, columns, kinds, strict=True)}
 
 
 def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
@@ -201,8 +197,7 @@ def _read_cache(cache: Path) -> tuple[dict[int, Found], dict[int, str]]:
     """Stamps of good images with what was found, and of bad ones with the reasons."""
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
-            found = map(Found, *(arrays[name].tolist() for name in Found._fields))
-            good = dict(zip(arrays["good"].tolist(), found, strict=True))
+            good = dict(zip(arrays["good"].tolist(), map(Found._make, arrays["found"].tolist()), strict=True))
             return good, dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: scan again
         return {}, {}
@@ -218,7 +213,7 @@ def _write_cache(cache: Path, stamps: np.ndarray, good: dict[int, Found], bad: d
             np.savez(
                 temporary,
                 good=np.array(list(good), np.uint64),
-                **_table(list(good.values())),
+                found=np.array(list(good.values()), _ROW),
                 bad=np.array(list(bad), np.uint64),
                 reasons=np.array(list(bad.values()), np.str_),
             )

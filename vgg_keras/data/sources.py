@@ -57,7 +57,7 @@ def _digits(holdout: float) -> Source:
         size=len(grey),
         read=lambda image: (tf.gather(encoded, image), tf.gather(labels, image)),
         name=lambda image: f"digit {image}",
-        sizes=np.full((len(grey), 2), grey.shape[1], np.int32),
+        sizes=np.full((len(grey), 2), grey.shape[1:], np.int32),
         jpegs=np.zeros(len(grey), bool),
     )
     validates = held_out(len(grey), holdout)

@@ -25,8 +25,8 @@ class Split:
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
-        sizes: (images, 2) int32, height and width as stored, known after the scan.
-        jpegs: (images,) bool, whether the file is a JPEG, known after the scan.
+        sizes: (images, 2) int32, height and width as stored; None before the scan where that is needed to know them.
+        jpegs: (images,) bool, whether the file is a JPEG; likewise.
     """
 
     size: int
@@ -70,8 +70,9 @@ class Split:
     def followed_by(self, other: "Split") -> "Split":
         """The images of both splits of one source."""
 
-        found = {name: (array, other._found()[name]) for name, array in self._found().items() if name in other._found()}
-        if self.orientations is not None or other.orientations is not None:
+        ours, others = self._found(), other._found()
+        found = {name: (ours[name], others[name]) for name in ours if name in others}
+        if "orientations" in ours or "orientations" in others:
             found["orientations"] = _told(self), _told(other)
 
         def of_both(function):
@@ -85,13 +86,15 @@ class Split:
             ),
             name=of_both(lambda split, image: split.name(image)),
             stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
-            **{name: np.concatenate(arrays) for name, arrays in found.items()},
+            **{name: np.concatenate(found[name]) if name in found else None for name in _FOUND},
         )
 
     def _found(self) -> dict[str, np.ndarray]:
         """What is known of each image, by the field's name."""
-        names = ("fingerprints", "orientations", "sizes", "jpegs")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in _FOUND if getattr(self, name) is not None}
+
+
+_FOUND = ("fingerprints", "orientations", "sizes", "jpegs")  # the fields of a split with a row an image
 
 
 def _told(split: Split) -> np.ndarray:
