@@ -79,7 +79,8 @@ def test_a_partial_batch_spreads_over_the_devices():
 
 
 def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
-    """And the crop that its file alone makes of the epoch's draws."""
+    """And the crop that its file alone makes of the epoch's draws; graphs round the colour shift in another order."""
+    largest = 0.0
     split, data = noise(6), Data(batch=6, scale=(32, 40))
     for epoch, (windows, labels, _) in enumerate(
         pipeline.training(split, data, 32, BASIS, 3, 0, 2).as_numpy_iterator()
@@ -87,9 +88,12 @@ def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
         draws = preprocessing.epoch_draws(pipeline.seed_of(3, tf.constant(epoch, tf.int64)), 6)
         for window, image in zip(windows, labels, strict=True):
             expected, label = pipeline.seen(split, int(image), 3, epoch, data, 32, BASIS)
-            assert int(label) == image and np.array_equal(window, expected)
+            assert int(label) == image
             encoded, _ = split.read(tf.constant(image, tf.int64))
-            assert np.array_equal(window, cropped(encoded, draws[image], data, 32, BASIS))
+            for other in (expected, cropped(encoded, draws[image], data, 32, BASIS)):
+                largest = max(largest, np.abs(window - other).max())
+    print(f"largest difference {largest:.2g} grey levels")
+    assert largest <= 1e-4
 
 
 @pytest.mark.parametrize("image", [2, 3])  # a PNG, a JPEG

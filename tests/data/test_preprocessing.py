@@ -128,7 +128,7 @@ def bilinear(image, side):
     result = np.empty((side, side, 3))
     for y in range(side):
         for x in range(side):
-            rows, columns = ((place + 0.5) * len(image) / side - 0.5 for place in (y, x))
+            rows, columns = (max((place + 0.5) * len(image) / side - 0.5, 0) for place in (y, x))  # the rim goes on
             top, left = int(rows), int(columns)
             below, right = min(top + 1, len(image) - 1), min(left + 1, len(image) - 1)
             upper = image[top, left] * (1 - columns + left) + image[top, right] * (columns - left)
@@ -157,8 +157,11 @@ def test_a_window_of_a_jpeg_is_a_square_of_the_picture_that_pillow_decodes(rando
         top, left = (int(draw * (whole - square + 1)) for draw, whole in ((row, size), (column, truth.shape[1])))
         difference = np.abs(shown - bilinear(truth[top : top + square, left : left + square], 32))
         print(f"{kind} {side} at 1/{2**halvings}: largest {difference.max():.2f}, mean {difference.mean():.2f}")
-        # unhalved, TensorFlow decodes by libjpeg's fast transform; a shift by one pixel would be 4 grey levels and more
-        assert difference.mean() <= 2 and difference.max() <= 16
+        # unhalved, TensorFlow decodes by libjpeg's fast transform, which small pictures with their steep colours feel most
+        assert difference.mean() <= (3 if side < 60 else 2) and difference.max() <= (24 if side < 60 else 16)
+        if row and top and left:
+            shifted = truth[top - 1 : top - 1 + square, left : left + square]
+            assert np.abs(shown - bilinear(shifted, 32)).mean() > 2 * difference.mean()  # one pixel is told apart
 
 
 def test_the_window_of_a_jpeg_shows_what_the_exact_way_shows(photographs):

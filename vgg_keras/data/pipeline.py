@@ -175,11 +175,14 @@ def training(
     def step_slots(order, draws, step):
         start = step * data.batch
         count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
-        images = tf.gather(order, start + tf.minimum(place, count - 1))
+        slots = tf.minimum(place, count - 1)
         weights = tf.where(place < count, 1.0 / tf.cast(count, tf.float32), 0.0)
+        # for the whole step on every worker, since TensorFlow rounds by the number of images
+        images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
         size, jpeg, draws = (tf.gather(table, images) for table in (sizes, jpegs, draws))
         drawn = augmentation(size, jpeg, draws, data, crop, color_basis)
-        return tf.data.Dataset.from_tensor_slices((images, drawn, weights))
+        mine = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
+        return tf.data.Dataset.from_tensor_slices((*mine, weights))
 
     def example(image, drawn, weight):
         encoded, label = split.read(image)

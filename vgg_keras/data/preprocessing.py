@@ -199,8 +199,8 @@ def augmentation(
     among_halved = tf.concat([window.corner, tf.repeat(window.side[..., tf.newaxis], 2, axis=-1)], axis=-1)
     shift = tf.zeros_like(draws[..., 4:])
     if color_basis is not None:
-        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image; no matrix product, which rounds by the number of images
-        shift = tf.reduce_sum(color_basis * (data.color_shift * draws[..., tf.newaxis, 4:]), axis=-1)
+        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
+        shift = tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:])
     return Augmentation(
         size=tf.cast(size, tf.int32),
         way=tf.where(alone, window.halvings, WHOLE),
