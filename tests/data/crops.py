@@ -5,8 +5,10 @@ import tensorflow as tf
 
 from vgg_keras.data import preprocessing
 
+NO_SHIFT = np.zeros((3, 3), np.float32)
 
-def augmented(encoded, draws, data, crop=32, basis=None):
+
+def augmented(encoded, draws, data, crop=32, basis=NO_SHIFT):
     """What these draws, (..., 7), make of one file."""
     jpeg = bytes(encoded if isinstance(encoded, bytes) else encoded.numpy()).startswith(b"\xff\xd8\xff")
     rows = draws.shape[:-1]
@@ -14,7 +16,7 @@ def augmented(encoded, draws, data, crop=32, basis=None):
     return preprocessing.augmentation(size, np.full(rows, jpeg), draws, data, crop, basis)
 
 
-def cropped(encoded, draws, data, crop=32, basis=None, orientation=None):
+def cropped(encoded, draws, data, crop=32, basis=NO_SHIFT, orientation=None):
     """The crop of a row of draws, as NumPy."""
     drawn = augmented(encoded, draws, data, crop, basis)
     turn = None if orientation is None else tf.constant(orientation)

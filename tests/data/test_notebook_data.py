@@ -16,6 +16,7 @@ def passes(dataset, count):
 def test_a_pass_is_an_epoch_and_the_next_one_differs():
     dataset = vgg_keras.training_data("digits", **SMALL, seed=4)
     assert int(dataset.cardinality()) == 3
+    assert not dataset.options().autotune.enabled  # as in the pipeline of `train`
     first, second = passes(dataset, 2)
     assert [len(labels) for _, labels in first] == [500, 500, 438]
     everything = [np.concatenate([labels for _, labels in one]) for one in (first, second)]

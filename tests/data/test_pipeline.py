@@ -106,7 +106,7 @@ def test_an_image_of_another_size_than_the_scan_found_stops_a_run(image, exact):
     with pytest.raises(
         UserError, match=f"p{image}, which has {width - 2} x {height - 1} pixels and had {width} x {height}"
     ):
-        with pipeline.readable_images(split):
+        with pipeline.readable_images(split.followed_by(noise(3))):
             list(pipeline.training(split, data, 32, BASIS, 3, 0, 1))
 
 

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from tests.data.crops import augmented, cropped
+from tests.data.crops import NO_SHIFT, augmented, cropped
 from vgg_keras.config import Data
 from vgg_keras.data import preprocessing
 
@@ -66,9 +66,8 @@ def png(image):
     return tf.io.encode_png(tf.cast(image, tf.uint8))
 
 
-def crops(encoded, data, epochs, crop=32, basis=None):
+def crops(encoded, data, epochs, crop=32, basis=NO_SHIFT):
     """Training crops of one image inside tf.data, one for each epoch."""
-    basis = np.zeros((3, 3), np.float32) if basis is None else basis
     drawn = augmented(encoded, preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), epochs), data, crop, basis)
     dataset = tf.data.Dataset.from_tensor_slices(drawn).map(
         lambda drawn: preprocessing.training_crop(tf.constant(0), encoded, drawn, data, crop), 2
@@ -137,7 +136,7 @@ def bilinear(image, side):
     return result
 
 
-@pytest.mark.parametrize(("side", "halvings"), [(20, 0), (25, 0), (60, 0), (90, 1), (200, 2), (500, 3), (1100, 3)])
+@pytest.mark.parametrize(("side", "halvings"), [(20, 0), (25, 0), (60, 0), (90, 1), (200, 2), (500, 3), (620, 3)])
 @pytest.mark.parametrize("kind", ["baseline", "progressive", "grey", "CMYK"])
 def test_a_window_of_a_jpeg_is_a_square_of_the_picture_that_pillow_decodes(random, tmp_path, side, halvings, kind):
     """At 1/2, 1/4 and 1/8 Pillow's draft mode decodes at the same size; the bilinear truth is a loop."""
@@ -169,14 +168,14 @@ def test_the_window_of_a_jpeg_shows_what_the_exact_way_shows(photographs):
     paths = sorted((photographs / "flowers17" / "train").rglob("*.jpg"))[::5][:200]
     draws = preprocessing.epoch_draws(tf.constant([1, 2], tf.int64), len(paths))
     data, exact = (Data(scale=(256, 512), exact=exact, **PLAIN) for exact in (False, True))
-    differences, enlarged = {}, 0
+    differences, enlarged, apart = {}, 0, 0.0
     for path, drawn in zip(paths, draws, strict=True):
         encoded = tf.io.read_file(str(path))
         fast, whole = (augmented(encoded, drawn, one, 224) for one in (data, exact))
         if not np.array_equal(fast.square * 2.0 ** int(fast.way), whole.square):
             # enlarged, where the exact way needs no whole pixels: the same square is compared
             assert fast.square[2] <= 224 and np.abs(fast.square - whole.square).max() <= 1.5
-            enlarged += 1
+            enlarged, apart = enlarged + 1, max(apart, np.abs(fast.square - whole.square).max())
             whole = whole._replace(square=fast.square)
         fast, whole = (
             preprocessing.training_crop(tf.constant(0), encoded, drawn, one, 224).numpy()
@@ -188,12 +187,23 @@ def test_the_window_of_a_jpeg_shows_what_the_exact_way_shows(photographs):
     psnr = 10 * np.log10(255**2 / noise)
     largest = max(difference.max() for difference in differences.values())
     print(
-        f"{len(paths)} photographs, {enlarged} of them enlarged: mean difference {means.mean():.2f} grey levels "
-        f"(of one at most {means.max():.2f}), "
+        f"{len(paths)} photographs, {enlarged} of them enlarged, {apart:.1f} pixels apart: "
+        f"mean difference {means.mean():.2f} grey levels (of one at most {means.max():.2f}), "
         f"largest of a pixel {largest:.0f}, PSNR median {np.median(psnr):.1f} dB, lowest {psnr.min():.1f} dB"
     )
     assert len(paths) == 200 and enlarged > 2
     assert means.mean() < 1.0 and psnr.min() > 28
+
+
+def test_only_jpegs_that_need_no_filter_are_decoded_by_their_squares():
+    """Down by two at most beyond the decoder's halvings, or up by two; crop 32 at S=40."""
+    expected = {19: 4, 20: 0, 79: 0, 80: 1, 159: 1, 160: 2, 320: 3, 630: 3, 650: 4}  # the smaller side, to the way
+    sizes, draws = np.array([(side + 50, side) for side in expected]), np.full((len(expected), 7), 0.3, np.float32)
+    for jpeg, exact, interpolation in itertools.product((True, False), (False, True), PILLOW):
+        data = Data(scale=(40,), exact=exact, interpolation=interpolation)
+        ways = preprocessing.augmentation(sizes, np.full(len(sizes), jpeg), draws, data, 32, NO_SHIFT).way.numpy()
+        fast = jpeg and not exact and interpolation == "bilinear"
+        assert ways.tolist() == (list(expected.values()) if fast else [preprocessing.WHOLE] * len(sizes))
 
 
 def test_windows_lie_inside_and_are_drawn_evenly(random):

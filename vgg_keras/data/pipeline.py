@@ -41,7 +41,8 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
     """Turns an image that went bad after the scan, or that is too large for a test, into a message.
 
     Args:
-        split: of the images, to name one that is too large for a test, or the shard of a damaged record.
+        split: of the images, to name one that is too large for a test or changed its size, or the shard of a damaged record;
+            in a training, those that are trained on stand first.
 
     Raises:
         UserError: an element of a dataset could not be made.
@@ -56,7 +57,9 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
             ) from error
         if "IteratorGetNext" not in str(error):
             raise
-        if found := re.search(r"another size: image\] \[(\d+)\] \[(\d+) (\d+)\] \[(\d+) (\d+)\]", str(error)):
+        if found := re.search(
+            r"scanned: image\] \[(\d+)\] \[has\] \[(\d+) (\d+)\] \[and had\] \[(\d+) (\d+)\]", str(error)
+        ):
             image, *sizes = map(int, found.groups())
             raise UserError(
                 f"The images must stay as they were when the run began. Received: {split.path(image) if split else image}, "
@@ -65,8 +68,8 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
             ) from error
         raise UserError(
             "The images must stay as they were when the run began. Received one that can no longer be read: "
-            f"{_record(split, error)}{plain(error)}. Run the same command again: the scan names it. Put it back to go on, "
-            "or begin anew without it in another folder."
+            f"{_record(split, error)}{plain(error)}. Run the same command again: the scan names it, or takes it as it "
+            "is now. Put it back to go on, or begin anew without it in another folder."
         ) from error
 
 
@@ -179,10 +182,10 @@ def training(
         weights = tf.where(place < count, 1.0 / tf.cast(count, tf.float32), 0.0)
         # for the whole step on every worker, since TensorFlow rounds by the number of images
         images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
-        size, jpeg, draws = (tf.gather(table, images) for table in (sizes, jpegs, draws))
-        drawn = augmentation(size, jpeg, draws, data, crop, color_basis)
-        mine = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
-        return tf.data.Dataset.from_tensor_slices((*mine, weights))
+        known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
+        drawn = augmentation(*known, data, crop, color_basis)
+        dealt = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
+        return tf.data.Dataset.from_tensor_slices((*dealt, weights))
 
     def example(image, drawn, weight):
         encoded, label = split.read(image)
@@ -233,7 +236,7 @@ def validation(
 
     return plainly(
         tf.data.Dataset.range(turns * mine)
-        .map(example, calls(), deterministic=True)
+        .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
         .prefetch(AHEAD)
     )
@@ -266,7 +269,7 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
         return tf.clip_by_value(rules.batch * crop**2 // (pixels * (1 + rules.flip)), 1, rules.batch)
 
     def grouped(ids):
-        images = ids.map(example, calls(), deterministic=True)
+        images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)
         return images.group_by_window(
             size, lambda size, alike: alike.batch(images_in_a_batch(size)), window_size_func=images_in_a_batch
         )
@@ -298,7 +301,7 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         counts = tf.reshape(rows[:, None] * columns, [-1])
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 
-    images = tf.data.Dataset.range(split.size).map(example, calls(), deterministic=True)
+    images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
     return plainly(images.rebatch(rules.batch).prefetch(AHEAD))
 
 
@@ -310,24 +313,21 @@ def choices(data: Data) -> str:
 
 def cores() -> int:
     """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def calls() -> int:
-    """How many images are made at once: one more than cores, so that a core goes on where an image waits.
-
-    Not `AUTOTUNE`, which is sixteen at most where nothing is tuned.
-    """
+    """How many images are made at once for training: one more than cores, so that a core goes on where an image waits."""
     return cores() + 1
 
 
 def plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds, on threads of its own.
+    """On threads of its own, and without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds.
 
     In TensorFlow's own pool images would queue behind the operations of a step.
     """
     options = tf.data.Options()
-    options.autotune.enabled = False
+    options.autotune.enabled = False  # AUTOTUNE is then as many calls as threads, but sixteen at most
     options.threading.private_threadpool_size = calls()
     return dataset.with_options(options)
 

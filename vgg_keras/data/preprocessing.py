@@ -173,7 +173,7 @@ class Augmentation(NamedTuple):
 
 
 def augmentation(
-    size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray | None
+    size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray
 ) -> Augmentation:
     """3.1's augmentation of images, in which `draws` alone is random: S, a random crop, a flip and a colour shift.
 
@@ -186,27 +186,24 @@ def augmentation(
         draws: (..., 7), rows of `epoch_draws`.
         data: its `scale`, `color_shift`, `interpolation` and `exact` are read.
         crop: side of the crop.
-        color_basis: (3, 3), of `Statistics.color_basis`; None: no colour shift.
+        color_basis: (3, 3), of `Statistics.color_basis`.
     """
     alone = jpeg & reads_windows(data)
     window = draw_window(size, draws, data.scale, crop, alone)
-    alone &= window.whole
+    alone &= window.whole & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
     # of whole pictures in pixels of their own; the last one of a halved picture may reach beyond them
     pixels, halved = tf.cast(size, tf.float32), _pixels_of_one(window.halvings)
     side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(pixels, axis=-1, keepdims=True))
     corner = tf.minimum(window.corner * halved, pixels - side)
     among_whole = tf.concat([corner, side, side], axis=-1)
     among_halved = tf.concat([window.corner, tf.repeat(window.side[..., tf.newaxis], 2, axis=-1)], axis=-1)
-    shift = tf.zeros_like(draws[..., 4:])
-    if color_basis is not None:
-        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
-        shift = tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:])
     return Augmentation(
         size=tf.cast(size, tf.int32),
         way=tf.where(alone, window.halvings, WHOLE),
         square=tf.where(alone[..., tf.newaxis], among_halved, among_whole),
         mirrored=draws[..., 3] < 0.5,
-        shift=shift,
+        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
+        shift=tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:]),
     )
 
 
@@ -226,8 +223,8 @@ def training_crop(
     """One image as 3.1's augmentation shows it.
 
     Of a JPEG only the crop's own square is decoded, halved by the decoder where that still leaves S, and rescaled without
-    a filter, down by less than two or up by two at most. Any other image, all of them where `data.exact` asks for it, and
-    what is enlarged by more are decoded whole, and the square is rescaled with anti-aliasing.
+    a filter, down or up by two at most. What is rescaled by more, any other image, and all of them where `data.exact` asks
+    for it are decoded whole, and the square is rescaled with anti-aliasing.
 
     Args:
         image: its id, for a message.
@@ -247,9 +244,8 @@ def training_crop(
 
     def of_that_size(shape):
         # the operation itself, for `tf.debugging.assert_equal` puts ten others around it
-        return tf.raw_ops.Assert(
-            condition=tf.reduce_all(shape[:2] == drawn.size), data=["another size: image", image, shape[:2], drawn.size]
-        )
+        said = ["an image must have the size that was scanned: image", image, "has", shape[:2], "and had", drawn.size]
+        return tf.raw_ops.Assert(condition=tf.reduce_all(shape[:2] == drawn.size), data=said)
 
     square = tf.cast(drawn.square, tf.int32)
 

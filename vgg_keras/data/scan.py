@@ -197,7 +197,8 @@ def _read_cache(cache: Path) -> tuple[dict[int, Found], dict[int, str]]:
     """Stamps of good images with what was found, and of bad ones with the reasons."""
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
-            good = dict(zip(arrays["good"].tolist(), map(Found._make, arrays["found"].tolist()), strict=True))
+            found = map(Found._make, arrays["found"][list(Found._fields)].tolist())
+            good = dict(zip(arrays["good"].tolist(), found, strict=True))
             return good, dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: scan again
         return {}, {}

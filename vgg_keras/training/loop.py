@@ -137,7 +137,7 @@ def train(
         dynamic_ncols=True,
     )
 
-    with progress, pipeline.readable_images(source.split("all")), enough_memory():
+    with progress, pipeline.readable_images(source.train.followed_by(source.val)), enough_memory():
         while int(validated) < epochs and not plateau.finished:
             epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
             progress.set_description(f"epoch {epoch}/{epochs}")

@@ -46,7 +46,7 @@ def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, p
 
     step = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
     batches = iter(strategy.distribute_datasets_from_function(batches))
-    with pipeline.readable_images(), enough_memory():
+    with pipeline.readable_images(source.train), enough_memory():
         for _ in range(2):  # the first one is traced
             began = time.perf_counter()
             step(next(batches)).numpy()
