@@ -108,6 +108,14 @@ def test_train_with_a_profile(verb, tmp_path):
     space.ParseFromString(recorded.read_bytes())
     names = {event.name for plane in space.planes for event in plane.event_metadata.values()}
     assert any("block3_conv2" in name for name in names)
+    steps = [
+        event
+        for plane in space.planes
+        for line in plane.lines
+        for event in line.events
+        if plane.event_metadata[event.metadata_id].name == "train"
+    ]
+    assert len(steps) == 3  # marked, without which TensorBoard's overview is empty
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("batch", None, "Images of a training step. Default: 16; of scaling 16, 64 and 256.", lower_bound=1)
 flags.DEFINE_list("only", [], "Rows by the beginnings of their names, with commas between them. Default: all.")
 flags.DEFINE_integer("times", 1, "How often input's list of files is repeated.", lower_bound=1)
-flags.DEFINE_string("profile", None, "A folder for a profile of one training step, for TensorBoard.")
+flags.DEFINE_string("profile", None, "A folder for a profile of three training steps, for TensorBoard.")
 cli.key("config")
 
 CLASSES = 1000

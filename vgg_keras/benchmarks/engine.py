@@ -18,6 +18,7 @@ class Engine:
         layer: (layer, batch, side, channels, dtype, whether with its input's gradient) to calls, each a product of that layer.
         wait: for what such a call returned.
         profile: a folder to a context in which what runs is recorded for TensorBoard.
+        profiled_step: a number to a context that tells the record where a step begins and ends.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Engine:
     layer: Callable[..., list[Callable[[], object]]]
     wait: Callable[[object], object]
     profile: Callable[[str], object]
+    profiled_step: Callable[[int], object]

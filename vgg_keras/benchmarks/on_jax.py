@@ -25,9 +25,8 @@ def engine(config: Config) -> Engine:
         fast = device.platform != "cpu" or flags & {"amx_bf16", "avx512_bf16"}
         precision = "mixed_bfloat16" if fast else "float32"
     name = device.device_kind if device.platform != "cpu" else rounds.processor()
-    return Engine(
-        "jax", name, gpu, precision, f"{precision}, XLA", _step, _products, jax.block_until_ready, jax.profiler.trace
-    )
+    chosen, profile = f"{precision}, XLA", jax.profiler.trace
+    return Engine("jax", name, gpu, precision, chosen, _step, _products, jax.block_until_ready, profile, _profiled_step)
 
 
 def _step(architecture, config, precision, images, labels) -> Callable[[], float]:
@@ -60,6 +59,10 @@ def _step(architecture, config, precision, images, labels) -> Callable[[], float
         return float(loss)
 
     return once
+
+
+def _profiled_step(number: int) -> jax.profiler.StepTraceAnnotation:
+    return jax.profiler.StepTraceAnnotation("train", step_num=number)
 
 
 def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], jax.Array]]:

@@ -37,9 +37,8 @@ def engine(config: Config) -> Engine:
         return once
 
     chosen = devices.choices(strategy, precision)
-    return Engine(
-        "tensorflow", name, bool(gpus), precision, chosen, step, _products, _wait, tf.profiler.experimental.Profile
-    )
+    profile = tf.profiler.experimental.Profile
+    return Engine("tensorflow", name, bool(gpus), precision, chosen, step, _products, _wait, profile, _profiled_step)
 
 
 def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[Callable[[], tf.Tensor]]:
@@ -69,6 +68,10 @@ def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[
 def _traced(call: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
     first = tf.function(lambda: tf.reshape(call(), [-1])[0], jit_compile=False, autograph=False)
     return first.get_concrete_function()
+
+
+def _profiled_step(number: int) -> tf.profiler.experimental.Trace:
+    return tf.profiler.experimental.Trace("train", step_num=number, _r=1)
 
 
 def _wait(value: tf.Tensor) -> None:

@@ -20,6 +20,7 @@ from vgg_keras.nets.architectures import costs, training_operations
 
 OURS, CEILING = "vgg_keras", "layers alone"
 KERAS, KERAS_BF16, TORCH = "Keras", "Keras, bf16", "PyTorch"
+PROFILED = 3  # steps in a record
 # Of dense bf16 matrix products, by the makers' data sheets, in operations a second: the longest name that fits counts.
 MATRIX_PEAKS = {
     "H100 PCIe": 756e12,
@@ -72,7 +73,7 @@ def run(
         batch: images of a step.
         repeats: rounds that are counted.
         only: rows, by the beginnings of their names.
-        profile: a folder for a profile of one of our steps; None: none.
+        profile: a folder for a profile of some of our steps; None: none.
     """
     machine = engine_of(config)
     generator = np.random.default_rng(config.seed)
@@ -191,9 +192,12 @@ def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Ca
 
 
 def _profile(machine: Engine, row: Row, folder: Path) -> None:
-    """One more step of the first row, recorded."""
+    """More steps of the first row, recorded."""
     with machine.profile(str(folder)):
-        row.work()
+        for number in range(PROFILED):
+            with machine.profiled_step(number):
+                row.work()
     print(
-        f"{folder}: a step of {row.name}; tensorboard --logdir={folder} shows it with the plugin tensorboard-plugin-profile"
+        f"{folder}: {PROFILED} steps of {row.name}; tensorboard --logdir={folder} shows them "
+        "with the plugin tensorboard-plugin-profile"
     )
