@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import cli
+from vgg_keras import cli, processor
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Architecture, Config, UserError
@@ -59,7 +59,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
             before = after
             rounds.stop_where_wished()
     records = _medians(predict, [convolutions, *rows], found[1:])
-    print(f"{architecture.name}, width {architecture.width:g}, {precision}, {rounds.processor()}")
+    print(f"{architecture.name}, width {architecture.width:g}, {precision}, {processor.description()}")
     print(f"{description}; medians of {repeats} rounds, the spread in brackets\n")
     _tell(records)
     net = {"architecture": architecture.name, "width": architecture.width, "crop": architecture.crop}

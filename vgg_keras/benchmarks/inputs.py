@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras import processor
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.peers import PillowCrops, leave_signals
 from vgg_keras.benchmarks.rounds import Row
@@ -55,7 +56,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     beside = (DECODING, PLAIN, PILLOW)
     records = rounds.summary(rows, found, beside)
     scale = "-".join(map(str, dict.fromkeys(config.data.scale)))
-    print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {rounds.processor()}")
+    print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {processor.description()}")
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.tell(records, beside)
     rounds.left_out(missing)

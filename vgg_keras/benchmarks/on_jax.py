@@ -2,12 +2,11 @@
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from vgg_keras.benchmarks import rounds
+from vgg_keras import processor
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.config import Config, UserError
 from vgg_keras.nets.builder import build
@@ -20,11 +19,9 @@ def engine(config: Config) -> Engine:
     gpu = device.platform == "gpu"
     precision = config.runtime.precision
     if precision == "auto":
-        cpuinfo = Path("/proc/cpuinfo")
-        flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
-        fast = device.platform != "cpu" or flags & {"amx_bf16", "avx512_bf16"}
+        fast = device.platform != "cpu" or processor.multiplies_bf16()
         precision = "mixed_bfloat16" if fast else "float32"
-    name = device.device_kind if device.platform != "cpu" else rounds.processor()
+    name = device.device_kind if device.platform != "cpu" else processor.description()
     chosen, profile = f"{precision}, XLA", jax.profiler.trace
     return Engine("jax", name, gpu, precision, chosen, _step, _products, jax.block_until_ready, profile, _profiled_step)
 

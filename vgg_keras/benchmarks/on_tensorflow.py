@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from vgg_keras.benchmarks import rounds
+from vgg_keras import processor
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.config import Config
 from vgg_keras.nets.builder import build
@@ -19,7 +19,9 @@ def engine(config: Config) -> Engine:
     precision = devices.choose_precision(config.runtime)
     gpus = tf.config.list_physical_devices("GPU")
     name = (
-        tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU") if gpus else rounds.processor()
+        tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
+        if gpus
+        else processor.description()
     )
 
     def step(architecture, config, precision, images, labels):

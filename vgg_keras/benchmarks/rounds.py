@@ -5,7 +5,6 @@ A machine's speed changes from minute to minute, so rows are compared inside a r
 
 import dataclasses
 import json
-import platform
 import resource
 import statistics
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import tqdm
 
-from vgg_keras import cli, provenance, stop
+from vgg_keras import cli, processor, provenance, stop
 from vgg_keras.config import UserError
 
 
@@ -153,7 +152,7 @@ def tell_json(suite: str, **found) -> None:
     """The last line of a suite: everything that makes its numbers reproducible."""
     origin = {
         "peak_kib": _peak_kib(),
-        "processor": processor(),
+        "processor": processor.description(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
     }
@@ -167,17 +166,3 @@ def _peak_kib() -> int:
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // 1024 if sys.platform == "darwin" else peak
-
-
-def processor() -> str:
-    """The machine, in words."""
-    import os
-
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    bf16 = next(
-        (f" with {name}" for name, flag in (("AMX", "amx_bf16"), ("AVX512-BF16", "avx512_bf16")) if flag in flags), ""
-    )
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or platform.machine()}{bf16}"

@@ -2,11 +2,11 @@
 
 import dataclasses
 import faulthandler
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from vgg_keras import processor
 from vgg_keras.cluster import VARIABLE, Cluster, meet
 from vgg_keras.config import Runtime, UserError
 
@@ -105,13 +105,4 @@ def choose_precision(runtime: Runtime) -> str:
             tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus
         ]
         return "mixed_bfloat16" if min(capabilities) >= (8, 0) else "float32"
-    return "mixed_bfloat16" if _cpu_flags() & {"amx_bf16", "avx512_bf16"} else "float32"
-
-
-def _cpu_flags() -> set[str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("flags"):
-                return set(line.split())
-    return set()
+    return "mixed_bfloat16" if processor.multiplies_bf16() else "float32"
