@@ -57,7 +57,7 @@ def test_a_steps_operations_are_three_forward_passes_less_the_first_layers_input
     [("NVIDIA H100 80GB HBM3", 0.5), ("NVIDIA H100 PCIe", 0.6541), ("T1000", None), ("NVIDIA L40", None)],
 )
 def test_the_share_of_a_gpus_matrix_peak(device, share):
-    machine = Engine("jax", device, True, "mixed_bfloat16", "", None, None, None, None)
+    machine = Engine("jax", device, True, "mixed_bfloat16", "", *[None] * 5)
     found = steps.matrix_peak_share({"gflops": 494.5e3}, machine)
     assert found == share or abs(found - share) < 1e-4
     assert inputs.cores_needed(3000, 1200, 2) == 5

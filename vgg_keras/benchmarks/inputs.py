@@ -90,7 +90,7 @@ def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tup
         ids = tf.data.Dataset.range(split.size).repeat(epochs).take(images)
         # a value of each picture, since to hand pictures of many sizes to Python one by one is a cost of its own
         decoded = ids.map(lambda image: decode(split.read(image)[0])[0, 0, 0], pipeline.calls(), deterministic=True)
-        return pipeline.plainly(decoded.batch(BATCH).prefetch(pipeline.AHEAD))
+        return pipeline.plainly(decoded.batch(BATCH).prefetch(pipeline.AHEAD), threads=pipeline.calls())
 
     rows = [
         _row(DECODING, decoding, images),

@@ -51,7 +51,7 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
 
     epochs = tf.data.Dataset.from_generator(begin, output_signature=tf.TensorSpec([], tf.int64))
     batches = epochs.flat_map(epoch).map(_unfilled).apply(tf.data.experimental.assert_cardinality(steps))
-    return pipeline.plainly(batches)  # the options of a dataset inside of another have no effect
+    return pipeline.plainly(batches)  # the options of a dataset inside another's flat_map have no effect
 
 
 def validation_data(source: str, *, crop: int = 224, **fields: Any) -> tf.data.Dataset:

@@ -192,12 +192,8 @@ def training(
         return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
-    return plainly(
-        epochs.flat_map(epoch_steps)
-        .map(example, calls(), deterministic=True)
-        .batch(rows, drop_remainder=True)
-        .prefetch(AHEAD)
-    )
+    examples = epochs.flat_map(epoch_steps).map(example, calls(), deterministic=True)
+    return plainly(examples.batch(rows, drop_remainder=True).prefetch(AHEAD), threads=calls())
 
 
 def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -321,14 +317,17 @@ def calls() -> int:
     return cores() + 1
 
 
-def plainly(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """On threads of its own, and without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds.
+def plainly(dataset: tf.data.Dataset, threads: int | None = None) -> tf.data.Dataset:
+    """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds.
 
-    In TensorFlow's own pool images would queue behind the operations of a step.
+    Args:
+        threads: of its own for each of its iterators, for one that lasts a run: in TensorFlow's pool images would queue
+            behind the operations of a step. None: that pool.
     """
     options = tf.data.Options()
     options.autotune.enabled = False  # AUTOTUNE is then as many calls as threads, but sixteen at most
-    options.threading.private_threadpool_size = calls()
+    if threads:
+        options.threading.private_threadpool_size = threads
     return dataset.with_options(options)
 
 
