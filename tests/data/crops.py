@@ -10,10 +10,9 @@ NO_SHIFT = np.zeros((3, 3), np.float32)
 
 def augmented(encoded, draws, data, crop=32, basis=NO_SHIFT):
     """What these draws, (..., 7), make of one file."""
-    jpeg = bytes(encoded if isinstance(encoded, bytes) else encoded.numpy()).startswith(b"\xff\xd8\xff")
     rows = draws.shape[:-1]
     size = np.broadcast_to(preprocessing.decode(encoded).shape[:2], (*rows, 2))
-    return preprocessing.augmentation(size, np.full(rows, jpeg), draws, data, crop, basis)
+    return preprocessing.augmentation(size, np.full(rows, tf.io.is_jpeg(encoded)), draws, data, crop, basis)
 
 
 def cropped(encoded, draws, data, crop=32, basis=NO_SHIFT, orientation=None):

@@ -195,12 +195,12 @@ def augmentation(
     pixels, halved = tf.cast(size, tf.float32), _pixels_of_one(window.halvings)
     side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(pixels, axis=-1, keepdims=True))
     corner = tf.minimum(window.corner * halved, pixels - side)
-    among_whole = tf.concat([corner, side, side], axis=-1)
-    among_halved = tf.concat([window.corner, tf.repeat(window.side[..., tf.newaxis], 2, axis=-1)], axis=-1)
+    side = tf.where(alone[..., tf.newaxis], window.side[..., tf.newaxis], side)
+    corner = tf.where(alone[..., tf.newaxis], window.corner, corner)
     return Augmentation(
         size=tf.cast(size, tf.int32),
         way=tf.where(alone, window.halvings, WHOLE),
-        square=tf.where(alone[..., tf.newaxis], among_halved, among_whole),
+        square=tf.concat([corner, side, side], axis=-1),
         mirrored=draws[..., 3] < 0.5,
         # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
         shift=tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:]),
