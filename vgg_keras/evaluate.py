@@ -82,8 +82,7 @@ def evaluate(
         # ---- the passes
         result = folder.evaluate(run, config, images, precision, out)
         if heatmap:
-            count = min(heatmap_images, images.split.size)
-            chosen = evenly(images.split.size, count)
+            chosen = evenly(images.split.size, heatmap_images)
             heatmaps.draw(run, config, images.split, chosen.tolist(), heatmap)
     return result
 

@@ -42,8 +42,8 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     data, crop = config.data, config.architecture.crop
     source, _ = without_bad_images(open_source(data), config)
     basis = measure(source.train, data.statistics_images).color_basis
-    rows = min(images, source.train.size)
-    chosen = evenly(source.train.size, rows)
+    chosen = evenly(source.train.size, images)
+    rows = len(chosen)
     figure, axes = pyplot.subplots(
         rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
     )

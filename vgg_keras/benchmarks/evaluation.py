@@ -43,7 +43,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
     precision = devices.one_device(config.runtime)
     description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)
-    photographs = split.select(evenly(split.size, min(images, split.size)))
+    photographs = split.select(evenly(split.size, images))
     model = build(architecture, dtype=precision, seed=config.seed)
 
     predict = _predict(model, architecture, config.evaluation.batch)

@@ -143,9 +143,9 @@ class Source:
         return found
 
 
-def evenly(size: int, count: int) -> np.ndarray:
-    """The ids of `count` of `size` images, evenly spaced from the first on, (count,) int64."""
-    return np.linspace(0, size, count, endpoint=False).astype(np.int64)
+def evenly(size: int, most: int) -> np.ndarray:
+    """The ids of `most` of `size` images, of all where there are fewer, evenly spaced from the first on, int64."""
+    return np.linspace(0, size, min(most, size), endpoint=False).astype(np.int64)
 
 
 def held_out(size: int, share: float) -> np.ndarray:

@@ -44,8 +44,8 @@ class Statistics:
 
 def measure(split: Split, images: int) -> Statistics:
     """Mean and covariance of a training split, from all its images or from `images` of them, evenly spaced."""
-    count = min(images, split.size)
-    chosen = evenly(split.size, count)
+    chosen = evenly(split.size, images)
+    count = len(chosen)
 
     def moments(image):
         pixels = tf.cast(tf.reshape(decode(split.read(image)[0]), [-1, 3]), tf.float32)

@@ -86,8 +86,8 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
             f"Received: {source.name} with {len(source.classes)}."
         )
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
-    count = min(config.export.images, source.val.size)
-    chosen = source.val.select(evenly(source.val.size, count))
+    chosen = source.val.select(evenly(source.val.size, config.export.images))
+    count = chosen.size
     rules = config.export
     with pipeline.readable_images(chosen):
         files, labels = zip(*(chosen.read(tf.constant(image, tf.int64)) for image in range(count)), strict=True)
@@ -140,6 +140,5 @@ def _crop(split: Split, image: int, config: Config) -> np.ndarray:
 
 
 def _representative(train: Split, config: Config):
-    count = min(config.export.representative_images, train.size)
-    for image in evenly(train.size, count).tolist():
+    for image in evenly(train.size, config.export.representative_images).tolist():
         yield _crop(train, image, config)[np.newaxis]
