@@ -46,22 +46,70 @@ def measure(split: Split, images: int) -> Statistics:
     """Mean and covariance of a training split, from all its images or from `images` of them, evenly spaced."""
     chosen = evenly(split.size, images)
     count = len(chosen)
-
-    def moments(image):
-        pixels = tf.cast(tf.reshape(decode(split.read(image)[0]), [-1, 3]), tf.float32)
-        size = tf.cast(tf.shape(pixels)[0], tf.float64)
-        # second moments about mid-grey: float32 products of values up to 255 would lose digits in a large sum
-        centred = pixels - 127.5
-        second = tf.cast(tf.matmul(centred, centred, transpose_a=True), tf.float64) / size
-        return tf.cast(tf.reduce_sum(centred, axis=0), tf.float64) / size, second
-
-    rows = tf.data.Dataset.from_tensor_slices(chosen).map(moments, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    first, second = np.zeros(3), np.zeros((3, 3))
-    progress = tqdm.tqdm(rows.as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None)
+    rows = tf.data.Dataset.from_tensor_slices(chosen)
+    rows = rows.map(lambda image: color_sums(decode(split.read(image)[0])), tf.data.AUTOTUNE)
+    progress = tqdm.tqdm(
+        rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None
+    )
+    means, within = [], np.zeros((3, 3))
     with readable_images():
-        for mean, square in progress:
-            first += mean / count
-            second += square / count
+        for sums in progress:
+            mean, covariance = _of_one_image(*sums)
+            means.append(mean)
+            within += covariance
             stop.here()
-    covariance = second - np.outer(first, first)
-    return Statistics(tuple((first + 127.5).tolist()), tuple(map(tuple, covariance.tolist())), count)
+    # the covariance inside the images, and that of their means; neither is a difference of large numbers
+    covariance = within / count + np.cov(np.transpose(means), bias=True)
+    return Statistics(tuple(np.mean(means, axis=0).tolist()), tuple(map(tuple, covariance.tolist())), count)
+
+
+BLOCK = 2**15  # pixels whose products, 255 * 255 at most, add up in int32
+PART = 2**20  # pixels that are summed at once; as int32 they take 12 MiB, however large the image is
+
+
+def color_sums(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The number of pixels of an image, the sums of its colours, and the sums of their products, all exact.
+
+    Integers, since a sum in float32 stops growing: of 12 million pixels it is off by grey levels, of 108 by tens.
+
+    Args:
+        image: (height, width, 3) uint8.
+
+    Returns:
+        () int64; (3,) int64; (3, 3) int64.
+    """
+    pixels = tf.reshape(image, [-1, 3])
+    count = tf.shape(pixels, tf.int64)[0]
+
+    def add_part(start, first, second):
+        more, products = _sums_of_part(pixels[start : start + PART])
+        return start + PART, first + more, second + products
+
+    zeros = tf.zeros([3], tf.int64), tf.zeros([3, 3], tf.int64)
+    # one part at a time: in parallel they could all be in memory at once
+    _, first, second = tf.while_loop(
+        lambda start, *_: start < count, add_part, (tf.constant(0, tf.int64), *zeros), parallel_iterations=1
+    )
+    return count, first, second
+
+
+def _sums_of_part(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`color_sums` of (n, 3) uint8. Each colour's pixels are put in a row, over which a sum is several times faster."""
+    count = tf.shape(pixels)[0]
+    block = tf.minimum(count, BLOCK)
+    padded = tf.pad(tf.transpose(pixels), [[0, 0], [0, -count % block]])  # zeros add nothing
+    colors = tf.unstack(tf.cast(tf.reshape(padded, [3, -1, block]), tf.int32))
+
+    def total(values):  # (blocks, block) int32
+        return tf.reduce_sum(tf.cast(tf.reduce_sum(values, axis=1), tf.int64))
+
+    products = {(i, j): total(colors[i] * colors[j]) for i in range(3) for j in range(i, 3)}
+    rows = [[products[min(i, j), max(i, j)] for j in range(3)] for i in range(3)]
+    return tf.stack([total(color) for color in colors]), tf.stack(rows)
+
+
+def _of_one_image(count: int, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (3,) and covariance (3, 3) of an image, float64, from `color_sums`."""
+    count, first, second = int(count), first.astype(object), second.astype(object)  # Python's integers do not overflow
+    covariance = (count * second - np.outer(first, first)) / count**2
+    return (first / count).astype(float), covariance.astype(float)

@@ -1,0 +1,103 @@
+"""Mean and covariance of the training set's colours, against NumPy in float64, for images of any size and brightness."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vgg_keras.data import statistics
+from vgg_keras.data.splits import Split
+
+
+def split_of(pictures):
+    encoded = tf.stack([tf.io.encode_png(picture, compression=1) for picture in pictures])
+    return Split(
+        size=len(pictures), read=lambda image: (tf.gather(encoded, image), tf.constant(0)), name=lambda image: str(image)
+    )
+
+
+def truth(pictures):
+    """Mean and covariance (3, 3) of pixels drawn from an image that is drawn evenly, in float64 around the true mean."""
+    pixels = [picture.reshape(-1, 3).astype(np.float64) for picture in pictures]
+    mean = np.mean([one.mean(axis=0) for one in pixels], axis=0)
+    return mean, np.mean([(one - mean).T @ (one - mean) / len(one) for one in pixels], axis=0)
+
+
+def require_equal(measured, pictures):
+    mean, covariance = truth(pictures)
+    off = np.abs(np.array(measured.covariance) - covariance).max()
+    print(f"mean off by {np.abs(measured.mean - mean).max():.2g}, covariance by {off:.2g} of {covariance.max():.4g}")
+    assert np.abs(measured.mean - mean).max() <= 1e-9
+    assert off <= 1e-9 * covariance.max()
+
+
+@pytest.mark.parametrize("value", [0, 3, 250, 255])
+def test_one_colour_has_that_mean_and_no_variance(value):
+    measured = statistics.measure(split_of([np.full((512, 512, 3), value, np.uint8)] * 3), 10)
+    assert measured.mean == (value,) * 3
+    assert not np.any(measured.covariance)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 4), (0, 256), (248, 256)], ids=["dark pictures", "ordinary pictures", "bright pictures"]
+)
+def test_mean_and_covariance_are_numpys(random, low, high):
+    """1.2 million pixels, a few, and one; colours that depend on each other."""
+    pictures = []
+    for height, width in ((1000, 1201), (37, 2), (1, 1)):
+        picture = random.integers(low, high, (height, width, 3), dtype=np.uint8)
+        picture[..., 1] = picture[..., 0] // 2 + picture[..., 1] // 2
+        pictures.append(picture)
+    require_equal(statistics.measure(split_of(pictures), 10), pictures)
+
+
+def test_pictures_of_many_parts_and_of_unequal_blocks_are_summed_whole(random, monkeypatch):
+    monkeypatch.setattr(statistics, "PART", 1000)
+    monkeypatch.setattr(statistics, "BLOCK", 64)
+    pictures = [random.integers(0, 256, (side, 41, 3), dtype=np.uint8) for side in (1, 24, 25, 100, 401)]
+    require_equal(statistics.measure(split_of(pictures), 10), pictures)
+
+
+def test_a_slight_variance_in_bright_pictures_is_kept():
+    """One pixel of a million differs: the difference of two large sums would have lost it."""
+    picture = np.full((1000, 1000, 3), 250, np.uint8)
+    picture[3, 7] = 251
+    measured = statistics.measure(split_of([picture]), 10)
+    assert np.array(measured.covariance) == pytest.approx(np.full((3, 3), 1e-6 * (1 - 1e-6)), rel=1e-9)
+
+
+def test_twelve_million_pixels_add_up_to_integers(random):
+    pixels = random.integers(200, 256, (3000, 4000, 3), dtype=np.uint8)
+    count, first, second = (found.numpy() for found in statistics.color_sums(tf.constant(pixels)))
+    wide = pixels.reshape(-1, 3).astype(np.float64)  # whose sums of integers stay below 2^53
+    assert count == len(wide)
+    assert np.array_equal(first, wide.sum(axis=0))
+    assert np.array_equal(second, wide.T @ wide)
+
+
+LARGE = """
+import resource, sys
+import tensorflow as tf
+from vgg_keras.data import statistics
+size = int(sys.argv[1]), 12_000
+sums = tf.function(statistics.color_sums)
+sums(tf.zeros([8, 8, 3], tf.uint8))
+image = tf.reshape(tf.repeat(tf.constant([[255, 254, 1]], tf.uint8), size[0] * size[1], axis=0), [*size, 3])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(*(found.numpy().reshape(-1 if found.shape.rank else ()).tolist() for found in sums(image)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_108_megapixels_are_exact_and_take_little_memory_beside_the_picture():
+    found = subprocess.run([sys.executable, "-c", LARGE, "9000"], capture_output=True, text=True, check=True).stdout
+    pixels = 9000 * 12_000
+    colors = np.array([255, 254, 1], np.int64)
+    sums, grown = found.splitlines()
+    expected = (pixels * colors).tolist(), (pixels * np.outer(colors, colors)).ravel().tolist()
+    assert sums == f"{pixels} {expected[0]} {expected[1]}"
+    print(f"{int(grown) / 1024:.0f} MiB beside the picture's 309")
+    assert int(grown) < 200 * 1024
