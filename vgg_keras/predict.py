@@ -21,7 +21,13 @@ flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of 
 flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
 
-FREE = ("scale", "interpolation", "exif_orientation", "max_pixels")  # of data: how photographs are read
+FREE = (
+    "scale",
+    "interpolation",
+    "exif_orientation",
+    "max_pixels",
+    "max_file_bytes",
+)  # of data: how photographs are read
 
 
 def _only_the_tests(wishes: Sequence[str]) -> None:
