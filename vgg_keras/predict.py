@@ -13,6 +13,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import UserError
+from vgg_keras.files import printable
 from vgg_keras.weights import asked
 
 FLAGS = flags.FLAGS
@@ -68,7 +69,10 @@ def main(*paths: str) -> None:
         return
     header = ["", *(f"{place + 1}." for place in range(len(found[0].classes)))]
     rows = [
-        [one.path, *(f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True))]
+        [
+            printable(one.path),
+            *(f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True)),
+        ]
         for one in found
     ]
     print(cli.table([header, *rows]))

@@ -45,7 +45,7 @@ def open_folder(data: Data) -> Source:
         train, val = _hold_out(root, files, data.holdout)
         division = f"about {data.holdout:.0%} of each class held out"
     return Source(
-        name=data.source,
+        name=printable(data.source),
         description=f"{printable(root)}: {len(classes)} classes, {division}",
         classes=classes,
         train=_split(root, train, classes, listing.notes),
@@ -145,6 +145,11 @@ def _require_same_classes(root: Path, train: tuple[str, ...], val: tuple[str, ..
         )
 
 
+def files_below(folder: Path) -> list[str]:
+    """Every file below a folder, ordered by path; hidden ones are left out, links are followed as in a data set."""
+    return sorted(_Listing().files(folder))
+
+
 class _Listing:
     """The images below class folders, and what a user should know of how they were found.
 
@@ -167,7 +172,7 @@ class _Listing:
             )
         files = []
         for label, folder in enumerate(folders):
-            paths = sorted(self._files(root / folder))
+            paths = sorted(self.files(root / folder))
             if not paths:
                 noted = [note for note in self.notes if note.startswith(f"{printable(root / folder)}: ")]
                 raise UserError(
@@ -177,7 +182,8 @@ class _Listing:
             files += [(path, label) for path in paths]
         return names, files
 
-    def _files(self, folder: Path) -> Iterator[str]:
+    def files(self, folder: Path) -> Iterator[str]:
+        """Every file below a folder, hidden ones left out."""
         above = {_identity(parent) for place in (folder.absolute(), folder.resolve()) for parent in place.parents}
         of_class: set[tuple[int, int]] = set()
         folders, links = [(str(folder), False)], []

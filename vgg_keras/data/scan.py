@@ -92,7 +92,10 @@ def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadIm
 
 def looked_at(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
     """A split with what was found of its images, all of them still in it, and the unreadable ones; no cache is kept."""
-    found = dict(_look(split, data, np.arange(split.size)))
+    found = {}
+    for image, one in _look(split, data, np.arange(split.size)):
+        found[image] = one
+        stop.here()
     return _with(split, [_usable(found[image], split) for image in range(split.size)], data)
 
 
