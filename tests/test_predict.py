@@ -1,6 +1,7 @@
 """Predictions of photographs: the numbers are those of the source's own framework, and what is no picture is named."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from scipy.special import softmax
 
 import vgg_keras
+from tests.conftest import write_images
 from tests.weights import sources
 from tests.weights.test_load import normalised
 from vgg_keras.config import UserError, override
@@ -134,3 +136,22 @@ def test_evaluate_tests_the_weights_of_others(verb, tmp_path, photographs):
     assert done.returncode == 2 and "must hold the layers of E and no more" in done.stderr
     done = verb("evaluate", "--weights=vgg.pth", "--out=other")
     assert done.returncode == 2 and "--weights needs --data and --out" in done.stderr
+
+
+def test_linked_folders_are_predicted_too_and_no_loop_is_followed(tmp_path):
+    write_images(tmp_path / "elsewhere", [(40, 40)] * 2)
+    write_images(tmp_path / "album", [(40, 40)])
+    (tmp_path / "album" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "album" / "loop").symlink_to(".")
+    run = vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16)
+    found = [prediction.path for prediction in vgg_keras.predict(run, [tmp_path / "album"])]
+    assert found == [str(tmp_path / "album" / name) for name in ("000.jpg", "more/000.jpg", "more/001.jpg")]
+
+
+def test_what_is_no_file_is_named_unread(tmp_path):
+    run = vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16)
+    os.mkfifo(tmp_path / "fifo\n.jpg")
+    for path, said in ((tmp_path / "fifo\n.jpg", r"fifo\\n\.jpg: a FIFO"), ("/dev/zero", "/dev/zero: a device")):
+        with pytest.raises(UserError, match=said) as caught:
+            vgg_keras.predict(run, [path])
+        assert "\n" not in str(caught.value)

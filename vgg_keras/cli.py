@@ -133,6 +133,8 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         words: one of these may, and must.
         many: what others may, one or more, as a message names them: `runs' folders`.
     """
+    if sys.stdout:  # a path that is not UTF-8 is printed all the same
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 

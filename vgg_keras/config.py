@@ -109,6 +109,8 @@ class Data(_Checked):
     exif_orientation: bool = True  # turned cameras: a JPEG is shown as its EXIF tag says, not as its pixels are stored
     # of an image file, by its header: one with more is skipped undecoded. 134 million: a phone's 108 are read, in 400 MB
     max_pixels: int = 2**27
+    # of an image file: a larger one is skipped unread. 512 MiB: a picture of max_pixels that is not packed has 400 MB
+    max_file_bytes: int = 2**29
     statistics_images: int = 10_000  # mean and covariance come from at most as many training images
     max_bad_fraction: float = 0.01  # unreadable images are skipped and named; more than this share stops the run
 
@@ -121,6 +123,7 @@ class Data(_Checked):
         _require(len(self.scale) in (1, 2) and list(self.scale) == sorted(self.scale), scale_rule, self.scale)
         _require(self.color_shift >= 0, "data.color_shift must be 0 (none) or more.", self.color_shift)
         _require(self.max_pixels >= 1, "data.max_pixels must be 1 or more.", self.max_pixels)
+        _require(self.max_file_bytes >= 1, "data.max_file_bytes must be 1 or more.", self.max_file_bytes)
         _require(self.statistics_images >= 1, "data.statistics_images must be 1 or more.", self.statistics_images)
         _require(0 <= self.max_bad_fraction <= 1, "data.max_bad_fraction must lie in [0, 1].", self.max_bad_fraction)
 

@@ -18,6 +18,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import Config, UserError, difference, override, require_fields, to_dict
+from vgg_keras.data.naming import require_source
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set", "out")
@@ -43,7 +44,10 @@ flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set
 
 # What a test may set of a run's configuration. The rest is what the net is and how it was trained.
 FREE = {
-    "data": ("source", "data_dir", "interpolation", "exif_orientation", "max_pixels", "max_bad_fraction"),
+    "data": (
+        *("source", "data_dir", "interpolation", "exif_orientation"),
+        *("max_pixels", "max_file_bytes", "max_bad_fraction"),
+    ),
     "evaluation": tuple(field.name for field in dataclasses.fields(Config().evaluation)),
     "runtime": tuple(field.name for field in dataclasses.fields(Config().runtime)),
 }
@@ -108,6 +112,8 @@ def _images(config: Config, name: str | None):
     split, bad_images = readable(split, name, config)
     for image in bad_images:
         print(f"skipped: {image}", flush=True)
+    for note in split.notes:
+        print(f"note: {note}", flush=True)
     return Images(split, name, description, tuple(str(image) for image in bad_images)), classes
 
 
@@ -149,6 +155,7 @@ def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
             raise UserError(f"--{name} and --set=evaluation.{name} are one field. Received: both. Leave one out.")
         wishes += [f"evaluation.{name}={value}"] if value else []
     config = override(stored, [*wishes, *FLAGS.set])
+    require_source(config.data.source, config.data.data_dir)
     old, new = to_dict(stored), to_dict(config)
     for section, names in free.items():
         for name in names:

@@ -15,6 +15,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import UserError
+from vgg_keras.data.naming import require_source
 from vgg_keras.weights import asked
 
 FLAGS = flags.FLAGS
@@ -34,7 +35,11 @@ def main() -> None:
     if not (FLAGS.model or FLAGS.config or FLAGS.data):
         raise UserError("--weights needs --data, whose images the export is compared on. Received: none.")
     wishes = [*cli.source_wishes(), *FLAGS.set]
-    _, open_net = asked.settle(FLAGS.model, FLAGS.weights, FLAGS.config, wishes, FLAGS.sha256)
+    config, open_net = asked.settle(FLAGS.model, FLAGS.weights, FLAGS.config, wishes, FLAGS.sha256)
+    if FLAGS.model or FLAGS.config:  # else the file of the net is still to be opened
+        require_source(config.data.source, config.data.data_dir)
+    elif FLAGS.data:
+        require_source(FLAGS.data)
 
     # ---- the net, in float32 whatever it was trained in
     stop.listen()

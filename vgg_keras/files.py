@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from vgg_keras.config import UserError
 
 LOCK = ".lock"
+_ESCAPE = re.compile(r"\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})")  # what `printable` makes of a character
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 # What the system says where a write finds no room, by the disk, a quota or a limit.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -91,6 +95,32 @@ def write_json(path: Path | str, value: Any) -> None:
     """Writes `value` indented, so that a person can read it."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def printable(name: Path | str) -> str:
+    """A name from the disk as one line of text that can be written anywhere.
+
+    Bytes that are not UTF-8, control characters and line separators become escapes such as `\\xe9` and `\\n`. Two names
+    never become one: where there is an escape, or what looks like one, backslashes are doubled.
+    """
+    text = os.fsdecode(name)
+    unsafe = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+    if not unsafe and not _ESCAPE.search(text):
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    if character == "\\":
+        return r"\\"
+    category, code = unicodedata.category(character), ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # by which Python stands for a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if category in ("Cc", "Cs", "Zl", "Zp"):
+        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+    return character
 
 
 def sha256(path: Path | str) -> str:

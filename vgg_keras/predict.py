@@ -13,6 +13,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import UserError
+from vgg_keras.files import printable
 from vgg_keras.weights import asked
 
 FLAGS = flags.FLAGS
@@ -21,7 +22,13 @@ flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of 
 flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
 
-FREE = ("scale", "interpolation", "exif_orientation", "max_pixels")  # of data: how photographs are read
+FREE = (
+    "scale",
+    "interpolation",
+    "exif_orientation",
+    "max_pixels",
+    "max_file_bytes",
+)  # of data: how photographs are read
 
 
 def _only_the_tests(wishes: Sequence[str]) -> None:
@@ -62,7 +69,10 @@ def main(*paths: str) -> None:
         return
     header = ["", *(f"{place + 1}." for place in range(len(found[0].classes)))]
     rows = [
-        [one.path, *(f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True))]
+        [
+            printable(one.path),
+            *(f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True)),
+        ]
         for one in found
     ]
     print(cli.table([header, *rows]))

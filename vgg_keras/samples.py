@@ -10,6 +10,7 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.config import Config, load, override
+from vgg_keras.data.naming import require_source
 
 FLAGS = flags.FLAGS
 cli.define("data", "set")
@@ -72,6 +73,7 @@ def main() -> None:
     path = Path(FLAGS.out)
     cli.require_picture(path)
     config = override(load(FLAGS.config), [*cli.source_wishes(), *FLAGS.set])
+    require_source(config.data.source, config.data.data_dir)
     draw(config, path, FLAGS.images, FLAGS.epochs)
     print(f"{path}: {FLAGS.epochs} epochs of {FLAGS.images} images")
 

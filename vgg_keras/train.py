@@ -18,6 +18,7 @@ from absl import flags
 from vgg_keras import cli, stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.config import Config, UserError
+from vgg_keras.data.naming import require_source
 from vgg_keras.training import stages
 from vgg_keras.training.stages import Planned
 
@@ -179,6 +180,8 @@ def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
         source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(run.config.data), run.config))
         for image in bad_images:
             print(f"skipped: {image}", flush=True)
+        for note in source.notes:
+            print(f"note: {note}", flush=True)
         counts = f"{source.train.size} training and {source.val.size} validation images"
         counts += f" and {source.test.size} test images" if source.test else ""
         counts += f", {len(bad_images)} skipped"
@@ -263,6 +266,7 @@ def _test(config: Config, source, precision: str, workdir: Path, bad_images: lis
 
 def main() -> None:
     config = cli.configuration(*cli.wish("weights", "training.weights"), *cli.wish("sha256", "training.weights_sha256"))
+    require_source(config.data.source, config.data.data_dir)
     if config.training.weights and config.stages:
         names = ", ".join(stage.name for stage in config.stages)
         print(

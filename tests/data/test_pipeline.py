@@ -1,15 +1,21 @@
 """What stands in which step: every image once an epoch, and the same pictures for any number of devices and restarts."""
 
 import dataclasses
+import os
+import re
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import write_images
 from tests.data.crops import cropped
 from vgg_keras.config import Data, Evaluation, UserError
-from vgg_keras.data import pipeline, preprocessing
+from vgg_keras.data import pipeline, preprocessing, scan
+from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split
+from vgg_keras.files import printable
 
 BASIS = np.random.default_rng(1).normal(0, 10, (3, 3)).astype(np.float32)
 
@@ -108,6 +114,70 @@ def test_an_image_of_another_size_than_the_scan_found_stops_a_run(image, exact):
     ):
         with pipeline.readable_images(split.followed_by(noise(3))):
             list(pipeline.training(split, data, 32, BASIS, 3, 0, 1))
+
+
+FAULTS = {
+    "a folder": lambda path, size: path.mkdir(),
+    "a FIFO": lambda path, size: os.mkfifo(path),
+    "a device": lambda path, size: path.symlink_to("/dev/zero"),
+    "Too many levels of symbolic links": lambda path, size: path.symlink_to(path.name),
+    "No such file": lambda path, size: None,
+    "an empty file": lambda path, size: path.touch(),
+    "2,147,483,648 bytes": lambda path, size: path.touch() or os.truncate(path, 2**31),
+    "Invalid JPEG data|Unknown image file": lambda path, size: path.write_bytes(b"x" * size),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["001.jpg", os.fsdecode(b"caf\xe9.jpg")])
+def test_whatever_takes_the_place_of_an_image_stops_what_reads_it_with_a_line(tmp_path, name, fault):
+    photos = tmp_path / "photos"
+    for folder in ("cat", "dog"):
+        write_images(photos / folder, [(40, 50)] * 5)
+    victim = photos / "cat" / name
+    shutil.copy(photos / "cat" / "000.jpg", tmp_path / "copy")
+    shutil.copy(tmp_path / "copy", victim)
+    data = Data(source=str(photos), batch=4, scale=(32,), color_shift=0.0)
+    whole = scan.looked_at(open_test(data, "all")[3], data)[0]
+    image = [path.endswith(printable(name)) for path in map(whole.path, range(whole.size))].index(True)
+    victim.unlink()
+    FAULTS[fault](victim, (tmp_path / "copy").stat().st_size)
+    rules = Evaluation(batch=4)
+    for read in (
+        lambda: pipeline.training(whole, data, 32, BASIS, 0, 0, 3),
+        lambda: pipeline.validation(whole, data, 32, 32, 4),
+        lambda: pipeline.whole_images(whole, data, rules, 32, 32),
+        lambda: pipeline.crops(whole, data, rules, 32, 32, 2),
+    ):
+        with pytest.raises(UserError, match=rf"must stay as they were .*(?:{fault})") as error:
+            with pipeline.readable_images(whole):
+                list(read())
+        assert "\n" not in str(error.value)
+        assert "bytes" not in fault or f"{printable(name)}: " in str(error.value)
+    with pytest.raises(UserError, match=rf"{re.escape(printable(name))}, which can no longer be read: .*(?:{fault})"):
+        pipeline.picture(whole, image)
+    if "JPEG" not in fault:
+        with pytest.raises(UserError, match=fault):
+            pipeline.encoded(whole, image)
+
+
+@pytest.mark.parametrize(
+    ("error", "of_input"),
+    [
+        (
+            tf.errors.UnknownError(None, None, "a.jpg; Input/output error [[{{node ReadFile}}]] [Op:IteratorGetNext]"),
+            True,
+        ),
+        (tf.errors.ResourceExhaustedError(None, None, "a.jpg; Too many open files [Op:IteratorGetNext]"), True),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating [Op:IteratorGetNext]"), False),
+        (tf.errors.InvalidArgumentError(None, None, "shapes differ [Op:__inference_step]"), False),
+        (tf.errors.UnavailableError(None, None, "Collective ops is aborted by: a worker is gone"), False),
+    ],
+)
+def test_an_error_of_the_disk_becomes_a_line_and_one_of_a_step_stays_itself(error, of_input):
+    with pytest.raises(UserError if of_input else type(error)):
+        with pipeline.readable_images():
+            raise error
 
 
 def test_the_order_is_even():

@@ -3,6 +3,9 @@
 import io
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,14 +61,13 @@ def test_bad_images_are_named_and_no_good_one_is_lost(photos):
 def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
     look(photos)
     seen = []
-    looker, look_at = scan._looker, scan._look
+    decoded = scan._decoded
 
-    def noted(pair, images):
-        seen.extend(pair[0].name(image) for image in images)
-        return look_at(pair[1], images)
+    def noted(split, content, images, max_pixels):
+        seen.extend(split.name(image) for image in images)
+        return decoded(split, content, images, max_pixels)
 
-    monkeypatch.setattr(scan, "_looker", lambda split, max_pixels: (split, looker(split, max_pixels)))
-    monkeypatch.setattr(scan, "_look", noted)
+    monkeypatch.setattr(scan, "_decoded", noted)
     _, bad = look(photos)
     assert not seen and len(bad) == 5
     shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
@@ -79,6 +81,96 @@ def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
         "link.jpg",
         "caf\\xe9.jpg",
     }
+
+
+FAILURES = [
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.NotFoundError,
+    tf.errors.UnknownError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.AbortedError,
+    tf.errors.UnavailableError,
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_to_open_a_file_is_not_kept(photos, monkeypatch, failure):
+    """The next run tries again, though the file is as it was; what was found of the others is kept."""
+    victim = str(photos / "dog" / "001.jpg")
+    read_file = tf.io.read_file
+
+    def failing(path):
+        def read(path):
+            if path.decode(errors="replace") == victim:
+                raise failure(None, None, f"{victim}; the disk is away")
+            return path
+
+        if tf.executing_eagerly():
+            return read_file(tf.constant(read(path.numpy())))
+        return read_file(tf.ensure_shape(tf.numpy_function(read, [path], tf.string), []))
+
+    monkeypatch.setattr(tf.io, "read_file", failing)
+    _, bad = look(photos)
+    assert [image.reason for image in bad if image.name == victim] == ["the disk is away"]
+    monkeypatch.undo()
+    source, bad = look(photos)
+    assert len(bad) == 5 and victim in [source.train.path(image) for image in range(source.train.size)]
+
+
+def test_too_little_memory_to_decode_is_no_verdict_and_too_little_content_is(photos, monkeypatch):
+    content, errors = scan._content, {}
+
+    def failing(encoded, label, max_pixels):
+        if tf.executing_eagerly() and (error := errors.get(encoded.numpy())):
+            raise error
+        return content(encoded, label, max_pixels)
+
+    monkeypatch.setattr(scan, "_content", failing)
+    for name, error in (("001", tf.errors.ResourceExhaustedError), ("002", tf.errors.InvalidArgumentError)):
+        errors[(photos / "dog" / f"{name}.jpg").read_bytes()] = error(None, None, "no such bytes")
+    assert len(look(photos)[1]) == 7  # what fails makes the scan take the images one by one
+    errors.clear()
+    assert {Path(image.name).name for image in look(photos)[1]} == {*BAD, "link.jpg", "caf\\xe9.jpg", "002.jpg"}
+
+
+STOPPED = """
+import sys
+from tests.data.test_scan import slow_scan
+slow_scan(sys.argv[1])
+"""
+
+
+def slow_scan(photos):
+    """A scan that takes a tenth of a second an image, as of large ones, and stops as commands do."""
+    import time
+
+    from vgg_keras import stop
+
+    decoded = scan._decoded
+
+    def slow(*arguments):
+        for one in decoded(*arguments):
+            time.sleep(0.1)
+            yield one
+
+    scan._decoded = slow
+    stop.listen()
+    print("begun", flush=True)
+    try:
+        look(Path(photos))
+    except stop.Stopped:
+        print("stopped", flush=True)
+
+
+def test_sigterm_stops_a_scan_between_two_images_and_what_was_found_is_kept(photos):
+    process = subprocess.Popen([sys.executable, "-c", STOPPED, str(photos)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=100)[0] == "stopped\n"
+    (cache,) = (photos.parent / "cache").iterdir()
+    good, bad = scan._read_cache(cache)
+    assert 1 <= len(good) + len(bad) < 36  # of the training images
 
 
 def test_fingerprints_are_the_files_and_not_the_names(photos):

@@ -329,3 +329,79 @@ def test_a_record_that_is_damaged_in_mid_run_stops_it_with_shard_and_offset(own_
     ):
         with pipeline.readable_images(source.split("all")):
             list(pipeline.training(source.train, data, 32, np.zeros((3, 3), np.float32), 0, 0, 6))
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Prepares a TFDS set whose records have these labels, of three classes, and opens and scans it."""
+    import tensorflow_datasets as tfds
+
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+
+    def prepare(train, test=(), **fields):
+        class Labelled(tfds.core.GeneratorBasedBuilder):
+            """Noise."""
+
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=(8, 8, 3), encoding_format="png"),
+                    "label": tfds.features.ClassLabel(num_classes=3),
+                }
+                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, manager):
+                splits = {"train": self._examples(train)}
+                return {**splits, "test": self._examples(test)} if test else splits
+
+            def _generate_examples(self):
+                raise NotImplementedError
+
+            def _examples(self, labels):
+                for number, label in enumerate(labels):
+                    yield number, {"image": pixels, "label": label % 3}
+
+        builder = tfds.builder("labelled", data_dir=tmp_path)
+        builder.download_and_prepare()
+        for name, labels in (("train", train), ("test", test)):
+            for path in builder.data_path.glob(f"*-{name}.tfrecord*"):
+                _relabel(path, iter(labels))
+        config = Config(
+            data=Data(source="labelled", data_dir=str(tmp_path), max_bad_fraction=0.5, **fields),
+            runtime=Runtime(cache_dir=str(tmp_path / "cache")),
+        )
+        return without_bad_images(open_source(config.data), config)
+
+    return prepare
+
+
+def _relabel(path, labels):
+    """Writes the records anew with these labels, whatever the set's own encoder thinks of them."""
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            example = tf.train.Example.FromString(record)
+            example.features.feature["label"].int64_list.value[:] = [next(labels)]
+            writer.write(example.SerializeToString())
+
+
+@pytest.mark.parametrize("label", [-1, -2, 3, 1000, 2**31, 2**32 + 1, -(2**40)])
+def test_a_record_with_a_label_that_is_no_class_is_named_and_left_out(labelled, label):
+    train = [0, 1, 2, 0, label, 2, 0, 1, 2, 1]
+    for _ in range(2):  # scanned, and from the cache
+        source, bad = labelled(train, validation="held_out", holdout=0.5)
+        (record,) = bad
+        assert re.fullmatch(r".*labelled-train\.tfrecord-00000-of-00001@\d+", record.name)
+        shown = min(max(label, -(2**31)), 2**31 - 1)
+        assert record.reason == f"its label is {shown}, where there are 3 classes from 0 on"
+        kept = source.train.labels.tolist() + source.val.labels.tolist()
+        assert sorted(kept) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert labels(source.train) + labels(source.val) == kept
+
+
+def test_a_split_without_labels_is_refused_and_one_with_a_few_is_not_taken_for_one(labelled):
+    source, bad = labelled([0, 1, 2] * 3, [-1] + [0, 1, 2] * 3)
+    assert source.val.size == 9 and len(bad) == 1 and "-test.tfrecord" in bad[0].name
+    with pytest.raises(UserError, match=r"A split must have labels\. Received: labelled whose train images have none"):
+        labelled([-1] * 6, [0, 1, 2])

@@ -1,6 +1,7 @@
 """Posteriors on disk and their mean: nothing changed by the way, and every mismatch named."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -122,3 +123,11 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(random, tmp_path):
     save(good, tmp_path / "posteriors.npz")
     with pytest.raises(UserError, match=r", a folder\. Did you mean .*/posteriors\.npz\?$"):
         load(tmp_path)
+
+
+def test_what_is_no_regular_file_is_refused_unread(tmp_path):
+    os.mkfifo(tmp_path / "fifo.npz")
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    for name in ("fifo.npz", "zero.npz"):
+        with pytest.raises(UserError, match=rf"{name}, which is no file"):
+            load(tmp_path / name)

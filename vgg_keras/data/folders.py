@@ -6,14 +6,20 @@ With `data.validation=held_out` the share is held out of `train/`, and `val/` is
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data, UserError
-from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.data.headers import FIRST_BYTES, KINDS, is_image
+from vgg_keras.data.splits import ChangedError, Source, Split, held_out
+from vgg_keras.files import printable
+
+_SMALL = 2**20  # bytes: a file up to this size is read whole sooner than it is opened twice
 
 
 def open_folder(data: Data) -> Source:
@@ -22,22 +28,12 @@ def open_folder(data: Data) -> Source:
     Raises:
         UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
     """
-    root = Path(os.path.expanduser(data.source))
-    folders, test = _folders(root), None
-    if "train" in folders or "val" in folders:
-        for split in ("train", "val"):
-            if split not in folders:
-                other = next((name for name in folders if name not in ("train", "val")), None)
-                hint = (
-                    f"Rename {other}/ to {split}/, if it holds them."
-                    if other
-                    else "Or give the class folders' own parent."
-                )
-                raise UserError(
-                    f"A folder with train/ needs val/ and the reverse. Received: {root} without {split}/. {hint}"
-                )
-        classes, train = _list(root / "train")
-        val_classes, val = _list(root / "val")
+    root, test, listing = Path(os.path.expanduser(data.source)), None, _Listing()
+    folders = _folders(root, [])
+    _require_split_names(root, folders)
+    if "train" in folders:
+        classes, train = listing.classes(root / "train")
+        val_classes, val = listing.classes(root / "val")
         _require_same_classes(root, classes, val_classes)
         division = "its own train/ and val/"
         if data.validation == "held_out":
@@ -45,16 +41,48 @@ def open_folder(data: Data) -> Source:
             train, val = _hold_out(root / "train", train, data.holdout)
             division = f"about {data.holdout:.0%} of each class of train/ held out, its val/ for the test"
     else:
-        classes, files = _list(root)
+        classes, files = listing.classes(root)
         train, val = _hold_out(root, files, data.holdout)
         division = f"about {data.holdout:.0%} of each class held out"
     return Source(
-        name=data.source,
-        description=f"{_printable(root)}: {len(classes)} classes, {division}",
+        name=printable(data.source),
+        description=f"{printable(root)}: {len(classes)} classes, {division}",
         classes=classes,
-        train=_split(root, train),
-        val=_split(root, val),
-        test=test and _split(root, test),
+        train=_split(root, train, classes, listing.notes),
+        val=_split(root, val, classes),
+        test=test and _split(root, test, classes),
+    )
+
+
+# Folders that are splits and no classes, by what they must be called; a test set is never one to validate on.
+_SPLIT_NAMES = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "vali", "dev", "eval"),
+    "test": ("test", "testing", "tst"),
+}
+
+
+def _require_split_names(root: Path, folders: list[str]) -> None:
+    """Refuses train/ without val/, the reverse, and splits of other names, which would be taken for classes."""
+    splits = [name for names in _SPLIT_NAMES.values() for name in names]
+    if not {"train", "val"} & set(folders) and not (
+        len(folders) > 1 and all(name.lower() in splits for name in folders)
+    ):
+        return
+    missing = [split for split in ("train", "val") if split not in folders]
+    if not missing:
+        return
+    others = {split: next((name for name in folders if name.lower() in _SPLIT_NAMES[split]), None) for split in missing}
+    renamed = [f"Rename {printable(name)}/ to {split}/, if it holds them." for split, name in others.items() if name]
+    if renamed:
+        hint = " ".join(renamed)
+    elif "train" in folders:
+        hint = f"Or give {printable(root / 'train')}, of which a share of each class is held out to validate."
+    else:
+        hint = "Or give the class folders' own parent."
+    without = " and ".join(f"{split}/" for split in missing)
+    raise UserError(
+        f"A folder with train/ needs val/ and the reverse. Received: {printable(root)} without {without}. {hint}"
     )
 
 
@@ -67,28 +95,32 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     Raises:
         UserError: as in `open_folder`.
     """
-    root = Path(os.path.expanduser(data.source))
-    given = [part for part in ("val", "train") if part in _folders(root)]
+    root, listing = Path(os.path.expanduser(data.source)), _Listing()
+    given = [part for part in ("val", "train") if part in _folders(root, [])]
     name = name or ("test" if given and data.validation == "held_out" else "val")
     whole = {"val": "val", "train": "train"} if data.validation == "own" else {"test": "val"}  # a folder for each split
     if given and (name == "all" or whole.get(name) in given):
         parts = given if name == "all" else [whole[name]]
-        listed = [_list(root / part) for part in parts]
+        listed = [listing.classes(root / part) for part in parts]
         if len(listed) == 2:
             _require_same_classes(root, listed[1][0], listed[0][0])
         classes, division = listed[0][0], " and ".join(f"{part}/" for part in parts)
         files = [file for _, found in listed for file in found]
     elif not given and name == "all":
-        (classes, files), division = _list(root), "all of each class"
+        _require_split_names(root, _folders(root, []))
+        (classes, files), division = listing.classes(root), "all of each class"
     else:
         source = open_folder(data)
         return source.description, source.classes, name, source.split(name)
-    return f"{_printable(root)}: {len(classes)} classes, {division}", classes, name, _split(root, files)
+    split = _split(root, files, classes, listing.notes)
+    return f"{printable(root)}: {len(classes)} classes, {division}", classes, name, split
 
 
 def of_files(paths: list[str]) -> Split:
     """These files as a split, in their order, without labels that mean anything."""
-    return dataclasses.replace(_split(Path(), [(path, 0) for path in paths]), name=lambda image: paths[image], root="")
+    return dataclasses.replace(
+        _split(Path(), [(path, 0) for path in paths]), name=lambda image: printable(paths[image]), root="", labels=None
+    )
 
 
 def _hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:
@@ -98,7 +130,7 @@ def _hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[l
     if not validates.any():
         raise UserError(
             f"A class needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
-            f"Received: {root}, where none has so many. Name a larger share, or put images into train/ and val/."
+            f"Received: {printable(root)}, where none has so many. Name a larger share, or put images into train/ and val/."
         )
     train = [file for file, held in zip(files, validates, strict=True) if not held]
     return train, [file for file, held in zip(files, validates, strict=True) if held]
@@ -108,65 +140,210 @@ def _require_same_classes(root: Path, train: tuple[str, ...], val: tuple[str, ..
     if only := sorted(set(train) ^ set(val)):
         where = "train" if only[0] in train else "val"
         raise UserError(
-            f"train/ and val/ must hold the same classes. Received: {root}, where {only[0]!r} is in {where}/ only"
+            f"train/ and val/ must hold the same classes. Received: {printable(root)}, where '{only[0]}' is in {where}/ only"
             + (f" (and {len(only) - 1} more differ)." if len(only) > 1 else ".")
         )
 
 
-def _folders(root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+def files_below(folder: Path) -> list[str]:
+    """Every file below a folder, ordered by path; hidden ones are left out, links are followed as in a data set."""
+    return sorted(_Listing().files(folder))
 
 
-def _list(root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-    """Class names and (path, label) of every file below them, hidden ones left out, ordered by class and path."""
-    classes = tuple(_folders(root))
-    if len(classes) < 2:
-        raise UserError(
-            f"A data folder holds a folder of images for each of two or more classes. Received: {root} with {len(classes)}: "
-            f"{', '.join(classes) or 'none'}."
-        )
-    files = []
-    for label, name in enumerate(classes):
-        paths = sorted(_files(root / name))
-        if not paths:
-            raise UserError(f"Every class folder must hold images. Received: {root / name}, which is empty.")
-        files += [(path, label) for path in paths]
-    return classes, files
+class _Listing:
+    """The images below class folders, and what a user should know of how they were found.
+
+    Links to folders are followed. A folder that is reached twice in one class is read once, and a link to a folder above
+    itself is not followed: both are noted, and so is a folder that two classes or two splits share.
+    """
+
+    def __init__(self):
+        self.notes: list[str] = []
+        self._places: dict[tuple[int, int], str] = {}  # device and inode of each folder, and where it was met first
+
+    def classes(self, root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+        """Class names and (path, label) of every file below them, hidden ones left out, ordered by class and path."""
+        folders = _folders(root, self.notes)
+        names = tuple(map(printable, folders))
+        if len(names) < 2:
+            raise UserError(
+                "A data folder holds a folder of images for each of two or more classes. "
+                f"Received: {printable(root)} with {len(names)}: {', '.join(names) or 'none'}."
+            )
+        files = []
+        for label, folder in enumerate(folders):
+            paths = sorted(self.files(root / folder))
+            if not paths:
+                noted = [note for note in self.notes if note.startswith(f"{printable(root / folder)}: ")]
+                raise UserError(
+                    f"Every class folder must hold images. Received: {printable(root / folder)}, which is empty."
+                    + (f" {noted[0]}." if noted else "")
+                )
+            files += [(path, label) for path in paths]
+        return names, files
+
+    def files(self, folder: Path) -> Iterator[str]:
+        """Every file below a folder, hidden ones left out."""
+        above = {_identity(parent) for place in (folder.absolute(), folder.resolve()) for parent in place.parents}
+        of_class: set[tuple[int, int]] = set()
+        folders, links = [(str(folder), False)], []
+        while folders or links:
+            # links last, so that a linked folder keeps its own place
+            inside, shared = folders.pop() if folders else links.pop()
+            identity = _identity(inside)
+            if identity in above or identity in of_class:
+                where = "above it" if identity in above or _is_above(inside) else "of its class that is read already"
+                self.notes.append(f"{printable(inside)}: a link to a folder {where}, which is not followed")
+                continue
+            of_class.add(identity)
+            if not shared and identity in self._places:
+                other = printable(self._places[identity])
+                self.notes.append(f"{printable(inside)}: the same folder as {other}; its images are read for both")
+            shared = shared or identity in self._places
+            self._places.setdefault(identity, inside)
+            for entry in os.scandir(inside):
+                if entry.name.startswith("."):
+                    continue
+                if not _is_folder(entry):
+                    yield entry.path  # whatever it is: the scan names what is no image
+                else:
+                    (links if entry.is_symlink() else folders).append((entry.path, shared))
+            for waiting in (folders, links):
+                waiting.sort(reverse=True)
 
 
-def _files(folder: Path) -> Iterator[str]:
-    def refuse(error: OSError):  # else an unreadable folder would look empty
-        raise error
+def _folders(root: Path, notes: list[str]) -> list[str]:
+    """The names of the folders in `root`, hidden ones left out; links that lead nowhere are noted."""
+    found = []
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            continue
+        if _is_folder(entry):
+            found.append(entry.name)
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            notes.append(f"{printable(entry.path)}: a link that leads nowhere, which is left out")
+    return found
 
-    for inside, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
-def _printable(path: Path | str) -> str:
-    """A path as text that can be written anywhere; its bytes need not be UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+def _identity(folder: Path | str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
-def _split(root: Path, files: list[tuple[str, int]]) -> Split:
-    names = [path for path, _ in files]
-    paths = tf.constant([os.fsencode(path) for path in names])  # a name need not be UTF-8
-    labels = tf.constant([label for _, label in files], tf.int32)
+def _is_above(link: str) -> bool:
+    """Whether a link's folder contains the link."""
+    return Path(link).parent.resolve().is_relative_to(Path(link).resolve())
 
-    def stamp(image: int) -> str:
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def no_image(status: os.stat_result, max_bytes: int) -> str:
+    """Why a file cannot hold an image, judged without opening it, in a few words; empty where it may hold one."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
+        return f"{kind}, where a file is needed"
+    if status.st_size == 0:
+        return "an empty file"
+    if status.st_size > max_bytes:
+        return f"{status.st_size:,} bytes, more than data.max_file_bytes={max_bytes}"
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """Files as they were when they were listed.
+
+    Attributes:
+        paths: of the files.
+        found: of each what the system said, or why it said nothing.
+    """
+
+    paths: list[str]
+    found: list[os.stat_result | OSError]
+
+    @classmethod
+    def listed(cls, paths: list[str]) -> "_Files":
+        return cls(paths, [_status(path) for path in paths])
+
+    def stamp(self, image: int) -> str:
+        status = self.found[image]
+        if isinstance(status, OSError):
+            return f"{self.paths[image]} {status}"
+        return f"{os.path.abspath(self.paths[image])} {status.st_size} {status.st_mtime_ns}"
+
+    def inspect(self, image: int, max_bytes: int) -> str:
+        """Why a file is not to be read, in a few words; empty where it is. Of a large one the first bytes are judged."""
+        status = self.found[image]
+        if isinstance(status, OSError):
+            return status.strerror
+        if reason := no_image(status, max_bytes):
+            return reason
+        if status.st_size <= _SMALL:
+            return ""
         try:
-            status = os.stat(names[image])
-        except OSError as error:  # such as a link to nowhere: the scan reads it and says so
-            return f"{names[image]} {error}"
-        return f"{os.path.abspath(names[image])} {status.st_size} {status.st_mtime_ns}"
+            with open(os.open(self.paths[image], os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                return "" if is_image(file.read(FIRST_BYTES)) else f"no {KINDS} file"
+        except OSError as error:
+            return error.strerror
 
-    def name(image: int) -> str:
-        return _printable(os.path.relpath(names[image], root))
+    def unchanged(self, image: np.int64) -> bytes:
+        """The path of a file that is about to be read, in mid-run too: it must be the one that was listed.
+
+        Else TensorFlow would wait for ever at a FIFO, and read a device until the memory is full.
+
+        Raises:
+            ChangedError: it is another, or none.
+        """
+        path, before, now = self.paths[image], self.found[image], _status(self.paths[image])
+        if isinstance(now, OSError):
+            reason = now.strerror
+        elif not (reason := no_image(now, sys.maxsize)) and (
+            isinstance(before, OSError) or now.st_size != before.st_size
+        ):
+            reason = f"{now.st_size:,} bytes, another file than when the run began"
+        if reason:
+            raise ChangedError(f"{printable(path)}: {reason}")
+        return os.fsencode(path)  # a name need not be UTF-8
+
+
+def _status(path: str) -> os.stat_result | OSError:
+    try:
+        return os.stat(path)
+    except OSError as error:  # such as a link to nowhere: the scan names it
+        return error
+
+
+def _split(root: Path, files: list[tuple[str, int]], classes: tuple[str, ...] = (), notes: Sequence[str] = ()) -> Split:
+    listed = _Files.listed([path for path, _ in files])
+    labels = np.array([label for _, label in files], np.int32)
+    table = tf.constant(labels)
+
+    def read(image):
+        path = tf.ensure_shape(tf.numpy_function(listed.unchanged, [image], tf.string), [])
+        return tf.io.read_file(path), tf.gather(table, image)
 
     return Split(
         size=len(files),
-        read=lambda image: (tf.io.read_file(tf.gather(paths, image)), tf.gather(labels, image)),
-        name=name,
-        root=str(root),
-        stamp=stamp,
+        read=read,
+        name=lambda image: printable(os.path.relpath(listed.paths[image], root)),
+        root=printable(root),
+        stamp=listed.stamp,
+        inspect=listed.inspect,
+        labels=labels,
+        classes=classes,
+        notes=tuple(notes),
     )

@@ -102,7 +102,7 @@ def _measured(data: Data) -> statistics.Statistics:
 def _reading_of(data: Data) -> Data:
     """The fields that decide which images there are; whatever else differs, a set is opened and measured once."""
     names = ("source", "data_dir", "validation", "holdout", "max_bad_fraction", "exif_orientation", "max_pixels")
-    names += ("statistics_images",)
+    names += ("max_file_bytes", "statistics_images")
     return Data(**{name: getattr(data, name) for name in names})
 
 
@@ -111,6 +111,8 @@ def _opened(data: Data) -> Source:
     source, bad_images = without_bad_images(open_source(data), Config(data=data))
     for image in bad_images:
         print(f"skipped: {image}")
+    for note in source.notes:
+        print(f"note: {note}")
     return source
 
 

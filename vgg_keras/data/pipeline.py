@@ -26,14 +26,23 @@ from vgg_keras.data.preprocessing import (
     training_crop,
     upright,
 )
-from vgg_keras.data.splits import Split
+from vgg_keras.data.splits import ChangedError, Split
 
 _UNREADABLE = (
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
     tf.errors.DataLossError,
+    tf.errors.FailedPreconditionError,  # a folder in a file's place
+    tf.errors.UnknownError,  # the disk failed, links in a circle, or a `ChangedError`
+    tf.errors.AbortedError,  # a network's disk lost the file
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.ResourceExhaustedError,  # too many open files; or memory, which is no image's fault
+    ChangedError,
+    UnicodeDecodeError,  # of TensorFlow's words on a path that is not UTF-8
 )
+_UNCHANGED = "The images must stay as they were when the run began. Received"
 
 
 @contextlib.contextmanager
@@ -55,22 +64,31 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
                 "An image rescaled to Q must have evaluation.max_pixels or fewer. "
                 f"Received: {split.path(int(found[1]))}, {found[2]} pixels then. Raise the limit, or leave the image out."
             ) from error
-        if "IteratorGetNext" not in str(error):
+        if not _of_input(error):
             raise
         if found := re.search(
             r"scanned: image\] \[(\d+)\] \[has\] \[(\d+) (\d+)\] \[and had\] \[(\d+) (\d+)\]", str(error)
         ):
             image, *sizes = map(int, found.groups())
             raise UserError(
-                f"The images must stay as they were when the run began. Received: {split.path(image) if split else image}, "
+                f"{_UNCHANGED}: {split.path(image) if split else image}, "
                 f"which has {sizes[1]} x {sizes[0]} pixels and had {sizes[3]} x {sizes[2]}. Put it back to go on, or begin "
                 "anew in another folder."
             ) from error
         raise UserError(
-            "The images must stay as they were when the run began. Received one that can no longer be read: "
+            f"{_UNCHANGED} one that can no longer be read: "
             f"{_record(split, error)}{plain(error)}. Run the same command again: the scan names it, or takes it as it "
             "is now. Put it back to go on, or begin anew without it in another folder."
         ) from error
+
+
+def _of_input(error: Exception) -> bool:
+    """Whether an error is of an image that was to be read, and not of a step of the net."""
+    if not isinstance(error, tf.errors.OpError):
+        return True
+    if isinstance(error, tf.errors.ResourceExhaustedError) and "open files" not in str(error):
+        return False
+    return "IteratorGetNext" in str(error) or "{{node ReadFile}}" in str(error)
 
 
 def _record(split: Split | None, error: Exception) -> str:
@@ -100,21 +118,53 @@ def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
     Raises:
         UserError: it cannot be read.
     """
-    try:
+    with _readable(split, image):
         pixels, label = whole(split, tf.constant(image, tf.int64))
         return pixels, int(label)
+
+
+def encoded(split: Split, image: int) -> tuple[bytes, int]:
+    """An image's file and its label, outside of any dataset.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with _readable(split, image):
+        content, label = split.read(tf.constant(image, tf.int64))
+        return content.numpy(), int(label)
+
+
+@contextlib.contextmanager
+def _readable(split: Split, image: int) -> Iterator[None]:
+    """Turns an image that cannot be read outside of any dataset into a message."""
+    try:
+        yield
     except _UNREADABLE as error:
+        path = split.path(image)
         raise UserError(
-            f"An image must be readable. Received: {split.path(image)}, which can no longer be read: {plain(error)}."
+            f"An image must be readable. Received: {path}, which can no longer be read: {plain(error, path)}."
         ) from error
 
 
-def plain(error: Exception) -> str:
-    """The words of a TensorFlow error that matter to a user, in one line."""
+def plain(error: Exception, path: str = "") -> str:
+    """The words of an error that matter to a user, in one line; `path` is not named again where the caller has named it."""
+    return _words(error).removeprefix(f"{path}: ").removeprefix(f"{path}; ")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode(errors="backslashreplace").rpartition(": ")[2].partition("\n")[0]
     lines = str(error).splitlines()
+    if found := next((line for line in lines if "ChangedError: " in line), None):  # of Python inside of tf.data
+        return found.partition("ChangedError: ")[2]
     if lines[0] == "Graph execution error:":  # of a tf.function: where it was traced comes first
         lines = [before for before, line in itertools.pairwise(lines) if "[[{{node " in line] or lines
-    return lines[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
+    said = lines[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
+    # which map of the pipeline met it: nobody's concern but ours
+    return said.rpartition("transformation with iterator: ")[2].split(": ", 1)[-1] if _IN_MAP in said else said
+
+
+_IN_MAP = "Error in user-defined function passed to"
 
 
 AHEAD = 2  # batches that are made before they are asked for
@@ -207,9 +257,10 @@ def seen(
     """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
     draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
     drawn = augmentation(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
-    image = tf.constant(image, tf.int64)
-    encoded, label = split.read(image)
-    return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label
+    with _readable(split, image):
+        image = tf.constant(image, tf.int64)
+        encoded, label = split.read(image)
+        return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label
 
 
 def validation(

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,24 +26,32 @@ from vgg_keras.config import Config, Data, UserError
 from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.pipeline import plain
 from vgg_keras.data.preprocessing import decode
-from vgg_keras.data.splits import Source, Split
-from vgg_keras.files import replacing
+from vgg_keras.data.splits import ChangedError, Source, Split
+from vgg_keras.files import printable, replacing
 
 CHUNK = 512  # images decoded at once; where one of them is bad, they are looked at one by one
 SAVE_SECONDS = 60
 
 
 class Found(NamedTuple):
-    """What is kept of a good image: its bytes' fingerprint, its EXIF orientation, its size as stored, whether it is a JPEG."""
+    """What is kept of a good image: its bytes' fingerprint, its EXIF orientation, its size as stored, whether it is a JPEG,
+    its label."""
 
     fingerprint: int
     orientation: int
     height: int
     width: int
     jpeg: bool
+    label: int
 
 
-_ROW = np.dtype(list(zip(Found._fields, (np.int64, np.int32, np.int32, np.int32, np.bool_), strict=True)))
+class NotRead(NamedTuple):
+    """Why a file could not be opened or read: the next run tries again, for that is no verdict on its content."""
+
+    reason: str
+
+
+_ROW = np.dtype(list(zip(Found._fields, (np.int64, np.int32, np.int32, np.int32, np.bool_, np.int32), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -84,28 +92,69 @@ def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadIm
 
 def looked_at(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
     """A split with what was found of its images, all of them still in it, and the unreadable ones; no cache is kept."""
-    found = _look(_looker(split, data.max_pixels), np.arange(split.size))
-    return _with(split, list(found.values()), data)
+    found = {}
+    for image, one in _look(split, data, np.arange(split.size)):
+        found[image] = one
+        stop.here()
+    return _with(split, [_usable(found[image], split) for image in range(split.size)], data)
 
 
 def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
-    source = config.data.source
-    division = f" {config.data.holdout}" * (config.data.validation == "held_out")
-    key = _digest(" ".join((os.path.abspath(split.root), source, name)) + f"{division} {config.data.max_pixels}")
+    source, data = config.data.source, config.data
+    division = f" {data.holdout}" * (data.validation == "held_out")
+    limits = f"{data.max_pixels} {data.max_file_bytes}"
+    key = _digest(" ".join((os.path.abspath(split.root), source, name)) + f"{division} {limits}")
     cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
     if split.stamp is None:
         return split, []
-    found = _scan(split, f"{source} {name}", cache, config.data.max_pixels)
+    found = [_usable(one, split) for one in _scan(split, f"{printable(source)} {name}", cache, data)]
     good = [image for image, one in enumerate(found) if isinstance(one, Found)]
     if not good:
-        raise UserError(f"Every split needs a readable image. Received: {source} whose {name} images are all bad.")
-    split, bad = _with(split, found, config.data)
-    return split.select(good) if bad else split, bad
+        if all(_UNLABELLED in reason for reason in found):
+            raise UserError(
+                "A split must have labels. Received: "
+                f"{printable(source)} whose {name} images have none: their label is -1. Name another --data or split."
+            )
+        raise UserError(
+            f"Every split needs a readable image. Received: {printable(source)} whose {name} images are all bad, such as "
+            f"{split.path(0)}: {found[0]}."
+        )
+    split, bad = _with(split, found, data)
+    split = split.select(good) if bad else split
+    return dataclasses.replace(split, notes=split.notes + _absent(split, name)), bad
+
+
+_UNLABELLED = "its label is -1"
+
+
+def _usable(found: Found | NotRead | str, split: Split) -> Found | str:
+    """What was found of an image, or why it cannot be used."""
+    if isinstance(found, NotRead):
+        return found.reason
+    if isinstance(found, Found) and split.classes and not 0 <= found.label < len(split.classes):
+        return f"its label is {found.label}, where there are {len(split.classes)} classes from 0 on"
+    return found
+
+
+def _absent(split: Split, name: str) -> tuple[str, ...]:
+    """The classes of which no image can be read, in a line: what such a split says of them would be nothing."""
+    counts = np.bincount(split.labels, minlength=len(split.classes)) if split.classes else np.ones(1)
+    absent = [split.classes[label] for label in np.flatnonzero(counts == 0)]
+    if not absent:
+        return ()
+    named = ", ".join(f"'{one}'" for one in absent[:_NAMED]) + f" and {len(absent) - _NAMED} more" * (
+        len(absent) > _NAMED
+    )
+    lacking = f"{len(absent)} of {len(split.classes)} classes have no readable {name} image"
+    return (f"{lacking}, so that {'nothing trains them' if name == 'train' else 'no error counts them'}: {named}",)
+
+
+_NAMED = 20  # classes in a line
 
 
 def _with(split: Split, found: list[Found | str], data: Data) -> tuple[Split, list[BadImage]]:
     """The split with what was found of its images, and those that cannot be used."""
-    unknown = Found(fingerprint=0, orientation=1, height=0, width=0, jpeg=False)
+    unknown = Found(fingerprint=0, orientation=1, height=0, width=0, jpeg=False, label=0)
     rows = np.array([unknown if isinstance(one, str) else one for one in found], _ROW)
     turned = data.exif_orientation and (rows["orientation"] != 1).any()
     known = dataclasses.replace(
@@ -114,6 +163,8 @@ def _with(split: Split, found: list[Found | str], data: Data) -> tuple[Split, li
         orientations=rows["orientation"].copy() if turned else None,
         sizes=np.stack([rows["height"], rows["width"]], axis=1),
         jpegs=rows["jpeg"].copy(),
+        # a folder's are its own: another class folder renumbers them, and leaves its files' stamps as they are
+        labels=rows["label"].copy() if split.labels is None else split.labels,
     )
     return known, [BadImage(split.path(image), one) for image, one in enumerate(found) if isinstance(one, str)]
 
@@ -127,54 +178,71 @@ def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
         )
 
 
-def _scan(split: Split, title: str, cache: Path, max_pixels: int) -> list[Found | str]:
+def _scan(split: Split, title: str, cache: Path, data: Data) -> list[Found | NotRead | str]:
     """What is known of each image of the split, or why it cannot be used."""
     stamps = np.array([_digest(split.stamp(image)) for image in range(split.size)], np.uint64)
     good, bad = _read_cache(cache)
     unknown = [image for image, stamp in enumerate(stamps.tolist()) if stamp not in good and stamp not in bad]
+    not_read: dict[int, NotRead] = {}
     saved = time.monotonic()
     if unknown:
-        look = _looker(split, max_pixels)
         try:
             with tqdm.tqdm(total=len(unknown), desc=f"scan of {title}", unit="image", disable=None) as progress:
-                for chunk in np.array_split(unknown, math.ceil(len(unknown) / CHUNK)):
-                    for image, found in _look(look, chunk).items():
-                        (bad if isinstance(found, str) else good)[int(stamps[image])] = found
-                    progress.update(len(chunk))
+                for image, found in _look(split, data, np.array(unknown)):
+                    kept = {Found: good, str: bad, NotRead: not_read}[type(found)]
+                    kept[int(stamps[image])] = found
+                    progress.update()
                     stop.here()
                     if time.monotonic() - saved > SAVE_SECONDS:
                         _write_cache(cache, stamps, good, bad)
                         saved = time.monotonic()
         finally:  # an interrupted scan goes on where it stood
             _write_cache(cache, stamps, good, bad)
-    return [bad[stamp] if stamp in bad else good[stamp] for stamp in stamps.tolist()]
+    return [not_read.get(stamp) or bad.get(stamp) or good[stamp] for stamp in stamps.tolist()]
 
 
-def _looker(split: Split, max_pixels: int) -> Callable:
-    """A function of image ids, of what `_content` tells of their files."""
-    look = tf.function(lambda image: _content(split.read(image)[0], max_pixels), autograph=False)
-    return look.get_concrete_function(tf.TensorSpec([], tf.int64))
+def _look(split: Split, data: Data, images: np.ndarray) -> Iterator[tuple[int, Found | NotRead | str]]:
+    """Each of these images with what is found of it, or why it cannot be used; one at a time, so that a stop is quick."""
+    look = tf.function(lambda image: _content(*split.read(image), data.max_pixels), autograph=False)
+    look = look.get_concrete_function(tf.TensorSpec([], tf.int64))
+    for chunk in np.array_split(images, math.ceil(len(images) / CHUNK)):
+        opened = []
+        for image in chunk.tolist():
+            if reason := split.inspect(image, data.max_file_bytes) if split.inspect else "":
+                yield image, NotRead(reason)
+            else:
+                opened.append(image)
+        if opened:
+            yield from _decoded(split, look, opened, data.max_pixels)
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
-def _content(encoded, max_pixels):
-    """Why a file is refused, its fingerprint, its orientation, its size, for which it is decoded, and whether it is a JPEG.
+def _decoded(split: Split, look: Callable, images: list[int], max_pixels: int) -> Iterator:
+    """The same of images that are opened: all at once, one by one from where that fails."""
+    done = 0
+    try:
+        rows = tf.data.Dataset.from_tensor_slices(np.array(images, np.int64)).map(look, tf.data.AUTOTUNE)
+        for row in rows.as_numpy_iterator():
+            yield images[done], _told(row)
+            done += 1
+    except (tf.errors.OpError, UnicodeDecodeError):  # the latter of a path that is not UTF-8, in TensorFlow's words
+        for image in images[done:]:
+            yield image, _one(split, image, max_pixels)
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int64)],
+    autograph=False,
+)
+def _content(encoded, label, max_pixels):
+    """Why a file is refused, its fingerprint, its orientation, its size, for which it is decoded, whether it is a JPEG, and
+    its label.
 
     Traced once, for it is large, whatever the split.
     """
     reason = refusal(encoded, max_pixels)
     size = tf.cond(reason == "", lambda: tf.shape(decode(encoded)), lambda: tf.zeros([3], tf.int32))
     fingerprint = tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1)
-    return reason, fingerprint, orientation(encoded), size[0], size[1], tf.io.is_jpeg(encoded)
-
-
-def _look(look: Callable, images: np.ndarray) -> dict[int, Found | str]:
-    """What is found of each of these images, or why it cannot be used: all at once, one by one where that fails."""
-    try:
-        rows = tf.data.Dataset.from_tensor_slices(images).map(look, tf.data.AUTOTUNE)
-        return {int(image): _told(row) for image, row in zip(images, rows.as_numpy_iterator(), strict=True)}
-    except tf.errors.OpError:
-        return {int(image): _found_or_reason(look, image) for image in images}
+    return reason, fingerprint, orientation(encoded), size[0], size[1], tf.io.is_jpeg(encoded), label
 
 
 def _told(row: Sequence) -> Found | str:
@@ -182,11 +250,20 @@ def _told(row: Sequence) -> Found | str:
     return reason.decode() or Found(*(value.item() for value in found))
 
 
-def _found_or_reason(look: Callable, image: int) -> Found | str:
+def _one(split: Split, image: int, max_pixels: int) -> Found | NotRead | str:
+    """One image: reading it is one thing, which may succeed tomorrow, and what it holds another."""
     try:
-        return _told([value.numpy() for value in look(tf.constant(image, tf.int64))])
-    except (tf.errors.OpError, ValueError) as error:
-        return plain(error)
+        encoded, label = split.read(tf.constant(image, tf.int64))
+    except tf.errors.DataLossError as error:  # a record's checksum
+        return plain(error, split.path(image))
+    except (tf.errors.OpError, ChangedError, UnicodeDecodeError) as error:
+        return NotRead(plain(error, split.path(image)))
+    try:
+        return _told([value.numpy() for value in _content(encoded, label, max_pixels)])
+    except tf.errors.InvalidArgumentError as error:
+        return plain(error, split.path(image))
+    except tf.errors.OpError as error:  # such as of memory
+        return NotRead(plain(error, split.path(image)))
 
 
 def _digest(text: str) -> int:

@@ -1,13 +1,13 @@
 """Where images come from: `digits`, a TensorFlow Datasets set by name, or a folder of class folders."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data, UserError
+from vgg_keras.config import Data
 from vgg_keras.data import folders, tfds
+from vgg_keras.data.naming import require_source
 from vgg_keras.data.splits import Source, Split, held_out
 
 
@@ -19,14 +19,9 @@ def open_source(data: Data) -> Source:
     """
     if data.source == "digits":
         return _digits(data.holdout)
-    path = Path(os.path.expanduser(data.source))
-    if path.is_dir():
+    require_source(data.source, data.data_dir)
+    if os.path.isdir(os.path.expanduser(data.source)):
         return folders.open_folder(data)
-    if path.exists() or data.source.startswith((".", "/", "~")):
-        found = "a file" if path.exists() else "no folder"
-        raise UserError(
-            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is {found}."
-        )
     return tfds.open_builder(data)
 
 
@@ -52,6 +47,7 @@ def _digits(holdout: float) -> Source:
     bunch = load_digits()
     grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # sixteen levels of grey
     encoded = tf.stack([tf.io.encode_png(np.repeat(image[..., None], 3, axis=-1)) for image in grey])
+    classes = tuple(str(name) for name in bunch.target_names)
     labels = tf.constant(bunch.target, tf.int32)
     whole = Split(
         size=len(grey),
@@ -59,12 +55,14 @@ def _digits(holdout: float) -> Source:
         name=lambda image: f"digit {image}",
         sizes=np.full((len(grey), 2), grey.shape[1:], np.int32),
         jpegs=np.zeros(len(grey), bool),
+        labels=bunch.target.astype(np.int32),
+        classes=classes,
     )
     validates = held_out(len(grey), holdout)
     return Source(
         name="digits",
         description=f"digits: scikit-learn's 1,797 handwritten digits, 8x8, {holdout:.0%} of them held out",
-        classes=tuple(str(name) for name in bunch.target_names),
+        classes=classes,
         train=whole.select(np.flatnonzero(~validates)),
         val=whole.select(np.flatnonzero(validates)),
     )

@@ -12,6 +12,10 @@ import tensorflow as tf
 from vgg_keras.config import UserError
 
 
+class ChangedError(Exception):
+    """A file is no longer the one that was listed; its words name it and say what it is now, in one line."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Images 0 to size - 1 of a training or validation set.
@@ -25,6 +29,11 @@ class Split:
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
+        inspect: image id and `data.max_file_bytes` to why its file is not to be read, in a few words, or to nothing: judged
+            by what the system says of it and by its first bytes. None where that is not needed.
+        labels: (images,) int32; None where they are known after the scan, or mean nothing.
+        classes: the names of the labels; empty where labels mean nothing.
+        notes: what a user should know of the images, a line each.
         sizes: (images, 2) int32, height and width as stored; None before the scan where that is needed to know them.
         jpegs: (images,) bool, whether the file is a JPEG; likewise.
     """
@@ -38,6 +47,10 @@ class Split:
     orientations: np.ndarray | None = None
     sizes: np.ndarray | None = None
     jpegs: np.ndarray | None = None
+    inspect: Callable[[int, int], str] | None = None
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def path(self, image: int) -> str:
         """Where the image is found, as a message shows it."""
@@ -64,6 +77,7 @@ class Split:
             read=lambda image: self.read(tf.gather(table, image)),
             name=lambda image: self.name(int(kept[image])),
             stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
+            inspect=self.inspect and (lambda image, most: self.inspect(int(kept[image]), most)),
             **{name: found[kept] for name, found in self._found().items()},
         )
 
@@ -76,7 +90,9 @@ class Split:
             found["orientations"] = _told(self), _told(other)
 
         def of_both(function):
-            return lambda image: function(self, image) if image < self.size else function(other, image - self.size)
+            return lambda image, *more: (
+                function(self, image, *more) if image < self.size else function(other, image - self.size, *more)
+            )
 
         return dataclasses.replace(
             self,
@@ -86,6 +102,8 @@ class Split:
             ),
             name=of_both(lambda split, image: split.name(image)),
             stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
+            inspect=self.inspect and of_both(lambda split, image, most: split.inspect(image, most)),
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
             **{name: np.concatenate(found[name]) if name in found else None for name in _FOUND},
         )
 
@@ -94,7 +112,7 @@ class Split:
         return {name: getattr(self, name) for name in _FOUND if getattr(self, name) is not None}
 
 
-_FOUND = ("fingerprints", "orientations", "sizes", "jpegs")  # the fields of a split with a row an image
+_FOUND = ("fingerprints", "orientations", "sizes", "jpegs", "labels")  # the fields of a split with a row an image
 
 
 def _told(split: Split) -> np.ndarray:
@@ -119,6 +137,12 @@ class Source:
     train: Split
     val: Split
     test: Split | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the images, a line each."""
+        splits = [split for split in (self.train, self.val, self.test) if split]
+        return tuple(dict.fromkeys(note for split in splits for note in split.notes))
 
     @property
     def closing(self) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data, UserError, nearest
-from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.data.splits import Source, Split, evenly, held_out
+from vgg_keras.files import printable
 
 
 def open_builder(data: Data) -> Source:
@@ -52,8 +53,10 @@ def open_builder(data: Data) -> Source:
     _prepare(builder)
     decoders = {image_key: tfds.decode.SkipDecoding()}
 
+    classes = tuple(map(printable, features[label_key].names))
+
     def split(name: str) -> Split:
-        return _split(builder, name, lambda record: _pick(features, decoders, record, image_key, label_key))
+        return _split(builder, name, lambda record: _pick(features, decoders, record, image_key, label_key), classes)
 
     if "train" not in builder.info.splits:
         raise UserError(
@@ -72,7 +75,6 @@ def open_builder(data: Data) -> Source:
         validates = held_out(train.size, data.holdout)
         train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
         division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
-    classes = tuple(features[label_key].names)
     return Source(
         name=data.source,
         description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes, {division}",
@@ -117,14 +119,20 @@ def _only_key(features, kind: type, what: str, source: str) -> str:
 
 def _pick(features, decoders, record, image_key, label_key):
     example = features.deserialize_example(record, decoders=decoders)
-    return example[image_key], tf.cast(example[label_key], tf.int32)
+    # one beyond int32 must not become a class by losing its upper digits
+    label = tf.clip_by_value(tf.cast(example[label_key], tf.int64), tf.int32.min, tf.int32.max)
+    return example[image_key], tf.cast(label, tf.int32)
+
+
+_FIRST_LABELS = 16  # records that tell whether a split has labels
 
 
 def _labelled(split: Split) -> bool:
-    """Whether a split has labels, told by its first readable record: some sets keep those of their test split back."""
-    for image in range(split.size):
+    """Whether a split has labels, told by some readable records of it: some sets keep those of their test split back."""
+    for image in evenly(split.size, _FIRST_LABELS):
         with contextlib.suppress(tf.errors.OpError):  # a damaged one, which the scan names
-            return int(split.read(tf.constant(image, tf.int64))[1]) >= 0
+            if int(split.read(tf.constant(image, tf.int64))[1]) >= 0:
+                return True
     return False
 
 
@@ -175,7 +183,7 @@ def _sound(headers: np.ndarray) -> np.ndarray:
     return masked == np.ascontiguousarray(headers[:, 8:]).view("<u4")[:, 0]
 
 
-def _split(builder, name: str, pick) -> Split:
+def _split(builder, name: str, pick, classes: tuple[str, ...]) -> Split:
     shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
     offsets = [record_offsets(path) for path in shards]
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
@@ -200,4 +208,5 @@ def _split(builder, name: str, pick) -> Split:
         name=lambda image: f"{os.path.basename(shards[shard_of[image]])}@{offset_of[image]}",
         root=os.path.dirname(shards[0]),
         stamp=lambda image: f"{stamps[shard_of[image]]} {offset_of[image]}",
+        classes=classes,
     )

@@ -66,6 +66,8 @@ def load(path: Path) -> Posteriors:
         raise UserError(f"{rule} {path}, a folder" + (f". Did you mean {inside}?" if inside.exists() else ""))
     if not path.exists():
         raise UserError(f"{rule} {path}, which is not there.")
+    if not path.is_file():  # a FIFO would be waited for
+        raise UserError(f"{rule} {path}, which is no file.")
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:  # `save` packs nothing, and what is not packed cannot swell

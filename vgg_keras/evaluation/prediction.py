@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from vgg_keras.config import Architecture, Config, Data, UserError
-from vgg_keras.data.folders import of_files
+from vgg_keras.data.folders import files_below, of_files
 from vgg_keras.data.pipeline import picture, readable_images
 from vgg_keras.data.scan import looked_at
 from vgg_keras.evaluation import protocols
@@ -120,13 +120,9 @@ def _files(paths: Sequence[str | Path]) -> list[str]:
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(
-                str(file)
-                for file in path.rglob("*")
-                if file.suffix.lower() in ENDINGS
-                and file.is_file()
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            )
+            inside = [
+                file for file in files_below(path) if Path(file).suffix.lower() in ENDINGS and Path(file).is_file()
+            ]
             if not inside:
                 raise UserError(
                     f"A folder to predict holds pictures. Received: {path}, without any {', '.join(ENDINGS)}."

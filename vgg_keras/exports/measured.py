@@ -90,8 +90,8 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
     count = chosen.size
     rules = config.export
     with pipeline.readable_images(chosen):
-        files, labels = zip(*(chosen.read(tf.constant(image, tf.int64)) for image in range(count)), strict=True)
-        files, labels = [file.numpy() for file in files], np.array([int(label) for label in labels])
+        files, labels = zip(*(pipeline.encoded(chosen, image) for image in range(count)), strict=True)
+        labels = np.array(labels)
         if form == "saved_model":
             path = folder / "model"
             saved_model.write(net, config, path)

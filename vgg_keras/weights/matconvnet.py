@@ -10,6 +10,7 @@ import numpy as np
 import scipy.io
 
 from vgg_keras.config import UserError
+from vgg_keras.files import printable
 from vgg_keras.weights.foreign import Foreign, Preprocessing, caffe_names
 
 
@@ -54,7 +55,7 @@ def read(path: Path) -> Foreign:
         caffe_names,
         channels_first=False,
         preprocessing=Preprocessing(tuple(mean.tolist())),
-        classes=tuple(str(name) for name in np.atleast_1d(classes)) if np.size(classes) else (),
+        classes=tuple(printable(str(name)) for name in np.atleast_1d(classes)) if np.size(classes) else (),
     )
 
 

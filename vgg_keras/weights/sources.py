@@ -78,6 +78,8 @@ def require_source(source: str | Path) -> None:
     ending_of(path)
     if not path.exists():
         raise UserError(f"A file of weights must exist. Received: {source}, which does not.")
+    if not path.is_file():  # a FIFO would be waited for, and a device read until the memory is full
+        raise UserError(f"Weights come from a file or a run's folder. Received: {source}, which is neither.")
 
 
 def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:

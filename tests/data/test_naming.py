@@ -1,0 +1,86 @@
+"""What --data cannot mean is said in one line before TensorFlow starts, and what it can is let through."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import command
+from vgg_keras.config import UserError
+from vgg_keras.data import naming
+from vgg_keras.data.naming import require_source
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("photos/", r"'photos/', which is no folder and no such name\. Did you mean 'photo'\?"),
+        ("photos\\cats", r"no folder and no such name"),
+        ("C:\\photos", r"no folder and no such name"),
+        ("./photos", r"no folder"),
+        ("../photos", r"no folder"),
+        ("~/no/photos", r"no folder"),
+        ("a.b", r"no folder and no such name"),
+        ("cifar10/", r"no folder and no such name"),
+        ("cifar10:3", r"no folder and no such name"),
+        ("photos/cats", r"There is no folder of that name, and no set 'photos'\."),
+        ("file.txt", r"a file"),
+        ("broken", r"a link that leads nowhere"),
+    ],
+)
+def test_a_name_that_is_no_folder_and_no_set_is_refused_in_one_line(tmp_path, monkeypatch, source, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow_datasets", raising=False)
+    (tmp_path / "photo").mkdir()
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "broken").symlink_to("nowhere")
+    with pytest.raises(UserError, match=message) as error:
+        require_source(source)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "digits",
+        "cifar10",
+        "cifar10:3.0.2",
+        "imagenette/320px-v2",
+        "huggingface:mnist",
+        "own/set",
+        "photo",
+        "photo/",
+        "no_such",
+    ],
+)
+def test_folders_and_possible_sets_pass(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow_datasets", raising=False)
+    (tmp_path / "photo").mkdir()
+    (tmp_path / "sets" / "own").mkdir(parents=True)
+    require_source(source, data_dir=str(tmp_path / "sets"))
+
+
+def test_every_set_of_tensorflow_datasets_is_known():
+    import tensorflow_datasets as tfds
+
+    known = naming._known_sets()
+    assert [
+        name for name in tfds.list_builders(with_community_datasets=False) if naming._plain(name) not in known
+    ] == []
+
+
+@pytest.mark.parametrize("verb", ["train", "samples"])
+def test_a_command_with_such_a_name_makes_nothing_and_starts_no_tensorflow(tmp_path, verb):
+    blocked = tmp_path / "blocked"
+    (blocked / "tensorflow").mkdir(parents=True)
+    (blocked / "tensorflow" / "__init__.py").write_text("raise SystemExit('TensorFlow was started')")
+    code = f"import sys; sys.path.insert(0, {str(blocked)!r}); from runpy import run_module; "
+    code += f"run_module('vgg_keras.{verb}', run_name='__main__', alter_sys=True)"
+    folder = tmp_path / "here"
+    folder.mkdir()
+    arguments = command(verb, "--config=quickstart", "--data=photos/", cache=tmp_path)[3:]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: --data takes") and done.stderr.count("\n") == 1
+    assert list(folder.iterdir()) == []

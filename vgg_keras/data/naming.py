@@ -1,0 +1,91 @@
+"""What `--data` may name, judged before any framework starts: digits, a folder, or a set of TensorFlow Datasets.
+
+A name with a slash, a backslash or a dot is most often a folder that is not there. TensorFlow Datasets takes seconds to say
+so, in many words.
+"""
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+from vgg_keras.config import UserError, nearest
+from vgg_keras.files import printable
+
+# [namespace:]name[/configuration][:version][/arguments], of tensorflow_datasets/core/naming.py
+_NAME = re.compile(
+    r"(?P<namespace>[\w\-]+:)?(?P<name>[a-zA-Z]\w*)(/[\w+\-.]+)?(:(\d+|\*)(\.(\d+|\*)){2})?(/(\w+=[^,]+,?)+)?",
+    re.ASCII,
+)
+
+
+def require_source(source: str, data_dir: str = "") -> None:
+    """Refuses what is neither `digits` nor a folder, and no name of a set that TensorFlow Datasets could have.
+
+    Args:
+        source: as `data.source`.
+        data_dir: where TensorFlow Datasets keeps its sets; empty: its own default.
+
+    Raises:
+        UserError: it is a file, or such a name.
+    """
+    path = Path(os.path.expanduser(source))
+    if source == "digits" or path.is_dir():
+        return
+    rule = f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: '{printable(source)}', which is"
+    if os.path.lexists(path):
+        raise UserError(f"{rule} {'a file' if path.exists() else 'a link that leads nowhere'}.")
+    if source.startswith((".", "/", "~")):
+        raise UserError(f"{rule} no folder.{_neighbour(path)}")
+    parts = _NAME.fullmatch(source)
+    if not parts:
+        raise UserError(f"{rule} no folder and no such name.{_neighbour(path)}")
+    if "/" in source and not parts["namespace"] and not _may_be_a_set(parts["name"], data_dir):
+        raise UserError(
+            f"{rule} none. There is no folder of that name, and no set {parts['name']!r}.{_neighbour(path)}"
+        )
+
+
+def _neighbour(path: Path) -> str:
+    """A sentence with the folder beside the missing one whose name is most like it; empty where there is none."""
+    above = path.parent
+    try:
+        folders = [entry.name for entry in os.scandir(above) if entry.is_dir()]
+    except OSError:
+        return f" There is no {printable(above)} either." if not above.exists() else ""
+    hint = nearest(path.name, folders)
+    return f" {hint}" if hint.startswith("Did") else ""
+
+
+def _may_be_a_set(name: str, data_dir: str) -> bool:
+    """Whether a set of this name is part of TensorFlow Datasets, was defined by the user, or lies prepared on the disk."""
+    if "tensorflow_datasets" in sys.modules:  # by a recipe, say, that defines one: it answers itself, and at once
+        return True
+    prepared = Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
+    return (prepared / name).is_dir() or _plain(name) in _known_sets()
+
+
+_WITHOUT_SETS = (
+    "core",
+    "datasets",
+    "proto",
+    "scripts",
+    "testing",
+    "url_checksums",
+)  # or, of datasets, one in each folder
+
+
+def _known_sets() -> set[str]:
+    """The names of the sets in the package, and of its other classes, out of its files: to import it takes seconds."""
+    spec = importlib.util.find_spec("tensorflow_datasets")
+    root = Path(spec.submodule_search_locations[0])
+    names = [folder.name for folder in (root / "datasets").iterdir()]
+    others = [folder for folder in root.iterdir() if folder.is_dir() and folder.name not in _WITHOUT_SETS]
+    for file in [file for folder in others for file in folder.rglob("*.py") if not file.name.endswith("_test.py")]:
+        names += re.findall(r"^class (\w+)\(", file.read_text(errors="replace"), re.MULTILINE)
+    return set(map(_plain, names))
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
