@@ -86,6 +86,19 @@ def digest(config: Config) -> str | None:
     return weights_digest(Path(training.init_from)) if training.init_from else None
 
 
+def described(source: str, digest: str | None) -> str:
+    """A start for a person: its source and its digest.
+
+    Args:
+        source: `Training.start`; empty: not known.
+        digest: of its weights; None: random ones.
+    """
+    if digest is None:
+        return "random weights"
+    kind = "" if " " in digest else "sha256 "  # of `imagenet` the digest says its kind itself
+    return f"{source} ({kind}{digest})" if source else digest
+
+
 def look(config: Config) -> Start:
     """Looks into a start: all that can be wrong with it and the net it is for is found here.
 
