@@ -235,7 +235,7 @@ def test_a_resume_from_another_start_names_both(tmp_path, theirs):
 
     _, path = theirs
     config = resolved(small(path), 3, MEAN)
-    (tmp_path / "run" / "checkpoints" / "epoch-1").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "epoch-0001-step-000000001").mkdir(parents=True)
     write_json(
         tmp_path / "run" / "config.json",
         {"config": to_dict(config), "classes": ["a", "b", "c"], "started_from": "12ab"},
@@ -274,6 +274,22 @@ def test_imagenet_is_told_without_its_file_and_read_like_a_local_one(tmp_path, m
     monkeypatch.setitem(PINNED, path.name, ("md5", hashlib.md5(path.read_bytes()).hexdigest()))
     found = start.look(config)
     assert found.digest.startswith("md5 ") and found.mean == (123.68, 116.779, 103.939)
+
+
+def test_trained_weights_at_a_rate_for_random_ones_are_warned_of_with_a_rate_that_works(theirs):
+    _, path = theirs
+    at_the_default = start.warning(small(path))
+    assert (
+        at_the_default.startswith("warning: training.learning_rate=0.01 with --weights") and "\n" not in at_the_default
+    )
+    words = [word.removeprefix("--set=") for word in at_the_default.split() if word.startswith("--set=")]
+    calmed = override(small(path), words)
+    assert start.warning(calmed) is None and calmed.training.learning_rate == start.SAFE_RATE
+    share = Training().weight_decay / Training().learning_rate
+    assert calmed.training.weight_decay == pytest.approx(share * calmed.training.learning_rate)
+    assert start.warning(override(small(path), ["training.optimizer=l2"]))
+    assert start.warning(Config()) is None  # random weights
+    assert start.warning(Config(training=Training(init_from="runs/A"))) is None  # 3.1's rule, at 3.1's rate
 
 
 def test_fine_tuning_is_one_training_with_one_start(theirs, tmp_path):
@@ -319,8 +335,10 @@ def test_the_command_line(verb, tmp_path):
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ") and message in done.stderr.splitlines()[-1]
         assert not (tmp_path / "tuned").exists()
-    done = verb("train", *words, "--weights=digits", "--dry_run", "--workdir=tuned")
+    high = ("--set=training.learning_rate=0.01", "--weights=digits")
+    done = verb("train", *words, *high, "--dry_run", "--workdir=tuned")
     assert done.returncode == 0 and " digits " in done.stdout and not (tmp_path / "tuned").exists()
+    assert "warning: training.learning_rate=0.01 with --weights" in done.stderr
 
     for source, workdir in (("digits", "from_run"), ("vgg.safetensors", "from_file")):
         done = verb("train", *words, f"--weights={source}", f"--workdir={workdir}")

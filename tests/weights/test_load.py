@@ -157,7 +157,9 @@ def test_a_caffemodels_own_preprocessing_is_believed(tmp_path, random, form, cap
 
     def data(**fields):
         """A layer that reads images."""
-        floats = [(1, fields["scale"])] * ("scale" in fields) + [(5, value) for value in fields.get("mean_value", ())]
+        floats = [(1, value) for value in fields.get("scale", ())] + [
+            (5, value) for value in fields.get("mean_value", ())
+        ]
         stated = b"".join(sources.varint(number << 3 | 5) + struct.pack("<f", value) for number, value in floats)
         stated += sources.field(2, 1) + sources.field(3, 224)  # mirror, crop_size
         return sources.field(2 if first else 100, sources.field(36 if first else 100, stated))
@@ -165,7 +167,7 @@ def test_a_caffemodels_own_preprocessing_is_believed(tmp_path, random, form, cap
     path = tmp_path / "net.caffemodel"
     for fields, expected in (
         ({"mean_value": (104.0, 117.0, 123.0)}, images[..., ::-1] - np.float32([104, 117, 123])),
-        ({"mean_value": (127.5,), "scale": 1 / 128}, (images[..., ::-1] - 127.5) / 128),
+        ({"mean_value": (127.5,), "scale": (1 / 128,)}, (images[..., ::-1] - 127.5) / 128),
         ({}, as_caffe(images)),
     ):
         path.write_bytes(data(**fields) + whole)

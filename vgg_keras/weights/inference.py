@@ -13,7 +13,8 @@ def infer(source: Foreign, like: Architecture | None = None) -> Architecture:
 
     Args:
         source: of a loader.
-        like: has what the file may lack: the head of one without FC layers, the crop of one whose head is `gap`.
+        like: has what the file may lack: the head of one without FC layers, the crop of one whose head is `gap`. Its width
+            is taken where it gives the file's units.
 
     Raises:
         UserError: it holds none of Table 1, or lacks what `like` would have.
@@ -62,6 +63,8 @@ def _inferred(source: Foreign, name: str, batch_norm: bool, like: Architecture |
     widths = [units(FIRST) / 64, units("block5_conv1") / 512]
     if found["head"] == "fc" and named["fc2"] in source.tensors:
         widths.append(units("fc2") / FC_UNITS)
+    if like:  # which of the widths that give the same units
+        widths.append(like.width)
     for width in dict.fromkeys(reversed(widths)):
         architecture = Architecture(name, width=width, **found)
         try:
