@@ -10,6 +10,7 @@ Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where
 """
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from vgg_keras import cli, stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.config import Config, UserError
 from vgg_keras.data.naming import require_source
-from vgg_keras.training import stages
+from vgg_keras.training import stages, start
 from vgg_keras.training.stages import Planned
 
 TEST = "closing_test"  # the folder of the test that closes a run
@@ -143,7 +144,6 @@ def _require_one_run(strategy: str) -> None:
 
 def _look(run: Planned, workers):
     """Its start, which the chief may have to download before the others look too; None for a run that goes on."""
-    from vgg_keras.training import start
     from vgg_keras.training import workdir as folder
 
     return workers.chief_first(lambda: None if folder.begun(run.workdir) else start.look(run.config))
@@ -274,6 +274,8 @@ def main() -> None:
             flush=True,
         )
     runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
+    if warning := start.warning(config):
+        print(warning, file=sys.stderr, flush=True)
     (dry_run if FLAGS.dry_run else train)(runs)
 
 

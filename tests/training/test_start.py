@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from safetensors.numpy import save_file
 
@@ -18,7 +19,9 @@ from vgg_keras.config import Architecture, Config, Data, Training, UserError, lo
 from vgg_keras.files import sha256
 from vgg_keras.training import start
 from vgg_keras.training.stages import plan
+from vgg_keras.weights.load import load_net
 from vgg_keras.weights.sources import PINNED
+from vgg_keras.weights.stored import run_config
 
 MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 TOY = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.0625", "--set=data.batch=50")
@@ -111,6 +114,139 @@ def test_what_does_not_fit_is_found_with_the_fields_that_do(theirs, tmp_path, mo
         assert "\n" not in str(caught.value)
 
 
+def saved(net, path):
+    """A torch net's file."""
+    save_file({key: value.numpy() for key, value in net.state_dict().items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth", ".caffemodel", ".mat", ".h5", ".keras", ".weights.h5"])
+def test_weights_of_every_format_that_do_not_fit_name_every_field_that_would(tmp_path, ending):
+    net, path = sources.torch_vgg("A", width=1 / 16, crop=64), tmp_path / f"net{ending}"
+    ours = {"num_classes": 7, "width": 1 / 16, "crop": 64}
+    if ending == ".pth":
+        torch.save(net.state_dict(), path)
+    elif ending == ".safetensors":
+        saved(net, path)
+    elif ending == ".caffemodel":
+        path.write_bytes(sources.caffemodel(sources.convolutions_and_fc(net)))
+    elif ending == ".mat":
+        mean = np.array([1.0, 2.0, 3.0])
+        scipy.io.savemat(path, sources.matconvnet(sources.convolutions_and_fc(net), mean), oned_as="row")
+    elif ending == ".h5":
+        built = vgg_keras.build("A", **ours)
+        keras.Model(built.layers[1].output, built.output).save(path)
+    elif ending == ".keras":
+        vgg_keras.build("A", **ours).save(path)
+    else:
+        vgg_keras.build("A", **ours).save_weights(path)
+    config = small(path, name="D", width=1 / 8, head="gap", batch_norm=True, mean=(1.0, 2.0, 3.0))
+    with pytest.raises(UserError, match=r"It fits --set=architecture\.name=A ") as caught:
+        start.look(config)
+    words = str(caught.value).split(" It fits ")[1].split()
+    expected = ["name=A", "width=0.0625", "crop=64", "head=fc", "batch_norm=false"]
+    assert [word.removeprefix("--set=architecture.") for word in words if "mean" not in word] == expected
+    # what is named does fit
+    found = start.look(override(config, [*(word.removeprefix("--set=") for word in words), "data.scale=64"]))
+    assert found.digest == sha256(path)
+
+
+def test_fields_that_fit_are_named_of_nets_without_a_head_of_odd_width_and_of_one_fc_layer(tmp_path):
+    gap = vgg_keras.build("D", num_classes=3, crop=32, width=0.3, head="gap", mean=(1.0, 2.0, 3.0))
+    gap.save(tmp_path / "gap.keras")
+    leaky = vgg_keras.build("A", num_classes=3, crop=32, width=0.3, activation="leaky_relu", negative_slope=0.1)
+    leaky.save(tmp_path / "leaky.keras")
+    state = sources.torch_vgg("E", width=1 / 16, crop=32).state_dict()
+    topless = {key: value.numpy() for key, value in state.items() if key.startswith("features")}
+    save_file(topless, tmp_path / "topless.safetensors")
+    for name, fields, wanted in (
+        ("gap.keras", {"name": "D", "width": 0.3}, ["head=gap"]),
+        ("leaky.keras", {"width": 0.3}, ["activation=leaky_relu", "negative_slope=0.1"]),
+        ("topless.safetensors", {"head": "gap"}, ["name=E"]),
+        ("topless.safetensors", {"width": 0.5}, ["name=E", "width=0.0625"]),
+    ):
+        config = small(tmp_path / name, **fields)
+        with pytest.raises(UserError) as caught:
+            start.look(config)
+        words = str(caught.value).split(" It fits ")[1].split()
+        assert [word.removeprefix("--set=architecture.") for word in words] == wanted
+        start.look(override(config, [word.removeprefix("--set=") for word in words]))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run with weights and a checkpoint's folder, and of one stage of a chain."""
+    from vgg_keras.config import to_dict
+    from vgg_keras.files import write_json
+    from vgg_keras.weights.run import save_weights
+
+    for folder in (tmp_path / "run", tmp_path / "chain" / "jitter"):
+        architecture = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(1.0, 2.0, 3.0))
+        config = dataclasses.replace(Config(), architecture=architecture)
+        write_json(folder / "config.json", {"config": to_dict(config), "classes": ["a", "b", "c"]})
+        save_weights(vgg_keras.build(architecture, seed=5), folder)
+        write_json(folder / "checkpoints" / "epoch-1" / "state.index", 1)
+    return tmp_path / "run"
+
+
+def test_a_runs_own_files_are_refused_with_the_runs_folder(run, tmp_path):
+    for name in (
+        "model.weights.h5",
+        "model.keras",
+        "config.json",
+        "manifest.json",
+        "checkpoints",
+        "checkpoints/epoch-1",
+        "checkpoints/epoch-1/state.index",
+        "checkpoints/epoch-2/state",
+        "best.h5",
+    ):
+        for folder in (run, tmp_path / "chain" / "jitter"):
+            for refusing in (
+                lambda path: start.require_there(small(path)),
+                lambda path: load_net(path),
+                lambda path: vgg_keras.load_weights(vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16), path),
+            ):
+                with pytest.raises(UserError, match=f"Give the run's folder, {folder}") as caught:
+                    refusing(folder / name)
+                assert "\n" not in str(caught.value)
+            with pytest.raises(UserError, match=f"Did you mean {folder}\\?"):
+                run_config(folder / name)
+    with pytest.raises(UserError, match=f"Give the run's folder, {run}"):
+        start.digest(Config(training=Training(init_from=str(run / "checkpoints"))))
+    # a foreign file in a run's folder, and one beside another program's config.json, are what they are
+    net = sources.torch_vgg("A", width=1 / 16, crop=32)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text('{"architecture": "vgg11"}')
+    for folder in (run, tmp_path / "theirs"):
+        start.require_there(small(saved(net, folder / "vgg.safetensors")))
+
+
+def test_a_start_is_described_by_its_source_and_its_digest():
+    assert start.described("", None) == start.described("runs/A", None) == "random weights"
+    assert start.described("runs/A", "12ab") == "runs/A (sha256 12ab)"
+    assert start.described("imagenet", "md5 12ab") == "imagenet (md5 12ab)"
+
+
+def test_a_resume_from_another_start_names_both(tmp_path, theirs):
+    from vgg_keras.config import to_dict
+    from vgg_keras.files import write_json
+    from vgg_keras.training import workdir
+
+    _, path = theirs
+    config = resolved(small(path), 3, MEAN)
+    (tmp_path / "run" / "checkpoints" / "epoch-0001-step-000000001").mkdir(parents=True)
+    write_json(
+        tmp_path / "run" / "config.json",
+        {"config": to_dict(config), "classes": ["a", "b", "c"], "started_from": "12ab"},
+    )
+    with pytest.raises(UserError, match=rf"begun from {path} \(sha256 12ab\), now {path} \(sha256 {sha256(path)}\)\."):
+        workdir.check(tmp_path / "run", config)
+    random = dataclasses.replace(config, training=Training())
+    with pytest.raises(UserError, match=rf"begun from {path} \(sha256 12ab\), now random weights\."):
+        workdir.check(tmp_path / "run", random)
+
+
 def test_imagenet_is_told_without_its_file_and_read_like_a_local_one(tmp_path, monkeypatch):
     from keras.src.legacy.saving import legacy_h5_format
 
@@ -138,6 +274,22 @@ def test_imagenet_is_told_without_its_file_and_read_like_a_local_one(tmp_path, m
     monkeypatch.setitem(PINNED, path.name, ("md5", hashlib.md5(path.read_bytes()).hexdigest()))
     found = start.look(config)
     assert found.digest.startswith("md5 ") and found.mean == (123.68, 116.779, 103.939)
+
+
+def test_trained_weights_at_a_rate_for_random_ones_are_warned_of_with_a_rate_that_works(theirs):
+    _, path = theirs
+    at_the_default = start.warning(small(path))
+    assert (
+        at_the_default.startswith("warning: training.learning_rate=0.01 with --weights") and "\n" not in at_the_default
+    )
+    words = [word.removeprefix("--set=") for word in at_the_default.split() if word.startswith("--set=")]
+    calmed = override(small(path), words)
+    assert start.warning(calmed) is None and calmed.training.learning_rate == start.SAFE_RATE
+    share = Training().weight_decay / Training().learning_rate
+    assert calmed.training.weight_decay == pytest.approx(share * calmed.training.learning_rate)
+    assert start.warning(override(small(path), ["training.optimizer=l2"]))
+    assert start.warning(Config()) is None  # random weights
+    assert start.warning(Config(training=Training(init_from="runs/A"))) is None  # 3.1's rule, at 3.1's rate
 
 
 def test_fine_tuning_is_one_training_with_one_start(theirs, tmp_path):
@@ -183,8 +335,10 @@ def test_the_command_line(verb, tmp_path):
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ") and message in done.stderr.splitlines()[-1]
         assert not (tmp_path / "tuned").exists()
-    done = verb("train", *words, "--weights=digits", "--dry_run", "--workdir=tuned")
+    high = ("--set=training.learning_rate=0.01", "--weights=digits")
+    done = verb("train", *words, *high, "--dry_run", "--workdir=tuned")
     assert done.returncode == 0 and " digits " in done.stdout and not (tmp_path / "tuned").exists()
+    assert "warning: training.learning_rate=0.01 with --weights" in done.stderr
 
     for source, workdir in (("digits", "from_run"), ("vgg.safetensors", "from_file")):
         done = verb("train", *words, f"--weights={source}", f"--workdir={workdir}")

@@ -30,3 +30,6 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     for other, told in ((dataclasses.replace(start, digest="34cd"), "34cd"), (Start(None, ()), "random weights")):
         with pytest.raises(UserError, match=f"start from the same weights. Received: 12ab for the first, {told} here"):
             prepared(other, writes=False)
+    config = override(config, ["training.weights=vgg.pth"])
+    with pytest.raises(UserError, match=r"Received: 12ab for the first, vgg\.pth \(sha256 34cd\) here\."):
+        prepared(dataclasses.replace(start, digest="34cd"), writes=False)

@@ -5,6 +5,7 @@ import inspect
 import json
 import pickle
 import shutil
+import struct
 import zipfile
 
 import h5py
@@ -104,7 +105,80 @@ def test_the_authors_nets_in_torchvisions_layout_take_caffes_images(tmp_path):
         assert torchvision.read(tmp_path / name).preprocessing == expected
 
 
+def test_the_authors_nets_in_torchvisions_layout_are_told_by_their_digests_under_any_name(
+    tmp_path, random, monkeypatch
+):
+    images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    net = sources.torch_vgg("A", width=1 / 16, crop=32)
+    torch.save(net.state_dict(), tmp_path / "mine.pth")
+    shutil.copy(tmp_path / "mine.pth", tmp_path / "mine-00b39a1b.pth")  # a name that promises nothing
+    for digits, expected in (((), normalised(images)), ((sha256(tmp_path / "mine.pth")[:8],), as_caffe(images))):
+        monkeypatch.setattr(torchvision, "CAFFES", digits)
+        for name in ("mine.pth", "mine-00b39a1b.pth"):
+            ours = vgg_keras.load_weights(None, tmp_path / name).predict(images, verbose=0)
+            assert difference(name, ours, sources.logits(net, expected)) <= 1e-4
+
+
+def test_what_is_assumed_of_a_files_images_is_said_and_what_it_promises_is_not(tmp_path, capsys, monkeypatch):
+    net = sources.torch_vgg("A", width=1 / 16, crop=32)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "vgg.safetensors")
+    (tmp_path / "vgg.caffemodel").write_bytes(sources.caffemodel(sources.convolutions_and_fc(net)))
+    scipy.io.savemat(
+        tmp_path / "vgg.mat", sources.matconvnet(sources.convolutions_and_fc(net), BGR_MEAN[::-1]), oned_as="row"
+    )
+    for name, words in (
+        ("vgg.pth", "read as torchvision's, RGB in 0-1, normalised by the mean 0.485, 0.456, 0.406 and the deviation"),
+        ("vgg.safetensors", "read as torchvision's, RGB in 0-1"),
+        (
+            "vgg.caffemodel",
+            "read as the authors', BGR minus the mean 103.939, 116.779, 123.68; the file does not say so",
+        ),
+        ("vgg.mat", ""),
+    ):
+        load_net(tmp_path / name)
+        said = capsys.readouterr().err
+        assert said.count("\n") == bool(words) and words in said
+    path = tmp_path / "VGG_ILSVRC_16_layers.caffemodel"
+    shutil.copy(tmp_path / "vgg.caffemodel", path)
+    monkeypatch.setitem(PINNED, path.name, ("sha256", sha256(path)))
+    load_net(path)
+    assert capsys.readouterr().err == ""
+
+
 # ---- the authors' files
+
+
+@pytest.mark.parametrize("form", ["layers of 2014", "layer"])
+def test_a_caffemodels_own_preprocessing_is_believed(tmp_path, random, form, capsys):
+    images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    net, first = sources.torch_vgg("A", width=1 / 16, crop=32), form != "layer"
+    whole = sources.caffemodel(sources.convolutions_and_fc(net), first_form=first)
+
+    def data(**fields):
+        """A layer that reads images."""
+        floats = [(1, value) for value in fields.get("scale", ())] + [
+            (5, value) for value in fields.get("mean_value", ())
+        ]
+        stated = b"".join(sources.varint(number << 3 | 5) + struct.pack("<f", value) for number, value in floats)
+        stated += sources.field(2, 1) + sources.field(3, 224)  # mirror, crop_size
+        return sources.field(2 if first else 100, sources.field(36 if first else 100, stated))
+
+    path = tmp_path / "net.caffemodel"
+    for fields, expected in (
+        ({"mean_value": (104.0, 117.0, 123.0)}, images[..., ::-1] - np.float32([104, 117, 123])),
+        ({"mean_value": (127.5,), "scale": (1 / 128,)}, (images[..., ::-1] - 127.5) / 128),
+        ({}, as_caffe(images)),
+    ):
+        path.write_bytes(data(**fields) + whole)
+        ours = vgg_keras.load_weights(None, path).predict(images, verbose=0)
+        assert difference(str(fields), ours, sources.logits(net, expected)) <= 1e-4
+        assert ("the file does not say so" in capsys.readouterr().err) == (not fields)
+    path.write_bytes(data(mean_value=(1.0, 2.0, 3.0)) + data(mean_value=(4.0, 2.0, 3.0)) + whole)
+    with pytest.raises(
+        UserError, match=r"one mean, of one or three values, and one scale\. Received: .*net\.caffemodel"
+    ):
+        load_net(path)
 
 
 @pytest.mark.parametrize("form", ["layers of 2014", "layer"])
@@ -161,7 +235,7 @@ def test_keras_applications(tmp_path, photos, applications, capsys):
     vgg_keras.load_weights(other, tmp_path / "weights.h5")
     said = capsys.readouterr().err
     print(said)
-    assert "no weights for predictions, which stay as they were" in said
+    assert "no weights for predictions, which stay as they were; num_classes=11 takes its own" in said
     assert np.array_equal(other.get_layer("fc2").kernel, ours.get_layer("fc2").kernel)
     assert all(np.array_equal(*pair) for pair in zip(last, other.get_layer("predictions").get_weights(), strict=True))
 

@@ -7,12 +7,16 @@ is needed until then.
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_keras.config import Architecture, Config, UserError, from_dict
+from vgg_keras.config import Architecture, Config, Training, UserError, from_dict
 from vgg_keras.weights.sources import IMAGENET, digest_of, require_source
 from vgg_keras.weights.stored import read_config, require_whole, weights_digest
 
 # What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
 _ALIKE = ("width", "crop", "head", "batch_norm", "activation", "negative_slope", "std")
+
+
+HIGH_RATE, SAFE_RATE = 1e-3, 1e-4
+DECAY_SHARE = Training.weight_decay / Training.learning_rate  # SGDW's decay at any rate, for the share of 3.1's
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,35 @@ def digest(config: Config) -> str | None:
     if training.weights:
         return digest_of(training.weights, config.architecture.name, training.weights_sha256)
     return weights_digest(Path(training.init_from)) if training.init_from else None
+
+
+def described(source: str, digest: str | None) -> str:
+    """A start for a person: its source and its digest.
+
+    Args:
+        source: `Training.start`; empty: not known.
+        digest: of its weights; None: random ones.
+    """
+    if digest is None:
+        return "random weights"
+    kind = "" if " " in digest else "sha256 "  # of `imagenet` the digest says its kind itself
+    return f"{source} ({kind}{digest})" if source else digest
+
+
+def warning(config: Config) -> str | None:
+    """What is printed before a training from trained weights at a rate that was made for random ones.
+
+    Returns:
+        A line; None where the rate is lower, or the start is another.
+    """
+    training = config.training
+    if not training.weights or training.optimizer == "adam" or training.learning_rate < HIGH_RATE:
+        return None
+    return (
+        f"warning: training.learning_rate={training.learning_rate:g} with --weights: behind trained convolutions a head of "
+        f"random weights, as for other classes, makes the loss rise to infinity at {HIGH_RATE:g} and above. "
+        f"Try --set=training.learning_rate={SAFE_RATE:g} --set=training.weight_decay={SAFE_RATE * DECAY_SHARE:g}"
+    )
 
 
 def look(config: Config) -> Start:

@@ -11,7 +11,7 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
 from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
-from vgg_keras.training.start import Start, digest
+from vgg_keras.training.start import Start, described, digest
 from vgg_keras.weights.stored import CONFIG, read_config
 
 
@@ -47,10 +47,11 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
     old, new = decisive(before), decisive(_resolve(config, before.architecture))
     start = digest(config)
     if stored.get("started_from") != start:
-        old_start, new_start = (digest or "random weights" for digest in (stored.get("started_from"), start))
+        old_start = described(before.training.start, stored.get("started_from"))
+        new_start = described(config.training.start, start)
         raise UserError(
             f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from {old_start}, now "
-            f"{new_start} (sha256 of weights). Give the --init_from or --weights of its beginning, or name another --workdir."
+            f"{new_start}. Give the --init_from or --weights of its beginning, or name another --workdir."
         )
     if found := difference(old, new):
         raise UserError(
@@ -104,10 +105,9 @@ def prepare(
         if stored is None:
             raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
         if start is not None and stored["started_from"] != start.digest:
-            theirs, mine = (found or "random weights" for found in (stored["started_from"], start.digest))
-            raise UserError(
-                f"All workers start from the same weights. Received: {theirs} for the first, {mine} here (sha256 of weights)."
-            )
+            first = from_dict(Config, stored["config"]).training.start
+            theirs, mine = described(first, stored["started_from"]), described(config.training.start, start.digest)
+            raise UserError(f"All workers start from the same weights. Received: {theirs} for the first, {mine} here.")
         rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")

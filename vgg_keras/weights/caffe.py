@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from vgg_keras.config import UserError
-from vgg_keras.weights.foreign import CAFFE, Foreign, caffe_names
+from vgg_keras.weights.foreign import CAFFE, CAFFE_WORDS, Foreign, Preprocessing, caffe_names
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # message -> field -> (number, type, whether repeated)
@@ -25,8 +25,20 @@ _MESSAGES = {
         "data": (5, _FIELD.TYPE_BYTES, False),  # packed floats, which on the wire are bytes with their length
         "shape": (7, "BlobShape", False),
     },
-    "V1LayerParameter": {"name": (4, _FIELD.TYPE_STRING, False), "blobs": (6, "BlobProto", True)},
-    "LayerParameter": {"name": (1, _FIELD.TYPE_STRING, False), "blobs": (7, "BlobProto", True)},
+    "TransformationParameter": {  # of a layer that reads images: what is done to them, in the order of their channels
+        "scale": (1, _FIELD.TYPE_FLOAT, False),
+        "mean_value": (5, _FIELD.TYPE_FLOAT, True),
+    },
+    "V1LayerParameter": {
+        "name": (4, _FIELD.TYPE_STRING, False),
+        "blobs": (6, "BlobProto", True),
+        "transform_param": (36, "TransformationParameter", False),
+    },
+    "LayerParameter": {
+        "name": (1, _FIELD.TYPE_STRING, False),
+        "blobs": (7, "BlobProto", True),
+        "transform_param": (100, "TransformationParameter", False),
+    },
     "NetParameter": {
         "name": (1, _FIELD.TYPE_STRING, False),
         "layers": (2, "V1LayerParameter", True),
@@ -36,7 +48,7 @@ _MESSAGES = {
 
 
 def read(path: Path) -> Foreign:
-    """The layers with weights of a `.caffemodel`. Its nets take BGR minus a mean.
+    """The layers with weights of a `.caffemodel`. Its nets take BGR minus a mean, which the file may hold.
 
     Raises:
         UserError: not such a file.
@@ -54,7 +66,28 @@ def read(path: Path) -> Foreign:
             tensors[layer.name] = tuple(_array(blob, layer.name, path) for blob in layer.blobs)
     if not tensors:
         raise UserError(f"A .caffemodel holds layers with weights. Received: {path}, with none.")
-    return Foreign(str(path), tensors, caffe_names, channels_first=True, preprocessing=CAFFE)
+    stated = _preprocessing(net, path)
+    assumed = "" if stated else f"the authors', {CAFFE_WORDS}"
+    return Foreign(str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed)
+
+
+def _preprocessing(net, path: Path) -> Preprocessing | None:
+    """(BGR - mean) * scale, as the layers that read images say; None where they do not."""
+    stated = {
+        (tuple(layer.transform_param.mean_value), layer.transform_param.scale)
+        for layer in (*net.layers, *net.layer)
+        if layer.transform_param.mean_value or layer.transform_param.HasField("scale")
+    }
+    if not stated:
+        return None
+    mean, scale = stated.pop()
+    scale = scale or 1.0  # 0: not in the file
+    if stated or len(mean) not in (0, 1, 3) or not all(map(math.isfinite, (*mean, scale))):
+        raise UserError(
+            f"A .caffemodel's images have one mean, of one or three values, and one scale. Received: {path}, with others."
+        )
+    means = tuple(reversed(mean * 3 if len(mean) == 1 else mean)) or CAFFE.mean
+    return Preprocessing(means, (1.0 / scale,) * 3, bgr=True)
 
 
 def _array(blob, name: str, path: Path) -> np.ndarray:

@@ -34,8 +34,10 @@ class Preprocessing:
 
 # Of the authors' models, Caffe's and Keras Applications': 3.1's mean of the training set, no division.
 CAFFE = Preprocessing((123.68, 116.779, 103.939), bgr=True)
+CAFFE_WORDS = "BGR minus the mean 103.939, 116.779, 123.68"
 # Of torchvision and timm: values in 0-1, normalised.
 TORCHVISION = Preprocessing((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255), bgr=False)
+TORCHVISION_WORDS = "RGB in 0-1, normalised by the mean 0.485, 0.456, 0.406 and the deviation 0.229, 0.224, 0.225"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class Foreign:
         classes: their names, where the file has them.
         activation, lrn: `relu` or `leaky_relu`, and whether there is an LRN.
         negative_slope: of `leaky_relu`; None: the net's own, which the file does not hold.
+        steps: of the net from its first convolution on, as `steps_of` names them; empty: the file does not hold them.
+        crop: side of the net's input; 0: the file does not hold it.
+        assumed: where the file does not hold the preprocessing: what is taken for it, in words.
     """
 
     path: str
@@ -65,6 +70,9 @@ class Foreign:
     activation: str = "relu"
     lrn: bool = False
     negative_slope: float | None = None
+    steps: tuple[str, ...] = ()
+    crop: int = 0
+    assumed: str = ""
 
     def outputs(self, architecture: Architecture) -> int:
         """The number of its classes; 0 where it has no last layer."""
@@ -121,6 +129,7 @@ def fit(source: Foreign, architecture: Architecture) -> tuple[str, ...]:
             f"Weights belong to a net with the same activation and normalisation. Received: {source.path}, with {theirs}, "
             f"for {ours}."
         )
+    _require_steps(source, architecture, topless)
     mean = source.preprocessing.mean if source.preprocessing else architecture.mean
     if not np.allclose(architecture.mean, mean, atol=1e-3):
         raise UserError(
@@ -190,6 +199,39 @@ def tensors_for(source: Foreign, architecture: Architecture) -> tuple[dict[str, 
             found[name] = [kernel.reshape(-1, layer.units) if layer.kind == "fc" else kernel, arrays[1]]
         channels = layer.units
     return found, kept
+
+
+def steps_of(architecture: Architecture, topless: bool = False) -> tuple[str, ...]:
+    """A net's layers in their order, dropout left out; `activation` is one. Batch norm's end in `_bn`.
+
+    Args:
+        topless: without the head.
+    """
+    steps = []
+    for layer in layers(architecture):
+        if topless and layer.kind in ("gap", "fc"):
+            break
+        if layer.name == "fc1":
+            steps.append("flatten")
+        steps.append(layer.name)
+        if layer.kind == "conv" and architecture.batch_norm:
+            steps.append(f"{layer.name}_bn")
+        if layer.kind in ("conv", "fc") and layer.name != "predictions":
+            steps.append("activation")
+    return tuple(steps)
+
+
+def _require_steps(source: Foreign, architecture: Architecture, topless: bool) -> None:
+    """Refuses a net whose weights fit and whose layers follow each other in another way."""
+    wanted = steps_of(architecture, topless)
+    if source.steps and source.steps != wanted:
+        place = next((n for n, pair in enumerate(zip(source.steps, wanted, strict=False)) if pair[0] != pair[1]), None)
+        place = min(len(source.steps), len(wanted)) if place is None else place
+        found, expected = ((*steps[place : place + 1], "the end")[0] for steps in (source.steps, wanted))
+        raise UserError(
+            f"The layers of {_described(architecture)} follow each other as in Table 1. Received: {source.path}, with {found} "
+            f"behind {source.steps[place - 1] if place else 'its input'}, not {expected}."
+        )
 
 
 def _weighted(architecture: Architecture) -> list[tuple[str, Layer]]:

@@ -6,6 +6,7 @@ They are read as arrays; Keras's `load_model` is never called on a file. A file 
 import dataclasses
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,62 +15,118 @@ import h5py
 import numpy as np
 
 from vgg_keras.config import UserError
-from vgg_keras.weights.foreign import CAFFE, Foreign, Preprocessing, same_names
+from vgg_keras.weights import keras_model
+from vgg_keras.weights.foreign import CAFFE, CAFFE_WORDS, Foreign, same_names
 
 _INSIDE_KERAS = "model.weights.h5"  # in a .keras archive
 _CONFIG = "config.json"
-# The kinds of layers that a net of ours has; one with a Lambda or a stranger's layer does something else with the weights.
-_LAYERS = {
-    "InputLayer",
-    "MeanSubtraction",
-    "Conv2D",
-    "BatchNormalization",
-    "ReLU",
-    "LeakyReLU",
-    "LocalResponseNormalization",
-    "MaxPooling2D",
-    "GlobalAveragePooling2D",
-    "Flatten",
-    "Dense",
-    "Dropout",
-    "Activation",
-}
+_KERAS_RULE = "A .keras file holds a net of vgg_keras."
+_H5_RULE = "A whole model in a .h5 file holds a net of Table 1."
 _MOST = 100  # bytes that one byte of a file may become: weights cannot be packed
+_MOST_CONFIG = 2**20  # bytes of a configuration; a net of ours has some 30 thousand
+_MOST_LAYERS = 1000
+# Names of layers without weights that a file of weights may hold: what they do is the same in every net.
+_PLAIN = re.compile(r"(^|_)(input|pool|pooling2d|flatten|dropout)(_|\d|$)")
+# Keras's names for the layers of a net of ours, in a `.weights.h5`.
+_GROUPS = {
+    "input_layer",
+    "mean_subtraction",
+    "conv2d",
+    "batch_normalization",
+    "re_lu",
+    "leaky_re_lu",
+    "local_response_normalization",
+    "max_pooling2d",
+    "global_average_pooling2d",
+    "flatten",
+    "dense",
+    "dropout",
+    "activation",
+}
 
 
-def read_applications(path: Path) -> Foreign:
-    """Keras Applications' VGG16 and VGG19 files, with or without top: the authors' D and E, for BGR minus a mean.
+def read_h5(path: Path) -> Foreign:
+    """A `.h5` of Keras's older format: a whole model, or weights alone such as Keras Applications' VGG16 and VGG19.
+
+    A whole model holds its configuration, which is believed. One that begins with a convolution, and weights alone, are
+    taken for Keras Applications': BGR minus a mean.
 
     Raises:
-        UserError: not such a file.
+        UserError: not such a file, or a model that is not a net of Table 1.
     """
     with _open(path, path) as file:
-        tensors: dict = {}
         root = _inside(file, "model_weights", path) if "model_weights" in file else file
-        for name in _words(root.attrs.get("layer_names", ()), path):
-            if name == "mean_subtraction":
-                raise UserError(
-                    f"A plain .h5 is Keras Applications'. Received: {path}, a net of vgg_keras. Save it as .keras or .weights.h5."
-                )
-            weights = _words(_inside(root, name, path).attrs.get("weight_names", ()), path)
-            if weights:
-                tensors[name] = tuple(_array(_inside(root, f"{name}/{weight}", path), path) for weight in weights)
+        if "mean_subtraction" in _words(root.attrs.get("layer_names", ()), path):
+            raise UserError(
+                f"A plain .h5 is Keras Applications'. Received: {path}, a net of vgg_keras. Save it as .keras or .weights.h5."
+            )
+        model = _model_config(file, path)
+        layers = None if model is None else keras_model.chain(model, _H5_RULE, path)
+        tensors = _older_weights(root, layers, path)
     if not tensors:
         raise _unlike(path, "Keras's older .h5 format, with layer_names")
-    return Foreign(str(path), tensors, same_names, channels_first=False, preprocessing=CAFFE)
+    if layers is None:
+        found = Foreign(str(path), tensors, same_names, channels_first=False, preprocessing=None)
+    else:
+        found = keras_model.describe(layers, tensors, _H5_RULE, path)
+    if found.preprocessing is None:
+        found = dataclasses.replace(found, preprocessing=CAFFE, assumed=f"Keras Applications', {CAFFE_WORDS}")
+    return found
+
+
+def _model_config(file: h5py.File, path: Path) -> object | None:
+    """What the file says of its model; None where it holds weights alone."""
+    if "model_config" not in file.attrs:
+        return None
+    stored = file.attrs.get_id("model_config")
+    if stored.shape != () or stored.dtype.itemsize > _MOST_CONFIG:
+        raise _unlike(path, "a model's configuration, a text")
+    return _json(file.attrs["model_config"], _H5_RULE, path)
+
+
+def _json(text: str | bytes, rule: str, path: Path) -> object:
+    if len(text) > _MOST_CONFIG:
+        raise UserError(f"{rule} Received: {path}, with a configuration of {len(text):,} bytes.")
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{rule} Received: {path}, whose configuration is not JSON: {reason}.") from None
+
+
+def _older_weights(root: h5py.Group, layers: list[keras_model.Layer] | None, path: Path) -> dict:
+    """The arrays of each layer with weights; those of a model inside the model go by their own layers' names."""
+    kinds = {layer.name: layer.kind for layer in layers or ()}
+    tensors: dict[str, tuple] = {}
+    for group in _words(root.attrs.get("layer_names", ()), path):
+        names = _words(_inside(root, group, path).attrs.get("weight_names", ()), path)
+        if layers is None and not names and not _PLAIN.search(group):
+            raise UserError(
+                f"A .h5 of weights alone is Keras Applications'. Received: {path}, of a net with the layer {group}, whose "
+                "configuration it does not hold. Save the whole model: model.save(...)."
+            )
+        of_layer: dict[str, list[str]] = {}
+        for name in names:
+            nested = layers is not None and group not in kinds
+            of_layer.setdefault(name.split("/")[-2] if nested and "/" in name else group, []).append(name)
+        for layer, own in of_layer.items():
+            if layer in tensors:
+                raise UserError(f"A .h5 file names each layer once. Received: {path}, with {layer[:50]} twice.")
+            own = own[:2] if kinds.get(layer) == "Normalization" else own  # the third counts what it was adapted to
+            tensors[layer] = tuple(_array(_inside(root, f"{group}/{name}", path), path) for name in own)
+    return tensors
 
 
 def read_keras(path: Path) -> Foreign:
-    """A net's `.weights.h5`, or the one inside its `.keras`; of the latter nothing else is read.
+    """A net's `.weights.h5`, or the one inside its `.keras`; of the latter the configuration is read too, as JSON.
 
-    A `.weights.h5` does not hold the mean that its net subtracts, nor leaky ReLU's slope; in a `.keras` both are read from
-    its configuration, as JSON.
+    A `.weights.h5` does not hold the mean that its net subtracts, nor leaky ReLU's slope.
 
     Raises:
         UserError: not such a file.
     """
     if not zipfile.is_zipfile(path):
-        return _read_weights(path, path)
+        return _read_weights(path)
     try:
         with zipfile.ZipFile(path) as archive:
             for name in (_CONFIG, _INSIDE_KERAS):
@@ -78,33 +135,16 @@ def read_keras(path: Path) -> Foreign:
                     raise UserError(
                         f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
                     )
-            found = _read_weights(path, io.BytesIO(archive.read(_INSIDE_KERAS)))
-            layers = json.loads(archive.read(_CONFIG))["config"]["layers"]
-            return dataclasses.replace(
-                found, preprocessing=_preprocessing(layers, path), negative_slope=_negative_slope(layers, path)
-            )
+            layers = keras_model.chain(_json(archive.read(_CONFIG), _KERAS_RULE, path), _KERAS_RULE, path)
+            with _open(path, io.BytesIO(archive.read(_INSIDE_KERAS))) as file:
+                counted = {layer.name for layer in layers if layer.kind == "Normalization"}
+                tensors, _ = _newer_weights(file, path, counted)
     except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"A .keras file holds {_CONFIG} and {_INSIDE_KERAS}. Received: {path}: {error}.") from None
-
-
-def _negative_slope(layers: list[dict], path: Path) -> float | None:
-    """Leaky ReLU's; None in a net without."""
-    slopes = {float(layer["config"]["negative_slope"]) for layer in layers if layer.get("class_name") == "LeakyReLU"}
-    if len(slopes) > 1:
-        raise UserError(f"A net of vgg_keras has one slope of leaky ReLU. Received: {path}, with {sorted(slopes)}.")
-    return slopes.pop() if slopes else None
-
-
-def _preprocessing(layers: list[dict], path: Path) -> Preprocessing:
-    """What the first layer of one of our nets does."""
-    unknown = sorted({str(layer.get("class_name")) for layer in layers} - _LAYERS)
-    if unknown:
-        raise UserError(f"A .keras file holds a net of vgg_keras. Received: {path}, another, with {unknown[0]}.")
-    for layer in layers:
-        if layer.get("class_name") == "MeanSubtraction":
-            mean, std = layer["config"]["mean"], layer["config"].get("std") or (1.0, 1.0, 1.0)
-            return Preprocessing(tuple(map(float, mean)), tuple(map(float, std)))
-    raise _foreign_net(path)
+    found = keras_model.describe(layers, tensors, _KERAS_RULE, path)
+    if found.preprocessing is None:
+        raise _foreign_net(path)
+    return found
 
 
 def _foreign_net(path: Path) -> UserError:
@@ -113,19 +153,14 @@ def _foreign_net(path: Path) -> UserError:
     )
 
 
-def _read_weights(path: Path, stored: Path | io.BytesIO) -> Foreign:
-    with _open(path, stored) as file:
-        tensors = {}
-        groups = list(_inside(file, "layers", path)) if "layers" in file else []
-        if groups and not any(group.startswith("mean_subtraction") for group in groups):
-            raise _foreign_net(path)
-        for group in groups:
-            variables = _inside(file, f"layers/{group}/vars", path)
-            if len(variables):
-                name = variables.attrs.get("name", group)
-                name = name.decode() if isinstance(name, bytes) else str(name)
-                order = sorted(variables, key=lambda key: (len(key), key))
-                tensors[name] = tuple(_array(_inside(file, f"layers/{group}/vars/{key}", path), path) for key in order)
+def _read_weights(path: Path) -> Foreign:
+    with _open(path, path) as file:
+        tensors, groups = _newer_weights(file, path)
+    kinds = {re.sub(r"_\d+$", "", group) for group in groups}
+    if groups and "mean_subtraction" not in kinds:
+        raise _foreign_net(path)
+    if kinds - _GROUPS:
+        raise UserError(f"{_foreign_net(path)} It has {min(kinds - _GROUPS)[:50]}.")
     if not tensors:
         raise _unlike(path, "the weights of a Keras 3 model, with layers/")
     return Foreign(
@@ -134,9 +169,39 @@ def _read_weights(path: Path, stored: Path | io.BytesIO) -> Foreign:
         same_names,
         channels_first=False,
         preprocessing=None,
-        activation="leaky_relu" if any(group.startswith("leaky_re_lu") for group in groups) else "relu",
-        lrn=any(group.startswith("local_response_normalization") for group in groups),
+        activation="leaky_relu" if "leaky_re_lu" in kinds else "relu",
+        lrn="local_response_normalization" in kinds,
     )
+
+
+def _newer_weights(file: h5py.File, path: Path, counted: set[str] = frozenset()) -> tuple[dict, list[str]]:
+    """The arrays of each layer with weights, and Keras's names of all layers, those of models inside the model included.
+
+    Args:
+        counted: layers whose third array is a count, which is not read.
+    """
+    tensors: dict[str, tuple] = {}
+    groups: list[str] = []
+    waiting = ["layers"] if "layers" in file else []
+    while waiting:
+        place = waiting.pop()
+        for group in _inside(file, place, path):
+            groups.append(group)
+            if len(groups) > _MOST_LAYERS:
+                raise _unlike(path, f"at most {_MOST_LAYERS} layers")
+            node = _inside(file, f"{place}/{group}", path)
+            if "layers" in node:
+                waiting.append(f"{place}/{group}/layers")
+            variables = _inside(file, f"{place}/{group}/vars", path)
+            if not len(variables):
+                continue
+            name = variables.attrs.get("name", group)
+            name = name.decode() if isinstance(name, bytes) else str(name)
+            if name in tensors:
+                raise UserError(f"A file of weights names each layer once. Received: {path}, with {name[:50]} twice.")
+            order = sorted(variables, key=lambda key: (len(key), key))[: 2 if name in counted else None]
+            tensors[name] = tuple(_array(_inside(file, f"{place}/{group}/vars/{key}", path), path) for key in order)
+    return tensors, groups
 
 
 def _open(path: Path, stored: Path | io.BytesIO) -> h5py.File:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from vgg_keras.config import Architecture, Config, UserError
 from vgg_keras.nets.builder import architecture_of, build
@@ -14,14 +15,14 @@ from vgg_keras.weights import caffe, hdf5, matconvnet, torchvision
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, same_names, tensors_for
 from vgg_keras.weights.inference import infer
 from vgg_keras.weights.run import Run, load_run
-from vgg_keras.weights.sources import IMAGENET, PINNED, application, digest_of, ending_of, require_digest
+from vgg_keras.weights.sources import IMAGENET, PINNED, application, digest_of, ending_of, is_public, require_digest
 from vgg_keras.weights.transfer import Transfer
 
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # where Keras Applications has them from
 _READERS = {
     ".weights.h5": hdf5.read_keras,
     ".keras": hdf5.read_keras,
-    ".h5": hdf5.read_applications,
+    ".h5": hdf5.read_h5,
     ".pth": torchvision.read,
     ".pt": torchvision.read,
     ".safetensors": torchvision.read,
@@ -56,7 +57,9 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     """
     if model is None:
         return load_net(source, sha256=sha256).model
-    _tell(source, fill(model, source, sha256))
+    architecture = architecture_of(model)
+    found, _ = _read(source, architecture, sha256)
+    _report(source, found, _assign(model, found, architecture))
     return model
 
 
@@ -104,8 +107,9 @@ def load_net(
         with _parsing(source):
             config = Config(architecture=infer(found))
     architecture = _settled(config.architecture, found)
+    tensors = _checked(found, architecture, "--set=architecture.")
     model = build(architecture, dtype=dtype)
-    _tell(source, _assign(model, found, architecture))
+    _report(source, found, _assign(model, found, architecture, tensors))
     config = dataclasses.replace(config, architecture=architecture, stages=())
     return Run(model, config, _classes(found, architecture), Path(source), sha)
 
@@ -125,26 +129,41 @@ def look(source: str | Path, architecture: Architecture, sha256: str | None = No
     """
     found, sha = _read(source, architecture, sha256)
     settled = _settled(architecture, found)
-    with _parsing(source):
-        try:
-            tensors_for(found, settled)
-        except UserError as error:
-            raise UserError(f"{error}{_nearest(found, settled)}") from None
+    _checked(found, settled, "--set=architecture.")
+    _report(source, found)
     return settled, sha
 
 
-def _nearest(found: Foreign, architecture: Architecture) -> str:
+def _checked(found: Foreign, architecture: Architecture, prefix: str = "") -> tuple[dict, tuple[str, ...]]:
+    """`tensors_for`, whose refusal says which fields would fit; `prefix` is put before each of them."""
+    with _parsing(found.path):
+        try:
+            return tensors_for(found, architecture)
+        except UserError as error:
+            raise UserError(f"{error}{_nearest(found, architecture, prefix)}") from None
+
+
+def _nearest(found: Foreign, architecture: Architecture, prefix: str) -> str:
     """A sentence with the fields of the file's own net in which it differs; empty where it is none, or differs in none."""
     try:
-        own = infer(found)
+        own = infer(found, like=architecture)
     except UserError:
         return ""
-    wishes = [
-        f"--set=architecture.{name}={getattr(own, name)}"
-        for name in ("name", "width", "crop", "head", "batch_norm", "activation")
-        if getattr(own, name) != getattr(architecture, name)
-    ]
-    return f" It fits {' '.join(wishes)}" if wishes else ""
+    names = ["name", "width", "head", "batch_norm", "activation"]
+    if own.activation == "leaky_relu":
+        names.append("negative_slope")
+    if own.head == "fc" and own.crop // 32 != architecture.crop // 32:  # else fc1's kernel is the same
+        names.insert(2, "crop")
+    fields = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(architecture, name)}
+    if own.mean and not np.allclose(own.mean, architecture.mean, atol=1e-3):
+        fields["mean"] = ",".join(f"{value:g}" for value in own.mean)
+    if not fields:
+        return ""
+    words = (
+        f"{prefix}{name}={str(value).lower() if value is True or value is False else value}"
+        for name, value in fields.items()
+    )
+    return f" It fits {' '.join(words)}"
 
 
 def _settled(architecture: Architecture, found: Foreign) -> Architecture:
@@ -173,7 +192,10 @@ def _read(source: str | Path, architecture: Architecture | None, sha256: str | N
         return _of_run(run), run.weights_sha256
     found = digest_of(path, "", sha256)
     with _parsing(source):
-        return _READERS[ending_of(path)](path), found
+        foreign = _READERS[ending_of(path)](path)
+    if found[:8] in torchvision.CAFFES:
+        foreign = dataclasses.replace(foreign, preprocessing=CAFFE, assumed="")
+    return (dataclasses.replace(foreign, assumed="") if is_public(path) else foreign), found
 
 
 @contextlib.contextmanager
@@ -217,9 +239,8 @@ def _of_run(run: Run) -> Foreign:
     )
 
 
-def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> Transfer:
-    with _parsing(found.path):
-        tensors, kept = tensors_for(found, architecture)  # all of it is checked before any of it is assigned
+def _assign(model: keras.Model, found: Foreign, architecture: Architecture, checked: tuple | None = None) -> Transfer:
+    tensors, kept = checked or _checked(found, architecture)  # all of it is checked before any of it is assigned
     for name, arrays in tensors.items():
         ours, theirs = [[tuple(array.shape) for array in of] for of in (model.get_layer(name).weights, arrays)]
         if ours != theirs:
@@ -229,9 +250,16 @@ def _assign(model: keras.Model, found: Foreign, architecture: Architecture) -> T
     return Transfer(tuple(tensors), kept)
 
 
-def _tell(source: str | Path, moved: Transfer) -> None:
-    if moved.left:
-        print(f"{source}: no weights for {', '.join(moved.left)}, which stay as they were", file=sys.stderr, flush=True)
+def _report(source: str | Path, found: Foreign, moved: Transfer | None = None) -> None:
+    """Prints what a file does not hold: the preprocessing that is assumed, and the layers without weights."""
+    if found.assumed:
+        print(f"{source}: read as {found.assumed}; the file does not say so", file=sys.stderr, flush=True)
+    if moved and moved.left:
+        line = f"{source}: no weights for {', '.join(moved.left)}, which stay as they were"
+        if moved.left == ("predictions",):
+            classes = found.outputs(Architecture())
+            line += f"; num_classes={classes} takes its own" if classes else ""
+        print(line, file=sys.stderr, flush=True)
 
 
 def _classes(found: Foreign, architecture: Architecture) -> tuple[str, ...]:

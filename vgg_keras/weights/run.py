@@ -18,7 +18,7 @@ from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.weights.foreign import tensors_for
 from vgg_keras.weights.hdf5 import read_keras
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, require_whole
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, require_whole, run_of
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,10 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     workdir = Path(workdir)
     stored = read_config(workdir)
     if stored is None:
+        run = run_of(workdir)
+        hint = f" Give the run's folder, {run}." if run else ""
         raise UserError(
-            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}."
+            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
         )
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")

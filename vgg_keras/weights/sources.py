@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vgg_keras.config import UserError
 from vgg_keras.files import sha256 as digest
-from vgg_keras.weights.stored import weights_digest
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
 
 IMAGENET = "imagenet"
 # Keras Applications' files of the authors' two nets
@@ -17,6 +17,8 @@ APPLICATIONS = {
     "D": "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
     "E": "vgg19_weights_tf_dim_ordering_tf_kernels.h5",
 }
+_RUNS_FILES = (CONFIG, KERAS, MANIFEST, WEIGHTS)
+_CHECKPOINTS = "checkpoints"  # of a run; `training/checkpoints.py` names it
 ENDINGS = (".weights.h5", ".keras", ".h5", ".pth", ".pt", ".safetensors", ".caffemodel", ".mat")
 # What a file that has a public name must be: of these digests one.
 PINNED = {
@@ -67,7 +69,7 @@ def require_source(source: str | Path) -> None:
     """Refuses what is no source: neither `imagenet`, nor a run's folder, nor a file with a known ending.
 
     Raises:
-        UserError: it is none, or not there.
+        UserError: it is none, not there, or a file that belongs to a run, whose folder is named.
     """
     path = Path(source)
     if str(source) == IMAGENET:
@@ -75,11 +77,24 @@ def require_source(source: str | Path) -> None:
     if path.is_dir():
         weights_digest(path)  # that there is a net
         return
+    _require_no_part_of_a_run(path)
     ending_of(path)
     if not path.exists():
         raise UserError(f"A file of weights must exist. Received: {source}, which does not.")
     if not path.is_file():  # a FIFO would be waited for, and a device read until the memory is full
         raise UserError(f"Weights come from a file or a run's folder. Received: {source}, which is neither.")
+
+
+def _require_no_part_of_a_run(path: Path) -> None:
+    """Refuses a run's own files: the folder has their digests, the mean and the classes; a foreign file in it passes."""
+    run = run_of(path)
+    if run is None:
+        return
+    own = path.name in _RUNS_FILES or path.relative_to(run).parts[0] == _CHECKPOINTS
+    if own or not path.exists() or not path.name.lower().endswith(ENDINGS):
+        raise UserError(
+            f"A run's net is named by the run's folder. Received: {path}, a path in it. Give the run's folder, {run}."
+        )
 
 
 def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
@@ -111,7 +126,7 @@ def application(name: str) -> str:
         UserError: it has none.
     """
     if name not in APPLICATIONS:
-        raise UserError(f"'imagenet' has weights of D and E, the authors' two. Received: {name}.")
+        raise UserError(f"'imagenet' has weights of D and E, the authors' two. Received: {name}. Give --config=D or E.")
     return APPLICATIONS[name]
 
 
@@ -121,6 +136,11 @@ def require_digest(expected: str | None, found: str, source: str | Path) -> None
         raise UserError(
             f"A file of weights must have the sha256 that is asked for, {expected}. Received: {source} with {found}."
         )
+
+
+def is_public(path: Path) -> bool:
+    """Whether a file has a public name, and so the digest and the preprocessing that it promises."""
+    return path.name in PINNED or _TORCHVISION.search(path.name) is not None
 
 
 def _require_pinned(path: Path, found: str) -> None:

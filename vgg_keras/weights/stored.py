@@ -39,12 +39,23 @@ def run_config(workdir: Path) -> Config:
     stored = read_config(workdir)
     if stored is None:
         found = "which is none" if workdir.exists() else "which does not exist"
-        above = workdir.is_file() and read_config(workdir.parent)
-        hint = f" Did you mean {workdir.parent}?" if above else chain_hint(workdir)
+        run = run_of(workdir)
+        hint = f" Did you mean {run}?" if run else chain_hint(workdir)
         raise UserError(
             f"--model takes a run's folder, the --workdir of its training. Received: {workdir}, {found}.{hint}"
         )
     return from_dict(Config, stored["config"])
+
+
+def run_of(path: Path) -> Path | None:
+    """The run's folder in which a file or folder lies, or would lie if it existed; None where it is in none."""
+    for folder in list(path.parents)[:3]:  # as in RUN/checkpoints/NAME/FILE
+        try:
+            if read_config(folder) is not None:
+                return folder
+        except (UserError, OSError):  # a config.json of something else
+            continue
+    return None
 
 
 def weights_digest(workdir: Path) -> str:
@@ -54,9 +65,10 @@ def weights_digest(workdir: Path) -> str:
         UserError: no run there, or none that has saved weights yet.
     """
     if read_config(workdir) is None:
+        run = run_of(workdir)
+        hint = f" Give the run's folder, {run}." if run else chain_hint(workdir)
         raise UserError(
-            "A net starts from a run's folder, the --workdir of its training. "
-            f"Received: {workdir}, which is none.{chain_hint(workdir)}"
+            f"A net starts from a run's folder, the --workdir of its training. Received: {workdir}, which is none.{hint}"
         )
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")

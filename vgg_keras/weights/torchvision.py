@@ -13,7 +13,7 @@ import numpy as np
 
 from vgg_keras.config import Architecture, UserError
 from vgg_keras.nets.architectures import layers
-from vgg_keras.weights.foreign import CAFFE, TOP, TORCHVISION, Foreign
+from vgg_keras.weights.foreign import CAFFE, TOP, TORCHVISION, TORCHVISION_WORDS, Foreign
 
 _HEADS = {
     "torchvision": ("classifier.0", "classifier.3", "classifier.6"),
@@ -21,8 +21,10 @@ _HEADS = {
 }
 _ORDER = ("weight", "bias", "running_mean", "running_var")
 EPSILON = 1e-5  # of torch's batch norm
-# In names of files: github.com/jcjohnson/pytorch-vgg's, the authors' D and E in torchvision's layout with Caffe's images.
-_CAFFES = ("00b39a1b", "d01eb7cb")
+# github.com/jcjohnson/pytorch-vgg's files, the authors' D and E in torchvision's layout with Caffe's images: the first
+# digits of their sha256, which are in their names and must be the file's where it has such a name.
+CAFFES = ("00b39a1b", "d01eb7cb")
+_CAFFE_NAME = re.compile(rf"vgg(16|19)-({'|'.join(CAFFES)})\.pth")
 
 
 def read(path: Path) -> Foreign:
@@ -47,13 +49,15 @@ def read(path: Path) -> Foreign:
             )
         tensors[layer] = tuple(parts[part] for part in _ORDER if part in parts)
     head = _HEADS["timm" if any(name.startswith(("pre_logits.", "head.")) for name in tensors) else "torchvision"]
+    caffe = _CAFFE_NAME.fullmatch(path.name)
     return Foreign(
         str(path),
         tensors,
         lambda architecture: _names(architecture, head),
         channels_first=True,
-        preprocessing=CAFFE if any(digits in path.name for digits in _CAFFES) else TORCHVISION,
+        preprocessing=CAFFE if caffe else TORCHVISION,
         epsilon=EPSILON,
+        assumed="" if caffe else f"torchvision's, {TORCHVISION_WORDS}",
     )
 
 
