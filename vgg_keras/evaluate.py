@@ -78,8 +78,8 @@ def evaluate(
         raise UserError(f"--heatmap must be a folder. Received: {heatmap}, which is a file.")
     with locked(out, "--out"):
         run = open_net()
-        images, classes = _images(config, split)
-        run = _with_classes(run, classes, config.data.source)
+        images, classes = _images(config, split, run)
+        run = dataclasses.replace(run, classes=classes)  # ImageNet's may go by their ids in the data
         counts = f"{images.name}: {images.split.size:,} images, {len(images.bad)} skipped"
         print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
 
@@ -102,39 +102,22 @@ def fuse(paths: list[Path], config: Config | None, split: str | None, out: Path)
         return folder.fuse(paths, out, images)
 
 
-def _images(config: Config, name: str | None):
-    """The readable images of a split, by default of the one that closes a run, and the set's classes."""
+def _images(config: Config, name: str | None, net=None):
+    """The readable images of a split, by default of the one that closes a run, and the set's classes, which must be the net's."""
     from vgg_keras.data.scan import readable
     from vgg_keras.data.sources import open_test
     from vgg_keras.evaluation.folder import Images
+    from vgg_keras.weights.classes import require_classes
 
     description, classes, name, split = open_test(config.data, name)
+    if net is not None:  # before every image is read
+        require_classes(net, classes, config.data.source)
     split, bad_images = readable(split, name, config)
     for image in bad_images:
         print(f"skipped: {image}", flush=True)
     for note in split.notes:
         print(f"note: {note}", flush=True)
     return Images(split, name, description, tuple(str(image) for image in bad_images)), classes
-
-
-def _with_classes(run, others: tuple[str, ...], name: str):
-    """The net, whose classes must be the data's; ImageNet's may go by their ids there, unnamed ones take its names."""
-    from vgg_keras.evaluation.posteriors import first_difference
-    from vgg_keras.weights.load import imagenet_classes
-
-    ids, names = imagenet_classes()
-    if (not run.classes and len(others) == run.config.architecture.num_classes) or (others, run.classes) == (
-        ids,
-        names,
-    ):
-        return dataclasses.replace(run, classes=others)
-    if found := first_difference(run.classes, others, none="missing"):
-        place, ours, theirs = found
-        raise UserError(
-            f"--data must hold the classes that the net was trained on. Received: {name}, whose class {place} is {theirs}, "
-            f"the net's {ours}."
-        )
-    return run
 
 
 def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:

@@ -14,7 +14,7 @@ from tests.data.awkward import bomb, png, rows, smooth, tiff, turned, written
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
 from vgg_keras.data.preprocessing import decode, rescale
 from vgg_keras.evaluation.prediction import predict
-from vgg_keras.exports import onnx, saved_model, tflite
+from vgg_keras.exports import measured, onnx, saved_model, tflite
 from vgg_keras.exports.measured import export
 from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.weights.run import Run
@@ -180,10 +180,22 @@ def test_int8_is_held_to_its_agreement(tmp_path, net, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_of_another_data_set_are_refused(tmp_path, net):
-    config = dataclasses.replace(net.config, data=Data(scale=(40,)))
-    with pytest.raises(UserError, match=r"have the net's 3 classes\. Received: digits with 10"):
-        export(net, config, "onnx", tmp_path / "out")
+def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net, monkeypatch):
+    """By number and by name, whatever the format, as `evaluate` does; today's error of such an export would be 100 %."""
+    monkeypatch.setattr(measured, "without_bad_images", lambda source, config: pytest.fail("the images were read"))
+    for seed, name in enumerate(("cat", "dog", "wolf")):
+        write_images(tmp_path / "others" / name, [(40, 40)] * 5, seed=seed)
+    for data, message in (
+        ("digits", r"digits, whose class 0 is '0', the net's 'cat'\. It has 10 classes, the net 3\."),
+        (str(tmp_path / "others"), r"others, whose class 2 is 'wolf', the net's 'owl'\."),
+    ):
+        config = dataclasses.replace(net.config, data=Data(source=data, scale=(40,)))
+        for form in ("saved_model", "tflite", "onnx"):
+            with pytest.raises(
+                UserError, match=r"must hold the classes that the net was trained on\. Received: .*" + message
+            ):
+                export(net, config, form, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["others"]
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, UserError, override
+from vgg_keras.config import Config, UserError, override, to_dict
 from vgg_keras.data.sources import open_source
+from vgg_keras.files import write_json
 from vgg_keras.training.start import Start
 from vgg_keras.training.workdir import prepare
 
@@ -33,3 +34,15 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     config = override(config, ["training.weights=vgg.pth"])
     with pytest.raises(UserError, match=r"Received: 12ab for the first, vgg\.pth \(sha256 34cd\) here\."):
         prepared(dataclasses.replace(start, digest="34cd"), writes=False)
+
+
+def test_a_start_of_other_classes_is_refused_before_the_colours_are_measured(tmp_path):
+    """3.1 takes the last layer too, so as many classes of other names would be trained on in silence."""
+    for seed, name in enumerate(("cat", "owl")):
+        write_images(tmp_path / "photos" / name, [(40, 50)] * 5, seed=seed)
+    write_json(tmp_path / "start" / "config.json", {"config": to_dict(Config()), "classes": ["cat", "dog"]})
+    config = override(Config(), [f"data.source={tmp_path / 'photos'}", f"training.init_from={tmp_path / 'start'}"])
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError, match=r"class 1 is 'owl', the net's 'dog'\. --weights=.*start fine-tunes it"):
+        prepare(tmp_path / "run", config, open_source(config.data), {}, Start("12ab", ()))
+    assert list((tmp_path / "run").iterdir()) == []

@@ -11,6 +11,7 @@ import numpy as np
 
 from vgg_keras.config import UserError
 from vgg_keras.files import replacing
+from vgg_keras.weights.classes import first_difference
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,4 @@ def other_images(old: Posteriors, new: Posteriors) -> str | None:
             return f"{kind} {place} is {first} in the first and {other} in the other"
     if (old.fingerprints != new.fingerprints).any():
         return f"{old.ids[int(np.argmax(old.fingerprints != new.fingerprints))]!r} is another file"
-    return None
-
-
-def first_difference(old: Sequence[str], new: Sequence[str], none: str = "none") -> tuple[int, str, str] | None:
-    """The first place where two lists differ and what stands there in each, quoted; `none` where one has ended."""
-    for place in range(max(len(old), len(new))):
-        words = [repr(names[place]) if place < len(names) else none for names in (old, new)]
-        if words[0] != words[1]:
-            return place, *words
     return None

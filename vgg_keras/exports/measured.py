@@ -10,7 +10,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import provenance, stop
-from vgg_keras.config import Config, UserError, to_dict
+from vgg_keras.config import Config, to_dict
 from vgg_keras.data import pipeline
 from vgg_keras.data.headers import KINDS
 from vgg_keras.data.preprocessing import center_crop
@@ -21,6 +21,7 @@ from vgg_keras.evaluation.protocols import Dense, mean_posteriors
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
+from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.run import Run
 
 # What a user of the files must give them.
@@ -79,12 +80,9 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
     Raises:
         UserError: a difference above its limit, or data of another number of classes.
     """
-    source, _ = without_bad_images(open_source(config.data), config)
-    if len(source.classes) != net.config.architecture.num_classes:
-        raise UserError(
-            f"The images that an export is compared on have the net's {net.config.architecture.num_classes} classes. "
-            f"Received: {source.name} with {len(source.classes)}."
-        )
+    source = open_source(config.data)
+    require_classes(net, source.classes, source.name)
+    source, _ = without_bad_images(source, config)
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
     chosen = source.val.select(evenly(source.val.size, config.export.images))
     count = chosen.size

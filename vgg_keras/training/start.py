@@ -4,6 +4,7 @@ A start is told by a digest, which a resumed run must name again, and looked int
 is needed until then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,27 @@ def require_family(theirs: Architecture, ours: Architecture, start: Path | str) 
         if old != new:
             raise UserError(
                 f"A net starts from one of the same {', '.join(_ALIKE)}. Received: {start}, whose {name} is {old}, not {new}."
+            )
+
+
+def require_classes_of_start(config: Config, classes: Sequence[str]) -> None:
+    """Refuses `training.init_from` of other classes than the data's: 3.1 takes the last layer too.
+
+    Args:
+        config: the run's.
+        classes: of its data, in label order.
+
+    Raises:
+        UserError: another number of classes, another name, or another order.
+    """
+    from vgg_keras.weights.classes import difference_of_classes
+
+    if start := config.training.init_from:
+        theirs = read_config(Path(start))["classes"]
+        if found := difference_of_classes(theirs, len(theirs), classes):
+            raise UserError(
+                f"A net starts from one of the same classes (3.1). Received: {start} for {config.data.source}{found} "
+                f"--weights={start} fine-tunes it for others."
             )
 
 

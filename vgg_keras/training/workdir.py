@@ -11,7 +11,7 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sweep, write_json
 from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
-from vgg_keras.training.start import Start, described, digest
+from vgg_keras.training.start import Start, described, digest, require_classes_of_start
 from vgg_keras.weights.stored import CONFIG, read_config
 
 
@@ -125,6 +125,7 @@ def prepare(
             f"architecture.num_classes must be 0 or the data's {len(source.classes)}. "
             f"Received: {config.architecture.num_classes}"
         )
+    require_classes_of_start(config, source.classes)
     statistics = measure(source.train, config.data.statistics_images)
     mean = start.mean or statistics.mean
     known = dataclasses.replace(config.architecture, num_classes=len(source.classes), mean=mean)

@@ -1,0 +1,51 @@
+"""Whether the images that a net is used on are of its classes: by number, and by name and order where names are known."""
+
+from collections.abc import Sequence
+
+from vgg_keras.config import UserError
+from vgg_keras.weights.load import imagenet_classes
+from vgg_keras.weights.run import Run
+
+
+def require_classes(net: Run, classes: Sequence[str], data: str) -> None:
+    """Refuses labelled images of other classes than the net's. ImageNet's classes may go by their ids in the data.
+
+    Args:
+        net: whose outputs are compared with the images' labels.
+        classes: of the data, in label order.
+        data: what a message calls the data.
+
+    Raises:
+        UserError: another number of classes, another name, or another order.
+    """
+    if found := difference_of_classes(net.classes, net.config.architecture.num_classes, classes):
+        raise UserError(f"--data must hold the classes that the net was trained on. Received: {data}{found}")
+
+
+def difference_of_classes(net: Sequence[str], outputs: int, data: Sequence[str]) -> str | None:
+    """The difference between a net's classes and the data's, the end of a sentence that begins with the data's name.
+
+    Args:
+        net: its classes' names; empty where they are unknown, so that their number alone counts.
+        outputs: how many it has.
+        data: the names of the data's.
+    """
+    net, data = tuple(net), tuple(data)
+    if (data, net) == imagenet_classes() or (not net and len(data) == outputs):
+        return None
+    if not net:
+        return f" with {len(data):,} classes, the net has {outputs:,}."
+    if not (found := first_difference(net, data, none="missing")):
+        return None
+    place, ours, theirs = found
+    counts = f" It has {len(data):,} classes, the net {outputs:,}." if len(data) != outputs else ""
+    return f", whose class {place} is {theirs}, the net's {ours}.{counts}"
+
+
+def first_difference(old: Sequence[str], new: Sequence[str], none: str = "none") -> tuple[int, str, str] | None:
+    """The first place where two lists differ and the entry of each, quoted; `none` where one has ended."""
+    for place in range(max(len(old), len(new))):
+        words = [repr(names[place]) if place < len(names) else none for names in (old, new)]
+        if words[0] != words[1]:
+            return place, *words
+    return None
