@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.files import user_path
 
 
 def open_folder(data: Data) -> Source:
@@ -22,7 +23,7 @@ def open_folder(data: Data) -> Source:
     Raises:
         UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
     """
-    root = Path(os.path.expanduser(data.source))
+    root = user_path(data.source)
     folders, test = _folders(root), None
     if "train" in folders or "val" in folders:
         for split in ("train", "val"):
@@ -67,7 +68,7 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     Raises:
         UserError: as in `open_folder`.
     """
-    root = Path(os.path.expanduser(data.source))
+    root = user_path(data.source)
     given = [part for part in ("val", "train") if part in _folders(root)]
     name = name or ("test" if given and data.validation == "held_out" else "val")
     whole = {"val": "val", "train": "train"} if data.validation == "own" else {"test": "val"}  # a folder for each split

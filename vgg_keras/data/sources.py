@@ -1,14 +1,12 @@
 """Where images come from: `digits`, a TensorFlow Datasets set by name, or a folder of class folders."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data, UserError
 from vgg_keras.data import folders, tfds
 from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.files import user_path
 
 
 def open_source(data: Data) -> Source:
@@ -19,7 +17,7 @@ def open_source(data: Data) -> Source:
     """
     if data.source == "digits":
         return _digits(data.holdout)
-    path = Path(os.path.expanduser(data.source))
+    path = user_path(data.source)
     if path.is_dir():
         return folders.open_folder(data)
     if path.exists() or data.source.startswith((".", "/", "~")):
@@ -38,7 +36,7 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     Raises:
         UserError: as in `open_source`, or no such split.
     """
-    if os.path.isdir(os.path.expanduser(data.source)):
+    if user_path(data.source).is_dir():
         return folders.open_test(data, name)
     source = open_source(data)
     name = name or source.closing

@@ -165,7 +165,8 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
     paths = []
     for name in ("report.html", "report.md"):
         with replacing(folder / name) as temporary:
-            temporary.write_text(environment.get_template(f"{name}.j2").render(content), encoding="utf-8")
+            text = environment.get_template(f"{name}.j2").render(content)
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a path need not be UTF-8
         paths.append(folder / name)
     return paths
 

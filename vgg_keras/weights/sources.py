@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vgg_keras.config import UserError
 from vgg_keras.files import sha256 as digest
+from vgg_keras.files import user_path
 from vgg_keras.weights.stored import weights_digest
 
 IMAGENET = "imagenet"
@@ -69,7 +70,7 @@ def require_source(source: str | Path) -> None:
     Raises:
         UserError: it is none, or not there.
     """
-    path = Path(source)
+    path = user_path(source)
     if str(source) == IMAGENET:
         return
     if path.is_dir():
@@ -92,7 +93,7 @@ def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
         UserError: no such source, another sha256, or another file under a public name.
     """
     require_source(source)
-    path = Path(source)
+    path = user_path(source)
     if str(source) == IMAGENET:
         return " ".join(PINNED[application(name)])
     found = weights_digest(path) if path.is_dir() else digest(path)
