@@ -10,7 +10,7 @@ import vgg_keras
 
 ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
-BOTTOM = {"cluster", "config", "files", "processor", "provenance", "stop", "__init__"}
+BOTTOM = {"cluster", "config", "files", "processor", "provenance", "stop", "streams", "__init__"}
 BELOW = {
     "nets": set(),
     "data": set(),

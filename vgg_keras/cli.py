@@ -9,15 +9,19 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import cluster, stop
+from vgg_keras import cluster, stop, streams
 from vgg_keras.config import Config, UserError, load, nearest, override
-from vgg_keras.files import FULL, Unwritten
+from vgg_keras.files import FULL, Unwritten, user_path
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, said in one line
 LOST = 69  # a worker of several is gone: all start again, and the same command goes on from the last checkpoint
 NO_ROOM = 74  # a write failed, as on a full disk; what was saved before stands: with room the same command goes on
 INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
+UNREAD = 141  # nobody reads standard output any more: what a shell reports of a process that SIGPIPE ended
+
+_PATHS = ("config", "data", "fuse", "heatmap", "init_from", "model", "out", "profile", "weights", "workdir")  # flags
+_ONE_LINE = {place: repr(chr(place))[1:-1] for place in range(32)}  # a path may hold line breaks
 
 _FLAGS = flags.FLAGS
 _SHARED = {
@@ -90,7 +94,7 @@ def source_wishes() -> list[str]:
 
 def workdir(values: flags.FlagValues) -> Path:
     """The folder of a training: `--workdir`, or the configuration's name in runs/."""
-    return Path(values.workdir or Path("runs") / Path(values.config).stem)
+    return user_path(values.workdir or Path("runs") / Path(values.config).stem)
 
 
 def wish(flag: str, field: str) -> list[str]:
@@ -124,17 +128,19 @@ def require_picture(path: Path) -> None:
         raise UserError(f"--out must be a picture, such as picture.png. Received: {path}")
 
 
-def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "") -> None:
+def run(
+    main: Callable[..., int | None], words: Sequence[str] = (), many: str = "", outlives_output: bool = False
+) -> None:
     """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
-    SIGTERM and Ctrl-C 75.
+    SIGTERM and Ctrl-C 75, an output that nobody reads 141.
 
     Args:
         main: the verb; called with what stands behind it without a flag.
         words: one of these may, and must.
         many: what others may, one or more, as a message names them: `runs' folders`.
+        outlives_output: whether the verb goes on when nobody reads its output any more.
     """
-    if sys.stdout:  # a path that is not UTF-8 is printed all the same
-        sys.stdout.reconfigure(errors="backslashreplace")
+    streams.prepare(goes_on=outlives_output)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
@@ -149,10 +155,14 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
             hint = nearest(received, words)
             return _refuse(f"This command takes one word beside its flags. Received: {received or 'none'}. {hint}")
         try:
-            return main(*arguments[1:])
+            status = main(*_expanded(arguments[1:]))
+            sys.stdout.flush()
+            return status
         except UserError as error:
             return _refuse(str(error))
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and error.filename == streams.STREAM:
+                return UNREAD
             if error.errno is None:  # not the system's word, but some library's
                 raise
             if isinstance(error, Unwritten) or error.errno in FULL:
@@ -174,6 +184,18 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
     app.run(guarded, flags_parser=_parse)
 
 
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """The words behind a verb with `~` expanded, as it is in the flags that take paths."""
+
+    def expanded(text):  # others stay as they are typed: a slash at the end of a name says that it is a folder
+        return str(user_path(text)) if text.startswith("~") else text
+
+    for name in _PATHS:
+        if name in _FLAGS and (value := _FLAGS[name].value):
+            _FLAGS[name].value = expanded(value) if isinstance(value, str) else [expanded(path) for path in value]
+    return [expanded(word) for word in arguments]
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows under their header for a person, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -187,7 +209,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def _parse(arguments: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(arguments[1:]):
-        app.usage(shorthelp=True, writeto_stdout=True)
+        try:
+            app.usage(shorthelp=True, writeto_stdout=True)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            sys.exit(UNREAD)
         sys.exit(0)
     try:
         return _FLAGS(arguments)
@@ -196,5 +222,5 @@ def _parse(arguments: list[str]) -> list[str]:
 
 
 def _refuse(message: str, status: int = WRONG_USE) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {message.translate(_ONE_LINE)}", file=sys.stderr)
     return status

@@ -1,4 +1,6 @@
-"""Writes that a crash leaves whole: a temporary name, fsync, rename; and one writer at a time in a folder."""
+"""Writes that a crash leaves whole: a temporary name, fsync, rename; one writer at a time in a folder; paths as users and
+TensorFlow take them.
+"""
 
 import contextlib
 import errno
@@ -12,7 +14,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vgg_keras.config import UserError
 
@@ -21,6 +23,55 @@ _ESCAPE = re.compile(r"\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})")  # what `printa
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 # What the system says where a write finds no room, by the disk, a quota or a limit.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TEMPORARY = ".writing-"  # before the name of a folder in which something is written
+_NAMED = re.compile(r"\.writing-[a-z0-9_]{8}")  # as `tempfile` names it
+# Characters of a path that TensorFlow takes as they are: no part of a pattern, and UTF-8.
+_PLAIN = re.compile(r"[\w ./,:=+@%#~-]+")
+
+
+def user_path(path: Path | str) -> Path:
+    """A path as a user gave it, with `~` and `~name` expanded. A file that has such a name is itself.
+
+    Raises:
+        UserError: nobody has that home folder.
+    """
+    text = os.fspath(path)
+    if not text.startswith("~"):
+        return Path(text)
+    homeless = os.environ.get("HOME") == "" and text.split("/")[0] == "~"  # else it would be the root folder
+    expanded = text if homeless else os.path.expanduser(text)
+    if expanded == text and not os.path.lexists(text):
+        raise UserError(
+            f"~ at the start of a path is a user's home folder. Received: {text}, and there is none. Name the folder itself, "
+            f"or ./{text} for one of that very name."
+        )
+    return Path(expanded)
+
+
+@contextlib.contextmanager
+def plain_folder(folder: Path | str) -> Iterator[str]:
+    """Yields a name of a folder, which exists, that TensorFlow takes as it is.
+
+    It reads `[`, `]`, `*`, `?` and `\\` in some paths as patterns, and takes no path that is not UTF-8. Where the folder's own
+    path holds such characters it goes by the number of its open handle, which nothing has to clean up after a crash.
+
+    Raises:
+        UserError: the system has no such names of open folders.
+    """
+    if _PLAIN.fullmatch(os.fspath(folder)):
+        yield os.fspath(folder)
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        name = f"/proc/self/fd/{handle}"
+        if not os.path.isdir(name):
+            raise UserError(
+                f"Without /proc, TensorFlow takes no folder with [, ], *, ?, \\ or other special characters in its path. "
+                f"Received: {folder}. Name another."
+            )
+        yield name
+    finally:
+        os.close(handle)
 
 
 class Unwritten(OSError):  # noqa: N818, as `stop.Stopped`
@@ -36,6 +87,8 @@ def writing(path: Path | str) -> Iterator[None]:
     """
     try:
         yield
+    except Unwritten:  # of a write inside this one, which it names
+        raise
     except OSError as error:
         if error.errno in FULL | {errno.EIO}:
             raise Unwritten(error.errno, os.strerror(error.errno), str(path)) from error
@@ -55,14 +108,45 @@ def replacing(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-        try:
-            yield room / path.name
-            _sync(room / path.name)
-            os.replace(room / path.name, path)
+        _sweep_for(path)
+        with _temporary_folder(path.parent) as folder:
+            yield folder / path.name
+            _sync(folder / path.name)
+            os.replace(folder / path.name, path)
             _sync_entry(path.parent)
+
+
+@contextlib.contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder in `parent` that this process holds a lock in, so that no sweep takes it for a dead one's."""
+    lock = None
+    while lock is None:
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+        lock = _hold(folder)
+    with lock:
+        try:
+            yield folder
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hold(folder: Path) -> TextIO | None:
+    """The lock of a temporary folder, held; None where a sweep took the folder before it was."""
+    try:
+        lock = open(folder / LOCK, "w")  # noqa: SIM115, held by the caller
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    except OSError:  # a file system without locks, where no sweep holds one either
+        return lock
+    if not (folder / LOCK).exists():
+        lock.close()
+        return None
+    return lock
 
 
 def _sync(path: Path) -> None:
@@ -80,15 +164,33 @@ def _sync_entry(path: Path) -> None:
 
 def discard(folder: Path) -> None:
     """Removes a folder; one that is interrupted leaves no half of it under its name."""
-    room = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    os.replace(folder, room / folder.name)
-    shutil.rmtree(room)
+    with _temporary_folder(folder.parent) as temporary:
+        os.replace(folder, temporary / folder.name)
+        shutil.rmtree(temporary / folder.name)
 
 
 def sweep(folder: Path) -> None:
-    """Removes what interrupted writes left in `folder`."""
-    for room in folder.glob(".writing-*"):
-        shutil.rmtree(room, ignore_errors=True)
+    """Removes what interrupted writes left in a folder of ours; a write that still goes on keeps its own."""
+    for temporary in folder.glob(f"{_TEMPORARY}*"):
+        _remove_if_dead(temporary)
+
+
+def _sweep_for(path: Path) -> None:
+    """The same in the folder of `path`, which may be anybody's: only what is certainly a write's, or one of `path` itself."""
+    for temporary in path.parent.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            inside = set(os.listdir(temporary))
+            if _NAMED.fullmatch(temporary.name) and (LOCK in inside or inside <= {path.name}):
+                _remove_if_dead(temporary)
+
+
+def _remove_if_dead(temporary: Path) -> None:
+    """Removes a temporary folder unless the process that writes in it lives."""
+    if temporary.is_symlink():
+        return
+    with contextlib.suppress(OSError), open(temporary / LOCK, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -232,7 +232,7 @@ def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> d
         ),
         (workdir / records.METRICS, "a line an epoch"),
         (workdir / TEST / "report.html", "the test, class by class"),
-        (curve, "loss and error over the epochs"),
+        *([(curve, "loss and error over the epochs")] if curve else []),
         (workdir / records.TENSORBOARD, f"tensorboard --logdir={workdir}"),
     ):
         print(f"  {path}: {content}")
@@ -280,4 +280,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, outlives_output=True)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tests.conftest import write_images
 from tests.training.toy import TOY, checkpoints, digest, metrics, start, wait_for
+from vgg_keras.files import sha256, write_json
 
 
 @pytest.mark.slow
@@ -44,7 +45,7 @@ def test_what_a_run_leaves(uninterrupted):
     for name in ("model.keras", "learning_curve.png", "tensorboard"):
         assert (uninterrupted / name).exists()
     manifest = json.loads((uninterrupted / "manifest.json").read_text())
-    for name in ("config.json", "model.weights.h5"):
+    for name in ("config.json", "model.weights.h5", "model.keras"):
         assert manifest[name] == [hashlib.sha256((uninterrupted / name).read_bytes()).hexdigest()]
     assert not list(uninterrupted.rglob(".writing-*"))
 
@@ -108,17 +109,35 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
         assert done.returncode == 2 and "One run at a time" in done.stderr
     stored = json.loads((workdir / "config.json").read_text())
     assert stored["data"]["train"]["images"] == 1438
-    stored["data"]["train"]["images"] = 1439
-    (workdir / "config.json").write_text(json.dumps(stored))
+    stored["data"]["train"]["images"] = 1439  # and its digest, else the file is refused
+    write_json(workdir / "config.json", stored)
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    write_json(workdir / "manifest.json", {**manifest, "config.json": [sha256(workdir / "config.json")]})
     done = verb("train", *TOY, f"--workdir={workdir}")
     assert done.returncode == 2 and "train images changed: 1439, now 1438" in done.stderr
-    shutil.copy(uninterrupted / "config.json", workdir)
+    for name in ("config.json", "manifest.json"):
+        shutil.copy(uninterrupted / name, workdir)
     shutil.rmtree(workdir / "checkpoints")
     done = verb("train", *TOY, f"--workdir={workdir}")
     assert (
         done.returncode == 2 and "A run goes on from a checkpoint" in done.stderr
     )  # and does not begin anew in silence
     assert len(metrics(workdir)) == 4
+
+
+@pytest.mark.slow
+def test_a_run_whose_statistics_were_edited_before_its_first_best_weights_is_refused_before_a_step(tmp_path, verb):
+    process = start(tmp_path, "run", "--set=checkpoint.every_steps=1")
+    wait_for(lambda: len(checkpoints(tmp_path / "run")) > 0, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75 and not (tmp_path / "run" / "model.weights.h5").exists()
+    before = digest(tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    stored["data"]["statistics"]["mean"] = [1.0, 2.0, 3.0]
+    write_json(tmp_path / "run" / "config.json", stored)
+    done = verb("train", *TOY, "--workdir=run")
+    assert done.returncode == 2 and "Received: run/config.json, which was changed, damaged or removed." in done.stderr
+    assert "data: " not in done.stdout and digest(tmp_path / "run") == before
 
 
 @pytest.mark.slow

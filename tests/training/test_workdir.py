@@ -1,15 +1,16 @@
 """A run's folder as the workers that do not write find it; tests/training/test_resume.py resumes through the command line."""
 
 import dataclasses
+import json
 
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, UserError, override, to_dict
+from vgg_keras.config import Config, UserError, load, override, to_dict
 from vgg_keras.data.sources import open_source
-from vgg_keras.files import write_json
+from vgg_keras.files import sha256, write_json
 from vgg_keras.training.start import Start
-from vgg_keras.training.workdir import prepare
+from vgg_keras.training.workdir import check, prepare
 
 
 def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_path):
@@ -46,3 +47,80 @@ def test_a_start_of_other_classes_is_refused_before_the_colours_are_measured(tmp
     with pytest.raises(UserError, match=r"class 1 is 'owl', the net's 'dog'\. --weights=.*start fine-tunes it"):
         prepare(tmp_path / "run", config, open_source(config.data), {}, Start("12ab", ()))
     assert list((tmp_path / "run").iterdir()) == []
+
+
+TOY = override(load("quickstart"), ["architecture.width=0.0625"])
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run of `TOY` with a checkpoint and its first best weights."""
+    prepare(tmp_path, TOY, open_source(TOY.data), {}, Start(None, ()))
+    (tmp_path / "checkpoints" / "epoch-0001-step-000000007").mkdir(parents=True)
+    names = ("model.weights.h5", "model.keras")
+    for name in names:
+        (tmp_path / name).write_text(f"a stand-in for {name}")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest == {"config.json": [sha256(tmp_path / "config.json")]}
+    write_json(tmp_path / "manifest.json", {**manifest, **{name: [sha256(tmp_path / name)] for name in names}})
+    check(tmp_path, TOY)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "model.keras"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-5]),
+        lambda path: path.write_bytes(path.read_bytes() + b" "),
+        lambda path: path.write_bytes(b"\xff" + path.read_bytes()[1:]),
+    ],
+)
+def test_a_changed_file_of_a_run_is_named_before_it_goes_on(run, name, spoil):
+    spoil(run / name)
+    message = f"Received: {run / name}, which was changed, damaged or removed. Put it back as it was, or name another --workdir"
+    with pytest.raises(UserError) as caught:
+        check(run, TOY)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["mean", "statistics", "classes", "started_from"])
+def test_an_edited_configuration_is_refused_whatever_was_edited(run, section):
+    stored = json.loads((run / "config.json").read_text())
+    if section == "mean":
+        stored["config"]["architecture"]["mean"][0] += 1
+    elif section == "statistics":
+        stored["data"]["statistics"]["mean"][0] += 1
+    else:
+        stored[section] = {"classes": stored["classes"][::-1], "started_from": "12ab"}[section]
+    write_json(run / "config.json", stored)
+    with pytest.raises(UserError, match=r"config\.json, which was changed, damaged or removed"):
+        check(run, TOY)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "manifest.json, their digests, which was removed. Put it back, or name another --workdir"),
+        ("{", "manifest.json, damaged"),
+        ('{"model.weights.h5": ["12"]}', "manifest.json, damaged: without config.json"),
+        ('{"config.json": []}', "manifest.json, damaged: no digest of config.json"),
+        ('{"config.json": ["12"], "../secret": ["12"]}', "manifest.json, damaged: no digest of ../secret"),
+    ],
+)
+def test_a_manifest_that_is_not_there_or_damaged_is_named(run, content, message):
+    (run / "manifest.json").unlink()
+    if content:
+        (run / "manifest.json").write_text(content)
+    with pytest.raises(UserError) as caught:
+        check(run, TOY)
+    assert message in str(caught.value)
+
+
+def test_a_copy_beside_the_checkpoints_is_no_checkpoint(run):
+    checkpoint = run / "checkpoints" / "epoch-0001-step-000000007"
+    checkpoint.rename(checkpoint.with_name(checkpoint.name + "-backup"))
+    write_json(run / "config.json", {**json.loads((run / "config.json").read_text()), "hardware": "edited"})
+    check(run, TOY)  # nothing goes on from it, and so the file may change: the run begins anew

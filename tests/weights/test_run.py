@@ -1,14 +1,20 @@
 """A net on disk: what is saved is what is loaded, and nothing that was changed since."""
 
+import contextlib
 import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vgg_keras
 from vgg_keras.config import Architecture, Config, UserError, to_dict
-from vgg_keras.files import replacing, write_json
+from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.weights.run import load_run, save_weights
+from vgg_keras.weights.stored import require_whole
 
 
 @pytest.fixture
@@ -65,6 +71,75 @@ def test_killed_while_the_weights_change_places_it_leaves_a_net_that_loads(run, 
         save_weights(new, folder)
     expected = (old, new)[moment - 1]
     assert all(map(np.array_equal, load_run(folder).model.get_weights(), expected.get_weights()))
+
+
+def test_killed_between_any_two_files_it_leaves_what_a_resumed_run_accepts(run, monkeypatch):
+    folder, _ = run
+    new = vgg_keras.build(load_run(folder).config.architecture, seed=6)
+    replace, moved = os.replace, []
+
+    def killed_at(number):
+        def move(old, path):
+            if len(moved) == number:
+                raise KeyboardInterrupt
+            moved.append(Path(path).name)
+            replace(old, path)
+
+        return move
+
+    for number in itertools.count():
+        moved.clear()
+        monkeypatch.setattr("vgg_keras.files.os.replace", killed_at(number))
+        try:
+            save_weights(new, folder)
+        except KeyboardInterrupt:
+            assert set(require_whole(folder, resumed=True)) == {"config.json", "model.weights.h5", "model.keras"}
+            load_run(folder)
+        else:
+            break
+    assert moved == ["manifest.json", "model.weights.h5", "model.keras", "manifest.json"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_killed_at_its_first_weights_a_run_goes_on(run, monkeypatch, number):
+    folder, model = run
+    for name in ("model.weights.h5", "model.keras"):
+        (folder / name).unlink()
+    write_json(folder / "manifest.json", {"config.json": [sha256(folder / "config.json")]})
+    replace, moved = os.replace, []
+
+    def move(old, path):
+        if len(moved) == number:
+            raise KeyboardInterrupt
+        moved.append(path)
+        replace(old, path)
+
+    monkeypatch.setattr("vgg_keras.files.os.replace", move)
+    with pytest.raises(KeyboardInterrupt) if number < 3 else contextlib.nullcontext():
+        save_weights(model, folder)
+    monkeypatch.undo()
+    require_whole(folder, resumed=True)
+    if number < 3:
+        with pytest.raises(UserError, match="there after its first epoch"):
+            load_run(folder)
+
+
+def test_saving_does_not_bless_a_configuration_that_was_edited(run):
+    folder, model = run
+    stored = json.loads((folder / "config.json").read_text())
+    stored["config"]["architecture"]["mean"] = [9.0, 9.0, 9.0]
+    write_json(folder / "config.json", stored)
+    save_weights(model, folder)
+    with pytest.raises(UserError, match=r"config\.json, which was changed"):
+        load_run(folder)
+
+
+def test_a_net_loads_without_the_copy_for_keras_and_a_run_does_not_go_on(run):
+    folder, _ = run
+    (folder / "model.keras").unlink()
+    load_run(folder)
+    with pytest.raises(UserError, match=r"model\.keras, which was changed, damaged or removed\. Put it back"):
+        require_whole(folder, resumed=True)
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -16,6 +16,7 @@ from vgg_keras.benchmarks import peers, rounds
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Architecture, Config, UserError
+from vgg_keras.files import plain_folder
 from vgg_keras.nets.architectures import costs, training_operations
 
 OURS, CEILING = "vgg_keras", "layers alone"
@@ -193,7 +194,8 @@ def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Ca
 
 def _profile(machine: Engine, row: Row, folder: Path) -> None:
     """More steps of the first row, recorded."""
-    with machine.profile(str(folder)):
+    folder.mkdir(parents=True, exist_ok=True)
+    with plain_folder(folder) as name, machine.profile(name):
         for number in range(PROFILED):
             with machine.profiled_step(number):
                 row.work()

@@ -17,7 +17,7 @@ import tensorflow as tf
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.headers import FIRST_BYTES, KINDS, is_image
 from vgg_keras.data.splits import ChangedError, Source, Split, held_out
-from vgg_keras.files import printable
+from vgg_keras.files import printable, user_path
 
 _SMALL = 2**20  # bytes: a file up to this size is read whole sooner than it is opened twice
 
@@ -28,7 +28,7 @@ def open_folder(data: Data) -> Source:
     Raises:
         UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
     """
-    root, test, listing = Path(os.path.expanduser(data.source)), None, _Listing()
+    root, test, listing = user_path(data.source), None, _Listing()
     folders = _folders(root, [])
     _require_split_names(root, folders)
     if "train" in folders:
@@ -95,7 +95,7 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     Raises:
         UserError: as in `open_folder`.
     """
-    root, listing = Path(os.path.expanduser(data.source)), _Listing()
+    root, listing = user_path(data.source), _Listing()
     given = [part for part in ("val", "train") if part in _folders(root, [])]
     name = name or ("test" if given and data.validation == "held_out" else "val")
     whole = {"val": "val", "train": "train"} if data.validation == "own" else {"test": "val"}  # a folder for each split

@@ -6,6 +6,7 @@ path, size and time, so only new and changed files are looked at again.
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -27,7 +28,7 @@ from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.pipeline import plain
 from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import ChangedError, Source, Split
-from vgg_keras.files import printable, replacing
+from vgg_keras.files import printable, replacing, sweep, user_path
 
 CHUNK = 512  # images decoded at once; where one of them is bad, they are looked at one by one
 SAVE_SECONDS = 60
@@ -104,7 +105,8 @@ def _readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadI
     division = f" {data.holdout}" * (data.validation == "held_out")
     limits = f"{data.max_pixels} {data.max_file_bytes}"
     key = _digest(" ".join((os.path.abspath(split.root), source, name)) + f"{division} {limits}")
-    cache = Path(config.runtime.cache_dir).expanduser() / f"scan-{key:016x}.npz"
+    folder = _cache_folder(config.runtime.cache_dir)
+    cache = folder and folder / f"scan-{key:016x}.npz"
     if split.stamp is None:
         return split, []
     found = [_usable(one, split) for one in _scan(split, f"{printable(source)} {name}", cache, data)]
@@ -152,6 +154,18 @@ def _absent(split: Split, name: str) -> tuple[str, ...]:
 _NAMED = 20  # classes in a line
 
 
+@functools.cache  # said once
+def _cache_folder(name: str) -> Path | None:
+    """The folder of the cache; None for a user without a home, who is told that nothing is kept."""
+    try:
+        folder = user_path(name)
+    except UserError as error:
+        print(f"the scan's result cannot be kept (runtime.cache_dir): {error}", file=sys.stderr)
+        return None
+    sweep(folder)
+    return folder
+
+
 def _with(split: Split, found: list[Found | str], data: Data) -> tuple[Split, list[BadImage]]:
     """The split with what was found of its images, and those that cannot be used."""
     unknown = Found(fingerprint=0, orientation=1, height=0, width=0, jpeg=False, label=0)
@@ -178,7 +192,7 @@ def _require_few(bad: list[BadImage], images: int, config: Config) -> None:
         )
 
 
-def _scan(split: Split, title: str, cache: Path, data: Data) -> list[Found | NotRead | str]:
+def _scan(split: Split, title: str, cache: Path | None, data: Data) -> list[Found | NotRead | str]:
     """What is known of each image of the split, or why it cannot be used."""
     stamps = np.array([_digest(split.stamp(image)) for image in range(split.size)], np.uint64)
     good, bad = _read_cache(cache)
@@ -270,8 +284,10 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
 
 
-def _read_cache(cache: Path) -> tuple[dict[int, Found], dict[int, str]]:
+def _read_cache(cache: Path | None) -> tuple[dict[int, Found], dict[int, str]]:
     """Stamps of good images with what was found, and of bad ones with the reasons."""
+    if cache is None:
+        return {}, {}
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
             found = map(Found._make, arrays["found"][list(Found._fields)].tolist())
@@ -281,8 +297,10 @@ def _read_cache(cache: Path) -> tuple[dict[int, Found], dict[int, str]]:
         return {}, {}
 
 
-def _write_cache(cache: Path, stamps: np.ndarray, good: dict[int, Found], bad: dict[int, str]) -> None:
+def _write_cache(cache: Path | None, stamps: np.ndarray, good: dict[int, Found], bad: dict[int, str]) -> None:
     """Keeps what was found of these images; of others nothing, so that the file does not grow with a folder's history."""
+    if cache is None:
+        return
     known = set(stamps.tolist())
     good = {stamp: found for stamp, found in good.items() if stamp in known}
     bad = {stamp: reason for stamp, reason in bad.items() if stamp in known}

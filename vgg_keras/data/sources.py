@@ -1,7 +1,5 @@
 """Where images come from: `digits`, a TensorFlow Datasets set by name, or a folder of class folders."""
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +7,7 @@ from vgg_keras.config import Data
 from vgg_keras.data import folders, tfds
 from vgg_keras.data.naming import require_source
 from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.files import user_path
 
 
 def open_source(data: Data) -> Source:
@@ -20,7 +19,7 @@ def open_source(data: Data) -> Source:
     if data.source == "digits":
         return _digits(data.holdout)
     require_source(data.source, data.data_dir)
-    if os.path.isdir(os.path.expanduser(data.source)):
+    if user_path(data.source).is_dir():
         return folders.open_folder(data)
     return tfds.open_builder(data)
 
@@ -33,7 +32,7 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     Raises:
         UserError: as in `open_source`, or no such split.
     """
-    if os.path.isdir(os.path.expanduser(data.source)):
+    if user_path(data.source).is_dir():
         return folders.open_test(data, name)
     source = open_source(data)
     name = name or source.closing

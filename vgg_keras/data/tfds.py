@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data, UserError, nearest
 from vgg_keras.data.splits import Source, Split, evenly, held_out
-from vgg_keras.files import printable
+from vgg_keras.files import printable, user_path
 
 
 def open_builder(data: Data) -> Source:
@@ -30,7 +30,7 @@ def open_builder(data: Data) -> Source:
     """
     import tensorflow_datasets as tfds
 
-    data_dir = os.path.expanduser(data.data_dir) or None
+    data_dir = _data_dir(data.data_dir)
     try:
         builder = tfds.builder(data.source, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
@@ -83,6 +83,21 @@ def open_builder(data: Data) -> Source:
         val=val,
         test=test,
     )
+
+
+def _data_dir(name: str) -> str | None:
+    """Where TensorFlow Datasets keeps its sets; None: where it does by itself, which needs a user with a home."""
+    if name:
+        return str(user_path(name))
+    if not os.environ.get("TFDS_DATA_DIR"):
+        try:
+            user_path("~")
+        except UserError:
+            raise UserError(
+                "TensorFlow Datasets keeps its sets in the user's home folder. Received: a user without one. "
+                "Name another folder: --set=data.data_dir=FOLDER."
+            ) from None
+    return None
 
 
 def _prepare(builder) -> None:

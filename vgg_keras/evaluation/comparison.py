@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.config import FREE_ON_RESUME, Config, UserError, from_dict, to_dict
+from vgg_keras.files import user_path
 from vgg_keras.weights.stored import CONFIG, RESULT, read_config, read_json
 
 LONGEST = 40  # characters of a label that stands in the table and at the picture's edge
@@ -136,7 +137,7 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
     # runs of a row start from nets of their own, which differ in nothing but their seed either
     del values["training"]["weights_sha256"]
     if start := config.training.start:
-        begun = read_config(Path(start)) if Path(start).is_dir() else None
+        begun = read_config(user_path(start)) if user_path(start).is_dir() else None
         foreign = {"sha256": stored.get("started_from")} if config.training.weights else {}
         told = _settings(begun, {})[0] if begun else foreign
         told.pop("data.source", None)

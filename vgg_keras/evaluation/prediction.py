@@ -12,7 +12,7 @@ from vgg_keras.data.folders import files_below, of_files
 from vgg_keras.data.pipeline import picture, readable_images
 from vgg_keras.data.scan import looked_at
 from vgg_keras.evaluation import protocols
-from vgg_keras.files import replacing
+from vgg_keras.files import replacing, user_path
 from vgg_keras.nets.builder import architecture_of
 from vgg_keras.weights.run import Run
 
@@ -118,7 +118,7 @@ def _paper(architecture: Architecture) -> Config:
 
 def _files(paths: Sequence[str | Path]) -> list[str]:
     found = []
-    for path in map(Path, paths):
+    for path in map(user_path, paths):
         if path.is_dir():
             inside = [
                 file for file in files_below(path) if Path(file).suffix.lower() in ENDINGS and Path(file).is_file()

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import UserError
+from vgg_keras.files import plain_folder
 
 
 def write(model: keras.Model, path: Path) -> None:
@@ -68,6 +69,7 @@ def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function of one crop (crop, crop, 3), RGB 0-255, to ONNX Runtime's probabilities (classes,)."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with plain_folder(path.parent) as folder:
+        session = onnxruntime.InferenceSession(f"{folder}/{path.name}", providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda crop: session.run(None, {name: crop[np.newaxis]})[0][0]

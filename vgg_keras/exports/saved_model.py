@@ -10,6 +10,7 @@ import tensorflow as tf
 from vgg_keras.config import Config
 from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.preprocessing import decode, rescale, upright
+from vgg_keras.files import plain_folder
 from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.weights.run import Run
 
@@ -90,12 +91,14 @@ def write(run: Run, config: Config, folder: Path) -> None:
     signatures = {
         name: getattr(served, name).get_concrete_function() for name in ("serving_default", "encoded", "features")
     }
-    tf.saved_model.save(served, str(folder), signatures=signatures)
+    with plain_folder(folder.parent) as parent:
+        tf.saved_model.save(served, f"{parent}/{folder.name}", signatures=signatures)
 
 
 def opened(folder: Path) -> Callable[[bytes], np.ndarray]:
     """A function of one encoded image to the SavedModel's probabilities (classes,)."""
-    loaded = tf.saved_model.load(str(folder))
+    with plain_folder(folder) as name:
+        loaded = tf.saved_model.load(name)
 
     def ask(file):  # holds `loaded`, whose functions hold their variables weakly
         return loaded.signatures["encoded"](encoded=tf.constant([file]))["probabilities"].numpy()[0]

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.files import plain_folder
+
 VARIANTS = ("float32", "float16", "dynamic", "int8")
 
 
@@ -21,7 +23,10 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
         representative: training crops (1, crop, crop, 3) float32, from which int8 takes its ranges.
         path: of the `.tflite`.
     """
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as temporary,
+        plain_folder(temporary) as folder,
+    ):
         model.export(folder, verbose=False)  # which `from_keras_model` does too, and prints every variable of
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if variant != "float32":
@@ -39,7 +44,8 @@ def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function of one crop (crop, crop, 3), RGB 0-255, to LiteRT's probabilities (classes,)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path))
+    with plain_folder(path.parent) as folder:
+        interpreter = Interpreter(model_path=f"{folder}/{path.name}")
     interpreter.allocate_tensors()
     (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = gives["quantization"]

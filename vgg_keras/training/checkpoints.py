@@ -8,6 +8,7 @@ variable is read: TensorFlow would notice it amid the restore, and not tell it f
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,17 +16,25 @@ from pathlib import Path
 import tensorflow as tf
 
 from vgg_keras.config import Checkpoint, UserError
-from vgg_keras.files import discard, replacing, sha256, sweep, write_json
+from vgg_keras.files import discard, plain_folder, replacing, sha256, sweep, write_json
 from vgg_keras.training.room import writing_by_tensorflow
 
 FOLDER = "checkpoints"  # in the workdir
 DIGESTS = "digests.json"  # in a checkpoint: sha256 of each of its files
 _ASIDE = "damaged-"  # before the name of one that is no longer read
+_NAME = re.compile(r"epoch-(\d{4,})-step-(\d{9,})")
+_STATE = "state"  # in a checkpoint: the prefix of TensorFlow's files
 
 
 def stored(folder: Path) -> list[Path]:
-    """The checkpoints there, oldest first: their numbers are padded."""
-    return sorted(folder.glob("epoch-*-step-*"))
+    """The checkpoints there, oldest first; what has another name, such as a user's copy of one, is not ours."""
+    found = [(tuple(map(int, named.groups())), path) for path in folder.glob("epoch-*") if (named := _named(path))]
+    return [path for _, path in sorted(found)]
+
+
+def _named(path: Path) -> re.Match | None:
+    """The epochs and steps in the name of a checkpoint; None where it is none."""
+    return _NAME.fullmatch(path.name)
 
 
 def damage(path: Path) -> str | None:
@@ -33,9 +42,11 @@ def damage(path: Path) -> str | None:
     try:
         digests = json.loads((path / DIGESTS).read_text())
         changed = [name for name, digest in digests.items() if sha256(path / name) != digest]
+        if f"{_STATE}.index" not in digests:
+            raise ValueError
     except OSError as error:
         return f"{Path(error.filename or path).name}: {error.strerror}"
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return f"{DIGESTS} is no list of digests"
     return f"{changed[0]} is not what was written" if changed else None
 
@@ -62,14 +73,15 @@ class Checkpoints:
         path = self._newest_whole()
         if path is None:
             return False
-        try:
-            self._state.read(str(path / "state")).assert_consumed()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
-            raise UserError(
-                f"A checkpoint must be of the net that goes on from it. Received: {path}: {str(error).splitlines()[0]}. "
-                "Go on with the version of vgg_keras that wrote it, or name another --workdir."
-            ) from None
-        self._last_step = int(path.name.split("-")[-1])
+        with plain_folder(path) as folder:
+            try:
+                self._state.read(f"{folder}/{_STATE}").assert_consumed()
+            except (tf.errors.OpError, ValueError, AssertionError) as error:
+                raise UserError(
+                    f"A checkpoint must be of the net that goes on from it. Received: {path}: {str(error).splitlines()[0]}. "
+                    "Go on with the version of vgg_keras that wrote it, or name another --workdir."
+                ) from None
+        self._last_step = int(_named(path)[2])
         return True
 
     def _newest_whole(self) -> Path | None:
@@ -102,7 +114,7 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The folder of the newest checkpoint; None where there is none yet."""
-        return max(stored(self._folder), default=None)
+        return next(reversed(stored(self._folder)), None)
 
     def save(self, epochs: int, step: int) -> None:
         """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
@@ -114,8 +126,8 @@ class Checkpoints:
         if not path.exists():  # else it holds these very bits
             with replacing(path) as temporary:
                 temporary.mkdir()
-                with writing_by_tensorflow(temporary):
-                    self._state.write(str(temporary / "state"))
+                with writing_by_tensorflow(temporary), plain_folder(temporary) as folder:
+                    self._state.write(f"{folder}/{_STATE}")
                 write_json(temporary / DIGESTS, {file.name: sha256(file) for file in sorted(temporary.iterdir())})
         for old in stored(self._folder)[: -self._rules.keep]:
             discard(old)

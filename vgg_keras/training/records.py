@@ -1,19 +1,23 @@
 """What a run tells while it runs: metrics.jsonl, TensorBoard events, a progress bar, a learning curve."""
 
+import contextlib
 import itertools
 import json
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from vgg_keras.files import replacing, writing
+from vgg_keras.files import plain_folder, replacing, writing
 from vgg_keras.training.room import writing_by_tensorflow
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+_ASIDE = "damaged-"  # before the name of a metrics.jsonl with lines that cannot be read
+_CURVES = ("step", "loss", "top1_error", "val_loss", "val_top1_error", "learning_rate")  # numbers in an epoch's line
 
 
 class Records:
@@ -21,6 +25,8 @@ class Records:
 
     def __init__(self, workdir: Path, epochs: int | None, writes: bool = True):
         """`epochs` is where a resumed run stands: lines of later ones, which it repeats, are dropped; None: it begins.
+
+        What cannot be read of a resumed run's lines is named on standard error, and the file kept under another name.
 
         `writes` is False for those workers of a run that leave the records to the chief.
 
@@ -31,11 +37,16 @@ class Records:
         if not writes:
             return
         self._path, self._tensorboard = workdir / METRICS, workdir / TENSORBOARD
+        if epochs is not None:
+            _keep_what_is_damaged(self._path, epochs)
         lines = [] if epochs is None else [line for line in read(workdir) if line.get("epoch", 0) <= epochs]
         with replacing(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        self._tensorboard.mkdir(exist_ok=True)
+        self._open_folder = contextlib.ExitStack()  # as long as its files are written
+        folder = self._open_folder.enter_context(plain_folder(self._tensorboard))
         with writing_by_tensorflow(self._tensorboard):
-            self._events = tf.summary.create_file_writer(str(self._tensorboard))
+            self._events = tf.summary.create_file_writer(folder)
 
     def add(self, line: dict[str, Any]) -> None:
         """Appends a line; the numbers of an epoch's line go to TensorBoard too.
@@ -59,21 +70,63 @@ class Records:
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last one that a crash cut short is left out."""
-    path = workdir / METRICS
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    """The lines of metrics.jsonl; those that are damaged, or a last one that a crash cut short, are left out."""
+    return [line for line in _parsed(workdir / METRICS).values() if isinstance(line, dict)]
+
+
+def _parsed(path: Path) -> dict[int, dict[str, Any] | str]:
+    """Each line by its number, from 1, or in words what is wrong with it."""
+    found: dict[int, dict[str, Any] | str] = {}
+    for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else [], start=1):
         try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return lines
+            found[number] = _checked(json.loads(text))
+        except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of `_checked`
+            found[number] = str(error)
+    return found
 
 
-def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path:
+def _checked(line: Any) -> dict[str, Any]:
+    """A line as it was read, if it is one of ours; else a `ValueError`."""
+    if not isinstance(line, dict):
+        raise ValueError("no JSON object")
+    if type(line.get("epoch", 0)) is not int:
+        raise ValueError(f"no epoch's number: {line['epoch']!r:.40}")
+    return line
+
+
+def _keep_what_is_damaged(path: Path, epochs: int) -> None:
+    """Names the lines that cannot be read, and the epochs up to this one that are missing; keeps a copy of such a file.
+
+    A last line without an end is what a kill leaves of an epoch that is done again, and no damage.
+    """
+    parsed = _parsed(path)
+    bad = {number: reason for number, reason in parsed.items() if isinstance(reason, str)}
+    known = {line.get("epoch") for line in parsed.values() if isinstance(line, dict)}
+    missing = sorted(set(range(1, epochs + 1)) - known)
+    if not missing and bad.keys() <= {len(parsed)} and not (bad and path.read_bytes().endswith(b"\n")):
+        return
+    kept = ""
+    if bad:
+        names = itertools.chain(
+            [f"{_ASIDE}{METRICS}"], (f"{_ASIDE}{number}-{METRICS}" for number in itertools.count(2))
+        )
+        aside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+        with replacing(aside) as temporary:
+            temporary.write_bytes(path.read_bytes())
+        kept = f"; the file is kept as {aside.name}"
+    found = [f"line {number}: {reason}" for number, reason in list(bad.items())[:3]]
+    found += ["..."] if len(bad) > 3 else []
+    found += (
+        [f"no line for {len(missing)} of the {epochs} epochs that were made, from {missing[0]} on"] if missing else []
+    )
+    print(f"damaged records: {path}: {'; '.join(found)}{kept}", file=sys.stderr, flush=True)
+
+
+def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path | None:
     """Draws loss and top-1 error over the epochs, and where the learning rate was divided; returns the picture's path.
 
-    The best net is marked: that of the lowest validation `metric`, `loss` or `top1_error`.
+    Lines that lack a number are left out; None where none is left. The best net is marked: that of the lowest validation
+    `metric`, `loss` or `top1_error`.
     """
     import matplotlib
 
@@ -81,6 +134,9 @@ def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path:
     from matplotlib import pyplot
 
     epochs = [line for line in read(workdir) if "epoch" in line]
+    epochs = [line for line in epochs if all(isinstance(line.get(name), int | float) for name in _CURVES)]
+    if not epochs:
+        return None
     x = [line["epoch"] for line in epochs]
     figure, (losses, errors) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     figure.suptitle(title)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.config import Config, Stage, UserError, nearest
-from vgg_keras.files import sha256, write_json
+from vgg_keras.files import sha256, user_path, write_json
 from vgg_keras.training.start import require_alike, require_family, require_there
-from vgg_keras.weights.stored import CONFIG, MANIFEST, WEIGHTS, read_config, read_json, weights_digest
+from vgg_keras.weights.stored import WEIGHTS, read_config, read_json, read_manifest, weights_digest
 
 FINISHED = "finished.json"  # written when a stage's test is done
 
@@ -62,7 +62,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         training = dataclasses.replace(config.training, init_from=init_from)
         single = Planned("single", dataclasses.replace(config, training=training, stages=()), workdir)
         if init_from:
-            require_alike(Path(init_from), single.config.architecture)
+            require_alike(user_path(init_from), single.config.architecture)
         require_there(single.config)
         return [single]
     if read_config(workdir) is not None:
@@ -105,7 +105,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
                     f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
                     f"(--stages={','.join([*missing, stage.name])}), or name a run that stands for it: --init_from=RUN."
                 )
-            require_alike(Path(start), part.architecture, looked_at=own)
+            require_alike(user_path(start), part.architecture, looked_at=own)
         planned[stage.name] = run
     return list(planned.values())
 
@@ -123,7 +123,7 @@ def finished(workdir: Path) -> dict[str, Any] | None:
     """What a finished stage left; None where it has not finished.
 
     Raises:
-        UserError: its weights are no longer those that it finished with.
+        UserError: its files are no longer those that it finished with.
     """
     path = workdir / FINISHED
     if not path.exists():
@@ -132,10 +132,10 @@ def finished(workdir: Path) -> dict[str, Any] | None:
     try:
         left = read_json(path, "weights_sha256", "epochs", "validation_top1_error", "top1_error")
         weights_digest(workdir)
-        manifest = read_json(workdir / MANIFEST, CONFIG)
+        manifest = read_manifest(workdir)
     except UserError as error:
         raise UserError(f"A finished stage must stay as it was. {error} {advice}") from None
-    for name, digests in ((WEIGHTS, [left["weights_sha256"]]), (CONFIG, manifest[CONFIG])):
+    for name, digests in {**manifest, WEIGHTS: [left["weights_sha256"]]}.items():
         if not (workdir / name).exists() or sha256(workdir / name) not in digests:
             raise UserError(
                 f"A finished stage must stay as it was. Received: {workdir / name}, changed, damaged or removed. {advice}"

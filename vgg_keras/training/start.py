@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vgg_keras.config import Architecture, Config, Training, UserError, from_dict
+from vgg_keras.files import user_path
 from vgg_keras.weights.sources import IMAGENET, digest_of, require_source
 from vgg_keras.weights.stored import read_config, require_whole, weights_digest
 
@@ -109,7 +110,7 @@ def digest(config: Config) -> str | None:
     training = config.training
     if training.weights:
         return digest_of(training.weights, config.architecture.name, training.weights_sha256)
-    return weights_digest(Path(training.init_from)) if training.init_from else None
+    return weights_digest(user_path(training.init_from)) if training.init_from else None
 
 
 def described(source: str, digest: str | None) -> str:

@@ -8,15 +8,15 @@ from vgg_keras import provenance
 from vgg_keras.config import FREE_ON_RESUME, Config, UserError, difference, from_dict, to_dict
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
-from vgg_keras.files import sweep, write_json
+from vgg_keras.files import sha256, sweep, write_json
 from vgg_keras.training import checkpoints
 from vgg_keras.training.records import read
 from vgg_keras.training.start import Start, described, digest, require_classes_of_start
-from vgg_keras.weights.stored import CONFIG, read_config
+from vgg_keras.weights.stored import CONFIG, MANIFEST, read_config, require_whole
 
 
 def check(workdir: Path, config: Config, finished: bool = False) -> None:
-    """Refuses a folder that holds a run of another configuration, before any work is done.
+    """Refuses a folder that holds a run of another configuration, or whose files have changed, before any work is done.
 
     Args:
         workdir: of the run.
@@ -24,10 +24,12 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         finished: that nothing is left to do, so no checkpoint is needed to go on from.
 
     Raises:
-        UserError: a field differs, which is named, or the folder holds other things.
+        UserError: a field differs or a file has changed, which is named, or the folder holds other things.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
+    if checkpoints.stored(workdir / checkpoints.FOLDER) and not finished:  # whose files `stages.finished` has compared
+        require_whole(workdir, resumed=True)
     stored = read_config(workdir)
     if stored is None:
         if workdir.exists() and any(path for path in workdir.iterdir() if not path.name.startswith(".")):
@@ -144,6 +146,8 @@ def prepare(
             "versions": provenance.versions(),
         },
     )
+    # until there is a checkpoint, before which a kill may come, both are written anew
+    write_json(workdir / MANIFEST, {CONFIG: [sha256(workdir / CONFIG)]})
     return resolved, statistics
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from vgg_keras.config import Architecture, Config, UserError
+from vgg_keras.files import user_path
 from vgg_keras.nets.builder import architecture_of, build
 from vgg_keras.weights import caffe, hdf5, matconvnet, torchvision
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, same_names, tensors_for
@@ -89,7 +90,7 @@ def load_net(
     Raises:
         UserError: as in `load_weights`.
     """
-    if str(source) != IMAGENET and Path(source).is_dir():
+    if str(source) != IMAGENET and user_path(source).is_dir():
         if config is not None:
             raise UserError(
                 f"A run has a configuration of its own. Received: another beside {source}. Leave --config out."
@@ -183,7 +184,7 @@ def _settled(architecture: Architecture, found: Foreign) -> Architecture:
 
 def _read(source: str | Path, architecture: Architecture | None, sha256: str | None) -> tuple[Foreign, str]:
     """What a source holds, and the sha256 of its weights."""
-    path = Path(source)
+    path = user_path(source)
     if str(source) == IMAGENET:
         path = _downloaded(application("D" if architecture is None else architecture.name))
     elif path.is_dir():

@@ -1,8 +1,8 @@
 """Our own format: a run's folder, in which a net is its configuration plus its weights.
 
-`config.json` and `model.weights.h5` are what the package reads, checked against the sha256 of both in `manifest.json`;
-the net is built from the configuration and takes weights only. `model.keras`, beside them, is for whoever wants to open
-the net in Keras alone.
+`config.json` and `model.weights.h5` are what the package reads, checked against their sha256 in `manifest.json`; the net
+is built from the configuration and takes weights only. `model.keras`, beside them, is for whoever wants to open the net in
+Keras alone.
 """
 
 import shutil
@@ -13,12 +13,12 @@ from pathlib import Path
 import keras
 
 from vgg_keras.config import Config, UserError, from_dict
-from vgg_keras.files import replacing, sha256, write_json
+from vgg_keras.files import replacing, sha256, user_path, write_json
 from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.weights.foreign import tensors_for
 from vgg_keras.weights.hdf5 import read_keras
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, require_whole, run_of
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, read_manifest, require_whole, run_of
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,27 @@ class Run:
 
 
 def save_weights(model: keras.Model, workdir: Path) -> None:
-    """Writes the net's weights beside the `config.json` that is there, and the digests of both.
+    """Writes the net's weights beside the `config.json` that is there, and the digests of all.
 
-    Killed at any moment, it leaves a net that loads: while the weights change places the manifest names the digests of
-    the old ones and of the new.
+    Killed at any moment, it leaves a net that loads: while the files change places the manifest names the digests of
+    the old ones and of the new. That of `config.json` is the one from the start of the run, whatever the file is now.
     """
-    with replacing(workdir / KERAS) as temporary:
-        model.save(temporary)
-    config = [sha256(workdir / CONFIG)]
-    with replacing(workdir / WEIGHTS) as temporary:
-        # out of the archive, which is made in memory: HDF5 that finds the disk full takes the process down with it
-        with (
-            zipfile.ZipFile(workdir / KERAS) as archive,
-            archive.open(WEIGHTS) as source,
-            open(temporary, "wb") as file,
-        ):
-            shutil.copyfileobj(source, file)
-        new = sha256(temporary)
-        if (workdir / WEIGHTS).exists():
-            write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [sha256(workdir / WEIGHTS), new]})
-    write_json(workdir / MANIFEST, {CONFIG: config, WEIGHTS: [new]})
+    manifest = workdir / MANIFEST
+    known = read_manifest(workdir) if manifest.exists() else {CONFIG: [sha256(workdir / CONFIG)]}
+    with replacing(workdir / KERAS) as keras_file:
+        model.save(keras_file)
+        with replacing(workdir / WEIGHTS) as weights_file:
+            # out of the archive, which is made in memory: HDF5 that finds the disk full takes the process down with it
+            with (
+                zipfile.ZipFile(keras_file) as archive,
+                archive.open(WEIGHTS) as source,
+                open(weights_file, "wb") as file,
+            ):
+                shutil.copyfileobj(source, file)
+            new = {WEIGHTS: [sha256(weights_file)], KERAS: [sha256(keras_file)]}
+            if WEIGHTS in known:  # the first ones are named when they are there
+                write_json(manifest, {name: digests + new.get(name, []) for name, digests in known.items()})
+    write_json(manifest, {CONFIG: known[CONFIG], **new})
 
 
 def _fill(model: keras.Model, config: Config, path: Path) -> None:
@@ -90,7 +91,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     Raises:
         UserError: no run there, none that has saved weights yet, or files that differ from their digests.
     """
-    workdir = Path(workdir)
+    workdir = user_path(workdir)
     stored = read_config(workdir)
     if stored is None:
         run = run_of(workdir)
@@ -98,8 +99,6 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
         raise UserError(
             f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
         )
-    if not (workdir / MANIFEST).exists():
-        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
     found = require_whole(workdir)
     config = from_dict(Config, stored["config"])
     needed = 4 * sum(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vgg_keras.config import UserError
 from vgg_keras.files import sha256 as digest
+from vgg_keras.files import user_path
 from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
 
 IMAGENET = "imagenet"
@@ -71,7 +72,7 @@ def require_source(source: str | Path) -> None:
     Raises:
         UserError: it is none, not there, or a file that belongs to a run, whose folder is named.
     """
-    path = Path(source)
+    path = user_path(source)
     if str(source) == IMAGENET:
         return
     if path.is_dir():
@@ -109,7 +110,7 @@ def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
         UserError: no such source, another sha256, or another file under a public name.
     """
     require_source(source)
-    path = Path(source)
+    path = user_path(source)
     if str(source) == IMAGENET:
         return " ".join(PINNED[application(name)])
     found = weights_digest(path) if path.is_dir() else digest(path)

@@ -8,6 +8,7 @@ from vgg_keras.config import Config, UserError, from_dict
 from vgg_keras.files import sha256
 
 CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
+_DIGESTED = (CONFIG, WEIGHTS, KERAS)
 RESULT = "evaluation.json"  # in the folder of a test
 
 
@@ -70,27 +71,59 @@ def weights_digest(workdir: Path) -> str:
         raise UserError(
             f"A net starts from a run's folder, the --workdir of its training. Received: {workdir}, which is none.{hint}"
         )
-    if not (workdir / MANIFEST).exists():
-        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
-    digests = read_json(workdir / MANIFEST, WEIGHTS)[WEIGHTS]
-    if not isinstance(digests, list) or not digests:
-        raise UserError(f"A run's files must stay as they were. Received: {workdir / MANIFEST}, damaged: no digest.")
-    return digests[-1]
+    return _manifest_with_weights(workdir)[WEIGHTS][-1]
 
 
-def require_whole(workdir: Path) -> dict[str, str]:
+def read_manifest(workdir: Path) -> dict[str, list[str]]:
+    """The digests that each of a run's files may have, by its name: `config.json` from the start of the run on, the weights
+    after the first epoch. Two are there while a file changes.
+
+    Raises:
+        UserError: the manifest is damaged.
+    """
+    found = read_json(workdir / MANIFEST, CONFIG)
+    for name, digests in found.items():
+        if name not in _DIGESTED or not isinstance(digests, list) or not digests:
+            raise UserError(
+                f"A run's files must stay as they were. Received: {workdir / MANIFEST}, damaged: no digest of {name}."
+            )
+    return found
+
+
+def require_whole(workdir: Path, resumed: bool = False) -> dict[str, str]:
     """The sha256 of a run's files, which must be those of its manifest.
+
+    Args:
+        workdir: the run's folder.
+        resumed: whether the run goes on, which needs every file of the manifest. A net is read from its configuration and
+            its weights, which must be there then.
 
     Raises:
         UserError: one was changed, damaged or removed.
     """
+    if resumed and not (workdir / MANIFEST).exists():
+        raise UserError(
+            f"A run goes on from the files that it wrote. Received: {workdir / MANIFEST}, their digests, which was removed. "
+            "Put it back, or name another --workdir to begin anew."
+        )
+    digests = read_manifest(workdir) if resumed else _manifest_with_weights(workdir)
+    advice = "Put it back as it was, or name another --workdir to begin anew." if resumed else "Put it back as it was."
     found = {}
-    for name, digests in read_json(workdir / MANIFEST, CONFIG, WEIGHTS).items():
+    for name in digests if resumed else (CONFIG, WEIGHTS):
         found[name] = sha256(workdir / name) if (workdir / name).exists() else None
-        if found[name] not in digests:
-            raise UserError(
-                f"Files must match their sha256 in {MANIFEST}. Received: {workdir / name}, which was changed, damaged or removed."
-            )
+        if found[name] not in digests[name]:
+            rule = f"Files must match their sha256 in {MANIFEST}."
+            raise UserError(f"{rule} Received: {workdir / name}, which was changed, damaged or removed. {advice}")
+    return found
+
+
+def _manifest_with_weights(workdir: Path) -> dict[str, list[str]]:
+    """The manifest of a run that has saved weights, which must be so."""
+    if not (workdir / MANIFEST).exists():
+        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
+    found = read_manifest(workdir)
+    if WEIGHTS not in found:
+        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {WEIGHTS} yet.")
     return found
 
 

@@ -1,0 +1,72 @@
+"""The standard streams of a command: closed ones (`>&-`), and ones whose reader is gone (`| head -1`).
+
+A command whose output nobody reads any more has nothing left to do and ends quietly. A training has: its folder is what it
+is run for, so it goes on without its output.
+"""
+
+import errno
+import io
+import os
+import sys
+
+STREAM = "standard output"  # the file's name in the error of one without a reader
+_GONE = {errno.EPIPE, errno.EIO}  # EIO: of a terminal that was closed
+
+
+def prepare(goes_on: bool) -> None:
+    """Makes the standard streams safe to write to, whatever text it is.
+
+    Args:
+        goes_on: whether the process goes on when nobody reads its standard output any more; if not, a write into it raises
+            `BrokenPipeError`. Standard error without a reader never ends anything.
+    """
+    _open_closed()
+    sys.stdout = _wrapped(sys.stdout, 1, goes_on)
+    sys.stderr = _wrapped(sys.stderr, 2, goes_on=True)
+
+
+def _open_closed() -> None:
+    """Opens the null device in the place of each closed stream.
+
+    Else the next file that is opened would get its number, and whatever a library prints would go into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
+
+
+def _wrapped(stream, number: int, goes_on: bool):
+    if stream is None:  # Python's word for a closed one
+        return open(os.devnull, "w")
+    if stream is not (sys.__stdout__, sys.__stderr__)[number - 1]:  # somebody's own, such as pytest's
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Output(number, goes_on)),
+        encoding=stream.encoding,
+        errors="backslashreplace",  # a path need not be UTF-8, nor the terminal take what is
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
+class _Output(io.FileIO):
+    """A standard stream that becomes the null device when its reader is gone."""
+
+    def __init__(self, number: int, goes_on: bool):
+        super().__init__(number, "w", closefd=False)
+        self._goes_on = goes_on
+
+    def write(self, content) -> int | None:
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+        null = os.open(os.devnull, os.O_WRONLY)  # so that what is still in buffers does not fail again at the end
+        os.dup2(null, self.fileno())
+        os.close(null)
+        if not self._goes_on:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE), STREAM)
+        return len(content)
