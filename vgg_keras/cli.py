@@ -1,7 +1,7 @@
 """The flags that verbs share, each defined once, and how a verb starts: no TensorFlow before the flags are right."""
 
+import itertools
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import cluster, stop
-from vgg_keras.config import Config, UserError, load, nearest, override
+from vgg_keras import cluster, startup, stop, synonyms
+from vgg_keras.config import Config, UserError, fields_called, load, nearest, override, require_fields
 from vgg_keras.files import FULL, Unwritten
 
 # Exit statuses beside 0.
@@ -124,7 +124,7 @@ def require_picture(path: Path) -> None:
         raise UserError(f"--out must be a picture, such as picture.png. Received: {path}")
 
 
-def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "") -> None:
+def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = "", any_backend: bool = False) -> None:
     """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
     SIGTERM and Ctrl-C 75.
 
@@ -132,8 +132,9 @@ def run(main: Callable[..., int | None], words: Sequence[str] = (), many: str = 
         main: the verb; called with what stands behind it without a flag.
         words: one of these may, and must.
         many: what others may, one or more, as a message names them: `runs' folders`.
+        any_backend: that Keras's backend may be another than TensorFlow.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
+    startup.command_settings(any_backend)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
@@ -189,8 +190,37 @@ def _parse(arguments: list[str]) -> list[str]:
         sys.exit(0)
     try:
         return _FLAGS(arguments)
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(_refuse(_unknown_flag(error, arguments)))
     except flags.Error as error:
         sys.exit(_refuse(str(error)))
+
+
+def _unknown_flag(error: flags.UnrecognizedFlagError, arguments: Sequence[str]) -> str:
+    """What to write instead: a flag of another name, or the field of the configuration that was meant."""
+    name = error.flagname
+    unknown = f"Unknown command line flag {name!r}."
+    ours = [flag for flag in synonyms.flags_of(name) if flag in _FLAGS]
+    if ours:
+        return f"{unknown} Did you mean --{ours[0]}?"
+    fields = fields_called(name) if "set" in _FLAGS else []
+    if not fields:
+        return str(error)
+    values = [
+        word.partition("=")[2] or after * (not after.startswith("-"))
+        for word, after in itertools.pairwise([*arguments, ""])
+        if word.lstrip("-").partition("=")[0] == name
+    ]
+
+    def assignment(field):
+        try:
+            require_fields([f"{field}={values[0]}"])
+        except (UserError, IndexError):  # what has another name is often written otherwise
+            return f"--set={field}=..."
+        return f"--set={field}={values[0] or '...'}"
+
+    what = f"{' and '.join(fields)} {'are fields' if len(fields) > 1 else 'is a field'}"
+    return f"{unknown} {what}: {' or '.join(map(assignment, fields))}"
 
 
 def _refuse(message: str, status: int = WRONG_USE) -> int:
