@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from vgg_keras import config
+from vgg_keras import config, synonyms
 from vgg_keras.config import Architecture, Config, Data, UserError, load, override
 
 
@@ -55,6 +55,11 @@ def test_checks_across_fields_see_the_end_of_all_overrides():
         ("training.learning_rat=1", r"'training\.learning_rat'\. Did you mean 'training\.learning_rate'"),
         ("learning_rate=1", r"Did you mean 'training\.learning_rate'"),
         ("epochs=1", r"Did you mean 'training\.epochs'"),
+        ("lr=1", r"Did you mean 'training\.learning_rate'"),
+        ("batch_size=8", r"Did you mean 'data\.batch'"),
+        ("training.lr=1", r"Did you mean 'training\.learning_rate'"),
+        ("training.batch=8", r"Did you mean 'data\.batch'"),
+        ("architecture.classes=8", r"Did you mean 'architecture\.num_classes'"),
         ("bacth=1", r"Did you mean '(data|evaluation)\.batch'"),
         ("training.learning_rate=inf", r"training\.learning_rate must be a finite number\. Received: inf"),
         ("data.batch.size=1", r"Received: 'data\.batch\.size'"),
@@ -90,6 +95,34 @@ def test_mistakes_get_one_line(assignment, message):
 def test_values_are_checked_from_python_too(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("VGG11", "'A'"),
+        ("vgg_13", "'B'"),
+        ("VGG-16", "'D'"),
+        ("VGGNet-19", "'E'"),
+        ("16", "'D'"),
+        ("vgg19_bn", "'E' with --set=architecture.batch_norm=true"),
+        ("e", "'E'"),
+        ("a-lrn", "'A_LRN'"),
+        ("QuickStart", "'quickstart'"),
+        ("configs/VGG16", "'D'"),
+    ],
+)
+def test_a_configuration_by_its_name_elsewhere_is_named(name, meant):
+    with pytest.raises(UserError, match=re.escape(f"Did you mean {meant}?")):
+        load(name)
+
+
+def test_other_names_mean_fields_that_exist():
+    paths = set(config._field_paths())
+    assert set(synonyms.FIELDS.values()) <= paths
+    # a name of our own must not stand for another field
+    own = {path.rpartition(".")[2] for path in paths}
+    assert not own & set(synonyms.FIELDS)
 
 
 def test_numpys_numbers_and_lists_become_plain_ones():

@@ -8,6 +8,8 @@ Names are imported when they are first used, so `--help` starts no TensorFlow.
 
 import importlib
 
+from vgg_keras import startup
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -25,6 +27,8 @@ _HOMES = {
     "predict": "vgg_keras.evaluation.prediction",
 }
 __all__ = sorted(_HOMES)
+
+startup.quiet_imports()
 
 
 def __getattr__(name: str):

@@ -115,4 +115,4 @@ def main(suite: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, words=tuple(SUITES))
+    cli.run(main, words=tuple(SUITES), any_backend=True)

@@ -1,7 +1,7 @@
 """The flags that verbs share, each defined once, and how a verb starts: no TensorFlow before the flags are right."""
 
+import itertools
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import cluster, stop, streams
-from vgg_keras.config import Config, UserError, load, nearest, override
+from vgg_keras import cluster, startup, stop, streams, synonyms
+from vgg_keras.config import Config, UserError, fields_called, load, nearest, override, require_fields
 from vgg_keras.files import FULL, Unwritten, user_path
 
 # Exit statuses beside 0.
@@ -129,7 +129,11 @@ def require_picture(path: Path) -> None:
 
 
 def run(
-    main: Callable[..., int | None], words: Sequence[str] = (), many: str = "", outlives_output: bool = False
+    main: Callable[..., int | None],
+    words: Sequence[str] = (),
+    many: str = "",
+    outlives_output: bool = False,
+    any_backend: bool = False,
 ) -> None:
     """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
     SIGTERM and Ctrl-C 75, an output that nobody reads 141.
@@ -139,9 +143,10 @@ def run(
         words: one of these may, and must.
         many: what others may, one or more, as a message names them: `runs' folders`.
         outlives_output: whether the verb goes on when nobody reads its output any more.
+        any_backend: that Keras's backend may be another than TensorFlow.
     """
     streams.prepare(goes_on=outlives_output)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
+    startup.command_settings(any_backend)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
     def guarded(arguments: list[str]) -> int | None:
@@ -217,8 +222,37 @@ def _parse(arguments: list[str]) -> list[str]:
         sys.exit(0)
     try:
         return _FLAGS(arguments)
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(_refuse(_unknown_flag(error, arguments)))
     except flags.Error as error:
         sys.exit(_refuse(str(error)))
+
+
+def _unknown_flag(error: flags.UnrecognizedFlagError, arguments: Sequence[str]) -> str:
+    """What to write instead: a flag of another name, or the field of the configuration that was meant."""
+    name = error.flagname
+    unknown = f"Unknown command line flag {name!r}."
+    ours = [flag for flag in synonyms.flags_of(name) if flag in _FLAGS]
+    if ours:
+        return f"{unknown} Did you mean --{ours[0]}?"
+    fields = fields_called(name) if "set" in _FLAGS else []
+    if not fields:
+        return str(error)
+    values = [
+        word.partition("=")[2] or after * (not after.startswith("-"))
+        for word, after in itertools.pairwise([*arguments, ""])
+        if word.lstrip("-").partition("=")[0] == name
+    ]
+
+    def assignment(field):
+        try:
+            require_fields([f"{field}={values[0]}"])
+        except (UserError, IndexError):  # what has another name is often written otherwise
+            return f"--set={field}=..."
+        return f"--set={field}={values[0] or '...'}"
+
+    what = f"{' and '.join(fields)} {'are fields' if len(fields) > 1 else 'is a field'}"
+    return f"{unknown} {what}: {' or '.join(map(assignment, fields))}"
 
 
 def _refuse(message: str, status: int = WRONG_USE) -> int:

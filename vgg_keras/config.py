@@ -1,8 +1,8 @@
 """What a run is: frozen dataclasses, read from `configs/NAME.py`, overridden by `--set`, written as JSON.
 
 The defaults are the paper's recipe (Simonyan & Zisserman, arXiv 1409.1556v6), with its section behind each value;
-a file in `configs/` holds only what differs. This module imports nothing of the package and no framework, so every
-command line can check a configuration before TensorFlow starts.
+a file in `configs/` holds only what differs. This module imports no framework, so every command line can check a
+configuration before TensorFlow starts.
 """
 
 import dataclasses
@@ -17,6 +17,8 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vgg_keras import synonyms
+
 
 class UserError(ValueError):
     """A mistake that its reader can mend: the command line prints it as one line, without a traceback."""
@@ -27,6 +29,39 @@ def nearest(received: str, known: typing.Iterable[str]) -> str:
     known = sorted(known)
     matches = difflib.get_close_matches(received, known, n=1)
     return f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(known)}."
+
+
+def nearest_configuration(received: str, known: typing.Iterable[str], batch_norm: str) -> str:
+    """The same for a net, by whatever name it goes elsewhere: VGG16, vgg19_bn, d.
+
+    Args:
+        received: the name.
+        known: those that may be given.
+        batch_norm: what gives a net batch normalisation there.
+    """
+    known = list(known)
+    same = [name for name in known if synonyms.plain(name) == synonyms.plain(received)]
+    meant = synonyms.configuration(received)
+    if not same and meant and meant[0] in known:
+        return f"Did you mean {meant[0]!r}{f' with {batch_norm}' if meant[1] else ''}?"
+    return f"Did you mean {same[0]!r}?" if same else nearest(received, known)
+
+
+def unknown_argument(function: str, received: str, value: Any, arguments: typing.Iterable[str]) -> UserError:
+    """The error of a function that does not take an argument of this name; ours for the same is named.
+
+    Args:
+        function: its name, as the message prints it.
+        received: the argument's name.
+        value: of it.
+        arguments: that the function takes.
+    """
+    arguments = list(arguments)
+    ours = synonyms.FIELDS.get(synonyms.plain(received), "").rpartition(".")[2]
+    hint = f"Did you mean {ours!r}?" if ours in arguments else nearest(received, arguments)
+    if ours == "crop" and ours in arguments and (side := synonyms.side_of(value)):
+        hint = f"Did you mean crop={side}? Inputs are square RGB images."
+    return UserError(f"{function} takes arguments that it knows. Received: {received}=... {hint}")
 
 
 def _require(holds: bool, rule: str, received: Any) -> None:
@@ -72,7 +107,7 @@ class Architecture(_Checked):
 
     def check(self):
         if self.name not in CONFIGURATIONS:
-            hint = nearest(self.name, CONFIGURATIONS)
+            hint = nearest_configuration(self.name, CONFIGURATIONS, "batch_norm=True")
             raise UserError(f"architecture.name must be a column of Table 1 or B-5x5. Received: {self.name!r}. {hint}")
         _require(
             self.num_classes >= 0, "architecture.num_classes must be 0 (as the data has) or more.", self.num_classes
@@ -463,10 +498,12 @@ def _assigned(values: dict[str, Any], assignments: typing.Sequence[str]) -> dict
                 prefix = ".".join(names[:depth]) + "." if depth else ""
                 inside = [prefix + field for field in hints] or _field_paths()
                 leaves = {known.split(".")[-1]: known for known in _field_paths()}
-                alike = [prefix + field for field in difflib.get_close_matches(name, hints, n=1)] if depth else []
-                if not hints or not depth:
+                alike = sorted(fields_called(names[-1]), key=lambda known: not known.startswith(prefix))
+                if not alike and depth:
+                    alike = [prefix + field for field in difflib.get_close_matches(name, hints, n=1)]
+                if not alike and not (hints and depth):
                     alike = [leaves[leaf] for leaf in difflib.get_close_matches(path, leaves, n=1)]
-                    alike = alike or difflib.get_close_matches(path, _field_paths(), n=1)
+                alike = alike or difflib.get_close_matches(path, _field_paths(), n=1)
                 hint = f"Did you mean {alike[0]!r}?" if alike else f"Known: {', '.join(inside)}."
                 raise UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
             cls = hints[name]
@@ -477,6 +514,15 @@ def _assigned(values: dict[str, Any], assignments: typing.Sequence[str]) -> dict
             raise UserError(f"--set names a field, not a section. Received: {path!r}. Inside it: {inside}.")
         node[names[-1]] = _parse(text, cls, path)
     return values
+
+
+def fields_called(name: str) -> list[str]:
+    """The paths of the fields that a name means: the last word of one, a whole path, or what it is called elsewhere."""
+    plain = synonyms.plain(name.rpartition(".")[2])
+    found = [path for path in _field_paths() if path == name] or [
+        path for path in _field_paths() if path.rpartition(".")[2] == plain
+    ]
+    return found or [path for path in (synonyms.FIELDS.get(plain),) if path]
 
 
 def _field_paths(cls: type = Config, prefix: str = "") -> list[str]:
@@ -513,7 +559,8 @@ def load(name: str) -> Config:
     path = Path(name) if name.endswith(".py") else config_folder() / f"{name}.py"
     if not path.is_file() or path.name.startswith("_"):
         known = [file.stem for file in config_folder().glob("*.py") if not file.name.startswith("_")]
-        raise UserError(f"--config takes a name or a path to a .py file. Received: {name!r}. {nearest(name, known)}")
+        hint = nearest_configuration(name.rpartition("/")[2], known, "--set=architecture.batch_norm=true")
+        raise UserError(f"--config takes a name or a path to a .py file. Received: {name!r}. {hint}")
     spec = importlib.util.spec_from_file_location("vgg_keras_config", path)
     module: types.ModuleType = importlib.util.module_from_spec(spec)
     try:

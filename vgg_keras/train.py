@@ -31,7 +31,9 @@ flags.DEFINE_list("stages", [], "Stages of the configuration's chain, with comma
 flags.DEFINE_string(
     "init_from", "", "A run that stands for the chain's first stage, or whose net a single run starts from."
 )
-flags.DEFINE_bool("dry_run", False, "Print the plan, and the time to expect after timing two steps of each stage.")
+flags.DEFINE_bool(
+    "dry_run", False, "Check and print the plan, and the time to expect after timing a few images of each net."
+)
 
 
 def train(runs: Sequence[Planned]) -> None:
@@ -61,49 +63,73 @@ def train(runs: Sequence[Planned]) -> None:
 
 
 def dry_run(runs: Sequence[Planned]) -> None:
-    """Prints what `train` would do, and how long its steps would take here; nothing is written into the workdir."""
+    """Prints what `train` would do, and how long its steps would take here; nothing is written into the workdir.
+
+    What `train` refuses before its first step is refused here too.
+    """
+    epochs, batch = runs[0].config.training.epochs, runs[0].config.data.batch
+    stages_of = ", ".join(f"{run.name} ({run.config.architecture.name}, S={_scale(run.config)})" for run in runs)
+    print(f"plan: {stages_of}; at most {epochs} epochs each in batches of {batch} images", flush=True)
     left = _standing(runs)
     strategy, workers, precision = _devices(runs)
     with workers.together():
-        _rehearse(runs, left, strategy, workers, precision)
+        _estimate(runs, left, strategy, workers, precision)
 
 
-def _rehearse(runs, left, strategy, workers, precision) -> None:
-    import keras
-
+def _estimate(runs, left, strategy, workers, precision) -> None:
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
+    from vgg_keras.training import rehearsal, start
+    from vgg_keras.training import workdir as folder
+
+    # ---- the plan, as the listing of the images has it
+    source = open_source(runs[0].config.data)
+    print(cli.table(_plan(runs, left, source)), flush=True)
+
+    # ---- all that the run refuses
+    made_before = {str(run.workdir) for run, done in zip(runs, left, strict=True) if not done}
+    beginnings = [None if run.config.training.init_from in made_before else _look(run, workers) for run in runs]
+    listed = source.train.size
+    source, _ = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
+    for run, done, beginning in zip(runs, left, beginnings, strict=True):
+        if not done:
+            folder.check_images(run.workdir, run.config, source, beginning)
+        if beginning and run.config.training.init_from:  # of training.weights `_look` has seen all
+            start.check_fill(run.config, len(source.classes), beginning.digest)
+    if source.train.size != listed:
+        print(f"images that cannot be read are left out:\n{cli.table(_plan(runs, left, source))}", flush=True)
+
+    # ---- the time
+    print("timing a few images of each net", flush=True)
+    speeds = rehearsal.speeds([run.config for run in runs], source, strategy, precision)
+    replicas, total = strategy.num_replicas_in_sync, 0.0
+    rows = [["stage", "timed", "an image", "a step", "all steps"]]
+    for run, done, speed in zip(runs, left, speeds, strict=True):
+        seconds = speed.run(rehearsal.Work.of(run.config, source), replicas)
+        total += 0.0 if done else seconds
+        a_step = speed.step(min(run.config.data.batch, source.train.size) / replicas)
+        times = f"{speed.image:.3g} s", f"{a_step:.3g} s", rehearsal.duration(seconds)
+        rows.append([run.name, f"{speed.images} images", *times])
+    print(cli.table(rows))
+    print(
+        f"about {rehearsal.duration(total)} for the steps, at most {runs[0].config.training.epochs} epochs a training, "
+        "validation left out; the plateau rule may end one before. A step's time is an image's, times the batch, and that of "
+        "the weights' update"
+    )
+
+
+def _plan(runs, left, source) -> list[list[str]]:
+    """The stages, what each does and how much it is, as a table."""
     from vgg_keras.training import checkpoints, rehearsal
 
-    for run in runs:
-        if run.config.training.weights:
-            _look(run, workers)
-    source, _ = without_bad_images(open_source(runs[0].config.data), runs[0].config)
-    header = "stage,net,S,rate,trained,starts from,steps,images,operations,a step,all steps,state"
-    rows = [header.split(",")]
-    total = 0.0
+    rows = [["stage", "net", "S", "rate", "trained", "starts from", "steps", "images", "operations", "state"]]
     for run, done in zip(runs, left, strict=True):
+        work, training = rehearsal.Work.of(run.config, source), run.config.training
         begun = "begun" if checkpoints.stored(run.workdir / checkpoints.FOLDER) else "new"
-        cost = rehearsal.rehearse(run.config, source, strategy, precision)
-        keras.utils.clear_session()
-        total += 0.0 if done else cost.seconds
-        training = run.config.training
-        row = [
-            run.name,
-            run.config.architecture.name,
-            _scale(run.config),
-            f"{training.learning_rate:g}",
-            training.layers,
-        ]
-        row += [training.start or "random", f"{cost.steps:,}", f"{cost.images:,}", f"{cost.operations:.2g}"]
-        row += [f"{cost.seconds_a_step:.3g} s", rehearsal.duration(cost.seconds), "finished" if done else begun]
-        rows.append(row)
-    print(cli.table(rows))
-    epochs = runs[0].config.training.epochs
-    print(
-        f"about {rehearsal.duration(total)} for the steps, at most {epochs} epochs a training, validation left out; "
-        "the plateau rule may end one before"
-    )
+        what = [run.name, run.config.architecture.name, _scale(run.config), f"{training.learning_rate:g}"]
+        size = [f"{work.steps:,}", f"{work.images:,}", f"{work.operations:.2g}"]
+        rows.append([*what, training.layers, training.start or "random", *size, "finished" if done else begun])
+    return rows
 
 
 def _standing(runs: Sequence[Planned]) -> list[dict | None]:

@@ -65,3 +65,13 @@ def test_fit_learns_from_them():
     ).history
     print({name: np.round(values, 3).tolist() for name, values in history.items()})
     assert history["val_accuracy"][-1] > 0.6
+
+
+@pytest.mark.parametrize("function", ["training_data", "validation_data", "describe_data"])
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [({"batch_size": 8}, "'batch'"), ({"image_size": (32, 32)}, "crop=32"), ({"validation_split": 0.1}, "'holdout'")],
+)
+def test_arguments_by_their_names_elsewhere_are_named(function, arguments, meant):
+    with pytest.raises(vgg_keras.UserError, match=f"Did you mean {meant}"):
+        getattr(vgg_keras, function)("digits", **arguments)

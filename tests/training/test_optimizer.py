@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from vgg_keras.config import Training
+from vgg_keras.config import Training, UserError
 from vgg_keras.training.optimizer import SGDW, CoupledSGD, build_optimizer
 
 RATES = [0.1] * 10 + [0.01] * 10
@@ -99,3 +99,13 @@ def test_a_schedule_that_begins_at_zero_needs_the_rate_that_the_decay_is_measure
     for _ in range(3):
         optimizer.apply_gradients([(np.zeros((1, 1), np.float32), variable)])
     assert float(variable.numpy()[0, 0]) == pytest.approx(1.0 * (1 - 0.01) * (1 - 0.02), abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [SGDW, CoupledSGD])
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [({"lr": 0.1}, "learning_rate"), ({"beta_1": 0.9}, "momentum"), ({"clip_norm": 1}, "clipnorm")],
+)
+def test_arguments_by_their_names_elsewhere_are_named(optimizer, arguments, meant):
+    with pytest.raises(UserError, match=f"Did you mean '{meant}'"):
+        optimizer(5e-5, **arguments)

@@ -1,12 +1,14 @@
 """The pipeline for a notebook: datasets that `model.fit` and `model.evaluate` take, on one device."""
 
+import dataclasses
 import functools
 import itertools
 from typing import Any
 
 import tensorflow as tf
 
-from vgg_keras.config import Architecture, Config, Data, from_dict
+from vgg_keras import synonyms
+from vgg_keras.config import Architecture, Config, Data, from_dict, unknown_argument
 from vgg_keras.data import pipeline, statistics
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
@@ -88,6 +90,10 @@ def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple
 
 
 def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
+    known = [field.name for field in dataclasses.fields(Data) if field.name != "source"]
+    for name, value in fields.items():
+        if name not in known and synonyms.plain(name) in synonyms.FIELDS:
+            raise unknown_argument("training_data(), as its relatives,", name, value, [*known, "crop", "seed"])
     return from_dict(Data, {"source": source, "scale": (round(crop * 8 / 7),), **fields})
 
 

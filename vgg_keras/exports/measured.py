@@ -97,7 +97,9 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
             made, opened, images = {"saved_model": path}, saved_model.opened, files
         else:
             crops = np.stack([_crop(chosen, image, config) for image in range(count)])
-            ended = keras.Model(net.model.input, keras.layers.Softmax(name="probabilities")(net.model.output))
+            ended = keras.Model(
+                net.model.input, keras.layers.Softmax(dtype="float32", name="probabilities")(net.model.output)
+            )
             once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
             theirs, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
             images = crops

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import CONFIGURATIONS, Architecture, UserError, nearest
+from vgg_keras.config import CONFIGURATIONS, Architecture, UserError, unknown_argument
 from vgg_keras.nets.architectures import FC_UNITS, layers
 
 
@@ -65,6 +65,19 @@ class LocalResponseNormalization(keras.layers.Layer):
         return {**super().get_config(), "k": self.k, "n": self.n, "alpha": self.alpha, "beta": self.beta}
 
 
+def require_float32() -> None:
+    """Refuses a floatx of Keras in which learning rates, losses and inputs are not float32.
+
+    Raises:
+        UserError: it is another.
+    """
+    if keras.config.floatx() != "float32":
+        raise UserError(
+            f"Keras's floatx must be float32. Received: {keras.config.floatx()}, of keras.json or keras.config. "
+            "Call keras.config.set_floatx('float32') first; build(dtype=...) chooses another precision for a net."
+        )
+
+
 def build(
     architecture: Architecture | str = "D",
     *,
@@ -88,19 +101,20 @@ def build(
         A model of (batch, crop, crop, 3) RGB images in 0-255, uint8 or float, to (batch, num_classes) logits.
 
     Raises:
-        UserError: an unknown name or field, or a value out of its range.
+        UserError: an unknown name or field, a value out of its range, or a floatx of Keras other than float32.
 
     Example:
         model = vgg_keras.build("E", num_classes=10, crop=32, width=0.25)
     """
+    require_float32()
+    known = [field.name for field in dataclasses.fields(Architecture) if field.name != "name"]
+    for name, value in fields.items():
+        if name not in known:
+            raise _unknown(name, value, [*known, "classifier_activation", "dtype", "seed"])
     if isinstance(architecture, str):
         architecture = Architecture(name=architecture)
     if not isinstance(architecture, Architecture):
         raise UserError(f"build() takes an Architecture or its name. Received: {architecture!r}")
-    known = [field.name for field in dataclasses.fields(Architecture) if field.name != "name"]
-    for name in fields:
-        if name not in known:
-            raise UserError(f"build() takes the fields of Architecture. Received: {name}=... {nearest(name, known)}")
     architecture = dataclasses.replace(architecture, **fields)
     architecture = dataclasses.replace(
         architecture,
@@ -108,6 +122,23 @@ def build(
         mean=tuple(architecture.mean) or (123.68, 116.779, 103.939),
     )
     return _functional(architecture, classifier_activation, dtype, seed)
+
+
+def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
+    """The error of an argument that `build` has not."""
+    if name in ("weights", "pretrained"):
+        return UserError(
+            f"build() makes random weights. Received: {name}=... "
+            "vgg_keras.load_weights(model, source) fills a net; load_weights(None, 'imagenet') builds and fills one."
+        )
+    if name in ("name", "model_name", "arch", "net"):
+        return UserError(f"build() takes the net's name as its first argument, `architecture`. Received: {name}=...")
+    if name in ("include_top", "top"):
+        return UserError(
+            f"build() makes a net with its head: head='fc' or 'gap'. Received: {name}=... "
+            "Its maps are outputs of its layers, such as model.get_layer('block5_pool').output."
+        )
+    return unknown_argument("build()", name, value, known)
 
 
 def _width(model: keras.Model, filters: int) -> float:
@@ -175,7 +206,8 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
             return keras.layers.LeakyReLU(architecture.negative_slope, dtype=dtype, name=name)(x)
         return keras.layers.ReLU(dtype=dtype, name=name)(x)
 
-    image = keras.Input((architecture.crop, architecture.crop, 3), name="image")
+    # Layouts and number formats are stated: Keras's own defaults come from a user's keras.json.
+    image = keras.Input((architecture.crop, architecture.crop, 3), dtype="float32", name="image")
     x = MeanSubtraction(architecture.mean, architecture.std, name="mean_subtraction")(image)
     net = layers(architecture)
     for layer in net:
@@ -184,6 +216,7 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
                 layer.units,
                 layer.kernel,
                 padding="same",
+                data_format="channels_last",
                 use_bias=not architecture.batch_norm,
                 kernel_initializer=initializer(architecture.initializer),
                 dtype=dtype,
@@ -191,17 +224,18 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
             )(x)
             if architecture.batch_norm:
                 # float32 statistics, whatever the policy
-                x = keras.layers.BatchNormalization(dtype=dtype, name=f"{layer.name}_bn")(x)
+                x = keras.layers.BatchNormalization(axis=-1, dtype=dtype, name=f"{layer.name}_bn")(x)
             x = activate(x, f"{layer.name}_relu")
         elif layer.kind == "lrn":
             x = LocalResponseNormalization(name=layer.name)(x)
         elif layer.kind == "pool":
-            x = keras.layers.MaxPooling2D(2, dtype=dtype, name=layer.name)(x)
+            x = keras.layers.MaxPooling2D(2, data_format="channels_last", dtype=dtype, name=layer.name)(x)
         elif layer.kind == "gap":
-            x = keras.layers.GlobalAveragePooling2D(dtype=dtype, name=layer.name)(x)
+            pool = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype=dtype, name=layer.name)
+            x = pool(x)
         elif layer.kind == "fc":
             if layer.name == "fc1":
-                x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
+                x = keras.layers.Flatten(data_format="channels_last", dtype=dtype, name="flatten")(x)
             hidden = layer is not net[-1]
             x = keras.layers.Dense(
                 layer.units,

@@ -60,7 +60,7 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
         UserError: the model is no chain of the layers that `build` makes.
     """
     crop = model.input_shape[1]
-    image = keras.Input((None, None, 3), name="image")
+    image = keras.Input((None, None, 3), dtype="float32", name="image")
     x = AtLeast(crop, name="at_least")(image)
     window = None  # (height, width, channels) of the last map at the crop's size, once the head begins
     for layer in model.layers[1:]:  # the first is the input
@@ -69,12 +69,14 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
             continue
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
             window = layer.input.shape[1:3]
-            x = keras.layers.AveragePooling2D(window, strides=1, dtype=layer.dtype_policy, name=layer.name)(x)
+            stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
+            x = keras.layers.AveragePooling2D(window, strides=1, **stated)(x)
             window = (1, 1)
         elif isinstance(layer, keras.layers.Dense):
             if window is None or keras.activations.serialize(layer.activation) != "linear":
                 raise _unlike(layer)
-            convolution = keras.layers.Conv2D(layer.units, window[:2], dtype=layer.dtype_policy, name=layer.name)
+            stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
+            convolution = keras.layers.Conv2D(layer.units, window[:2], **stated)
             x = convolution(x)
             kernel, bias = layer.get_weights()
             # Flatten runs over rows, columns, channels: (25088, 4096) -> (7, 7, 512, 4096)
@@ -113,7 +115,7 @@ def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         rows and columns these logits are `to_fully_convolutional(model)`'s score map.
     """
     pool = model.get_layer("block5_pool")
-    image = keras.Input((None, None, 3), name="image")
+    image = keras.Input((None, None, 3), dtype="float32", name="image")
     last_map = image
     for layer in model.layers[1 : model.layers.index(pool) + 1]:
         last_map = layer(last_map)

@@ -1,5 +1,6 @@
 """Which devices a run uses and in which precision: chosen from the hardware, and said."""
 
+import collections
 import dataclasses
 import faulthandler
 from typing import Any
@@ -61,7 +62,18 @@ def choices(strategy: tf.distribute.Strategy, precision: str) -> str:
     update = "XLA for the weights' update alone" if compiles_update(strategy) else "no XLA"
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)  # whose class has another name
     kind = "MultiWorkerMirroredStrategy" if several else type(strategy).__name__
-    return f"{strategy.num_replicas_in_sync} x {kind}, {precision}, {update}"
+    return f"{strategy.num_replicas_in_sync} x {kind} on {hardware(strategy)}, {precision}, {update}"
+
+
+def hardware(strategy: tf.distribute.Strategy) -> str:
+    """What a strategy computes on here, in words: its GPUs with their names, or the processor."""
+    used = {int(device.rpartition(":")[2]) for device in strategy.extended.worker_devices if "GPU" in device}
+    gpus = [gpu for place, gpu in enumerate(tf.config.list_physical_devices("GPU")) if place in used]
+    named = (tf.config.experimental.get_device_details(gpu).get("device_name", "of unknown name") for gpu in gpus)
+    found = [
+        f"{count} x GPU {name}" if count > 1 else f"GPU {name}" for name, count in collections.Counter(named).items()
+    ]
+    return " and ".join(found) or f"CPU: {processor.description()}"
 
 
 def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, alike: dict[str, Any]) -> tf.distribute.Strategy:

@@ -9,16 +9,25 @@ the loss has no gradient shrinks a weight, at steady state, by the share
     keras.regularizers.L2(l)                    2 * r * l / (1 - m), since its gradient is 2 * l * w
 """
 
+import inspect
+
 import keras
 from keras import ops
 
-from vgg_keras.config import Training
+from vgg_keras.config import Training, unknown_argument
+from vgg_keras.nets.builder import require_float32
+
+_OF_KERAS = tuple(inspect.signature(keras.optimizers.SGD.__init__).parameters)[1:]  # without self
 
 
 class _DecayingSGD(keras.optimizers.SGD):
     """Keras's SGD with momentum, and `weight_decay` kept from Keras's own rule, which is neither of ours."""
 
     def __init__(self, weight_decay, learning_rate, momentum, nesterov, name, **kwargs):
+        require_float32()
+        for argument, value in kwargs.items():
+            if argument not in _OF_KERAS:
+                raise unknown_argument(f"{type(self).__name__}()", argument, value, ["weight_decay", *_OF_KERAS])
         if not 0 <= weight_decay < 1:
             raise ValueError(f"weight_decay must lie in [0, 1). Received: weight_decay={weight_decay}")
         super().__init__(learning_rate=learning_rate, momentum=float(momentum), nesterov=nesterov, name=name, **kwargs)

@@ -1,61 +1,172 @@
-"""What a run would take here: its steps, images and operations, and the time of a step, measured on two of them."""
+"""What a run would take here: its steps, images and operations, and the time of a step, estimated from a few images.
+
+A whole batch of the paper's would take minutes and 18 GiB on a CPU. So a part of a batch is timed, and one image: what the
+part takes longer is the images' time, the rest is the update's, and both are brought to the whole batch.
+"""
 
 import datetime
+import gc
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 
-from vgg_keras.config import Config
+from vgg_keras import stop
+from vgg_keras.config import Architecture, Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Source
-from vgg_keras.nets.architectures import training_operations
+from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
 from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.workers import Workers
 
+# A part of a batch has at most so many operations and bytes of activations, but one image at least.
+OPERATIONS = {"CPU": 2.5e11, "GPU": 1e13}  # some seconds on two cores, or less than one
+ACTIVATION_BYTES = {"CPU": 2**29, "GPU": 2**33}
+BYTES_A_VALUE = 4 * 4  # of a layer's output in float32: itself, its activation, and the gradients of both
+SECONDS = 2.0  # in which a step is repeated, at most REPEATS times
+REPEATS = 3
+
 
 @dataclass(frozen=True)
-class Cost:
-    """Of a whole run at its most epochs: steps, images, operations; seconds of a step and in all, validation left out."""
+class Work:
+    """Of a whole run at its most epochs, validation left out: steps, images, operations."""
 
     steps: int
     images: int
     operations: float
-    seconds_a_step: float
-    seconds: float
+
+    @classmethod
+    def of(cls, config: Config, source: Source) -> "Work":
+        epochs = config.training.epochs
+        images = epochs * source.train.size
+        operations = training_operations(_architecture(config, source), _trained(config))
+        return cls(
+            epochs * pipeline.steps_per_epoch(source.train.size, config.data.batch), images, float(operations) * images
+        )
 
 
-def rehearse(config: Config, source: Source, strategy: tf.distribute.Strategy, precision: str) -> Cost:
-    """Makes two steps of a run and counts the rest. Nothing is kept."""
-    architecture = replace(config.architecture, num_classes=len(source.classes), mean=(0.0, 0.0, 0.0))
-    replicas, workers, epochs = strategy.num_replicas_in_sync, Workers(strategy), config.training.epochs
+@dataclass(frozen=True)
+class Speed:
+    """What was timed on each device.
+
+    Attributes:
+        images: in the part of a batch.
+        update: seconds of a step beside its images.
+        image: seconds of each image.
+    """
+
+    images: int
+    update: float
+    image: float
+
+    def step(self, images: float) -> float:
+        """Seconds of a step of so many images on each device."""
+        return self.update + self.image * images
+
+    def run(self, work: Work, replicas: int) -> float:
+        """Seconds of all steps of a run over so many devices."""
+        return work.steps * self.update + work.images / replicas * self.image
+
+
+def speeds(
+    configs: Sequence[Config], source: Source, strategy: tf.distribute.Strategy, precision: str
+) -> list[Speed | None]:
+    """How fast each of these runs would be; runs of equal nets, that differ in S alone, are timed once.
+
+    Nothing is kept, and no more memory is needed than for the net, its optimizer and a part of a batch.
+
+    Raises:
+        UserError: a part does not fit the memory, or an image can no longer be read.
+    """
+    found: dict[tuple, Speed] = {}
+    keys = [_key(config) for config in configs]
+    different = dict(zip(keys, configs, strict=True))
+    for key, config in tqdm.tqdm(different.items(), "timing", unit="net", disable=None):
+        found[key] = _timed(config, source, strategy, precision)
+        keras.utils.clear_session()
+        gc.collect()  # the net, before the next one is made
+        stop.here()
+    return [found[key] for key in keys]
+
+
+def _key(config: Config) -> tuple:
+    """What a step's time depends on."""
+    training = config.training
+    return replace(config.architecture, mean=()), training.layers, training.optimizer, config.data.batch
+
+
+def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, precision: str) -> Speed:
+    architecture = _architecture(config, source)
+    replicas, workers = strategy.num_replicas_in_sync, Workers(strategy)
+    images = part_of_a_batch(config, architecture, source.train.size, strategy)
+    data = replace(config.data, batch=images * replicas, micro_batch=0)
     with strategy.scope():
         model = build(architecture, dtype=precision, seed=config.seed)
         steps.choose_layers(model, config.training.layers)
         optimizer = build_optimizer(config.training)
         optimizer.build(model.trainable_variables)
+    step = steps.train_step(strategy, model, optimizer, config.seed, 0)
 
-    def batches(_):
-        basis = np.zeros((3, 3), np.float32)
-        share = (replicas, workers.rank, workers.count)
-        return pipeline.training(source.train, config.data, architecture.crop, basis, config.seed, 0, 2, *share)
+    def seconds(only_one: bool) -> float:
+        """Of the fastest step; with `only_one` each device has one image, the others have weight 0 and are cut off."""
 
-    step = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
-    batches = iter(strategy.distribute_datasets_from_function(batches))
+        def batches(_):
+            share = (replicas, workers.rank, workers.count)
+            basis, last = np.zeros((3, 3), np.float32), REPEATS + 1
+            made = pipeline.training(source.train, data, architecture.crop, basis, config.seed, 0, last, *share)
+            return made.map(lambda *batch: (*batch[:2], _first(batch[2]))) if only_one else made
+
+        batches = iter(strategy.distribute_datasets_from_function(batches))
+        return fastest(lambda: step(next(batches)).numpy())
+
     with pipeline.readable_images(source.train), enough_memory():
-        for _ in range(2):  # the first one is traced
-            began = time.perf_counter()
-            step(next(batches)).numpy()
-            seconds = time.perf_counter() - began
-    total = epochs * pipeline.steps_per_epoch(source.train.size, config.data.batch)
-    images = epochs * source.train.size
-    trained = ("fc",) if config.training.layers == "fc" else ("conv", "fc")
-    operations = training_operations(architecture, trained)
-    return Cost(total, images, float(operations * images), seconds, seconds * total)
+        several = seconds(only_one=False)
+        one = seconds(only_one=True) if images > 1 else several
+    image = (several - one) / (images - 1) if images > 1 else several
+    if image <= 0:  # among other work on the machine
+        return Speed(images, 0.0, several / images)
+    return Speed(images, max(one - image, 0.0), image)
+
+
+def part_of_a_batch(config: Config, architecture: Architecture, images: int, strategy: tf.distribute.Strategy) -> int:
+    """How many images on each device are timed: the device's whole share, or as many as are quick and fit the memory."""
+    kind = "GPU" if "GPU" in strategy.extended.worker_devices[0] else "CPU"
+    share = pipeline.per_replica(min(config.data.batch, images), strategy.num_replicas_in_sync)
+    values = sum(cost.activations for cost in costs(architecture))
+    quick = OPERATIONS[kind] // training_operations(architecture, _trained(config))
+    fit = ACTIVATION_BYTES[kind] // (BYTES_A_VALUE * values)
+    return int(max(1, min(share, config.data.micro_batch or share, quick, fit)))
+
+
+def fastest(work: Callable[[], object]) -> float:
+    """The seconds of the fastest of some calls, after one that is traced."""
+    work()
+    began, found = time.perf_counter(), []
+    while len(found) < REPEATS and (not found or time.perf_counter() - began < SECONDS):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def _first(weights: tf.Tensor) -> tf.Tensor:
+    """The weights with all but the first one at 0."""
+    return weights * tf.one_hot(0, tf.shape(weights)[0])
+
+
+def _architecture(config: Config, source: Source) -> Architecture:
+    return replace(config.architecture, num_classes=len(source.classes), mean=(0.0, 0.0, 0.0))
+
+
+def _trained(config: Config) -> tuple[str, ...]:
+    return ("fc",) if config.training.layers == "fc" else ("conv", "fc")
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ A start is told by a digest, which a resumed run must name again, and looked int
 is needed until then.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,3 +182,20 @@ def fill(model, config: Config, digest: str):
         # of imagenet's file Keras compares the digest that is known of it, which is none of sha256
         return fill_from(model, training.weights, None if training.weights == IMAGENET else digest)
     return transfer(load_run(training.init_from, dtype="float32"), model, config)
+
+
+def check_fill(config: Config, classes: int, digest: str) -> None:
+    """Refuses a start that `fill` would refuse, without a run: into a net that is not kept.
+
+    Args:
+        config: as asked for.
+        classes: of the data.
+        digest: as in `fill`.
+
+    Raises:
+        UserError: as in `fill`.
+    """
+    from vgg_keras.nets.builder import build
+
+    architecture = dataclasses.replace(config.architecture, num_classes=classes)
+    fill(build(architecture, dtype="float32", seed=0), dataclasses.replace(config, architecture=architecture), digest)

@@ -74,6 +74,58 @@ def decisive(config: Config) -> dict[str, Any]:
     return values
 
 
+def check_images(
+    workdir: Path, config: Config, source: Source, start: Start | None, writes: bool = True
+) -> dict[str, Any] | None:
+    """Refuses images, classes or a start that are not those of the run, before its first step. Nothing is written.
+
+    Args:
+        workdir, config, source, start, writes: as in `prepare`.
+
+    Returns:
+        What the folder's `config.json` holds, where the run goes on; None where it begins.
+
+    Raises:
+        UserError: the data set is no longer the one that the run was begun with, or another worker's start is another.
+    """
+    data = _images(source)
+    if begun(workdir) or not writes:
+        stored = read_config(workdir)
+        if stored is None:
+            raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
+        if start is not None and stored["started_from"] != start.digest:
+            first = from_dict(Config, stored["config"]).training.start
+            theirs, mine = described(first, stored["started_from"]), described(config.training.start, start.digest)
+            raise UserError(f"All workers start from the same weights. Received: {theirs} for the first, {mine} here.")
+        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
+        if stored["classes"] != list(source.classes):
+            first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
+            raise UserError(f"{rule} classes changed: {first!r} is not in both.")
+        for name in ("train", "val", "test"):
+            then, now = stored["data"].get(name), data.get(name)
+            if then != now:
+                counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
+                raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
+        return stored
+
+    if config.architecture.num_classes not in (0, len(source.classes)):
+        raise UserError(
+            f"architecture.num_classes must be 0 or the data's {len(source.classes)}. "
+            f"Received: {config.architecture.num_classes}"
+        )
+    require_classes_of_start(config, source.classes)
+    return None
+
+
+def _images(source: Source) -> dict[str, Any]:
+    """What tells the images of a run."""
+    return {
+        name: {"images": split.size, "sha256_of_names": split.digest()}
+        for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
+        if split is not None
+    }
+
+
 def prepare(
     workdir: Path,
     config: Config,
@@ -97,37 +149,11 @@ def prepare(
     """
     if writes:
         sweep(workdir)
-    data = {
-        name: {"images": split.size, "sha256_of_names": split.digest()}
-        for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
-        if split is not None
-    }
-    if begun(workdir) or not writes:
-        stored = read_config(workdir)
-        if stored is None:
-            raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
-        if start is not None and stored["started_from"] != start.digest:
-            first = from_dict(Config, stored["config"]).training.start
-            theirs, mine = described(first, stored["started_from"]), described(config.training.start, start.digest)
-            raise UserError(f"All workers start from the same weights. Received: {theirs} for the first, {mine} here.")
-        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
-        if stored["classes"] != list(source.classes):
-            first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
-            raise UserError(f"{rule} classes changed: {first!r} is not in both.")
-        for name in ("train", "val", "test"):
-            then, now = stored["data"].get(name), data.get(name)
-            if then != now:
-                counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
-                raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
+    stored = check_images(workdir, config, source, start, writes)
+    if stored is not None:
         resolved = _resolve(config, from_dict(Config, stored["config"]).architecture)
         return resolved, Statistics(**stored["data"]["statistics"])
 
-    if config.architecture.num_classes not in (0, len(source.classes)):
-        raise UserError(
-            f"architecture.num_classes must be 0 or the data's {len(source.classes)}. "
-            f"Received: {config.architecture.num_classes}"
-        )
-    require_classes_of_start(config, source.classes)
     statistics = measure(source.train, config.data.statistics_images)
     mean = start.mean or statistics.mean
     known = dataclasses.replace(config.architecture, num_classes=len(source.classes), mean=mean)
@@ -137,7 +163,11 @@ def prepare(
         {
             "config": to_dict(resolved),
             "classes": list(source.classes),
-            "data": {"description": source.description, **data, "statistics": dataclasses.asdict(statistics)},
+            "data": {
+                "description": source.description,
+                **_images(source),
+                "statistics": dataclasses.asdict(statistics),
+            },
             "started_from": start.digest,
             "test_scales": list(resolved.test_scales),
             "hardware": hardware,

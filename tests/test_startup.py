@@ -1,0 +1,205 @@
+"""How TensorFlow and Keras start: a quiet standard error, and numbers that no keras.json changes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import command
+from vgg_keras import startup
+
+QUICK = ("--config=quickstart", "--set=training.epochs=1", "--set=architecture.width=0.03125")
+
+
+def python(script, *, home=None, **environment):
+    """A script in a process of its own, with a home of its own."""
+    environment = {name: str(value) for name, value in environment.items()}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", startup.LOG_LEVEL)}
+    homes = {"HOME": str(home)} if home else {}
+    command = [sys.executable, "-W", "error::UserWarning", "-c", script]
+    return subprocess.run(command, env={**inherited, **homes, **environment}, capture_output=True, text=True)
+
+
+def keras_json(folder, **fields):
+    (folder / ".keras").mkdir(exist_ok=True)
+    (folder / ".keras" / "keras.json").write_text(json.dumps(fields))
+
+
+def test_a_filter_passes_every_line_that_reports_an_error(capfd):
+    reports = [
+        "E0000 00:00:1795631264.418719    7306 cuda_executor.cc:1] out of memory",
+        "F0000 00:00:1795631264.418719    7306 logging.cc:1] Check failed",
+        "2026-11-25 18:27:00.123456: E tensorflow/core/x.cc:5] cannot open",
+        "Traceback (most recent call last):",
+        "anything else",
+    ]
+    noise = [
+        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+        "I0000 00:00:1795631264.418719    7306 cudart_stub.cc:31] Could not find cuda drivers on your machine",
+        "2026-11-25 18:27:00.123456: W tensorflow/core/x.cc:5] beware",
+        "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with the appropriate "
+        "compiler flags.",
+        "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    ]
+    with startup.without_noise():
+        for line in [*reports, *noise]:
+            os.write(2, f"{line}\n".encode())
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err.splitlines() == [*reports, "after"]
+
+
+def test_a_process_that_dies_while_its_errors_are_filtered_loses_none():
+    script = """
+import os
+from vgg_keras import startup
+with startup.without_noise():
+    os.write(2, b"last words\\n")
+    os.abort()
+"""
+    done = python(script)
+    assert done.returncode < 0 and "last words" in done.stderr
+
+
+@pytest.mark.parametrize("first", ["tensorflow", "keras", "vgg_keras.nets.builder"])
+def test_frameworks_start_without_a_word(first):
+    done = python(f"import vgg_keras, {first}, tensorflow as tf; tf.config.list_physical_devices(); tf.add(1, 2)")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_import_that_fails_says_why(tmp_path):
+    broken = tmp_path / "tensorflow"
+    broken.mkdir()
+    text = """
+import os
+os.write(2, b"I0000 00:00:1.0 1 a.cc:1] fine\\nE0000 00:00:1.0 1 a.cc:1] broken\\n")
+raise ImportError("no")
+"""
+    (broken / "__init__.py").write_text(text)
+    done = python("import vgg_keras, tensorflow", PYTHONPATH=f"{tmp_path}:{os.getcwd()}")
+    assert done.returncode == 1
+    assert "a.cc:1] broken" in done.stderr and "ImportError: no" in done.stderr and "fine" not in done.stderr
+
+
+NUMBERS = """
+import json, numpy, vgg_keras
+from vgg_keras.nets.dense import halves
+found = []
+for name, more in (("A-LRN", {}), ("D", {"batch_norm": True, "head": "gap", "activation": "leaky_relu"})):
+    model = vgg_keras.build(name, num_classes=3, crop=64, width=1/16, seed=0, **more)
+    images = numpy.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+    dense = vgg_keras.to_fully_convolutional(model)
+    found += [numpy.asarray(model(images[:, :, :64])).ravel().tolist(), numpy.asarray(dense(images)).ravel().tolist()]
+    maps = halves(model)[0](images)
+    found.append(numpy.asarray(maps, "float32").ravel()[:50].tolist())
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_channels_first_and_epsilon_of_keras_json_change_no_number(tmp_path, backend):
+    results = []
+    for fields in ({}, {"image_data_format": "channels_first", "epsilon": 0.5, "backend": backend}):
+        keras_json(tmp_path, **fields)
+        done = python(NUMBERS, home=tmp_path, **({} if fields else {"KERAS_BACKEND": backend}))
+        assert done.returncode == 0, done.stderr
+        results.append([np.array(row) for row in json.loads(done.stdout.splitlines()[-1])])
+    differences = [np.abs(mine - theirs).max() for mine, theirs in zip(*results, strict=True)]
+    print("largest difference", max(differences))
+    assert max(differences) == 0 and all(np.ptp(row) > 0 for row in results[0])
+
+
+@pytest.mark.parametrize(
+    "made", ["build('D', num_classes=2, crop=32, width=0.1)", "SGDW(5e-5, 1e-2)", "CoupledSGD(5e-4)"]
+)
+def test_another_floatx_is_refused_in_one_line(tmp_path, made):
+    keras_json(tmp_path, floatx="float16")
+    done = python(f"import vgg_keras; vgg_keras.{made}", home=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "UserError: Keras's floatx must be float32. Received: float16" in last
+
+
+def run(name, *arguments, folder, **environment):
+    inherited = {key: value for key, value in os.environ.items() if key not in ("KERAS_BACKEND", startup.LOG_LEVEL)}
+    return subprocess.run(
+        command(name, *arguments, cache=folder),
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_whatever_keras_json_says(tmp_path):
+    """The weights after an epoch, to the bit, and one line that names what is not used."""
+    digests = []
+    for name, fields, environment in (
+        ("plain", {}, {}),
+        (
+            "other",
+            {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first", "backend": "torch"},
+            {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"},
+        ),
+    ):
+        home = tmp_path / f"home_{name}"
+        home.mkdir()
+        keras_json(home, **fields)
+        done = run("train", *QUICK, f"--workdir={name}", folder=tmp_path, HOME=str(home), **environment)
+        assert done.returncode == 0, done.stderr
+        lines = done.stderr.splitlines()
+        if fields:
+            assert len(lines) == 1 and lines[0].startswith("not used: KERAS_MAX_EPOCHS=1"), lines
+            for word in (
+                "floatx=float16",
+                "epsilon=0.1",
+                "image_data_format=channels_first",
+                "backend=torch",
+                "keras.json",
+            ):
+                assert word in lines[0]
+        else:
+            assert lines == []
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        digests.append(
+            [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        )
+        assert "model.weights.h5" in manifest
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ('{"floatx": "bfloat16"}', "floatx='bfloat16'"),
+        ('{"epsilon": 1}', "epsilon=1"),
+        ('{"image_data_format": "NCHW"}', "image_data_format='NCHW'"),
+        ("[1]", "which holds no section"),
+    ],
+)
+def test_a_keras_json_that_keras_cannot_read_gets_one_line(tmp_path, text, received):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(text)
+    done = run("train", *QUICK, folder=tmp_path, HOME=str(tmp_path))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and received in done.stderr and "keras.json" in done.stderr
+
+
+@pytest.mark.slow
+def test_no_command_writes_anothers_words_to_standard_error(tmp_path):
+    (tmp_path / "home").mkdir()
+
+    def quiet(name, *arguments):
+        done = run(name, *arguments, folder=tmp_path, HOME=str(tmp_path / "home"))
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == "", f"{name} {arguments}: {done.stderr}"
+
+    quiet("train", *QUICK, "--workdir=run")
+    quiet("evaluate", "--model=run")
+    for form in ("saved_model", "tflite", "onnx"):
+        quiet("export", "--model=run", f"--format={form}", f"--out=exported_{form}", "--set=export.images=4")
+    quiet("samples", "--config=quickstart", "--images=2", "--epochs=1", "--out=samples.png")
+    quiet("summarize", "--config=E")
