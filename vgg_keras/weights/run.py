@@ -18,7 +18,7 @@ from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.weights.foreign import tensors_for
 from vgg_keras.weights.hdf5 import read_keras
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, require_whole
+from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, chain_hint, read_config, require_whole
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     if stored is None:
         raise UserError(
             f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}."
+            f"{chain_hint(workdir)}"
         )
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
