@@ -210,13 +210,16 @@ def _train_one(run: Planned, later: Sequence[Planned], strategy, workers, precis
 
 
 def _require_testable(run: Planned, source) -> None:
-    """Refuses images that the test which closes the run would refuse."""
+    """Refuses what the test that closes the run would refuse: an image that is too large, a disk without room."""
+    from vgg_keras.evaluation.folder import require_room
     from vgg_keras.evaluation.protocols import require_few_pixels
     from vgg_keras.training import workdir as folder
 
-    config = run.config
+    config, split = run.config, source.split(source.closing)
     remedy = "A run keeps its images." if folder.begun(run.workdir) else "Or leave the image out."
-    require_few_pixels(source.split(source.closing), config.evaluation, config.test_scales, remedy)
+    require_few_pixels(split, config.evaluation, config.test_scales, remedy)
+    if not (run.workdir / TEST).exists():
+        require_room(run.workdir, split.size, len(source.classes), config.evaluation, config.test_scales)
 
 
 def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> dict:
