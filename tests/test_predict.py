@@ -39,7 +39,7 @@ def test_probabilities_are_torchs(tmp_path, album):
     crops = np.stack([center_crop(decode(path.read_bytes()), 80, 64, "bilinear") for path in paths])
     expected = softmax(sources.logits(net, normalised(crops)).astype(np.float64), axis=1)
     for given in ([folder], paths):
-        found = vgg_keras.predict(run, given, config=config, top=7)
+        found = vgg_keras.predict_images(run, given, config=config, top=7)
         assert [prediction.path for prediction in found] == [str(path) for path in paths]
         for prediction, row in zip(found, expected, strict=True):
             order = np.argsort(-row)
@@ -48,7 +48,7 @@ def test_probabilities_are_torchs(tmp_path, album):
     print(f"probabilities from {expected.min():.2g} to {expected.max():.2g}")
     assert np.ptp(expected, axis=0).max() > 0.01
     # a model alone, by the dense test with mirror images: shifted by nothing, so the mirrored photographs say the same
-    two = vgg_keras.predict(run.model, paths[:1], classes="abcdefg", top=2)
+    two = vgg_keras.predict_images(run.model, paths[:1], classes="abcdefg", top=2)
     assert len(two[0].classes) == 2 and set(two[0].classes) <= set("abcdefg")
 
 
@@ -58,13 +58,13 @@ def test_what_is_no_picture_is_named_and_nothing_is_predicted(tmp_path, album):
     (tmp_path / "page.jpg").write_text("<html>")
     (tmp_path / "cut.jpg").write_bytes(paths[0].read_bytes()[:2000])
     with pytest.raises(UserError, match=r"must be pictures\. Received: .*page\.jpg: .*; .*cut\.jpg: ") as caught:
-        vgg_keras.predict(run, [tmp_path / "page.jpg", *paths, tmp_path / "cut.jpg"])
+        vgg_keras.predict_images(run, [tmp_path / "page.jpg", *paths, tmp_path / "cut.jpg"])
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"must exist\. Received: absent\.jpg"):
-        vgg_keras.predict(run, ["absent.jpg"])
+        vgg_keras.predict_images(run, ["absent.jpg"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds pictures\. Received: .*empty, without any"):
-        vgg_keras.predict(run, [tmp_path / "empty"])
+        vgg_keras.predict_images(run, [tmp_path / "empty"])
 
 
 def test_a_thousand_classes_are_imagenets(tmp_path):
@@ -88,7 +88,7 @@ def test_the_command_line(verb, tmp_path, album):
     done = verb("predict", *words, str(folder), "--json", "--top=3", "--out=seen.png")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    found = vgg_keras.predict(vgg_keras.load_net(tmp_path / "vgg.pth"), paths, top=3)
+    found = vgg_keras.predict_images(vgg_keras.load_net(tmp_path / "vgg.pth"), paths, top=3)
     for line, prediction in zip(lines, found, strict=True):
         assert [pair["name"] for pair in line["classes"]] == list(prediction.classes)
         assert [pair["probability"] for pair in line["classes"]] == pytest.approx(prediction.probabilities, rel=1e-3)

@@ -24,7 +24,7 @@ _HOMES = {
     "describe_data": "vgg_keras.data.notebook",
     "load_net": "vgg_keras.weights.load",
     "load_weights": "vgg_keras.weights.load",
-    "predict": "vgg_keras.evaluation.prediction",
+    "predict_images": "vgg_keras.evaluation.prediction",
 }
 __all__ = sorted(_HOMES)
 

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import math
 import numbers
+import os
 import types
 import typing
 from dataclasses import MISSING, dataclass, field
@@ -378,6 +379,8 @@ def paper_chain(last_layers: str = "") -> tuple[Stage, ...]:
 
 # The sections that a resumed run may change: neither decides which pictures the net sees in which order.
 FREE_ON_RESUME = ("export", "checkpoint", "runtime")
+# Likewise fields of other sections: what a machine's memory bears. Workers of one run must still agree on them.
+LIMITS = (("evaluation", "batch"), ("evaluation", "max_pixels"), ("data", "micro_batch"))
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -428,6 +431,8 @@ def _checked(value: Any, kind: Any, path: str) -> Any:
         return int(value)
     if kind in (bool, str) and type(value) is kind:
         return value
+    if kind is str and isinstance(value, os.PathLike):  # from Python, where a path is not always text
+        return os.fspath(value)
     raise UserError(f"{path} must be {_type_name(kind)}. Received: {value!r}")
 
 

@@ -56,10 +56,12 @@ def main(*paths: str) -> None:
     precision = devices.one_device(config.runtime)
     from vgg_keras.evaluation import prediction
 
+    if FLAGS.out:
+        prediction.require_drawable(paths)
     net, config = open_net(precision)
 
     # ---- what it sees
-    found = prediction.predict(net, paths, config=config, top=FLAGS.top)
+    found = prediction.predict_images(net, paths, config=config, top=FLAGS.top)
     if FLAGS.out:
         prediction.draw(found, config.data, Path(FLAGS.out))
     if FLAGS.json:

@@ -16,8 +16,8 @@ FLAGS = flags.FLAGS
 cli.define("data", "set")
 flags.DEFINE_string("config", "multi_scale", "A name in configs/ or a path to a .py file with config().")
 flags.DEFINE_string("out", "samples.png", "The picture.")
-flags.DEFINE_integer("images", 6, "Rows: images, evenly spaced over the training set.", lower_bound=1)
-flags.DEFINE_integer("epochs", 7, "Columns behind the image itself: epochs.", lower_bound=1)
+flags.DEFINE_integer("images", 6, "Rows: images, evenly spaced over the training set.", lower_bound=1, upper_bound=300)
+flags.DEFINE_integer("epochs", 7, "Columns behind the image itself: epochs.", lower_bound=1, upper_bound=300)
 cli.key("config")
 
 

@@ -56,7 +56,7 @@ def train(runs: Sequence[Planned]) -> None:
             if left[place] is None:
                 if run.name != "single":
                     print(f"---- {run.name}: {run.config.architecture.name}, S={_scale(run.config)}", flush=True)
-                left[place] = _train_one(run, strategy, workers, precision)
+                left[place] = _train_one(run, runs[place + 1 :], strategy, workers, precision)
                 keras.utils.clear_session()
         if runs[0].name != "single" and workers.chief:
             print(cli.table(_chain(runs, left)))
@@ -94,6 +94,7 @@ def _estimate(runs, left, strategy, workers, precision) -> None:
     for run, done, beginning in zip(runs, left, beginnings, strict=True):
         if not done:
             folder.check_images(run.workdir, run.config, source, beginning)
+            _require_testable(run, source)
         if beginning and run.config.training.init_from:  # of training.weights `_look` has seen all
             start.check_fill(run.config, len(source.classes), beginning.digest)
     if source.train.size != listed:
@@ -190,8 +191,11 @@ def _chain(runs: Sequence[Planned], left: Sequence[dict]) -> list[list[str]]:
     return rows
 
 
-def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
-    """One run, and what it leaves for the mark that it is finished, to the chief; {} to other workers."""
+def _train_one(run: Planned, later: Sequence[Planned], strategy, workers, precision: str) -> dict:
+    """One run, and what it leaves for the mark that it is finished, to the chief; {} to other workers.
+
+    What the tests of `later` runs of the chain would refuse is refused before the first step.
+    """
     config, workdir = run.config, run.workdir
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
@@ -214,6 +218,8 @@ def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
         print(f"data: {source.description}: {counts}", flush=True)
         if config.data.validation == "held_out" and not source.test:
             print("no images are apart for a test: those that validate close the run", flush=True)
+        for planned in (run, *later):
+            _require_testable(planned, source)
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = workers.chief_first(
             lambda: folder.prepare(workdir, run.config, source, hardware, beginning, writes=workers.chief)
@@ -230,6 +236,19 @@ def _train_one(run: Planned, strategy, workers, precision: str) -> dict:
             return left
 
         return workers.chief_alone(close) or {}
+
+
+def _require_testable(run: Planned, source) -> None:
+    """Refuses what the test that closes the run would refuse: an image that is too large, a disk without room."""
+    from vgg_keras.evaluation.folder import require_room
+    from vgg_keras.evaluation.protocols import require_few_pixels
+    from vgg_keras.training import workdir as folder
+
+    config, split = run.config, source.split(source.closing)
+    remedy = "A run keeps its images." if folder.begun(run.workdir) else "Or leave the image out."
+    require_few_pixels(split, config.evaluation, config.test_scales, remedy)
+    if not (run.workdir / TEST).exists():
+        require_room(run.workdir, split.size, len(source.classes), config.evaluation, config.test_scales)
 
 
 def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> dict:

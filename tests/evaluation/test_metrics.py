@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from vgg_keras.evaluation.metrics import confusion, interval, label_ranks, top_k_error
+from vgg_keras.evaluation.metrics import confusion, interval, label_ranks, predictions, top_k_error
 
 
 def test_ranks_equal_a_stable_sort(random):
@@ -43,4 +43,15 @@ def test_the_interval_by_hand():
 
 def test_confusion_equals_scikit_learns(random):
     scores, labels = random.uniform(0, 1, (500, 7)), random.integers(0, 7, 500)
-    assert np.array_equal(confusion(scores, labels), confusion_matrix(labels, scores.argmax(axis=1), labels=range(7)))
+    predicted, best = predictions(scores)
+    assert np.array_equal(predicted, scores.argmax(axis=1)) and np.array_equal(best, scores.max(axis=1))
+    expected = confusion_matrix(labels, predicted, labels=range(7))
+    assert np.array_equal(confusion(predicted, labels, 7).toarray(), expected)
+
+
+def test_blocks_change_no_number(random, monkeypatch):
+    scores, labels = random.integers(0, 5, (300, 9)).astype(np.float32), random.integers(0, 9, 300)
+    ranks, (predicted, best) = label_ranks(scores, labels), predictions(scores)
+    monkeypatch.setattr("vgg_keras.evaluation.rows.BLOCK", 4 * 9 * 7)  # 42 blocks of 7 rows and one of 6
+    assert np.array_equal(label_ranks(scores, labels), ranks)
+    assert [one.tolist() for one in predictions(scores)] == [predicted.tolist(), best.tolist()]

@@ -10,7 +10,7 @@ from tests.conftest import NET as ASKED
 from vgg_keras import stop
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation import passes
+from vgg_keras.evaluation import passes, rows
 from vgg_keras.evaluation.posteriors import load
 
 CLASSES = ("a", "b", "c")
@@ -59,7 +59,9 @@ def one(protocol, path, images=None, net=NET):
     return passes.run(protocol, passes.begin(path, images, CLASSES, net), path, images, Data(), 32, "test")
 
 
-def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path):
+@pytest.mark.parametrize("in_memory", [2**20, 100])
+def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, in_memory):
+    monkeypatch.setattr(rows, "IN_MEMORY", in_memory)
     whole = one(Protocol(), tmp_path / "whole.npz")
     assert whole.done.all() and np.allclose(whole.probabilities[:, 1], np.arange(10) / 20)
     assert whole.labels.tolist() == [number % 3 for number in range(10)]
@@ -106,3 +108,13 @@ def test_other_images_are_refused_by_name(tmp_path, images, message):
     one(Protocol(), tmp_path / "a.npz")
     with pytest.raises(UserError, match=message):
         passes.begin(tmp_path / "a.npz", images, CLASSES, NET)
+
+
+def test_a_test_that_does_not_fit_the_memory_says_what_helps_and_keeps_what_is_done(tmp_path):
+    def protocol(split, data, side):
+        yield next(iter(Protocol()(split, data, side)))
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    with pytest.raises(UserError, match=r"must fit the memory.*OOM.*smaller evaluation\.batch"):
+        one(protocol, tmp_path / "a.npz")
+    assert load(tmp_path / "a.npz").done.sum() == 2

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import NET
 from vgg_keras.config import UserError
+from vgg_keras.evaluation import rows
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 
 
@@ -131,3 +132,53 @@ def test_what_is_no_regular_file_is_refused_unread(tmp_path):
     for name in ("fifo.npz", "zero.npz"):
         with pytest.raises(UserError, match=rf"{name}, which is no file"):
             load(tmp_path / name)
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    monkeypatch.setattr(rows, "IN_MEMORY", 50)
+    monkeypatch.setattr(rows, "BLOCK", 4 * 3 * 2)
+
+
+def test_numpy_reads_what_is_saved(random, tmp_path):
+    saved = posteriors(random)
+    save(saved, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert np.array_equal(arrays["probabilities"], saved.probabilities)
+        assert arrays["probabilities"].dtype == np.float32 and not np.isfortran(arrays["probabilities"])
+    by_columns = dataclasses.replace(saved, probabilities=np.asfortranarray(saved.probabilities))
+    save(by_columns, tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_large_ones_are_read_where_they_lie_and_every_damage_is_noticed(random, tmp_path, small_memory):
+    saved = posteriors(random)
+    save(saved, tmp_path / "a.npz")
+    found = load(tmp_path / "a.npz")
+    assert isinstance(found.probabilities, np.memmap) and np.array_equal(found.probabilities, saved.probabilities)
+    content = (tmp_path / "a.npz").read_bytes()
+    save(dataclasses.replace(saved, probabilities=saved.probabilities[::-1]), tmp_path / "a.npz")
+    assert np.array_equal(found.probabilities, saved.probabilities)  # of the file that was opened
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            assert np.array_equal(load(tmp_path / "damaged.npz").probabilities, saved.probabilities)
+        except UserError as error:
+            assert "\n" not in str(error)
+    for change in (2.0, -1.0):
+        save(dataclasses.replace(saved, probabilities=saved.probabilities * change), tmp_path / "b.npz")
+        with pytest.raises(UserError, match="rows that are no probabilities"):
+            load(tmp_path / "b.npz")
+
+
+def test_the_mean_of_large_ones_equals_numpys(random, tmp_path, small_memory):
+    first = posteriors(random, images=50)
+    arrays = [first.probabilities, *(posteriors(random, images=50).probabilities for _ in range(2))]
+    for place, array in enumerate(arrays):
+        save(dataclasses.replace(first, probabilities=array), tmp_path / f"{place}.npz")
+    parts = [load(tmp_path / f"{place}.npz") for place in range(3)]
+    fused = mean(parts, list("abc"), tmp_path)
+    assert isinstance(fused.probabilities, np.memmap) and len(list(tmp_path.iterdir())) == 3
+    assert np.abs(fused.probabilities - np.mean(arrays, axis=0, dtype=np.float64)).max() < 1e-7

@@ -1,5 +1,6 @@
 """The protocols against plain loops in NumPy around the net, image by image."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.config import Architecture, Data, Evaluation
+from vgg_keras.config import Architecture, Data, Evaluation, UserError
 from vgg_keras.data.preprocessing import rescale
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation.protocols import Crops, Dense
+from vgg_keras.evaluation.protocols import Crops, Dense, require_few_pixels
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
 
@@ -150,9 +151,9 @@ def test_a_huge_picture_and_a_panorama_stay_within_memory(tmp_path):
     script = """
 import resource, sys
 import tensorflow as tf
-from vgg_keras.config import Architecture, Data, Evaluation
+from vgg_keras.config import Architecture, Data, Evaluation, UserError
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation.protocols import Crops, Dense
+from vgg_keras.evaluation.protocols import Crops, Dense, require_few_pixels
 from vgg_keras.nets.builder import build
 
 def peak():
@@ -173,3 +174,38 @@ for protocol in (Dense(model, architecture, Evaluation()), Crops(model, architec
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     assert float(done.stdout.split()[-2]) < 2.5, done.stdout
+
+
+def scanned(sizes, orientations=None):
+    split = Split(len(sizes), lambda image: (tf.constant(b""), tf.constant(0)), lambda image: f"picture {image}.jpg")
+    turned = None if orientations is None else np.array(orientations, np.int32)
+    return dataclasses.replace(split, sizes=np.array(sizes, np.int32), orientations=turned)
+
+
+def test_an_image_that_a_test_would_refuse_is_named_before_it(random):
+    """2000 x 1 at Q=256 is 512,000 x 256, by hand; one more pixel than the limit is too many."""
+    split = scanned([(300, 400), (2000, 1), (500, 1)])
+    needed = 512_000 * 256
+    require_few_pixels(split, Evaluation(max_pixels=needed), (256, 32))
+    for limit in (needed - 1, 2**24):
+        with pytest.raises(UserError) as caught:
+            require_few_pixels(split, Evaluation(max_pixels=limit), (32, 256), "Or leave the image out.")
+        message = str(caught.value)
+        assert "Q=256" in message and f"--set=evaluation.max_pixels={needed}" in message and "\n" not in message
+        assert "Received: picture 1.jpg, 512000 x 256 pixels then. Raise the limit" in message
+        assert "2000 x 1 pixels" in message and (", and 1 more" in message) == (limit == 2**24)
+    with pytest.raises(UserError, match=r"picture 0\.jpg, 256 x 512000 pixels then.*has 1 x 2000 pixels"):
+        require_few_pixels(scanned([(2000, 1)], [6]), Evaluation(), (256,))
+    with pytest.raises(UserError, match="256 x 25600000000 pixels then"):  # a side beyond 32 bits
+        require_few_pixels(scanned([(1, 10**8)]), Evaluation(), (256,))
+    require_few_pixels(Split(3, None, str), Evaluation(), (256,))  # of sizes that are not known nothing is said
+
+
+def test_the_limit_is_that_of_the_test_itself(random):
+    """For sizes at random: what is refused before the test is what the test refuses."""
+    sizes = [(int(h), int(w)) for h, w in random.integers(20, 120, (12, 2))]
+    pixels = [rescale(np.zeros((*size, 3), np.uint8), 37, "bilinear").shape[:2] for size in sizes]
+    for size, (height, width) in zip(sizes, pixels, strict=True):
+        require_few_pixels(scanned([size]), Evaluation(max_pixels=height * width), (37,))
+        with pytest.raises(UserError, match=f"{height} x {width} pixels then"):
+            require_few_pixels(scanned([size]), Evaluation(max_pixels=height * width - 1), (37,))

@@ -1,13 +1,20 @@
 """The report: every number in it, in one file of its own, whatever the classes are called."""
 
 import base64
+import csv
+import dataclasses
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 import tensorflow as tf
+from sklearn.metrics import confusion_matrix
 
 from tests.conftest import NET as ASKED
+from tests.evaluation.many import many
 from vgg_keras.config import Architecture, to_dict
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import report
@@ -110,3 +117,84 @@ def test_a_thousand_classes_make_a_page_of_reasonable_size(random, tmp_path):
     classes = [f"class number {number}" for number in range(1000)]
     (html, _) = report.write(tmp_path, [posteriors(random, classes, 5000)], {"data": "", "rows": []}, None)
     assert html.stat().st_size < 2**20
+
+
+@pytest.mark.parametrize("classes", [17, 200])
+def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the_page(random, tmp_path, classes):
+    made, predicted = many(random, classes, 3000)
+    report.write(tmp_path, [made], {"data": "", "rows": []}, None)
+    with open(tmp_path / "classes.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    expected = confusion_matrix(made.labels, predicted, labels=range(classes))
+    counts = expected.sum(axis=1)
+    present = np.flatnonzero(counts)
+    assert [row["class"] for row in rows] == [made.classes[place] for place in present]
+    assert [int(row["images"]) for row in rows] == counts[present].tolist()
+    assert [int(row["wrong"]) for row in rows] == (counts - expected.diagonal())[present].tolist()
+    errors = 100 * (1 - expected.diagonal()[present] / counts[present])
+    assert np.allclose([float(row["top1_error"]) for row in rows], errors)
+    with open(tmp_path / "confusions.csv", newline="", encoding="utf-8") as file:
+        pairs = list(csv.DictReader(file))
+    assert pairs[0] == {"class": made.classes[-1], "taken_for": made.classes[5], "images": str(expected[-1, 5])}
+    wrong = expected - np.diag(expected.diagonal())
+    assert sorted(int(pair["images"]) for pair in pairs) == sorted(wrong[wrong > 0].tolist())
+    # on the page
+    page = Page((tmp_path / "report.html").read_text())
+    assert len(page.pictures) == (1 if classes <= 60 else 2)
+    listed = min(report.LISTED_CLASSES, len(present))
+    assert (f"The worst 100 of {len(present):,} classes" in page.text) == (len(present) > 100)
+    for text in ((tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()):
+        assert f"class number {classes - 1}" in text and "classes.csv" in text and "confusions.csv" in text
+    lines = (tmp_path / "report.md").read_text().split("## Classes")[1].split("##")[0]
+    assert lines.count("\n| class number") == listed
+    first = re.search(r"\n\| class number \d+ \| \d+ \| ([\d.]+) %", lines)[1]
+    assert float(first) == pytest.approx(errors.max(), abs=0.01)
+
+
+def test_the_picture_of_many_classes_shows_the_most_confused_ones(random, monkeypatch, tmp_path):
+    made, _ = many(random, 200, 1000)
+    drawn = {}
+    draw = report._draw_matrix
+
+    def kept(matrix, classes, chosen):
+        drawn["chosen"] = chosen
+        return draw(matrix, classes, chosen)
+
+    monkeypatch.setattr(report, "_draw_matrix", kept)
+    report.write(tmp_path, [made], {"data": "", "rows": []}, None)
+    assert drawn["chosen"][:2] == [199, 5] and len(set(drawn["chosen"])) == report.DRAWN_CLASSES
+    right, _ = many(random, 200, 1000)
+    labels = right.probabilities.argmax(axis=1).astype(np.int32)
+    report.write(tmp_path, [dataclasses.replace(right, labels=labels)], {"data": "", "rows": []}, None)
+    page = Page((tmp_path / "report.html").read_text())
+    assert "no confusion" in page.text and len(page.pictures) == 1  # the overview
+
+
+def test_a_report_of_imagenet_21k_takes_little_memory(tmp_path):
+    """The matrix of all pairs would take 3.8 GB as int64; the limit is 1 GB over what was there before."""
+    script = (
+        "import resource, sys, pathlib, numpy as np\n"
+        "from tests.evaluation.many import many\n"
+        "from vgg_keras.evaluation import report\n"
+        "made, _ = many(np.random.default_rng(0), 21_841, 600)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20\n"
+        "before = peak()\n"
+        "report.write(pathlib.Path(sys.argv[1]), [made], {'data': '', 'rows': []}, None)\n"
+        "print(f'{before:.2f} GiB before, {peak() - before:.2f} more')\n"
+        "assert peak() - before < 0.5\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2**21
+
+
+def test_the_thumbnail_of_a_panorama_takes_little_memory(random, monkeypatch):
+    """A window of the rescaled picture, which for 1 x 60,000 pixels would be 160 x 9,600,000: 18 GB."""
+    pixels = random.integers(0, 256, (1, 60_000, 3), np.uint8)
+    encoded = tf.io.encode_jpeg(pixels, quality=95)
+    split = Split(1, lambda image: (encoded, tf.constant(0)), str)
+    thumbnail = tf.io.decode_jpeg(report._thumbnail(split, 0))
+    assert thumbnail.shape == (160, 320, 3)
+    middle = tf.io.decode_jpeg(encoded)[0, 29_998:30_002].numpy().mean(axis=0)
+    assert np.abs(thumbnail[80, 100:220].numpy().mean(axis=0) - middle).max() < 60  # about the same colours

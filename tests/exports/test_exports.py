@@ -13,7 +13,7 @@ from tests.conftest import write_images
 from tests.data.awkward import bomb, png, rows, smooth, tiff, turned, written
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
 from vgg_keras.data.preprocessing import decode, rescale
-from vgg_keras.evaluation.prediction import predict
+from vgg_keras.evaluation.prediction import predict_images
 from vgg_keras.exports import measured, onnx, saved_model, tflite
 from vgg_keras.exports.measured import export
 from vgg_keras.nets.dense import to_fully_convolutional
@@ -71,7 +71,7 @@ def test_saved_model(tmp_path, net, photos):
     # a batch of files of different sizes, and the same pictures as arrays of one size
     paths = sorted(photos.glob("val/*/*.jpg"))
     answer = loaded.signatures["encoded"](encoded=tf.constant([path.read_bytes() for path in paths]))
-    expected = predict(net, paths, top=3)
+    expected = predict_images(net, paths, top=3)
     rows = {prediction.path: prediction for prediction in expected}
     for place, path in enumerate(paths):
         prediction = rows[str(path)]
@@ -102,7 +102,7 @@ def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_p
     for config, alike in ((net.config, 1), (as_stored, 2)):
         asked = saved_model.Served(net.model, config, net.classes)
         served = asked.encoded(tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
-        predicted = predict(net, files, config=config, top=3)
+        predicted = predict_images(net, files, config=config, top=3)
         told = [dict(zip(one.classes, one.probabilities, strict=True)) for one in predicted]
         assert np.abs(served - [[one[name] for name in net.classes] for one in told]).max() <= 1e-5
         assert np.abs(served[0] - served[alike]).max() <= 1e-6 < 1e-4 < np.abs(served[0] - served[3 - alike]).max()

@@ -201,3 +201,40 @@ def test_a_folder_of_photographs_with_bad_ones_trains_on_two_devices(tmp_path, v
     assert lines[1]["top5_error"] is None  # of two classes
     evaluation = json.loads((tmp_path / "run" / "closing_test" / "evaluation.json").read_text())
     assert (evaluation["images"], evaluation["scales"]) == (6, [32, 64])
+
+
+@pytest.mark.slow
+def test_a_panorama_that_the_final_evaluation_would_refuse_is_named_before_the_first_step(tmp_path, verb):
+    for seed, name in enumerate(("dark", "light")):
+        write_images(tmp_path / "photos" / "train" / name, [(40, 50), (64, 40)] * 3, seed=seed)
+        write_images(tmp_path / "photos" / "val" / name, [(40, 50), (2, 400) if seed else (64, 40)], seed=seed)
+    (tmp_path / "chain.py").write_text(
+        "from vgg_keras.config import *\n"
+        "def config():\n"
+        "    return Config(Architecture('A', width=1 / 16, crop=32), Data(batch=4, scale=(32,)), Training(epochs=1),\n"
+        "                  stages=(Stage('first'), Stage('second', start='first', scale=(64,))))\n"
+    )
+    one = ("--config=chain.py", f"--data={tmp_path / 'photos'}", "--set=stages=", "--workdir=run")
+    for words, size, side in (
+        ((*one, "--set=evaluation.max_pixels=200000"), "32 x 6400", 32),
+        ((*one, "--set=evaluation.max_pixels=200000", "--dry_run"), "32 x 6400", 32),
+        # of a chain the second stage's test, before the first one begins: at Q=32 it has room
+        (("--config=chain.py", one[1], "--workdir=run", "--set=evaluation.max_pixels=300000"), "64 x 12800", 64),
+    ):
+        refused = verb("train", *words)
+        assert refused.returncode == 2 and "Traceback" not in refused.stderr, refused.stderr
+        path = tmp_path / "photos" / "val" / "light" / "001.jpg"
+        assert f"rescaled to Q={side} must have" in refused.stderr
+        assert f"Received: {path}, {size} pixels then" in refused.stderr
+        assert not (tmp_path / "run").exists()
+    enough = "--set=evaluation.max_pixels=204800"
+    done = verb("train", *one, enough)
+    assert done.returncode == 0, done.stderr
+    # resumed with too low a limit, and with what the message advises
+    refused = verb("train", *one, "--set=evaluation.max_pixels=204799")
+    assert refused.returncode == 2 and "A run keeps its images." in refused.stderr
+    assert enough in refused.stderr and "leave the image out" not in refused.stderr
+    done = verb(
+        "train", *one, "--set=evaluation.max_pixels=300000", "--set=evaluation.batch=4", "--set=data.micro_batch=2"
+    )
+    assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr

@@ -10,7 +10,7 @@ from vgg_keras.config import Config, UserError, load, override, to_dict
 from vgg_keras.data.sources import open_source
 from vgg_keras.files import sha256, write_json
 from vgg_keras.training.start import Start
-from vgg_keras.training.workdir import check, prepare
+from vgg_keras.training.workdir import check, decisive, prepare
 
 
 def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_path):
@@ -124,3 +124,23 @@ def test_a_copy_beside_the_checkpoints_is_no_checkpoint(run):
     checkpoint.rename(checkpoint.with_name(checkpoint.name + "-backup"))
     write_json(run / "config.json", {**json.loads((run / "config.json").read_text()), "hardware": "edited"})
     check(run, TOY)  # nothing goes on from it, and so the file may change: the run begins anew
+
+
+def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
+    for place, batch_norm in enumerate((False, True)):
+        begun, folder = override(Config(), [f"architecture.batch_norm={batch_norm}"]), tmp_path / str(place)
+        write_json(folder / "config.json", {"config": to_dict(begun), "classes": [], "started_from": None})
+        (folder / "checkpoints" / "epoch-0001-step-000000045").mkdir(parents=True)
+        for limit in ("evaluation.max_pixels=200000000", "evaluation.batch=1", "runtime.cpu_devices=2"):
+            check(folder, override(begun, [limit]))
+        fewer = override(begun, ["data.micro_batch=32"])
+        if batch_norm:  # whose mean and variance are those of the part of a batch
+            with pytest.raises(UserError, match="begun with data.micro_batch: 0, now 32"):
+                check(folder, fewer)
+        else:
+            check(folder, fewer)
+        assert decisive(begun) != decisive(fewer)  # workers of one run still agree
+        assert decisive(begun) != decisive(override(begun, ["evaluation.batch=1"]))
+        for other in ("data.batch=32", "evaluation.flip=false", "evaluation.scales=384", "training.epochs=3", "seed=1"):
+            with pytest.raises(UserError, match=f"begun with {other.split('=')[0]}: "):
+                check(folder, override(begun, [other]))

@@ -1,17 +1,19 @@
 """The folder of an evaluation: a file of posteriors for each pass, their mean, the result and the report."""
 
 import dataclasses
+import errno
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance
-from vgg_keras.config import Config, UserError, to_dict
+from vgg_keras.config import Config, Evaluation, UserError, to_dict
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import passes, protocols, report
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images, save
-from vgg_keras.files import sweep, write_json
+from vgg_keras.files import Unwritten, sweep, write_json
 from vgg_keras.weights.run import Run
 from vgg_keras.weights.stored import RESULT
 
@@ -58,6 +60,7 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
     """
     sweep(folder)
     rules, scales, split = config.evaluation, config.test_scales, images.split
+    protocols.require_few_pixels(split, rules, scales)
 
     def net(protocol, scales):
         return _net(run, config, images, precision, protocol, scales)
@@ -71,6 +74,9 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
     for path in sorted(set(folder.glob("*.npz")) - {path for path, _ in begun.values()}):
         passes.require_alike(path, next(iter(begun.values()))[1], free=("protocol", "scales", "grid"))
 
+    if not any(known.done.any() for _, known in begun.values()):
+        require_room(folder, split.size, len(run.classes), rules, scales)
+
     # ---- the passes, and their means over scales and protocols
     measured, of_parts = [], []
     for part in protocols.parts(rules.protocol):
@@ -82,10 +88,10 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
             of_scales.append(passes.run(protocol, known, path, split, config.data, side, title))
             print(_progress(title, of_scales[-1]), flush=True)
         measured += of_scales
-        of_parts.append(_same_net(of_scales, net(part, scales)))
+        of_parts.append(_same_net(of_scales, net(part, scales), folder))
         measured += of_parts[-1:] if len(scales) > 1 else []
     if len(of_parts) > 1:
-        measured.append(_same_net(of_parts, net(rules.protocol, scales)))
+        measured.append(_same_net(of_parts, net(rules.protocol, scales), folder))
 
     one_grid = {"dense": None, "center": 1 + rules.flip}
     asked = measured[-1].nets[0]
@@ -95,6 +101,28 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
         "images_per_second": round(split.size / max(measured[-1].seconds, 1e-9), 2),
     }
     return _leave(folder, measured, settings, split)
+
+
+def require_room(folder: Path, images: int, classes: int, rules: Evaluation, scales: Sequence[int]) -> None:
+    """Refuses a test whose posteriors the disk has no room for, before there is any work to lose.
+
+    Args:
+        folder: of the evaluation, there or not.
+        images, classes: how many.
+        rules, scales: the test's: a file of posteriors for each protocol and scale, others for their means, and the result.
+
+    Raises:
+        Unwritten: there is less room.
+    """
+    parts = len(protocols.parts(rules.protocol))
+    means = parts * (len(scales) > 1) + (parts > 1)
+    files = parts * len(scales) + means + 1
+    needed = 4 * images * classes * (files + 2)  # one is worked in, and one written anew beside itself
+    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if needed > (free := shutil.disk_usage(there).free):
+        reason = f"posteriors of {images:,} images and {classes:,} classes take {needed / 1e9:.3g} GB"
+        reason += f", {free / 1e9:.3g} GB are free"
+        raise Unwritten(errno.ENOSPC, reason, str(folder))
 
 
 def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, Any]:
@@ -115,7 +143,7 @@ def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, 
             f"Received: {', '.join(map(str, paths))}."
         )
     parts = [load(path) for path in paths]
-    fused = mean(parts, [str(path) for path in paths])
+    fused = mean(parts, [str(path) for path in paths], folder)
     for path in folder.glob("*.npz"):
         if path.name != POSTERIORS or len(load(path).nets) == 1:
             raise UserError(
@@ -201,11 +229,11 @@ def _net(
     }
 
 
-def _same_net(parts: Sequence[Posteriors], net: dict[str, Any]) -> Posteriors:
+def _same_net(parts: Sequence[Posteriors], net: dict[str, Any], folder: Path) -> Posteriors:
     """The mean over scales or protocols of one net, with the versions that made them."""
     made_by = {name: _one_or_all([part.nets[0][name] for part in parts]) for name in ("versions", "git_commit")}
     names = [str(part.nets[0]["scales"]) for part in parts]
-    return dataclasses.replace(mean(parts, names), nets=({**net, **made_by},))
+    return dataclasses.replace(mean(parts, names, folder), nets=({**net, **made_by},))
 
 
 def _progress(title: str, posteriors: Posteriors) -> str:

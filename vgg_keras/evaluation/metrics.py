@@ -1,7 +1,10 @@
 """Errors in percent, from scores of any kind that grow with belief: logits or posteriors."""
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array
 from scipy.stats import binomtest
+
+from vgg_keras.evaluation.rows import blocks
 
 
 def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -17,9 +20,12 @@ def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns:
         (images,) integers.
     """
-    right = scores[np.arange(len(labels)), labels][:, None]
-    before = np.arange(scores.shape[1])[None, :] < np.asarray(labels)[:, None]
-    return (~(scores <= right) | ((scores == right) & before)).sum(axis=1)
+    labels, ranks = np.asarray(labels), np.zeros(len(labels), np.int64)
+    for part, block in blocks(scores):
+        right = block[np.arange(len(block)), labels[part]][:, None]
+        before = np.arange(block.shape[1])[None, :] < labels[part, None]
+        ranks[part] = (~(block <= right) | ((block == right) & before)).sum(axis=1)
+    return ranks
 
 
 def top_k_error(scores: np.ndarray, labels: np.ndarray, k: int) -> float | None:
@@ -39,8 +45,24 @@ def interval(error: float, images: int) -> tuple[float, float]:
     return 100 * float(bounds.low), 100 * float(bounds.high)
 
 
-def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many images of each class (row) are taken for each class (column), (classes, classes)."""
-    classes = scores.shape[1]
-    places = labels.astype(np.int64) * classes + scores.argmax(axis=1)
-    return np.bincount(places, minlength=classes**2).reshape(classes, classes)
+def predictions(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first class of each image, (images,) int64, and its score, (images,)."""
+    classes, best = np.zeros(len(scores), np.int64), np.zeros(len(scores), scores.dtype)
+    for part, block in blocks(scores):
+        classes[part] = block.argmax(axis=1)
+        best[part] = block[np.arange(len(block)), classes[part]]
+    return classes, best
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> csr_array:
+    """How many images of each class (row) are taken for each class (column), (classes, classes) int64.
+
+    Sparse: it has an entry an image at most, where all pairs of 21,841 classes would take 3.8 GB.
+
+    Args:
+        predicted: (images,) integers.
+        labels: (images,) integers.
+        classes: how many there are.
+    """
+    ones = np.ones(len(labels), np.int64)
+    return coo_array((ones, (labels, predicted)), shape=(classes, classes)).tocsr()

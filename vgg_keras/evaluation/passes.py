@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Data, UserError, difference
-from vgg_keras.data.pipeline import readable_images
+from vgg_keras.data.pipeline import plain, readable_images
 from vgg_keras.data.splits import Split
+from vgg_keras.evaluation import rows
 from vgg_keras.evaluation.posteriors import Posteriors, load, other_images, save
 from vgg_keras.evaluation.protocols import Finished
 
@@ -40,7 +42,7 @@ def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any
         UnlikeError: the file holds another net's posteriors, or of other images or settings; the difference is named.
     """
     new = Posteriors(
-        probabilities=np.zeros((split.size, len(classes)), np.float32),
+        probabilities=np.broadcast_to(np.float32(0), (split.size, len(classes))),  # which `run` makes room for
         labels=np.zeros(split.size, np.int32),
         ids=tuple(split.name(image) for image in range(split.size)),
         fingerprints=np.zeros(split.size, np.int64) if split.fingerprints is None else split.fingerprints,
@@ -89,8 +91,8 @@ def run(
 
     Args:
         protocol: of `protocols`.
-        known: changed in place, and saved each minute and at the end, however it comes.
-        path: where it is saved.
+        known: what is done already.
+        path: where the rows are saved, each minute and at the end, however it comes.
         split, data, side: what the protocol is called with.
         title: of the progress bar.
 
@@ -102,6 +104,7 @@ def run(
     if not len(todo):
         return known
     rest = split.select(todo)
+    known = dataclasses.replace(known, probabilities=rows.copy(known.probabilities, path.parent))
     began = saved = time.monotonic()
 
     def keep():
@@ -117,19 +120,25 @@ def run(
                     raise UserError(f"A net's scores must be finite. Received: one that is not, for {name}.")
                 known.probabilities[images], known.labels[images] = posteriors, labels
                 known.done[images] = True
+                rows.release(known.probabilities)
                 bar.update(len(images))
                 stop.here()
                 if time.monotonic() - saved > SAVE_SECONDS:
                     keep()
                     saved = time.monotonic()
-    except BaseException:
+    except BaseException as error:
         if known.done.any():
             keep()
             print(f"{title}: {known.done.sum():,} of {split.size:,} images are kept in {path}", file=sys.stderr)
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise UserError(
+                f"A test must fit the memory. Received: {plain(error)}. A smaller evaluation.batch needs less memory for the "
+                "same result. The same command with it goes on where it stood."
+            ) from error
         raise
     known = dataclasses.replace(known, seconds=known.seconds + time.monotonic() - began)
     save(known, path)
-    return known
+    return load(path) if isinstance(known.probabilities, np.memmap) else known  # of a large one no second file is kept
 
 
 def _compared(net: dict[str, Any], free: Sequence[str]) -> dict[str, Any]:

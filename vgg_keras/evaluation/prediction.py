@@ -1,22 +1,33 @@
 """What a net says of photographs that have no label: the names of its most probable classes, by the test of 3.2."""
 
-from collections.abc import Sequence
+import math
+import numbers
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
 
 from vgg_keras.config import Architecture, Config, Data, UserError
 from vgg_keras.data.folders import files_below, of_files
 from vgg_keras.data.pipeline import picture, readable_images
 from vgg_keras.data.scan import looked_at
+from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import protocols
 from vgg_keras.files import replacing, user_path
 from vgg_keras.nets.builder import architecture_of
+from vgg_keras.weights.load import load_net
 from vgg_keras.weights.run import Run
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the files in a folder that are taken for pictures
+MOST_DRAWN = 250  # photographs in one picture, 242 pixels each: Matplotlib draws 65,535 pixels at most
+POSTERIORS_BYTES = 2**28  # of the posteriors that are held at once, float64
+_RULE = "Photographs are a path, an array (height, width, 3) of uint8, a picture of Pillow, or a list of these."
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,9 @@ class Prediction:
     probabilities: tuple[float, ...]
 
 
-def predict(
-    net: Run | keras.Model,
-    paths: Sequence[str | Path],
+def predict_images(
+    net: Run | keras.Model | str | os.PathLike,
+    images: Any,
     *,
     config: Config | None = None,
     classes: Sequence[str] = (),
@@ -39,46 +50,68 @@ def predict(
     """The most probable classes of photographs, by the dense test with mirror images or as `config.evaluation` says.
 
     Args:
-        net: of `vgg_keras.load_net`, or a model of `vgg_keras.build` with logits.
-        paths: JPEG, PNG, BMP, GIF or WebP files, and folders, whose pictures are taken in the order of their names.
+        net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
+        images: one or several of these, several in a list or any other iterable:
+            a path of a JPEG, PNG, BMP, GIF or WebP file;
+            a path of a folder, whose pictures are taken in the order of their names;
+            an array (height, width, 3) of uint8, RGB; a batch (n, height, width, 3) is n images;
+            a picture of Pillow with 8 bits a channel.
         config: its `evaluation` is followed, and of `data` the interpolation, `exif_orientation` and `max_pixels`; None: the
             run's, or the paper's for a model.
         classes: names in the order of the logits; by default the run's, or numbers.
         top: how many classes of each.
 
     Returns:
-        One prediction for each photograph, in order.
+        One prediction for each photograph, in order; the path of an array or of a picture of Pillow is `image 0` and so on.
 
     Raises:
-        UserError: a path that is none, or a file that is no picture: all of them are named and nothing is predicted.
+        UserError: no such net, a path that is none, or a file that is no picture: all of them are named and nothing is
+            predicted.
 
     Example:
-        vgg_keras.predict(vgg_keras.load_net("runs/E"), ["photo.jpg"])[0].classes
+        vgg_keras.predict_images("runs/E", "photo.jpg")[0].classes
     """
-    if isinstance(net, Run):
-        model, architecture = net.model, net.config.architecture
-        config, classes = config or net.config, classes or net.classes
-    else:
-        model, architecture = net, architecture_of(net)
-        config = config or _paper(architecture)
-    classes = tuple(classes) or tuple(map(str, range(architecture.num_classes)))
-    files = _files(paths)
-    split, bad = looked_at(of_files(files), config.data)
-    if bad:
-        raise UserError(f"Photographs must be pictures. Received: {'; '.join(map(str, bad))}.")
+    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
+        raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
+    model, architecture, config, classes = _opened(net, config, classes)
+    found = listed(images, config.data.exif_orientation)
+    scanned = [(places, *looked_at(split, config.data)) for places, split in _splits(found)]
+    if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
+        raise UserError(f"Photographs must be pictures. Received: {'; '.join(bad)}.")
+    for _, split, _ in scanned:
+        protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 
     asked = [
         (protocols.of(part, model, architecture, config.evaluation), side)
         for part in protocols.parts(config.evaluation.protocol)
         for side in config.test_scales
     ]
-    with readable_images(split):
-        posteriors = protocols.mean_posteriors(asked, split, config.data, architecture.num_classes, "predicting")
-    best = np.argsort(-posteriors, axis=1, kind="stable")[:, :top]
-    return [
-        Prediction(path, tuple(classes[place] for place in places), tuple(row[places].tolist()))
-        for path, row, places in zip(files, posteriors, best, strict=True)
-    ]
+    predictions = {}
+    for places, split, _ in scanned:
+        # in parts, for of many photographs and classes the posteriors alone would fill the memory
+        parts = max(1, math.ceil(8 * split.size * architecture.num_classes / POSTERIORS_BYTES))
+        for part in np.array_split(np.arange(split.size), parts):
+            chosen = split.select(part)
+            with readable_images(chosen):
+                posteriors = protocols.mean_posteriors(
+                    asked, chosen, config.data, architecture.num_classes, "predicting"
+                )
+            best = np.argsort(-posteriors, axis=1, kind="stable")[:, :top]
+            for image, row, order in zip(part, posteriors, best, strict=True):
+                place = places[image]
+                names = tuple(classes[one] for one in order)
+                predictions[place] = Prediction(found[place].name, names, tuple(row[order].tolist()))
+    return [predictions[place] for place in range(len(found))]
+
+
+def require_drawable(paths: Sequence[str | Path]) -> None:
+    """Refuses more photographs than `draw` has room for.
+
+    Raises:
+        UserError: there are more, or a path is none.
+    """
+    if (count := len(listed(paths, upright=False))) > MOST_DRAWN:
+        raise UserError(f"--out draws {MOST_DRAWN} photographs or fewer. Received: {count:,}. --json lists any number.")
 
 
 def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
@@ -111,27 +144,134 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
     pyplot.close(figure)
 
 
+def _opened(
+    net: Any, config: Config | None, classes: Sequence[str]
+) -> tuple[keras.Model, Architecture, Config, tuple[str, ...]]:
+    """The net as a model, what it is, how it is asked, and the names of its classes."""
+    if isinstance(net, str | os.PathLike):
+        net = load_net(net)
+    if isinstance(net, Run):
+        model, architecture = net.model, net.config.architecture
+        default, named = net.config, net.classes
+    elif isinstance(net, keras.Model):
+        model, architecture = net, architecture_of(net)
+        default, named = _paper(architecture), ()
+        if model.layers[-1].name != "predictions":  # the soft-max of `build`, which is taken here in float64
+            model = keras.Model(model.input, model.get_layer("predictions").output)
+    else:
+        raise UserError(
+            "A net is a run's folder, another source of load_net, what that returns, or a model of vgg_keras.build. "
+            f"Received: {_shown(net)}."
+        )
+    config = default if config is None else config
+    if not isinstance(config, Config):
+        raise UserError(f"config must be a vgg_keras.config.Config. Received: {_shown(config)}.")
+    if min(config.test_scales) < architecture.crop:
+        raise UserError(
+            f"A test's Q must be the net's crop of {architecture.crop} or more. Received: a config with {config.test_scales}."
+        )
+    if isinstance(classes, os.PathLike) or (isinstance(classes, str) and len(classes) != architecture.num_classes):
+        raise UserError(f"classes must be a list of names. Received: {_shown(classes)}.")
+    classes = tuple(classes) or named or tuple(map(str, range(architecture.num_classes)))
+    if len(classes) != architecture.num_classes:
+        raise UserError(
+            f"Each of the net's {architecture.num_classes} classes has a name. Received: {len(classes)} names."
+        )
+    return model, architecture, config, classes
+
+
 def _paper(architecture: Architecture) -> Config:
     """The paper's test of a net: Q=256 for a crop of 224, and in this relation for others."""
     return Config(architecture=architecture, data=Data(scale=(round(architecture.crop * 8 / 7),)))
 
 
-def _files(paths: Sequence[str | Path]) -> list[str]:
+class Photograph(NamedTuple):
+    """A photograph: the path of its file, or what messages call it, and then its pixels as a PNG file."""
+
+    name: str
+    encoded: bytes | None = None
+
+
+def listed(images: Any, upright: bool) -> list[Photograph]:
+    """The photographs in order; `upright` turns Pillow's by their EXIF orientation."""
     found = []
-    for path in map(user_path, paths):
-        if path.is_dir():
-            inside = [
-                file for file in files_below(path) if Path(file).suffix.lower() in ENDINGS and Path(file).is_file()
-            ]
-            if not inside:
-                raise UserError(
-                    f"A folder to predict holds pictures. Received: {path}, without any {', '.join(ENDINGS)}."
-                )
-            found += inside
-        elif path.exists():
-            found.append(str(path))
+    for one in _each(images):
+        if isinstance(one, str | os.PathLike):
+            found += map(Photograph, _files(Path(one)))
         else:
-            raise UserError(f"Photographs must exist. Received: {path}, which does not.")
+            found.append(Photograph(f"image {len(found)}", _png(_pixels(one, upright))))
     if not found:
         raise UserError("Photographs or folders of them are needed. Received: none.")
     return found
+
+
+def _each(images: Any) -> Iterator[Any]:
+    """The paths, arrays and pictures one by one, whether one is given or several."""
+    if isinstance(images, str | os.PathLike | Image.Image):
+        yield images
+    elif hasattr(images, "__array__") and np.asarray(images).dtype.kind not in "OU":
+        array = np.asarray(images)
+        yield from array if array.ndim == 4 else [array]
+    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping):
+        for one in images:
+            if not isinstance(one, str | os.PathLike | Image.Image) and not hasattr(one, "__array__"):
+                raise UserError(f"{_RULE} Received: {_shown(one)} among them.")
+            yield one
+    else:
+        raise UserError(f"{_RULE} Received: {_shown(images)}.")
+
+
+def _pixels(image: Any, upright: bool) -> np.ndarray:
+    """An array or a picture of Pillow as (height, width, 3) uint8."""
+    if isinstance(image, Image.Image):
+        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
+            raise UserError(f"A picture of Pillow has 8 bits a channel. Received: one of mode {image.mode!r}.")
+        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise UserError(
+            "An array of an image is (height, width, 3) of uint8, RGB in 0-255. "
+            f"Received: shape {array.shape} of {array.dtype}."
+        )
+    return array
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    return tf.io.encode_png(pixels, compression=1).numpy()  # what is read again at once need not be small
+
+
+def _splits(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
+    """The photographs in files and those in memory, each with their places in the order."""
+    files = [place for place, image in enumerate(found) if image.encoded is None]
+    held = [place for place, image in enumerate(found) if image.encoded is not None]
+    if files:
+        yield files, of_files([found[place].name for place in files])
+    if held:
+        encoded = tf.constant([found[place].encoded for place in held])
+        yield (
+            held,
+            Split(
+                size=len(held),
+                read=lambda image: (tf.gather(encoded, image), tf.constant(0, tf.int32)),
+                name=lambda image: found[held[image]].name,
+            ),
+        )
+
+
+def _files(path: Path) -> list[str]:
+    """The file itself, or the pictures of a folder."""
+    path = user_path(path)
+    if not path.exists():
+        raise UserError(f"Photographs must exist. Received: {path}, which does not.")
+    if not path.is_dir():
+        return [str(path)]
+    inside = [file for file in files_below(path) if Path(file).suffix.lower() in ENDINGS and Path(file).is_file()]
+    if not inside:
+        raise UserError(f"A folder to predict holds pictures. Received: {path}, without any {', '.join(ENDINGS)}.")
+    return inside
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: its type, and its beginning where that is short."""
+    kind, text = type(value).__name__, " ".join(repr(value).split())
+    return text if value is None else f"{kind} {text[:40]}"

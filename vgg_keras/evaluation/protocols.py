@@ -14,7 +14,7 @@ import tqdm
 from scipy.special import softmax
 
 from vgg_keras import stop
-from vgg_keras.config import Architecture, Data, Evaluation
+from vgg_keras.config import Architecture, Data, Evaluation, UserError
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.nets.architectures import costs
@@ -22,6 +22,8 @@ from vgg_keras.nets.dense import halves
 
 STRIDE = 32  # pixels from one position of the last map to the next: five poolings
 WINDOWS = 256  # positions that go through the FC layers at once, so that reading their weights is no longer felt
+
+BYTES_A_PIXEL = 48  # of an image that is tested whole: itself, rescaled and with its mirror image, float32
 
 # Images that are finished: their ids (n,) int64, labels (n,) int32 and posteriors (n, classes) float64.
 Finished = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -179,6 +181,41 @@ def of(part: str, model: keras.Model, architecture: Architecture, rules: Evaluat
     if part == "dense":
         return Dense(model, architecture, rules)
     return Crops(model, architecture, rules, 1 if part == "center" else rules.grid)
+
+
+def require_few_pixels(
+    split: Split, rules: Evaluation, scales: Sequence[int], remedy: str = "Or leave the image out."
+) -> None:
+    """Refuses images that a test would refuse, before there is any work to lose.
+
+    Args:
+        split: scanned, so that the sizes of its images are known.
+        rules: the test's; its `max_pixels` is the limit.
+        scales: the values of Q.
+        remedy: what can be done beside raising the limit.
+
+    Raises:
+        UserError: an image is larger than the limit at one of them; the largest is named.
+    """
+    if split.sizes is None:
+        return
+    side = max(scales)
+    stored = split.sizes.astype(np.float64)  # (images, 2): at Q a panorama has more pixels than 32 bits count
+    pixels = np.rint(stored * (side / stored.min(axis=1, keepdims=True))).prod(axis=1)
+    image, too_large = int(pixels.argmax()), int((pixels > rules.max_pixels).sum())
+    if not too_large:
+        return
+    shown = stored[image]  # height and width
+    if split.orientations is not None and split.orientations[image] > 4:  # on its side
+        shown = shown[::-1]
+    height, width = np.rint(shown * (side / shown.min()))
+    others = f", and {too_large - 1:,} more" if too_large > 1 else ""
+    raise UserError(
+        f"An image rescaled to Q={side} must have evaluation.max_pixels={rules.max_pixels:,} or fewer. "
+        f"Received: {split.path(image)}, {height:.0f} x {width:.0f} pixels then. Raise the limit: "
+        f"--set=evaluation.max_pixels={pixels[image]:.0f} takes about {BYTES_A_PIXEL * pixels[image] / 1e9:.2g} GB of "
+        f"memory. {remedy} The file has {shown[0]:.0f} x {shown[1]:.0f} pixels{others}."
+    )
 
 
 def mean_posteriors(

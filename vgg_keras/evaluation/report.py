@@ -1,17 +1,20 @@
 """Every number of an evaluation in one table, beside the paper's, and what stands behind it: report.html and report.md.
 
-The page is one file: its pictures are inside it.
+The page is one file: its pictures are inside it. classes.csv and confusions.csv hold every class and every confusion, of
+which the pages show the worst. Nothing here grows with the number of classes squared.
 """
 
 import base64
+import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from scipy.sparse import coo_array, csr_array
 
 from vgg_keras.config import UserError
 from vgg_keras.evaluation import metrics, paper
@@ -20,7 +23,11 @@ from vgg_keras.files import replacing
 
 MISTAKES = 24  # the most confident ones
 CONFUSIONS = 20  # the most frequent pairs
-NAMED_CLASSES = 60  # with more, the confusion matrix has no room for names
+LISTED_CLASSES = 100  # the worst ones
+NAMED_CLASSES = 60  # with more, the confusion matrix has no room for all names
+DRAWN_CLASSES = 30  # the most confused ones, where there is no room for all
+BINS = 200  # of the overview's rows and columns, where there are more classes
+LONGEST = 32  # characters of a class's name in a picture
 PROTOCOLS = {
     "center": "centre crop",
     "dense": "dense",
@@ -120,7 +127,7 @@ class Mistake:
 
 
 def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], source: Any | None) -> list[Path]:
-    """Writes report.html and report.md, and returns their paths.
+    """Writes report.html and report.md, and returns their paths; beside them classes.csv and confusions.csv.
 
     Args:
         folder: where to.
@@ -130,16 +137,14 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
     """
     final = measured[-1]
     classes = final.classes
-    matrix = metrics.confusion(final.probabilities, final.labels)
+    predicted, scores = metrics.predictions(final.probabilities)
+    matrix = metrics.confusion(predicted, final.labels, len(classes))
     rows = [row(posteriors) for posteriors in measured]
+    per_class = _per_class(matrix, classes)
+    worst = sorted(per_class, key=lambda entry: (-entry[3], -entry[1], entry[0]))[:LISTED_CLASSES]
+    confused = _confusions(matrix)
     counts = matrix.sum(axis=1)
-    per_class = [
-        (name, int(count), 100 * (1 - matrix[index, index] / count))
-        for index, (name, count) in enumerate(zip(classes, counts, strict=True))
-        if count
-    ]
-    wrong = matrix - np.diag(np.diag(matrix))
-    pairs = [divmod(int(place), len(classes)) for place in np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]]
+    chosen = _most_confused(confused, len(classes))
     content = {
         "title": f"{rows[-1].net}: top-1 error {rows[-1].top1_error:.2f} %",
         "final": rows[-1],
@@ -147,13 +152,21 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
         "data": result["data"],
         "table": table(rows, len(classes)),
         "reasons": list(dict.fromkeys(row.paper for row in rows if isinstance(row.paper, str))),
-        "per_class": sorted(per_class, key=lambda entry: (-entry[2], entry[0])),
-        "confusions": [(classes[a], classes[b], int(wrong[a, b]), int(counts[a])) for a, b in pairs if wrong[a, b]],
-        "mistakes": _mistakes(final, source),
-        "matrix": _draw(matrix, classes),
+        "per_class": [(name, images, error) for name, images, _, error in worst],
+        "tested_classes": len(per_class),
+        "confusions": [(classes[a], classes[b], count, int(counts[a])) for a, b, count in confused[:CONFUSIONS]],
+        "confused_pairs": len(confused),
+        "mistakes": _mistakes(final, predicted, scores, source),
+        "classes": len(classes),
+        "drawn": len(chosen),
+        "matrix": _draw_matrix(matrix, classes, chosen) if len(chosen) else "",
+        "overview": _draw_overview(matrix) if len(chosen) < len(classes) else "",
         "settings": {key: value for key, value in result.items() if key not in ("rows", "nets")},
         "nets": [{**net, "architecture": _differing(net["architecture"])} for net in final.nets],
     }
+    _write_csv(folder / "classes.csv", ("class", "images", "wrong", "top1_error"), per_class)
+    named = ((classes[a], classes[b], count) for a, b, count in confused)
+    _write_csv(folder / "confusions.csv", ("class", "taken_for", "images"), named)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=lambda name: name.endswith(".html.j2"),
@@ -171,23 +184,57 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
     return paths
 
 
+def _per_class(matrix: csr_array, classes: Sequence[str]) -> list[tuple[str, int, int, float]]:
+    """Name, images, wrong ones and top-1 error in percent of every class with images, in order."""
+    counts, right = matrix.sum(axis=1), matrix.diagonal()
+    return [
+        (name, int(count), int(count - hits), 100 * (1 - hits / count))
+        for name, count, hits in zip(classes, counts, right, strict=True)
+        if count
+    ]
+
+
+def _confusions(matrix: csr_array) -> list[tuple[int, int, int]]:
+    """Class, what it is taken for, and how many images are, the most frequent pair first."""
+    pairs = matrix.tocoo()
+    wrong = pairs.row != pairs.col
+    rows, columns, counts = (values[wrong] for values in (pairs.row, pairs.col, pairs.data))
+    order = np.lexsort((columns, rows, -counts))
+    return list(zip(rows[order].tolist(), columns[order].tolist(), counts[order].tolist(), strict=True))
+
+
+def _most_confused(confused: Sequence[tuple[int, int, int]], classes: int) -> list[int]:
+    """The classes to draw: all in their order where there is room, else those of the most frequent confusions, side by side."""
+    if classes <= NAMED_CLASSES:
+        return list(range(classes))
+    chosen = {}
+    for a, b, _ in confused:
+        chosen |= {a: None, b: None}
+        if len(chosen) >= DRAWN_CLASSES:
+            break
+    return list(chosen)[:DRAWN_CLASSES]
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
 def _differing(architecture: dict[str, Any]) -> dict[str, Any]:
     """The fields of a net that a reader of the report asks for."""
     return {key: architecture[key] for key in ("name", "num_classes", "width", "crop", "head", "batch_norm")}
 
 
-def _mistakes(final: Posteriors, source: Any | None) -> list[Mistake]:
+def _mistakes(final: Posteriors, predicted: np.ndarray, scores: np.ndarray, source: Any | None) -> list[Mistake]:
     """The images that the net is surest of and wrong about."""
-    answers = final.probabilities.argmax(axis=1)
-    sure = final.probabilities[np.arange(len(answers)), answers]
-    wrong = np.flatnonzero(answers != final.labels)
-    chosen = wrong[np.argsort(-sure[wrong], kind="stable")[:MISTAKES]]
+    wrong = np.flatnonzero(predicted != final.labels)
+    chosen = wrong[np.argsort(-scores[wrong], kind="stable")[:MISTAKES]]
     return [
         Mistake(
             name=final.ids[image],
             label=final.classes[final.labels[image]],
-            answer=final.classes[answers[image]],
-            answer_probability=float(sure[image]),
+            answer=final.classes[predicted[image]],
+            answer_probability=float(scores[image]),
             label_probability=float(final.probabilities[image, final.labels[image]]),
             picture=_picture(source, int(image)),
         )
@@ -210,40 +257,75 @@ def _thumbnail(split: Any, image: int, side: int = 160) -> bytes:
     import tensorflow as tf
 
     from vgg_keras.data import pipeline
-    from vgg_keras.data.preprocessing import rescale
+    from vgg_keras.data.preprocessing import rescale_and_crop, rescaled_size
 
     original, _ = pipeline.picture(split, image)
-    small = rescale(original, side, "bilinear")
-    height, width = (min(size, 2 * side) for size in small.shape[:2])
-    top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
-    window = tf.saturate_cast(tf.round(small[top : top + height, left : left + width]), tf.uint8)
-    return tf.io.encode_jpeg(window, quality=85).numpy()
+    rescaled = rescaled_size(*original.shape[:2], side)
+    height, width = (min(int(size), 2 * side) for size in rescaled)
+    top, left = (int(rescaled[0]) - height) // 2, (int(rescaled[1]) - width) // 2
+    window = rescale_and_crop(original, rescaled, top, left, (height, width), "bilinear")
+    return tf.io.encode_jpeg(tf.saturate_cast(tf.round(window), tf.uint8), quality=85).numpy()
 
 
-def _draw(matrix: np.ndarray, classes: Sequence[str]) -> str:
-    """The confusion matrix as a picture: each row's shares."""
+def _draw_matrix(matrix: csr_array, classes: Sequence[str], chosen: Sequence[int]) -> str:
+    """The rows and columns of these classes as a picture: shares of each class, with a column for what is taken for others."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    totals = matrix[chosen].sum(axis=1)
+    counts = matrix[chosen][:, chosen].toarray()
+    names = [_short(classes[place]) for place in chosen]
+    columns = names
+    if len(chosen) < len(classes):
+        counts = np.column_stack([counts, totals - counts.sum(axis=1)])
+        columns = [*names, f"{len(classes) - len(chosen):,} others"]
+    shares = counts / np.maximum(totals, 1)[:, None]
+    side = max(5.0, 0.32 * len(chosen) + 2.5)
+    figure, axes = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("is")
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8, parse_math=False)
+    axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+    for (is_, taken_for), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if shares[is_, taken_for] > 0.5 else "black"
+            axes.text(taken_for, is_, str(count), ha="center", va="center", fontsize=6.5, color=color)
+    figure.colorbar(image, shrink=0.7, label="share of the class")
+    return _png(figure)
+
+
+def _draw_overview(matrix: csr_array) -> str:
+    """The whole matrix as a picture, neighbouring classes put together: shares of the images of each row."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import colors, pyplot
 
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    named = len(classes) <= NAMED_CLASSES
-    side = max(5.0, 0.32 * len(classes) + 2.5) if named else 9.0
-    figure, axes = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
+    classes = matrix.shape[0]
+    bins, pairs = min(classes, BINS), matrix.tocoo()
+    places = pairs.row.astype(np.int64) * bins // classes, pairs.col.astype(np.int64) * bins // classes
+    counts = coo_array((pairs.data, places), shape=(bins, bins)).toarray()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = pyplot.subplots(figsize=(9, 8), layout="constrained")
     # of many classes each confusion is rare: the square root brings it out
-    norm = colors.PowerNorm(1 if named else 0.5, vmin=0, vmax=1)
-    image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest" if named else "antialiased")
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("is")
-    if named:
-        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8, parse_math=False)
-        axes.set_yticks(range(len(classes)), classes, fontsize=8, parse_math=False)
-        for (is_, taken_for), count in np.ndenumerate(matrix):
-            if count:
-                color = "white" if shares[is_, taken_for] > 0.5 else "black"
-                axes.text(taken_for, is_, str(count), ha="center", va="center", fontsize=6.5, color=color)
-    figure.colorbar(image, shrink=0.7, label="share of the class")
+    norm = colors.PowerNorm(0.5, vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest", extent=(0, classes, classes, 0))
+    axes.set_xlabel("taken for class number")
+    axes.set_ylabel("is class number")
+    figure.colorbar(image, shrink=0.7, label="share of the row's images")
+    return _png(figure)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _png(figure: Any) -> str:
+    from matplotlib import pyplot
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     pyplot.close(figure)

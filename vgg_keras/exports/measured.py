@@ -17,7 +17,7 @@ from vgg_keras.data.preprocessing import center_crop
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split, evenly
-from vgg_keras.evaluation.protocols import Dense, mean_posteriors
+from vgg_keras.evaluation.protocols import Dense, mean_posteriors, require_few_pixels
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
@@ -86,6 +86,8 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
     chosen = source.val.select(evenly(source.val.size, config.export.images))
     count = chosen.size
+    if form == "saved_model":  # which is compared with the dense test
+        require_few_pixels(chosen, config.evaluation, config.test_scales)
     rules = config.export
     with pipeline.readable_images(chosen):
         files, labels = zip(*(pipeline.encoded(chosen, image) for image in range(count)), strict=True)

@@ -195,7 +195,8 @@ def enough_memory() -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             "A step must fit the memory. "
-            f"Received: {pipeline.plain(error)}. A smaller data.micro_batch needs less memory for the same result."
+            f"Received: {pipeline.plain(error)}. A smaller data.micro_batch needs less memory for the same result, in "
+            "validation a smaller evaluation.batch. The same command with it goes on where it stood."
         ) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance
-from vgg_keras.config import FREE_ON_RESUME, Config, UserError, difference, from_dict, to_dict
+from vgg_keras.config import FREE_ON_RESUME, LIMITS, Config, UserError, difference, from_dict, to_dict
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.files import sha256, sweep, write_json
@@ -46,7 +46,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     before = from_dict(Config, stored["config"])
-    old, new = decisive(before), decisive(_resolve(config, before.architecture))
+    old, new = _resume_fields(before), _resume_fields(_resolve(config, before.architecture))
     start = digest(config)
     if stored.get("started_from") != start:
         old_start = described(before.training.start, stored.get("started_from"))
@@ -63,7 +63,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
 
 
 def decisive(config: Config) -> dict[str, Any]:
-    """The configuration as plain values, without what a run may change when it is resumed or from worker to worker."""
+    """The configuration as plain values, without what may differ from worker to worker."""
     values = to_dict(config)
     for section in FREE_ON_RESUME:
         del values[section]
@@ -71,6 +71,16 @@ def decisive(config: Config) -> dict[str, Any]:
         del values["data"][place]
     for field in ("init_from", "weights", "weights_sha256"):  # the start may move too; it is told by its digest
         del values["training"][field]
+    return values
+
+
+def _resume_fields(config: Config) -> dict[str, Any]:
+    """What a run must keep when it is resumed: `decisive` without the limits, which a message may advise to change."""
+    values = decisive(config)
+    for section, field in LIMITS:
+        # of a part of a batch, batch normalisation's mean and variance are others
+        if (section, field) != ("data", "micro_batch") or not config.architecture.batch_norm:
+            del values[section][field]
     return values
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +91,7 @@ def load_net(
     Raises:
         UserError: as in `load_weights`.
     """
-    if str(source) != IMAGENET and user_path(source).is_dir():
+    if str(source) != IMAGENET and _path(source).is_dir():
         if config is not None:
             raise UserError(
                 f"A run has a configuration of its own. Received: another beside {source}. Leave --config out."
@@ -184,7 +185,7 @@ def _settled(architecture: Architecture, found: Foreign) -> Architecture:
 
 def _read(source: str | Path, architecture: Architecture | None, sha256: str | None) -> tuple[Foreign, str]:
     """What a source holds, and the sha256 of its weights."""
-    path = user_path(source)
+    path = _path(source)
     if str(source) == IMAGENET:
         path = _downloaded(application("D" if architecture is None else architecture.name))
     elif path.is_dir():
@@ -211,6 +212,12 @@ def _parsing(source: str | Path) -> Iterator[None]:
         raise UserError(
             f"A file of weights must be whole and what its name says. Received: {source}: {type(error).__name__}: {reason}"
         ) from None
+
+
+def _path(source: str | Path) -> Path:
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(f"A source of weights is a path or 'imagenet'. Received: {type(source).__name__}.")
+    return user_path(source)
 
 
 def _downloaded(name: str) -> Path:

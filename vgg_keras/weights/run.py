@@ -18,7 +18,17 @@ from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.weights.foreign import tensors_for
 from vgg_keras.weights.hdf5 import read_keras
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, read_manifest, require_whole, run_of
+from vgg_keras.weights.stored import (
+    CONFIG,
+    KERAS,
+    MANIFEST,
+    WEIGHTS,
+    chain_hint,
+    read_config,
+    read_manifest,
+    require_whole,
+    run_of,
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
     stored = read_config(workdir)
     if stored is None:
         run = run_of(workdir)
-        hint = f" Give the run's folder, {run}." if run else ""
+        hint = f" Give the run's folder, {run}." if run else chain_hint(workdir)
         raise UserError(
             f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
         )

@@ -1,0 +1,30 @@
+"""Posteriors of many classes; starts no framework, so that a process's memory is the report's alone."""
+
+import numpy as np
+
+from tests.conftest import NET
+from vgg_keras.config import Architecture, to_dict
+from vgg_keras.evaluation.posteriors import Posteriors
+
+
+def many(random, classes, images):
+    """Predictions of many classes: three of four right, and one pair that is confused again and again."""
+    labels = random.integers(0, classes, images).astype(np.int32)
+    labels[:9] = classes - 1
+    predicted = np.where(random.uniform(size=images) < 0.75, labels, random.integers(0, classes, images))
+    predicted[:9] = 5
+    probabilities = np.full((images, classes), 0.5 / (classes - 1), np.float32)
+    probabilities[np.arange(images), predicted] = 0.5
+    names = tuple(f"class number {number}" for number in range(classes))
+    ids, prints = tuple(f"{image}.jpg" for image in range(images)), np.arange(images)
+    made = Posteriors(
+        probabilities,
+        labels,
+        ids,
+        prints,
+        names,
+        ({**NET, "architecture": to_dict(Architecture("E"))},),
+        np.ones(images, np.bool_),
+        1.0,
+    )
+    return made, predicted

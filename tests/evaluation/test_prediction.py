@@ -1,0 +1,196 @@
+"""Which nets and which photographs a prediction takes, and what it says of others."""
+
+import dataclasses
+import types
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+
+import vgg_keras
+from tests.conftest import write_images
+from vgg_keras.config import Architecture, Config, Data, Evaluation, UserError, to_dict
+from vgg_keras.data.preprocessing import decode
+from vgg_keras.evaluation import prediction
+from vgg_keras.files import write_json
+from vgg_keras.weights.run import save_weights
+
+ARCHITECTURE = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(90.0, 80.0, 70.0))
+CONFIG = Config(ARCHITECTURE, Data(scale=(40,)), evaluation=Evaluation(flip=False))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder with a net that tells photographs apart."""
+    folder = tmp_path_factory.mktemp("runs") / "A"
+    model = vgg_keras.build(ARCHITECTURE, seed=5)
+    model.get_layer("predictions").kernel.assign(4 * np.asarray(model.get_layer("predictions").kernel))
+    write_json(folder / "config.json", {"config": to_dict(CONFIG), "classes": ["cat", "dog", "owl"]})
+    save_weights(model, folder)
+    return folder
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return write_images(tmp_path / "album", [(40, 40), (50, 44), (44, 60)])
+
+
+def same(found, expected, names=True):
+    assert [one.classes for one in found] == [one.classes for one in expected]
+    assert np.allclose([one.probabilities for one in found], [one.probabilities for one in expected], atol=1e-6)
+    assert not names or [one.path for one in found] == [one.path for one in expected]
+
+
+def test_one_path_is_one_photograph_whatever_holds_it(run, photographs):
+    net = vgg_keras.load_net(run)
+    expected = vgg_keras.predict_images(net, list(map(str, photographs)))
+    assert [one.path for one in expected] == list(map(str, photographs))
+    assert np.ptp([one.probabilities[0] for one in expected]) > 1e-3
+    same(vgg_keras.predict_images(net, str(photographs[0])), expected[:1])
+    first, every = [str(photographs[0])], list(map(str, photographs))
+    folder = photographs[0].parent
+    for given, paths in (
+        (first[0], first),
+        (photographs[0], first),
+        ([photographs[0]], first),
+        (iter(first), first),
+        (tuple(photographs), every),
+        ((path for path in photographs), every),
+        (np.array(every), every),
+        (folder, every),
+        (str(folder), every),
+        ([photographs[0], folder], first + every),
+    ):
+        assert [image.name for image in prediction.listed(given, upright=True)] == paths
+
+
+def test_the_net_is_a_folder_a_loaded_one_or_a_model(run, photographs):
+    net = vgg_keras.load_net(run)
+    expected = vgg_keras.predict_images(net, photographs)
+    same(vgg_keras.predict_images(str(run), photographs), expected)
+    probable = keras.Model(net.model.input, keras.layers.Softmax(name="probabilities")(net.model.output))
+    # whose soft-max is not taken twice
+    same(vgg_keras.predict_images(probable, photographs, config=CONFIG, classes=net.classes), expected)
+
+
+def test_the_probabilities_are_the_nets_own(run, photographs):
+    net = vgg_keras.load_net(run)
+    center = dataclasses.replace(CONFIG, data=Data(scale=(32,)), evaluation=Evaluation(protocol="center", flip=False))
+    square = np.asarray(Image.open(photographs[0]))[4:36, 4:36]  # of the crop's size: nothing is rescaled
+    expected = softmax(net.model(square[np.newaxis].astype(np.float32)).numpy()[0].astype(np.float64))
+    (found,) = vgg_keras.predict_images(net, square, config=center)
+    assert found.path == "image 0"
+    assert found.classes == tuple(net.classes[place] for place in np.argsort(-expected))
+    assert np.abs(np.array(found.probabilities) - np.sort(expected)[::-1]).max() < 1e-6
+
+
+def test_arrays_and_pictures_of_pillow_are_photographs_too(run, photographs):
+    net = vgg_keras.load_net(run)
+    expected = vgg_keras.predict_images(net, photographs)
+    arrays = [decode(path.read_bytes()).numpy() for path in photographs]
+    same(vgg_keras.predict_images(net, np.stack([arrays[0]] * 2)), expected[:1] * 2, names=False)
+    mixed = vgg_keras.predict_images(net, [Image.fromarray(arrays[0]), photographs[1], arrays[2]])
+    same(mixed, expected, names=False)
+    assert [one.path for one in mixed] == ["image 0", str(photographs[1]), "image 2"]
+    see_through = Image.fromarray(np.dstack([arrays[0], np.full(arrays[0].shape[:2], 9, np.uint8)]))
+    turned = Image.fromarray(np.rot90(arrays[1]))  # stored so that EXIF's 6, a quarter to the right, puts it upright
+    turned.getexif()[0x0112] = 6
+    others = vgg_keras.predict_images(net, [see_through, turned, decode(photographs[2].read_bytes())])
+    same(others, expected, names=False)
+
+
+def test_many_photographs_are_predicted_in_parts(run, photographs, monkeypatch):
+    expected = vgg_keras.predict_images(run, photographs)
+    monkeypatch.setattr("vgg_keras.evaluation.prediction.POSTERIORS_BYTES", 8 * 3 * 2)
+    same(vgg_keras.predict_images(run, photographs), expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (None, "Photographs are a path, .* Received: None"),
+        (7, "Received: int 7"),
+        (b"photo.jpg", "Received: bytes b'photo.jpg'"),
+        ({"photo.jpg": 1}, "Received: dict"),
+        ([["a.jpg"]], r"Received: list \['a.jpg'\] among them"),
+        ([], "Photographs or folders of them are needed. Received: none"),
+        (np.zeros((32, 40), np.uint8), r"Received: shape \(32, 40\) of uint8"),
+        (np.zeros((32, 40, 3)), r"Received: shape \(32, 40, 3\) of float64"),
+        (np.zeros((2, 0, 0, 3), np.uint8), r"Received: shape \(0, 0, 3\)"),
+        (Image.new("I;16", (40, 40)), "Received: one of mode 'I;16'"),
+        ("absent.jpg", "must exist. Received: absent.jpg, which does not"),
+        (["absent.jpg"], "must exist. Received: absent.jpg, which does not"),
+        (Path("absent"), "must exist. Received: absent, which does not"),
+    ],
+)
+def test_other_images_are_refused_in_one_line(run, images, message):
+    with pytest.raises(UserError, match=message) as caught:
+        vgg_keras.predict_images(run, images)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_nets_and_settings_are_refused_in_one_line(run, photographs):
+    net = vgg_keras.load_net(run)
+    other = keras.Sequential([keras.layers.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    for given, message in (
+        (None, "A net is a run's folder, .* Received: None"),
+        (types.SimpleNamespace(), "Received: SimpleNamespace"),
+        ([net], "Received: list"),
+        (other, "net of vgg_keras.build. Received: 'sequential"),
+        ("runs/absent", "Received: runs/absent"),
+        (run.parent, f"Each stage of a chain is a run: name one of {run}"),
+    ):
+        with pytest.raises(UserError, match=message):
+            vgg_keras.predict_images(given, photographs)
+    for words, message in (
+        ({"top": 0}, "top must be a whole number, 1 or more. Received: 0"),
+        ({"top": "5"}, "Received: '5'"),
+        ({"classes": "cats"}, "classes must be a list of names. Received: str 'cats'"),
+        ({"classes": ["a", "b"]}, "each of the net's 3 classes has a name. Received: 2|Each of the net's 3"),
+        ({"config": {}}, "config must be a vgg_keras.config.Config. Received: dict"),
+        ({"config": Config(Architecture(crop=32), Data(scale=(32,)))}, None),
+    ):
+        if message:
+            with pytest.raises(UserError, match=message):
+                vgg_keras.predict_images(net, photographs, **words)
+        else:
+            vgg_keras.predict_images(net, photographs, **words)
+    large = vgg_keras.build("A", num_classes=3, crop=64, width=1 / 16)
+    with pytest.raises(UserError, match=r"Q must be the net's crop of 64 or more. Received: a config with \(32,\)"):
+        vgg_keras.predict_images(large, photographs, config=Config(Architecture(crop=32), Data(scale=(32,))))
+
+
+def test_every_public_function_takes_a_path_as_text_and_as_a_path(run, tmp_path):
+    for seed, name in enumerate("ab"):
+        write_images(tmp_path / "photos" / name, [(40, 50)] * 5, seed=seed)
+    for kind in (str, Path):
+        source = kind(tmp_path / "photos")
+        words = {"crop": 32, "batch": 4, "scale": (32,)}
+        assert vgg_keras.describe_data(source, crop=32)[0] == ("a", "b")
+        assert next(iter(vgg_keras.training_data(source, **words)))[0].shape == (4, 32, 32, 3)
+        assert next(iter(vgg_keras.validation_data(source, **words)))[0].shape == (2, 32, 32, 3)
+        assert Data(source=source, data_dir=kind(tmp_path)).source == str(tmp_path / "photos")
+        assert vgg_keras.load_net(kind(run)).classes == ("cat", "dog", "owl")
+        assert vgg_keras.load_weights(None, kind(run)).name == "vgg_a"
+        vgg_keras.load_weights(vgg_keras.build(ARCHITECTURE), kind(run))
+    for source in (None, 3, ["a.pth"]):
+        for load in (vgg_keras.load_net, lambda given: vgg_keras.load_weights(None, given)):
+            with pytest.raises(UserError, match="A source of weights is a path or 'imagenet'. Received: "):
+                load(source)
+
+
+def test_a_panorama_is_refused_by_name_before_anything_is_predicted(run, photographs, tmp_path):
+    (long,) = write_images(tmp_path / "long", [(2, 400)])
+    config = dataclasses.replace(CONFIG, evaluation=Evaluation(max_pixels=8000 * 40 - 1))
+    for given, name in (([*photographs, long], str(long)), (np.zeros((2, 400, 3), np.uint8), "image 0")):
+        with pytest.raises(UserError, match=f"Received: {name}, 40 x 8000 pixels then"):
+            vgg_keras.predict_images(run, given, config=config)
+
+
+def test_a_picture_of_more_photographs_than_it_has_room_for_is_refused_before(photographs):
+    prediction.require_drawable(photographs * 83)
+    with pytest.raises(UserError, match="--out draws 250 photographs or fewer. Received: 252"):
+        prediction.require_drawable(photographs * 84)
