@@ -9,6 +9,8 @@ the loss has no gradient shrinks a weight, at steady state, by the share
     keras.regularizers.L2(l)                    2 * r * l / (1 - m), since its gradient is 2 * l * w
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -63,14 +65,14 @@ class SGDW(_DecayingSGD):
 
     def __init__(
         self,
-        weight_decay,
-        learning_rate=0.001,
-        momentum=0.0,
-        nesterov=False,
-        name="SGDW",
-        initial_learning_rate=None,
-        **kwargs,
-    ):
+        weight_decay: float,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        name: str = "SGDW",
+        initial_learning_rate: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
         if initial_learning_rate is None:
             initial_learning_rate = learning_rate
@@ -115,7 +117,15 @@ class CoupledSGD(_DecayingSGD):
         ValueError: a multiplier outside [0, 1).
     """
 
-    def __init__(self, weight_decay, learning_rate=0.001, momentum=0.0, nesterov=False, name="CoupledSGD", **kwargs):
+    def __init__(
+        self,
+        weight_decay: float,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        name: str = "CoupledSGD",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
 
     def update_step(self, gradient, variable, learning_rate):
