@@ -26,18 +26,20 @@ def test_configuration_page_is_what_its_generator_makes():
     assert module.PAGE.read_text() == module.page(), "run python docs/configuration.py"
 
 
-def test_configuration_page_has_a_row_for_every_field():
+def test_configuration_page_has_a_row_with_a_meaning_for_every_field():
     page = generator().page()
     for name, section in typing.get_type_hints(config.Config).items():
         prefix, cls = ("", None) if name == "seed" else (f"{name}.", section)
         if name == "stages":
             prefix, cls = "stages.N.", config.Stage
         for field in typing.get_type_hints(cls) if cls else [name]:
-            assert page.count(f"| `{prefix}{field}` |") == 1, f"{prefix}{field}"
+            rows = [line for line in page.splitlines() if line.startswith(f"| `{prefix}{field}` |")]
+            assert len(rows) == 1, f"{prefix}{field}"
+            assert not rows[0].endswith("|  |"), f"{prefix}{field} needs a comment in config.py"
 
 
 def test_comments_of_a_field_are_those_above_and_behind_it():
-    source = '''
+    source = """
 class Data:
     first: int = 1  # 3.1: behind
     # above the second,
@@ -47,7 +49,7 @@ class Data:
         "x"  # 4: behind a value on several lines
     )
     fourth: int = 4
-'''
+"""
     found = generator()._comments(source)
     assert found["Data", "first"] == "3.1: behind"
     assert found["Data", "second"] == "above the second, on two lines"

@@ -3,6 +3,7 @@
 import ast
 import configparser
 import fnmatch
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,14 @@ def test_help_lists_every_command_in_one_line(arguments):
     listed = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  ")]
     assert [name for name, _ in listed] == list(COMMANDS)
     assert all(len(summary) > 10 for _, summary in listed)
+
+
+def test_help_into_a_closed_pipe_ends_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-m", "vgg_keras"], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_version_is_the_packages():

@@ -6,6 +6,7 @@ vgg-keras train --help
 """
 
 import ast
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -22,11 +23,9 @@ def main() -> int:
     """Runs the command that the first word names; returns the exit status where none runs."""
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "-help", "-h", "help"):
-        print(usage())
-        return 0
+        return _print(usage())
     if name == "--version":
-        print(version())
-        return 0
+        return _print(version())
     if name not in COMMANDS:
         print(f"error: vgg-keras takes a command. Received: {name!r}. {nearest(name, COMMANDS)}", file=sys.stderr)
         return WRONG_USE
@@ -58,6 +57,14 @@ def version() -> str:
 
     found = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")]
     return f"vgg_keras {__version__} (Python {platform.python_version()}, {', '.join(found)})"
+
+
+def _print(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `vgg-keras | head -1`: what the reader wanted is printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush at the end
+    return 0
 
 
 def _summary(name: str) -> str:
