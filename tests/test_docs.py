@@ -98,3 +98,12 @@ def test_pictures_are_200_kb_at_most_and_shown():
     for picture in (ROOT / "docs" / "images").iterdir():
         assert picture.stat().st_size <= 200_000, picture
         assert f"images/{picture.name}" in shown, f"no page shows {picture.name}"
+
+
+@pytest.mark.slow
+def test_readme_python_builds_and_fits():
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("\n\nnet =")[0]
+    assert "epochs=20" in code
+    names = {}
+    exec(compile(code.replace("epochs=20", "epochs=1"), "README.md", "exec"), names)
+    assert names["model"].output_shape == (None, 10)
