@@ -101,15 +101,7 @@ def _measured(data: Data) -> statistics.Statistics:
 
 def _reading_of(data: Data) -> Data:
     """The fields that decide which images there are; whatever else differs, a set is opened and measured once."""
-    names: tuple[str, ...] = (
-        "source",
-        "data_dir",
-        "validation",
-        "holdout",
-        "max_bad_fraction",
-        "exif_orientation",
-        "max_pixels",
-    )
+    names = ("source", "data_dir", "validation", "holdout", "max_bad_fraction", "exif_orientation", "max_pixels")
     names += ("statistics_images",)
     return Data(**{name: getattr(data, name) for name in names})
 

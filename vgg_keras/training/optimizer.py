@@ -9,8 +9,6 @@ the loss has no gradient shrinks a weight, at steady state, by the share
     keras.regularizers.L2(l)                    2 * r * l / (1 - m), since its gradient is 2 * l * w
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -71,7 +69,7 @@ class SGDW(_DecayingSGD):
         nesterov: bool = False,
         name: str = "SGDW",
         initial_learning_rate: float | None = None,
-        **kwargs: Any,
+        **kwargs,
     ) -> None:
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
         if initial_learning_rate is None:
@@ -124,7 +122,7 @@ class CoupledSGD(_DecayingSGD):
         momentum: float = 0.0,
         nesterov: bool = False,
         name: str = "CoupledSGD",
-        **kwargs: Any,
+        **kwargs,
     ) -> None:
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
 
