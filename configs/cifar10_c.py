@@ -11,7 +11,7 @@ What differs from the source: its decay is tensorflow-addons' and stays at 5e-4 
 that class's documentation asks for one schedule on both. At the floor of 1e-5 the 1,250 steps of an epoch would shrink
 every kernel by 46 %, faster than a gradient of that rate can hold it. Here the decay follows the rate, as it evidently
 should. Keras's plateau callback, if the source had it, also takes a fall of less than 1e-4 for none; here any fall counts.
-At the first rate it is the source's, 10 times the paper's (README, "What the weight decay means").
+At the first rate it is the source's, 10 times the paper's (docs/weight_decay.md).
 """
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Training

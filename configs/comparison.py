@@ -3,7 +3,7 @@
 python -m vgg_keras.train --config=comparison --data=photos/ --set=architecture.name=A-LRN --set=seed=1 --workdir=runs/A-LRN-1
 python -m vgg_keras.compare runs/*/low
 
-README.md, "The paper's comparisons, in small", has what it gave.
+docs/results.md has its results.
 
 What differs from the paper: batch norm, so that all depths start from random weights within a few epochs; the batch and its
 rate; a rate that is divided once, after a fixed number of epochs, since with so few a plateau is often chance, and when it

@@ -13,6 +13,19 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects `full` tests unless `-m` names them.
+
+    `-m 'not full'` in addopts would not do: another `-m`, such as `-m "not slow"`, replaces it.
+    """
+    if "full" in config.option.markexpr:
+        return
+    full = [item for item in items if item.get_closest_marker("full")]
+    if full:
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if item not in full]
+
+
 # How a net was asked, as posteriors keep it.
 NET = {
     "model": "runs/E",

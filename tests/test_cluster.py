@@ -136,10 +136,10 @@ def test_tensorflows_errors_name_the_worker(addresses):
     assert "not told which" in str(cluster.lost("Connection reset by peer"))
 
 
-def test_the_readmes_slurm_script_names_the_workers_to_each(tmp_path):
+def test_the_documented_slurm_script_names_the_workers_to_each(tmp_path):
     """With stand-ins for SLURM's commands, and for Python one that tells how it was called."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    script = readme.split("<!-- the SLURM script -->\n```bash\n")[1].split("```")[0]
+    page = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text()
+    script = page.split("<!-- the SLURM script -->\n```bash\n")[1].split("```")[0]
     (tmp_path / "job.sh").write_text(script)
     for name, text in {
         "scontrol": 'if [ "$1" = show ]; then echo node9; echo node10; else echo "$@" >> requeued; fi',

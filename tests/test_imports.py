@@ -24,7 +24,7 @@ BELOW = {
     "benchmarks": {"cli", "training", "evaluation", "data", "weights", "nets"},
     "cli": set(),
 }
-VERBS = {"train", "evaluate", "export", "predict", "compare", "samples", "summarize", "benchmark", "launch"}
+VERBS = {"__main__", "train", "evaluate", "export", "predict", "compare", "samples", "summarize", "benchmark", "launch"}
 
 
 def imports(path: Path) -> set[str]:

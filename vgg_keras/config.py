@@ -100,10 +100,12 @@ class Architecture(_Checked):
     head: Literal["fc", "gap"] = "fc"  # 4096-4096-classes, or global average pooling and one FC layer
     dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
     batch_norm: bool = False  # between convolution and activation; the convolutions lose their bias
-    activation: Literal["relu", "leaky_relu"] = "relu"  # 2.1
+    activation: Literal["relu", "leaky_relu"] = "relu"  # 2.1: after each convolution and hidden FC layer
     negative_slope: float = 0.2  # of leaky_relu
     initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"  # 3.1, the paper's later finding
-    fc_initializer: Literal["as_convolutions", "gaussian"] = "as_convolutions"  # of the FC layers
+    fc_initializer: Literal["as_convolutions", "gaussian"] = (
+        "as_convolutions"  # of FC layers; as_convolutions: initializer
+    )
     initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
 
     def check(self):
@@ -133,7 +135,7 @@ class Data(_Checked):
     # split that the source has is not seen before it closes the run as its test
     validation: Literal["own", "held_out"] = "own"  # 4: the paper's is ILSVRC's validation set, its test too
     holdout: float = 0.2  # the share of the training images that is held out: each (1/holdout)-th image
-    batch: int = 256  # 3.1
+    batch: int = 256  # 3.1: images of a step, over all devices
     micro_batch: int = 0  # images a device holds at once, gradients summed over the batch; 0: its whole share
     scale: tuple[int, ...] = (256,)  # 3.1: S, or Smin,Smax to draw S from for each image
     flip: bool = True  # 3.1: random horizontal flip
@@ -173,11 +175,11 @@ class Training(_Checked):
     weights: str = ""  # instead of that, a source of `vgg_keras.load_weights` to fine-tune, of whatever classes
     weights_sha256: str = ""  # that the source must have; empty: any
     layers: Literal["all", "fc"] = (
-        "all"  # that are trained; fc: the FC layers alone, as in a net of the ILSVRC submission
+        "all"  # the trained layers; fc: the FC layers only, as in a net of the ILSVRC submission
     )
     # decoupled decay, the paper's coupled L2, or Adam without decay; see training/optimizer.py
     optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
-    learning_rate: float = 1e-2  # 3.1
+    learning_rate: float = 1e-2  # 3.1: at the start
     momentum: float = 0.9  # 3.1; of adam beta_1
     # 3.1's L2 multiplier 5e-4 shrinks a weight by 1e-2 * 5e-4 / (1 - 0.9) a step, and SGDW's decay is that share itself.
     weight_decay: float = 5e-5  # of sgdw
@@ -186,7 +188,7 @@ class Training(_Checked):
     plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; the best net is told by it too
     plateau_patience: int = 5  # epochs without a lower one before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
-    plateau_divisions: int = 3  # 3.1: so often
+    plateau_divisions: int = 3  # 3.1: how often the rate is divided
     plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
 
     @property
@@ -219,7 +221,7 @@ class Stage(_Checked):
     architecture: str = ""  # another configuration of Table 1; empty: the chain's own
     scale: tuple[int, ...] = ()  # 3.1: S; empty: data.scale
     learning_rate: float = 0.0  # 3.1; 0: training.learning_rate
-    layers: Literal["", "all", "fc"] = ""  # that are trained; empty: training.layers
+    layers: Literal["", "all", "fc"] = ""  # the trained layers; empty: training.layers
 
     def check(self):
         _require(self.name != "single", "stage.name must be another than that of a run without a chain.", self.name)
@@ -252,10 +254,10 @@ class Evaluation(_Checked):
 class Export(_Checked):
     """What an export must hold, compared with its net before it says done."""
 
-    images: int = 256  # of the validation set, that both are asked about
+    images: int = 256  # validation images that the export and the net are compared on
     representative_images: int = 200  # of the training set, from which int8 takes its ranges
     max_difference: float = 1e-4  # of two probabilities, in float32
-    max_difference_float16: float = 2e-2
+    max_difference_float16: float = 2e-2  # of two probabilities, in float16
     min_agreement: float = 0.9  # the share of images with the same top class, with int8 weights
 
     def check(self):
@@ -309,7 +311,7 @@ class Config(_Checked):
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     runtime: Runtime = field(default_factory=Runtime)
     stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training
-    seed: int = 0
+    seed: int = 0  # of initial weights, order, augmentation and dropout
 
     def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)

@@ -19,7 +19,7 @@ class AtLeast(keras.layers.Layer):
         self.check(*images.shape[1:3])
         return images
 
-    def check(self, height, width):
+    def check(self, height: int | None, width: int | None) -> None:
         """Raises a `UserError` where a size is known and too small."""
         if any(isinstance(size, int) and size < self.side for size in (height, width)):
             raise UserError(

@@ -72,14 +72,14 @@ class SGDW(_DecayingSGD):
 
     def __init__(
         self,
-        weight_decay,
-        learning_rate=0.001,
-        momentum=0.0,
-        nesterov=False,
-        name="SGDW",
-        initial_learning_rate=None,
+        weight_decay: float,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        name: str = "SGDW",
+        initial_learning_rate: float | None = None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
         if initial_learning_rate is None:
             initial_learning_rate = learning_rate
@@ -124,7 +124,15 @@ class CoupledSGD(_DecayingSGD):
         ValueError: a multiplier outside [0, 1).
     """
 
-    def __init__(self, weight_decay, learning_rate=0.001, momentum=0.0, nesterov=False, name="CoupledSGD", **kwargs):
+    def __init__(
+        self,
+        weight_decay: float,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        name: str = "CoupledSGD",
+        **kwargs,
+    ) -> None:
         super().__init__(weight_decay, learning_rate, momentum, nesterov, name, **kwargs)
 
     def update_step(self, gradient, variable, learning_rate):

@@ -27,8 +27,8 @@ class Preprocessing:
         bgr: whether the net takes blue first.
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     bgr: bool = False
 
 

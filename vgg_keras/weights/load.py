@@ -99,7 +99,7 @@ def load_net(
         run = load_run(source, dtype=dtype)
         require_digest(sha256, run.weights_sha256, source)
         return run
-    found, sha = _read(source, config and config.architecture, sha256)
+    found, sha = _read(source, config.architecture if config else None, sha256)
     if config is None:
         if found.preprocessing is None:
             raise UserError(

@@ -1,0 +1,30 @@
+"""The public names as a caller with a type checker uses them: mypy reads this file, nothing runs it."""
+
+from pathlib import Path
+from typing import assert_type
+
+import vgg_keras
+from vgg_keras.evaluation.prediction import Prediction
+from vgg_keras.weights.run import Run
+
+architecture = vgg_keras.Architecture("E", num_classes=10, crop=64)
+model = vgg_keras.build(architecture, classifier_activation="softmax", dtype="float32", seed=0)
+model = vgg_keras.build("D", num_classes=10, width=0.5, head="gap")
+dense = vgg_keras.to_fully_convolutional(model)
+classes, mean = vgg_keras.describe_data("digits", crop=32)
+assert_type(classes, tuple[str, ...])
+assert_type(mean, tuple[float, ...])
+optimizers = (
+    vgg_keras.SGDW(weight_decay=5e-5, learning_rate=1e-2, momentum=0.9),
+    vgg_keras.CoupledSGD(weight_decay=5e-4, learning_rate=1e-2, momentum=0.9, nesterov=True),
+)
+model.fit(vgg_keras.training_data("digits", crop=32), validation_data=vgg_keras.validation_data("digits", crop=32))
+vgg_keras.load_weights(None, "vgg16-397923af.pth", sha256="397923af")
+net = vgg_keras.load_net(Path("runs/E"))
+assert_type(net, Run)
+assert_type(vgg_keras.predict(net, ["photo.jpg"]), list[Prediction])
+assert_type(vgg_keras.__version__, str)
+try:
+    vgg_keras.build(3)  # type: ignore[arg-type]
+except vgg_keras.UserError as error:
+    print(error)

@@ -1,0 +1,109 @@
+"""README.md and docs/: what is generated is up to date, links lead somewhere, pictures are small."""
+
+import importlib.util
+import re
+import typing
+from pathlib import Path
+
+import pytest
+
+from vgg_keras import config
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def generator():
+    """docs/configuration.py, which is no module of a package."""
+    spec = importlib.util.spec_from_file_location("configuration_page", ROOT / "docs" / "configuration.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_configuration_page_is_what_its_generator_makes():
+    module = generator()
+    assert module.PAGE.read_text() == module.page(), "run python docs/configuration.py"
+
+
+def test_configuration_page_has_a_row_with_a_meaning_for_every_field():
+    page = generator().page()
+    for name, section in typing.get_type_hints(config.Config).items():
+        prefix, cls = ("", None) if name == "seed" else (f"{name}.", section)
+        if name == "stages":
+            prefix, cls = "stages.N.", config.Stage
+        for field in typing.get_type_hints(cls) if cls else [name]:
+            rows = [line for line in page.splitlines() if line.startswith(f"| `{prefix}{field}` |")]
+            assert len(rows) == 1, f"{prefix}{field}"
+            assert not rows[0].endswith("|  |"), f"{prefix}{field} needs a comment in config.py"
+
+
+def test_comments_of_a_field_are_those_above_and_behind_it():
+    source = """
+class Data:
+    first: int = 1  # 3.1: behind
+    # above the second,
+    # on two lines
+    second: int = 2
+    third: str = (
+        "x"  # 4: behind a value on several lines
+    )
+    fourth: int = 4
+"""
+    found = generator()._comments(source)
+    assert found["Data", "first"] == "3.1: behind"
+    assert found["Data", "second"] == "above the second, on two lines"
+    assert found["Data", "third"] == "4: behind a value on several lines"
+    assert found["Data", "fourth"] == ""
+
+
+@pytest.mark.parametrize(
+    ("comment", "paper", "meaning"),
+    [
+        ("3.1: at most", "3.1", "at most"),
+        ("3.1", "3.1", ""),
+        ("4: the paper's", "4", "the paper's"),
+        ("0: as many as the data has", "", "0: as many as the data has"),
+        ("3.1's multiplier shrinks", "", "3.1's multiplier shrinks"),
+    ],
+)
+def test_paper_section_is_split_from_the_meaning(comment, paper, meaning):
+    assert generator()._split(comment) == (paper, meaning)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, heading = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if heading:
+            assert heading in headings(file), f"{page.name} links to {target}"
+
+
+def headings(page):
+    """A page's headings as GitHub writes them into a link."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_readme_is_read_in_five_minutes():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_pictures_are_200_kb_at_most_and_shown():
+    shown = "".join(page.read_text() for page in PAGES)
+    for picture in (ROOT / "docs" / "images").iterdir():
+        assert picture.stat().st_size <= 200_000, picture
+        assert f"images/{picture.name}" in shown, f"no page shows {picture.name}"
+
+
+@pytest.mark.slow
+def test_readme_python_builds_and_fits():
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("\n\nnet =")[0]
+    assert "epochs=20" in code
+    names = {}
+    exec(compile(code.replace("epochs=20", "epochs=1"), "README.md", "exec"), names)
+    assert names["model"].output_shape == (None, 10)
