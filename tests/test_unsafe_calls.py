@@ -30,8 +30,9 @@ CALLS = {
     *("deserialize_keras_object", "enable_unsafe_deserialization", "system", "popen", "getoutput", "getstatusoutput"),
     *("add_safe_globals", "hub_load"),
 }
-# A configuration that is a .py file is its author's code: `--config=mine.py` runs it, and says so.
-ALLOWED = {("config.py", "exec_module")}
+# A configuration that is a .py file is its author's code: `--config=mine.py` runs it, and says so. The `vgg-keras` command
+# runs the package's own commands.
+ALLOWED = {("config.py", "exec_module"), ("__main__.py", "runpy")}
 
 
 def unsafe(source: str, name: str = "file.py") -> list[str]:
@@ -40,7 +41,11 @@ def unsafe(source: str, name: str = "file.py") -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             imported = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            found += [f"{node.lineno}: imports {one}" for one in imported if (one or "").split(".")[0] in MODULES]
+            found += [
+                f"{node.lineno}: imports {one}"
+                for one in imported
+                if (one or "").split(".")[0] in MODULES and (name, one) not in ALLOWED
+            ]
             if isinstance(node, ast.ImportFrom):
                 found += [f"{node.lineno}: imports {one.name}" for one in node.names if one.name in CALLS]
         if not isinstance(node, ast.Call):
@@ -69,7 +74,7 @@ def test_nothing_that_is_read_is_run(path):
     assert unsafe(path.read_text(), str(path.relative_to(PACKAGE)) if PACKAGE in path.parents else path.name) == []
 
 
-def test_the_one_exception_is_there():
+def test_the_exceptions_are_there():
     for name, call in ALLOWED:
         assert any(call in line for line in unsafe((PACKAGE / name).read_text(), "elsewhere.py"))
     assert len(FILES) > 60
