@@ -14,7 +14,9 @@ from vgg_keras.data.splits import Split
 def split_of(pictures):
     encoded = tf.stack([tf.io.encode_png(picture, compression=1) for picture in pictures])
     return Split(
-        size=len(pictures), read=lambda image: (tf.gather(encoded, image), tf.constant(0)), name=lambda image: str(image)
+        size=len(pictures),
+        read=lambda image: (tf.gather(encoded, image), tf.constant(0)),
+        name=lambda image: str(image),
     )
 
 
