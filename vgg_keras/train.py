@@ -270,6 +270,8 @@ def _test_and_tell(config, source, outcome, precision, workdir, bad_images) -> d
     print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {records.percent(outcome.best_top1_error)}")
     top5 = report.top5(result["top5_error"], len(source.classes))
     print(f"{described}: top-1 error {error}, top-5 error {top5}, {result['images']} images")
+    for note in source.split(source.closing).notes:  # such as of classes that the error does not count
+        print(f"note: {note}")
     for path, content in (
         (
             workdir / WEIGHTS,

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import os
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,8 +48,8 @@ def open_folder(data: Data) -> Source:
         description=f"{printable(root)}: {len(classes)} classes, {division}",
         classes=classes,
         train=_split(root, train, classes, listing.notes),
-        val=_split(root, val, classes),
-        test=test and _split(root, test, classes),
+        val=_split(root, val, classes, listing.notes),
+        test=test and _split(root, test, classes, listing.notes),
     )
 
 
@@ -251,48 +250,46 @@ _KINDS = (
 )
 
 
-def no_image(status: os.stat_result, max_bytes: int) -> str:
+def _no_image(mode: int, size: int) -> str:
     """Why a file cannot hold an image, judged without opening it, in a few words; empty where it may hold one."""
-    if not stat.S_ISREG(status.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
         return f"{kind}, where a file is needed"
-    if status.st_size == 0:
-        return "an empty file"
-    if status.st_size > max_bytes:
-        return f"{status.st_size:,} bytes, more than data.max_file_bytes={max_bytes}"
-    return ""
+    return "" if size else "an empty file"
 
 
-@dataclasses.dataclass(frozen=True)
 class _Files:
-    """Files as they were when they were listed.
+    """Files as they were when they were listed, and whether they still are when they are read.
 
     Attributes:
         paths: of the files.
-        found: of each what the system said, or why it said nothing.
+        modes, sizes, times: what the system said of each: its kind, its bytes, its nanoseconds of change.
+        errors: why the system said nothing of some, by their number.
     """
 
-    paths: list[str]
-    found: list[os.stat_result | OSError]
-
-    @classmethod
-    def listed(cls, paths: list[str]) -> "_Files":
-        return cls(paths, [_status(path) for path in paths])
+    def __init__(self, paths: list[str]):
+        self.paths, self.errors = paths, {}
+        rows = np.zeros((len(paths), 3), np.int64)
+        for image, path in enumerate(paths):
+            try:
+                status = os.stat(path)
+                rows[image] = status.st_mode, status.st_size, status.st_mtime_ns
+            except OSError as error:  # such as of a link to nowhere: the scan names it
+                self.errors[image] = error.strerror
+        self.modes, self.sizes, self.times = rows.T
 
     def stamp(self, image: int) -> str:
-        status = self.found[image]
-        if isinstance(status, OSError):
-            return f"{self.paths[image]} {status}"
-        return f"{os.path.abspath(self.paths[image])} {status.st_size} {status.st_mtime_ns}"
+        """Words that change when the file does."""
+        return f"{os.path.abspath(self.paths[image])} {self.sizes[image]} {self.times[image]}"
 
     def inspect(self, image: int, max_bytes: int) -> str:
         """Why a file is not to be read, in a few words; empty where it is. Of a large one the first bytes are judged."""
-        status = self.found[image]
-        if isinstance(status, OSError):
-            return status.strerror
-        if reason := no_image(status, max_bytes):
+        size = int(self.sizes[image])
+        if reason := self.errors.get(image) or _no_image(int(self.modes[image]), size):
             return reason
-        if status.st_size <= _SMALL:
+        if size > max_bytes:
+            return f"{size:,} bytes, more than data.max_file_bytes={max_bytes}"
+        if size <= _SMALL:
             return ""
         try:
             with open(os.open(self.paths[image], os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -308,27 +305,21 @@ class _Files:
         Raises:
             ChangedError: it is another, or none.
         """
-        path, before, now = self.paths[image], self.found[image], _status(self.paths[image])
-        if isinstance(now, OSError):
-            reason = now.strerror
-        elif not (reason := no_image(now, sys.maxsize)) and (
-            isinstance(before, OSError) or now.st_size != before.st_size
-        ):
+        path = self.paths[image]
+        try:
+            now = os.stat(path)
+        except OSError as error:
+            raise ChangedError(f"{printable(path)}: {error.strerror}") from None
+        reason = _no_image(now.st_mode, now.st_size)
+        if not reason and now.st_size != self.sizes[image]:
             reason = f"{now.st_size:,} bytes, another file than when the run began"
         if reason:
             raise ChangedError(f"{printable(path)}: {reason}")
         return os.fsencode(path)  # a name need not be UTF-8
 
 
-def _status(path: str) -> os.stat_result | OSError:
-    try:
-        return os.stat(path)
-    except OSError as error:  # such as a link to nowhere: the scan names it
-        return error
-
-
 def _split(root: Path, files: list[tuple[str, int]], classes: tuple[str, ...] = (), notes: Sequence[str] = ()) -> Split:
-    listed = _Files.listed([path for path, _ in files])
+    listed = _Files([path for path, _ in files])
     labels = np.array([label for _, label in files], np.int32)
     table = tf.constant(labels)
 
