@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data, UserError
 from vgg_keras.data.splits import Source, Split, held_out
-from vgg_keras.files import user_path
+from vgg_keras.files import printable, user_path
 
 
 def open_folder(data: Data) -> Source:
@@ -51,7 +51,7 @@ def open_folder(data: Data) -> Source:
         division = f"about {data.holdout:.0%} of each class held out"
     return Source(
         name=data.source,
-        description=f"{_printable(root)}: {len(classes)} classes, {division}",
+        description=f"{printable(root)}: {len(classes)} classes, {division}",
         classes=classes,
         train=_split(root, train),
         val=_split(root, val),
@@ -84,7 +84,7 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     else:
         source = open_folder(data)
         return source.description, source.classes, name, source.split(name)
-    return f"{_printable(root)}: {len(classes)} classes, {division}", classes, name, _split(root, files)
+    return f"{printable(root)}: {len(classes)} classes, {division}", classes, name, _split(root, files)
 
 
 def of_files(paths: list[str]) -> Split:
@@ -144,11 +144,6 @@ def _files(folder: Path) -> Iterator[str]:
         yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
 
 
-def _printable(path: Path | str) -> str:
-    """A path as text that can be written anywhere; its bytes need not be UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
 def _split(root: Path, files: list[tuple[str, int]]) -> Split:
     names = [path for path, _ in files]
     paths = tf.constant([os.fsencode(path) for path in names])  # a name need not be UTF-8
@@ -162,7 +157,7 @@ def _split(root: Path, files: list[tuple[str, int]]) -> Split:
         return f"{os.path.abspath(names[image])} {status.st_size} {status.st_mtime_ns}"
 
     def name(image: int) -> str:
-        return _printable(os.path.relpath(names[image], root))
+        return printable(os.path.relpath(names[image], root))
 
     return Split(
         size=len(files),
