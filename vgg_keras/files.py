@@ -48,6 +48,11 @@ def user_path(path: Path | str) -> Path:
     return Path(expanded)
 
 
+def printable(path: Path | str) -> str:
+    """A path as text that can be written anywhere; its bytes need not be UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def plain_folder(folder: Path | str) -> Iterator[str]:
     """Yields a name of a folder, which exists, that TensorFlow takes as it is.
@@ -166,7 +171,6 @@ def discard(folder: Path) -> None:
     """Removes a folder; one that is interrupted leaves no half of it under its name."""
     with _temporary_folder(folder.parent) as temporary:
         os.replace(folder, temporary / folder.name)
-        shutil.rmtree(temporary / folder.name)
 
 
 def sweep(folder: Path) -> None:

@@ -154,6 +154,43 @@ def test_a_whole_one_of_another_net_is_refused_and_not_passed_over(saved):
     assert [path.name for path in stored(folder)] == [OLD, NEW]
 
 
+def test_a_copy_under_another_name_is_nobodys_business(saved):
+    folder, state = saved
+    strays = [f"{NEW}-backup", f"{NEW}.bak", f"copy of {NEW}", "epoch-last-step-best", "epoch-3-step-30"]
+    for name in strays:
+        shutil.copytree(folder / NEW, folder / name)
+    (folder / "epoch-notes.txt").touch()
+    assert [path.name for path in stored(folder)] == [OLD, NEW]
+    assert restored(folder, state) == 2
+    checkpoints = Checkpoints(folder, state, Checkpoint(keep=1))
+    checkpoints.save(3, 30)
+    assert {path.name for path in folder.iterdir()} == {*strays, "epoch-notes.txt", "epoch-0003-step-000000030"}
+
+
+def test_the_newest_is_the_one_of_the_highest_number(saved):
+    folder, state = saved
+    checkpoints = Checkpoints(folder, state, Checkpoint(keep=9))
+    for epochs, step in ((9999, 999_999_999), (10_000, 1_000_000_000)):
+        checkpoints.save(epochs, step)
+    assert checkpoints.newest().name == "epoch-10000-step-1000000000"
+    assert checkpoints.restore()
+
+
+def test_digests_that_name_no_file_are_no_digests(saved, capsys):
+    folder, state = saved
+    (folder / NEW / "digests.json").write_text("{}")
+    assert restored(folder, state) == 1
+    assert "digests.json is no list of digests" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a[b]c\\d*e?", "x[", os.fsdecode(b"\xff")])
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_saved_and_restored(tmp_path, name):
+    state = tf.train.Checkpoint(weights=tf.Variable(tf.zeros([500])), step=tf.Variable(0, dtype=tf.int64))
+    fill(state, 7)
+    Checkpoints(tmp_path / name, state, Checkpoint()).save(1, 10)
+    assert restored(tmp_path / name, state) == 7
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_from_the_one_before_the_damaged_one_or_says_that_there_is_none(uninterrupted, tmp_path):
     workdir = tmp_path / "run"

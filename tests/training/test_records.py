@@ -110,3 +110,67 @@ def test_an_image_that_goes_bad_after_the_scan_ends_in_one_line(tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError):  # an error of the net's own is not blamed on the images
         with pipeline.readable_images():
             tf.ensure_shape(tf.zeros([2]), [3])
+
+
+def resumed(workdir, epochs):
+    """The epochs whose lines a run keeps that goes on behind so many."""
+    records.Records(workdir, epochs)
+    return [entry.get("epoch") for entry in records.read(workdir)]
+
+
+@pytest.mark.parametrize(
+    ("number", "damage", "reason"),
+    [
+        (1, b'{"epoch": 1, "lo', "line 1: Unterminated string"),
+        (1, b'\xff\xfe{"epoch": 1}', "line 1: 'utf-8' codec can't decode"),
+        (2, b"[1, 2]", "line 2: no JSON object"),
+        (2, b'{"epoch": "two"}', "line 2: no epoch's number: 'two'"),
+        (3, b"[" * 100_000, "line 3: maximum recursion depth"),
+    ],
+)
+def test_a_damaged_line_is_named_and_kept_and_the_others_stay(tmp_path, capsys, number, damage, reason):
+    run = records.Records(tmp_path, None)
+    for epoch in (1, 2, 3):
+        run.add(line(epoch))
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number - 1] = damage + b"\n"
+    path.write_bytes(b"".join(lines))
+    assert resumed(tmp_path, 3) == [epoch for epoch in (1, 2, 3) if epoch != number]
+    said = capsys.readouterr().err
+    assert f"damaged records: {path}: {reason}" in said and "kept as damaged-metrics.jsonl" in said
+    assert f"no line for 1 of the 3 epochs that were made, from {number} on" in said
+    assert (tmp_path / "damaged-metrics.jsonl").read_bytes() == b"".join(lines)
+    path.write_bytes(b"other damage\n")
+    resumed(tmp_path, 3)
+    assert (tmp_path / "damaged-2-metrics.jsonl").read_bytes() == b"other damage\n"  # none is written over
+
+
+def test_a_line_that_a_kill_cut_short_is_no_damage_but_one_of_an_epoch_that_is_done_is(tmp_path, capsys):
+    run = records.Records(tmp_path, None)
+    for epoch in (1, 2):
+        run.add(line(epoch))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    whole = path.read_bytes()
+    assert resumed(tmp_path, 1) == [1] and not capsys.readouterr().err
+    path.write_bytes(whole)
+    assert resumed(tmp_path, 2) == [1]
+    assert "no line for 1 of the 2 epochs" in capsys.readouterr().err
+    assert (tmp_path / "damaged-metrics.jsonl").read_bytes() == whole
+
+
+def test_the_learning_curve_leaves_out_what_is_not_there(tmp_path):
+    run = records.Records(tmp_path, None)
+    run.add({"epoch": 1, "step": 10})
+    assert records.draw_learning_curve(tmp_path, "a title", "loss") is None
+    run.add(line(3))
+    assert records.draw_learning_curve(tmp_path, "a title", "loss").exists()
+
+
+def test_tensorboards_numbers_are_written_under_a_name_that_tensorflow_takes_for_a_pattern(tmp_path):
+    workdir = tmp_path / "a[b]c\\d*e?"
+    workdir.mkdir()
+    records.Records(workdir, None).add(line(1))
+    (events,) = (workdir / "tensorboard").iterdir()
+    assert b"val_top1_error" in events.read_bytes()

@@ -91,6 +91,19 @@ def test_a_signal_saves_and_stops_and_the_same_command_goes_on(uninterrupted, tm
 
 
 @pytest.mark.slow
+def test_a_run_in_a_folder_that_tensorflow_takes_for_a_pattern_stops_and_goes_on(uninterrupted, tmp_path):
+    name = "a[b]c\\d*e?"
+    workdir = tmp_path / name
+    process = start(tmp_path, name)
+    wait_for(lambda: workdir.exists() and len(checkpoints(workdir)) > 1, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75, (tmp_path / f"{name}.log").read_text()
+    assert start(tmp_path, name).wait() == 0, (tmp_path / f"{name}.log").read_text()
+    (tmp_path / "plain").symlink_to(workdir)
+    assert digest(tmp_path / "plain") == digest(uninterrupted) and metrics(workdir) == metrics(uninterrupted)
+
+
+@pytest.mark.slow
 def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupted, tmp_path, verb):
     workdir = tmp_path / "run"
     shutil.copytree(uninterrupted, workdir)

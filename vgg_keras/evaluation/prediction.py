@@ -19,7 +19,7 @@ from vgg_keras.data.pipeline import picture, readable_images
 from vgg_keras.data.scan import looked_at
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import protocols
-from vgg_keras.files import replacing, user_path
+from vgg_keras.files import printable, replacing, user_path
 from vgg_keras.nets.builder import architecture_of
 from vgg_keras.weights.load import load_net
 from vgg_keras.weights.run import Run
@@ -130,7 +130,7 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
         pixels, _ = picture(split, image)
         left.imshow(pixels.numpy()[:: max(1, pixels.shape[0] // 500), :: max(1, pixels.shape[1] // 500)])
         left.set_axis_off()
-        left.set_title(Path(prediction.path).name, fontsize=8, parse_math=False)
+        left.set_title(printable(Path(prediction.path).name), fontsize=8, parse_math=False)
         places = range(len(prediction.classes))
         bars = right.barh(places, prediction.probabilities, color="tab:blue")
         right.bar_label(bars, [f"{share:.1%}" for share in prediction.probabilities], padding=3, fontsize=8)

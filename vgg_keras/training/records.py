@@ -79,7 +79,7 @@ def _parsed(path: Path) -> dict[int, dict[str, Any] | str]:
     found: dict[int, dict[str, Any] | str] = {}
     for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else [], start=1):
         try:
-            found[number] = _checked(json.loads(text))
+            found[number] = _checked(json.loads(text.decode()))
         except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of `_checked`
             found[number] = str(error)
     return found
