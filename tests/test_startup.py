@@ -200,6 +200,13 @@ def test_no_command_writes_anothers_words_to_standard_error(tmp_path):
     quiet("train", *QUICK, "--workdir=run")
     quiet("evaluate", "--model=run")
     for form in ("saved_model", "tflite", "onnx"):
-        quiet("export", "--model=run", f"--format={form}", f"--out=exported_{form}", "--set=export.images=4")
+        quiet(
+            "export",
+            "--model=run",
+            f"--format={form}",
+            f"--out=exported_{form}",
+            "--set=export.images=4",
+            "--set=export.min_agreement=0",
+        )
     quiet("samples", "--config=quickstart", "--images=2", "--epochs=1", "--out=samples.png")
     quiet("summarize", "--config=E")

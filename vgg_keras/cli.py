@@ -147,7 +147,8 @@ def run(
     """
     streams.prepare(goes_on=outlives_output)
     startup.command_settings(any_backend)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # its strategies' notes
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it lists the fonts, once on a machine
 
     def guarded(arguments: list[str]) -> int | None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed

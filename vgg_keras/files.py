@@ -48,11 +48,6 @@ def user_path(path: Path | str) -> Path:
     return Path(expanded)
 
 
-def printable(path: Path | str) -> str:
-    """A path as text that can be written anywhere; its bytes need not be UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
 @contextlib.contextmanager
 def plain_folder(folder: Path | str) -> Iterator[str]:
     """Yields a name of a folder, which exists, that TensorFlow takes as it is.

@@ -38,6 +38,7 @@ _NOISE = (
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] .*",  # the same of older versions
     r"To enable the following instructions: .* rebuild TensorFlow with the appropriate compiler flags\.",
     r"(.*: )?INFO: .*",
+    r"fully_quantize: \d+, inference_type: .*",  # the TFLite converter's
     # errors in name only: a plug-in that is registered twice
     r".*Unable to register cu\w+ factory: .*already been registered.*",
     r".*computation already registered.*|.*computation_placer\.cc.*already registered.*",

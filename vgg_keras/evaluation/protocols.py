@@ -177,7 +177,16 @@ def parts(protocol: str) -> tuple[str, ...]:
 
 
 def of(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Dense | Crops:
-    """The protocol of a name: `dense`, `multi_crop` or `center`, which is a grid of one crop."""
+    """The protocol of a name: `dense`, `multi_crop` or `center`, which is a grid of one crop.
+
+    Raises:
+        UserError: Keras runs on another backend than TensorFlow.
+    """
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise UserError(
+            f"The protocols run on Keras's tensorflow backend. Received: {backend}, of KERAS_BACKEND or keras.json. "
+            "Set KERAS_BACKEND=tensorflow."
+        )
     if part == "dense":
         return Dense(model, architecture, rules)
     return Crops(model, architecture, rules, 1 if part == "center" else rules.grid)

@@ -21,6 +21,7 @@ from vgg_keras.evaluation.protocols import Dense, mean_posteriors, require_few_p
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
+from vgg_keras.startup import without_noise
 from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.run import Run
 
@@ -94,7 +95,8 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
         labels = np.array(labels)
         if form == "saved_model":
             path = folder / "model"
-            saved_model.write(net, config, path)
+            with without_noise():
+                saved_model.write(net, config, path)
             theirs, seconds = _dense(net, config, chosen)
             made, opened, images = {"saved_model": path}, saved_model.opened, files
         else:
@@ -107,11 +109,13 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
             images = crops
             if form == "onnx":
                 made, opened = {"onnx": folder / "model.onnx"}, onnx.opened
-                onnx.write(ended, made["onnx"])
+                with without_noise():
+                    onnx.write(ended, made["onnx"])
             else:
                 made, opened = {name: folder / f"model_{name}.tflite" for name in tflite.VARIANTS}, tflite.opened
                 for variant, path in made.items():
-                    tflite.write(ended, variant, _representative(source.train, config), path)
+                    with without_noise():
+                        tflite.write(ended, variant, _representative(source.train, config), path)
                     stop.here()
     found = [compare(name, path, opened, images, theirs, seconds, labels, rules) for name, path in made.items()]
     return found, net.classes
