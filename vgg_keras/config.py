@@ -239,7 +239,7 @@ class Evaluation(_Checked):
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
     grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
     batch: int = 32  # images of the crop's size in one pass, in validation too; larger ones as many as equal its pixels
-    max_pixels: int = 2**24  # of one image rescaled to Q; a larger one ends the test with its name
+    max_pixels: int = 2**24  # of one image rescaled to Q; a larger one is named before the first step
 
     def check(self):
         _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)

@@ -104,7 +104,9 @@ def run(
     if not len(todo):
         return known
     rest = split.select(todo)
-    known = dataclasses.replace(known, probabilities=rows.copy(known.probabilities, path.parent))
+    begun, folder = known.probabilities, path.parent
+    room = rows.copy(begun, folder) if known.done.any() else rows.zeros(begun.shape, folder)
+    known = dataclasses.replace(known, probabilities=room)
     began = saved = time.monotonic()
 
     def keep():
