@@ -146,13 +146,14 @@ def slow_scan(photos):
     decoded = scan._decoded
 
     def slow(*arguments):
-        for one in decoded(*arguments):
+        for number, one in enumerate(decoded(*arguments)):
+            if number == 3:
+                print("begun", flush=True)
             time.sleep(0.1)
             yield one
 
     scan._decoded = slow
     stop.listen()
-    print("begun", flush=True)
     try:
         look(Path(photos))
     except stop.Stopped:
