@@ -176,6 +176,8 @@ def test_files_of_gigabytes_are_judged_by_their_sizes_and_first_bytes(photos):
     too_large = "3,221,225,472 bytes, more than data.max_file_bytes=536870912"
     assert {name: reasons[name] for name in ("tar.jpg", "jpeg.jpg")} == {"tar.jpg": too_large, "jpeg.jpg": too_large}
     assert reasons["zeros.jpg"] == "no JPEG, PNG, BMP, GIF or WebP file"
+    with pytest.raises(UserError, match=r"data\.max_file_bytes must be 1 or more\. Received: 0"):
+        Data(max_file_bytes=0)
     assert bad(photos, max_file_bytes=2**21)[1]["small.png"].endswith("more than data.max_file_bytes=2097152")
 
 

