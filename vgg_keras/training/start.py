@@ -111,13 +111,18 @@ def warning(config: Config) -> str | None:
     Returns:
         A line; None where the rate is lower, or the start is another.
     """
-    training = config.training
-    calm = training.optimizer == "adam" or config.architecture.batch_norm or training.learning_rate < HIGH_RATE
+    training, fc = config.training, config.architecture.head == "fc"
+    high = HIGH_RATE if fc else Training.learning_rate
+    calm = training.optimizer == "adam" or config.architecture.batch_norm or training.learning_rate < high
     if not training.weights or calm:
         return None
+    reason = (
+        f"without batch norm, random FC layers behind trained convolutions make the loss rise without end at {high:g} and above"
+        if fc
+        else "the paper's rate is made for random weights and may spoil trained ones"
+    )
     return (
-        f"warning: training.learning_rate={training.learning_rate:g} with --weights: without batch norm, random FC layers behind "
-        f"trained convolutions make the loss rise without end at {HIGH_RATE:g} and above. "
+        f"warning: training.learning_rate={training.learning_rate:g} with --weights: {reason}. "
         f"Try --set=training.learning_rate={SAFE_RATE:g} --set=training.weight_decay={SAFE_RATE * DECAY_SHARE:g}"
     )
 
