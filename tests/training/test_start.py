@@ -288,6 +288,10 @@ def test_trained_weights_at_a_rate_for_random_ones_are_warned_of_with_a_rate_tha
     share = Training().weight_decay / Training().learning_rate
     assert calmed.training.weight_decay == pytest.approx(share * calmed.training.learning_rate)
     assert start.warning(override(small(path), ["training.optimizer=l2"]))
+    assert start.warning(override(small(path), ["architecture.batch_norm=true"])) is None
+    for head, rate, warned in (("fc", 1e-3, True), ("fc", 9e-4, False), ("gap", 1e-2, True), ("gap", 1e-3, False)):
+        config = override(small(path), [f"architecture.head={head}", f"training.learning_rate={rate}"])
+        assert (start.warning(config) is not None) == warned
     assert start.warning(Config()) is None  # random weights
     assert start.warning(Config(training=Training(init_from="runs/A"))) is None  # 3.1's rule, at 3.1's rate
 

@@ -301,6 +301,13 @@ REFUSED = {
         lambda config: other("scale", inbound_nodes=layer_of(config, "fc1")["inbound_nodes"])(config),
         "layers in a circle",
     ),
+    "two outputs": (
+        lambda config: {
+            **config,
+            "config": {**config["config"], "output_layers": [["predictions", 0, 0], ["fc1", 0, 0]]},
+        },
+        "several inputs or outputs",
+    ),
     "as in training": (training, "fc1 called with training=True"),
     "without its pool": (other("block5_pool", class_name="Dropout"), r"block5_pool|missing"),
     "without its scale": (lambda config: {"class_name": "Functional", "config": {}}, "configuration is damaged"),

@@ -30,6 +30,7 @@ _PLAIN = re.compile(r"(^|_)(input|pool|pooling2d|flatten|dropout)(_|\d|$)")
 # Keras's names for the layers of a net of ours, in a `.weights.h5`.
 _GROUPS = {
     "input_layer",
+    "at_least",  # of the dense net
     "mean_subtraction",
     "conv2d",
     "batch_normalization",

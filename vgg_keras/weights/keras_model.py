@@ -171,7 +171,10 @@ def _flat(model: Any, rule: str, path: Path) -> Iterator[Layer]:
 def _ordered(config: Mapping[str, Any], rule: str, path: Path) -> list[dict]:
     """The layers of a functional model in the order in which they are called, each once, on the one before it."""
     by_name = {_name(layer): layer for layer in config["layers"]}
-    (name,), (first,) = list(_tensors(config["output_layers"])), list(_tensors(config["input_layers"]))
+    ends = [list(_tensors(config[key])) for key in ("output_layers", "input_layers")]
+    if [len(names) for names in ends] != [1, 1]:
+        raise _other(rule, path, "several inputs or outputs")
+    (name,), (first,) = ends
     order: list[dict] = []
     while True:
         if len(order) > len(by_name):
