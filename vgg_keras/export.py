@@ -4,7 +4,9 @@ python -m vgg_keras.export --model=runs/E/jitter --format=saved_model --out=expo
 python -m vgg_keras.export --model=runs/E/jitter --format=tflite --out=exported/E_tflite
 python -m vgg_keras.export --weights=imagenet --data=photos/ --format=onnx --out=exported/D_onnx
 
-An export that differs by more than its limit (export.*) leaves nothing behind.
+--out is the SavedModel's own folder, or that of model_*.tflite or model.onnx; labels.txt and export.json are beside them.
+docs/export/ has a script for each format that opens it. An export that differs by more than its limit (export.*) leaves
+nothing behind.
 """
 
 import dataclasses

@@ -45,9 +45,7 @@ class Dense:
         convolutions, fc = halves(model)
         self._rules, self._crop, self._classes = rules, architecture.crop, architecture.num_classes
         self._window, channels = fc.input_shape[1], fc.input_shape[3]
-        field = next(cost.receptive_field for cost in costs(architecture) if cost.layer.name == "block5_pool")
-        # a position sees so many positions' pixels beyond its own: what a tile must overlap its neighbours by
-        self._halo = math.ceil((field - STRIDE) / 2 / STRIDE)
+        self._halo = halo(architecture)
 
         images = tf.TensorSpec([None, None, None, 3], tf.float32)
         windows = tf.TensorSpec([None, self._window, self._window, channels], convolutions.output.dtype)
@@ -242,6 +240,12 @@ def mean_posteriors(
                 bar.update(len(images))
                 stop.here()
     return posteriors
+
+
+def halo(architecture: Architecture) -> int:
+    """How many positions' pixels a position of the last map sees beyond its own: what a tile must overlap its neighbours by."""
+    field = next(cost.receptive_field for cost in costs(architecture) if cost.layer.name == "block5_pool")
+    return math.ceil((field - STRIDE) / 2 / STRIDE)
 
 
 def posterior_of(logits: np.ndarray) -> np.ndarray:

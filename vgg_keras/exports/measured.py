@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,12 +26,13 @@ from vgg_keras.startup import without_noise
 from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.run import Run
 
-# What a user of the files must give them.
+# What a user of the files must give them; docs/export/ has a script for each.
 TAKES = {
     "saved_model": f"serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) {KINDS} files",
-    "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), such as the middle of a picture rescaled",
-    "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, such as the middle of a picture rescaled",
+    "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), {picture}",
+    "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, {picture}",
 }
+PICTURE = "such as the middle of a picture whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
 
 
 def export(net: Run, config: Config, form: str, out: Path) -> list[Parity]:
@@ -57,16 +59,25 @@ def export(net: Run, config: Config, form: str, out: Path) -> list[Parity]:
             "weights_sha256": net.weights_sha256,
             "architecture": to_dict(net.config.architecture),
             "classes": list(classes),
-            "takes": TAKES[form].format(crop=net.config.architecture.crop),
-            "test_scales": list(config.test_scales),
+            **_takes(net, config, form),
             "parity": [dataclasses.asdict(parity) for parity in found],
             "command": provenance.command(),
             "versions": provenance.versions(),
             "git_commit": provenance.git_commit(),
         }
         write_json(folder / "export.json", described)
-        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), "utf-8")
     return found
+
+
+def _takes(net: Run, config: Config, form: str) -> dict[str, Any]:
+    """What the files must be given, in words and in numbers: whole pictures, or crops of pictures."""
+    if form == "saved_model":
+        limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
+        return {"takes": TAKES[form], "test_scales": list(config.test_scales), "limits": limits}
+    crop, interpolation = net.config.architecture.crop, config.data.interpolation
+    picture = {"crop": crop, "scale": config.middle_scale, "interpolation": interpolation}
+    return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture)), "picture": picture}
 
 
 def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:
@@ -94,11 +105,10 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
         files, labels = zip(*(pipeline.encoded(chosen, image) for image in range(count)), strict=True)
         labels = np.array(labels)
         if form == "saved_model":
-            path = folder / "model"
             with without_noise():
-                saved_model.write(net, config, path)
+                saved_model.write(net, config, folder)
             theirs, seconds = _dense(net, config, chosen)
-            made, opened, images = {"saved_model": path}, saved_model.opened, files
+            made, opened, images = {"saved_model": folder}, saved_model.opened, files
         else:
             crops = np.stack([_crop(chosen, image, config) for image in range(count)])
             ended = keras.Model(

@@ -9,32 +9,32 @@ import tensorflow as tf
 
 from vgg_keras.config import Config
 from vgg_keras.data.headers import orientation, refusal
-from vgg_keras.data.preprocessing import decode, rescale, upright
+from vgg_keras.data.preprocessing import decode, rescale, rescaled_size, upright
+from vgg_keras.exports.tiles import TiledNet, in_turn
 from vgg_keras.files import plain_folder
-from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.weights.run import Run
 
 
 class Served(tf.Module):
-    """The functions that a SavedModel offers as its signatures."""
+    """The functions that a SavedModel offers as its signatures.
+
+    All have the test's limits: a file of more than `data.max_pixels` and an image of more than `evaluation.max_pixels` at Q
+    are refused with the rule and the size, and no more than `evaluation.batch` crops' pixels go through the net at once,
+    however large an image or a batch is. A batch of no images gives no rows.
+    """
 
     def __init__(self, model: keras.Model, config: Config, classes: tuple[str, ...]):
         """
         Args:
             model: of `vgg_keras.build`, in float32, with logits.
-            config: its values of Q and `evaluation.flip` are followed, and of `data` the interpolation, `exif_orientation` and
-                `max_pixels`.
+            config: its values of Q and `flip`, `batch` and `max_pixels` of `evaluation` are followed, and of `data` the
+                interpolation, `exif_orientation` and `max_pixels`.
             classes: names in the order of the logits.
         """
         super().__init__(name="vgg")
-        net = to_fully_convolutional(model)
-        features = keras.Model(net.input, net.get_layer("predictions").input, name="features")
-        # functions, which are not tracked: Keras keeps its variables to itself, and a model would be saved a second time
-        self._scores = lambda view: net(view, training=False)
-        self._map = lambda view: features(view, training=False)
-        self.weights = [variable.value for variable in net.weights]
-        self._sides, self._flip = config.test_scales, config.evaluation.flip
-        self._data = config.data
+        self.weights = [variable.value for variable in model.weights]  # Keras keeps its variables to itself
+        self._net = TiledNet(model, config.evaluation)
+        self._sides, self._rules, self._data = config.test_scales, config.evaluation, config.data
         self._classes = tf.constant(classes)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
@@ -46,15 +46,17 @@ class Served(tf.Module):
     def encoded(self, encoded):
         """A batch of JPEG, PNG, BMP, GIF or WebP files of any sizes, as bytes, to the same; an error at one that is refused."""
 
-        def one(file):
+        def one(numbered):
+            place, file = numbered
+            name = tf.strings.join(["encoded[", tf.strings.as_string(place), "]: "])
             reason = refusal(file, self._data.max_pixels)
-            with tf.control_dependencies([tf.debugging.Assert(reason == "", [reason])]):
-                pixels = decode(tf.identity(file))
+            pixels = decode(_unless(reason, name, file))
             pixels = upright(pixels, orientation(file)) if self._data.exif_orientation else pixels
-            return self._posteriors(pixels[tf.newaxis])[0]
+            return self._posteriors(pixels[tf.newaxis], name)[0]
 
-        rows = tf.TensorSpec([len(self._classes)], tf.float32)
-        return self._answer(tf.map_fn(one, encoded, fn_output_signature=rows))
+        row = tf.TensorSpec([len(self._classes)], tf.float32)
+        numbered = tf.range(tf.size(encoded)), encoded
+        return self._answer(tf.map_fn(one, numbered, parallel_iterations=1, fn_output_signature=row))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def features(self, images):
@@ -62,37 +64,89 @@ class Served(tf.Module):
 
         At the first Q, without mirror images: appendix B averages over positions, views and scales as it needs.
         """
-        return {"features": self._map(self._rescaled(images, self._sides[0]))}
-
-    def _rescaled(self, images, side):
-        pixels = tf.TensorSpec([None, None, 3], tf.float32)
-        return tf.map_fn(
-            lambda image: rescale(image, side, self._data.interpolation), images, fn_output_signature=pixels
+        side = self._sides[0]
+        images, height, width = self._checked(images, side, "")
+        found = self._in_groups(
+            images, side, 1, lambda views: self._net.before_last_layer(self._net.last_map(views)), self._net.features
         )
+        rows, columns = self._net.positions(height, width)
+        return {"features": tf.reshape(found, [tf.shape(images)[0], rows, columns, self._net.features])}
 
-    def _posteriors(self, images):
+    def _posteriors(self, images, name=""):
         """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q."""
-        posteriors = []
+        flip = self._rules.flip
+
+        def posteriors(rescaled):
+            views = tf.concat([rescaled, rescaled[:, :, ::-1]], axis=0) if flip else rescaled
+            found = tf.nn.softmax(self._net.mean_logits(self._net.last_map(views)))
+            found = tf.reshape(found, [1 + flip, -1, len(self._classes)])
+            return tf.cast(tf.reduce_mean(found, axis=0), tf.float32)
+
+        of_sides = []
         for side in self._sides:
-            rescaled = self._rescaled(images, side)
-            for view in (rescaled, rescaled[:, :, ::-1]) if self._flip else (rescaled,):
-                scores = tf.reduce_mean(self._scores(view), axis=[1, 2])
-                posteriors.append(tf.nn.softmax(scores))
-        return tf.add_n(posteriors) / len(posteriors)
+            checked, _, _ = self._checked(images, side, name)
+            of_sides.append(self._in_groups(checked, side, 1 + flip, posteriors, len(self._classes)))
+        return tf.add_n(of_sides) / len(of_sides)
+
+    def _checked(self, images, side, name):
+        """Images that are small enough at Q, and the height and the width that they have then."""
+        count, height, width, _ = tf.unstack(tf.shape(images))
+        reason = tf.where(count > 0, _too_large(height, width, side, self._rules.max_pixels), "")
+        images = _unless(reason, name, images)
+        known = tf.maximum(tf.shape(images)[1:3], 1)  # of no images even these may be 0
+        return images, *rescaled_size(known[0], known[1], side)
+
+    def _in_groups(self, images, side, views, function, columns):
+        """What a function makes of the images rescaled, (n or more, columns), a few images at once."""
+        count, height, width, _ = tf.unstack(tf.shape(images))
+        size = rescaled_size(tf.maximum(height, 1), tf.maximum(width, 1), side)
+        at_once = self._net.at_once(*size, views)
+        pixels = tf.TensorSpec([None, None, 3], tf.float32)
+
+        def add(place, found):
+            rescaled = tf.map_fn(
+                lambda image: rescale(image, side, self._data.interpolation),
+                images[place * at_once : (place + 1) * at_once],
+                parallel_iterations=1,
+                fn_output_signature=pixels,
+            )
+            return place + 1, found.write(place, function(rescaled))
+
+        return in_turn(add, -(-count // at_once), [None, columns])
 
     def _answer(self, posteriors):
         best = tf.argmax(posteriors, axis=1, output_type=tf.int32)
         return {"probabilities": posteriors, "class_index": best, "class_name": tf.gather(self._classes, best)}
 
 
+def _too_large(height, width, side, max_pixels):
+    """Why an image must not be rescaled to Q, a string scalar; empty where it may."""
+    # in float64: a strip of one pixel by millions overflows whole numbers
+    sizes = [tf.cast(size, tf.float64) for size in (height, width)]
+    factor = side / tf.maximum(tf.minimum(*sizes), 1)
+    then = [tf.round(size * factor) for size in sizes]
+    words = [tf.strings.as_string(tf.cast(size, tf.int64)) for size in (*then[::-1], width, height)]
+    received = [words[0], " x ", words[1], " pixels then (width x height), ", words[2], " x ", words[3], " as given."]
+    rule = f"An image rescaled to Q={side} must have evaluation.max_pixels={max_pixels} or fewer. Received: "
+    empty = tf.minimum(height, width) < 1
+    too_large = tf.where(then[0] * then[1] > max_pixels, tf.strings.join([rule, *received]), "")
+    return tf.where(empty, "An image must have pixels. Received: a side of 0.", too_large)
+
+
+def _unless(reason, name, value):
+    """The value, or an error where there is a reason for one: nothing is computed of the value before that."""
+    with tf.control_dependencies([tf.debugging.Assert(reason == "", [tf.strings.join([name, reason])])]):
+        return tf.identity(value)
+
+
 def write(run: Run, config: Config, folder: Path) -> None:
-    """Writes the SavedModel of a net in float32 into a folder that is new."""
+    """Writes the SavedModel of a net in float32 into a folder that is empty."""
     served = Served(run.model, config, run.classes)
     signatures = {
         name: getattr(served, name).get_concrete_function() for name in ("serving_default", "encoded", "features")
     }
-    with plain_folder(folder.parent) as parent:
-        tf.saved_model.save(served, f"{parent}/{folder.name}", signatures=signatures)
+    with plain_folder(folder) as name:
+        tf.saved_model.save(served, name, signatures=signatures)
 
 
 def opened(folder: Path) -> Callable[[bytes], np.ndarray]:

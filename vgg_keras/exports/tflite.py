@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.config import UserError
 from vgg_keras.files import plain_folder
 
 VARIANTS = ("float32", "float16", "dynamic", "int8")
+PROBABILITY = 1 / 256  # what 1 stands for in int8's output; 0 stands for 0
 
 
 def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray], path: Path) -> None:
@@ -19,7 +21,7 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
     Args:
         model: in float32, ends in a soft-max.
         variant: float32; float16, its weights in half; dynamic, its weights in int8 and its activations where they meet
-            them; int8, weights and activations, and with uint8 images in and uint8 probabilities of 1/256 out.
+            them; int8, weights and activations, with uint8 RGB as it is in and uint8 probabilities of 1/256 out.
         representative: training crops (1, crop, crop, 3) float32, from which int8 takes its ranges.
         path: of the `.tflite`.
     """
@@ -37,32 +39,58 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
             converter.representative_dataset = lambda: ([crop] for crop in representative)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
-        path.write_bytes(converter.convert())
+        content = converter.convert()
+        path.write_bytes(_with_pixels_as_input(content) if variant == "int8" else content)
+
+
+def _with_pixels_as_input(content: bytes) -> bytearray:
+    """An int8 file whose input has scale 1 and zero point 0, so that a picture's bytes are what it takes.
+
+    The converter takes the input's scale from the brightest calibration pixel. The file's first operation converts the
+    input to the net's own int8 range, whatever the two scales, so the input's is free: the ranges inside stay as they
+    were calibrated, and dark pictures keep their resolution.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = bytearray(content)
+    graph = schema.Model.GetRootAs(content).Subgraphs(0)
+    quantization = graph.Tensors(graph.Inputs(0)).Quantization()
+    # views of `content`, which they change
+    quantization.ScaleAsNumpy()[:] = 1
+    quantization.ZeroPointAsNumpy()[:] = 0
+    return content
 
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of one crop (crop, crop, 3), RGB 0-255, to LiteRT's probabilities (classes,)."""
+    """A function of one crop (crop, crop, 3), RGB 0-255 in whole numbers, to LiteRT's probabilities (classes,).
+
+    The file is given what its documentation tells a user to give it: the crop's numbers as float32, or as uint8.
+
+    Raises:
+        UserError: its input or its output is quantised in another way than is documented.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     with plain_folder(path.parent) as folder:
         interpreter = Interpreter(model_path=f"{folder}/{path.name}")
     interpreter.allocate_tensors()
     (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero = gives["quantization"]
+    found = [(details["dtype"], *details["quantization"]) for details in (takes, gives)]
+    documented = {
+        np.float32: [(np.float32, 0.0, 0), (np.float32, 0.0, 0)],
+        np.uint8: [(np.uint8, 1.0, 0), (np.uint8, PROBABILITY, 0)],
+    }
+    if found != documented.get(takes["dtype"]):
+        described = "; ".join(f"{kind.__name__}, scale {scale:g}, zero point {zero}" for kind, scale, zero in found)
+        raise UserError(
+            "A TFLite file takes and gives float32, or uint8 RGB (scale 1, zero point 0) and uint8 probabilities (scale "
+            f"1/256, zero point 0). Received: {path.name} with {described}. Nothing was left."
+        )
 
-    def ask(crop):
-        interpreter.set_tensor(takes["index"], _stored(crop[np.newaxis], takes))
+    def probabilities(crop):
+        interpreter.set_tensor(takes["index"], crop[np.newaxis].astype(takes["dtype"]))
         interpreter.invoke()
         row = interpreter.get_tensor(gives["index"])[0]
-        return (row.astype(np.float32) - zero) * scale if scale else row
+        return row if row.dtype == np.float32 else row * np.float32(PROBABILITY)
 
-    return ask
-
-
-def _stored(values: np.ndarray, details: dict) -> np.ndarray:
-    """Values as a tensor of the file holds them."""
-    scale, zero = details["quantization"]
-    if not scale:
-        return values.astype(details["dtype"])
-    limits = np.iinfo(details["dtype"])
-    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(details["dtype"])
+    return probabilities

@@ -1,0 +1,134 @@
+"""The dense net of 3.2 as TensorFlow operations in parts, so that its memory grows neither with an image nor with a batch.
+
+The parts are those of `evaluation.protocols.Dense`, which runs Python between them; a SavedModel holds operations alone.
+"""
+
+import keras
+import tensorflow as tf
+
+from vgg_keras.config import Evaluation
+from vgg_keras.evaluation.protocols import STRIDE, WINDOWS, halo
+from vgg_keras.nets.builder import architecture_of
+from vgg_keras.nets.dense import halves
+
+
+class TiledNet:
+    """A net in two halves: convolutions over tiles of images, FC layers over batches of windows of the last map.
+
+    Attributes:
+        features: the number of channels before the last layer.
+    """
+
+    def __init__(self, model: keras.Model, rules: Evaluation):
+        """
+        Args:
+            model: of `vgg_keras.build`, in float32, with logits.
+            rules: its `batch` is read, the number of crops whose pixels are in one pass at most.
+        """
+        architecture = architecture_of(model)
+        convolutions, fc = halves(model)
+        ends = model.get_layer("block5_pool").output, model.get_layer("predictions").input
+        before_last = keras.Model(*ends, name="features")
+        # functions, which a `tf.Module` does not track: it would save the models beside their variables
+        self._convolutions = lambda images: convolutions(images, training=False)
+        self._logits = lambda windows: fc(windows, training=False)
+        self._before_last = lambda windows: before_last(windows, training=False)
+        self._window, self._channels = fc.input_shape[1], fc.input_shape[3]
+        self._classes, self.features = fc.output_shape[-1], before_last.output_shape[-1]
+        self._batch, self._pixels = rules.batch, rules.batch * architecture.crop**2
+        self._halo = halo(architecture)
+
+    def at_once(self, height: tf.Tensor, width: tf.Tensor, views: int) -> tf.Tensor:
+        """How many images of a size, each in so many views, go through the convolutions together, int32."""
+        pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) * views
+        return tf.cast(tf.clip_by_value(self._pixels // tf.maximum(pixels, 1), 1, self._batch), tf.int32)
+
+    def positions(self, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and columns of the class score map of an image."""
+        return height // STRIDE - self._window + 1, width // STRIDE - self._window + 1
+
+    def last_map(self, images: tf.Tensor) -> tf.Tensor:
+        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3), n above 0.
+
+        Those with more pixels than `batch` crops are cut along their longer side into tiles that overlap by what a position
+        sees, so the map is the same.
+        """
+        count, height, width, _ = tf.unstack(tf.shape(images))
+        vertical = height > width
+        cut, kept = tf.where(vertical, height, width), tf.where(vertical, width, height)
+        length, pixels = cut // STRIDE, self._pixels // count
+        tile = tf.maximum(1, pixels // kept // STRIDE - 2 * self._halo)
+        fits = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= tf.cast(pixels, tf.int64)
+        tile = tf.where(fits, length, tile)
+        cut_axis_first = tf.where(vertical, [1, 0, 2, 3], [2, 0, 1, 3])
+
+        def add(place, maps):
+            first = place * tile
+            last = tf.minimum(first + tile, length)
+            before = tf.maximum(0, first - self._halo)
+            # pixels past the last position are seen by it, though they make none
+            end = tf.where(last + self._halo >= length, cut, (last + self._halo) * STRIDE)
+            start, size = before * STRIDE, end - before * STRIDE
+            begin = tf.where(vertical, tf.stack([0, start, 0, 0]), tf.stack([0, 0, start, 0]))
+            extent = tf.where(vertical, tf.stack([count, size, width, 3]), tf.stack([count, height, size, 3]))
+            pixels = tf.ensure_shape(tf.slice(images, begin, extent), [None, None, None, 3])
+            of_tile = tf.transpose(self._convolutions(pixels), cut_axis_first)
+            return place + 1, maps.write(place, of_tile[first - before : last - before])
+
+        maps = in_turn(add, -(-length // tile), [None, None, None, self._channels])
+        return tf.ensure_shape(
+            tf.transpose(maps, tf.math.invert_permutation(cut_axis_first)), [None, None, None, self._channels]
+        )
+
+    def mean_logits(self, maps: tf.Tensor) -> tf.Tensor:
+        """The mean of the class score map of each last map, (n, classes) float64."""
+        count, per_map = tf.shape(maps)[0], self._positions_in_a_map(maps)
+
+        def add(place, sums):
+            windows, owners = self._windows(maps, place)
+            logits = tf.cast(self._logits(windows), tf.float64)
+            return place + 1, sums + tf.math.unsorted_segment_sum(logits, owners, count)
+
+        batches = -(-count * per_map // WINDOWS)
+        sums = tf.zeros([count, self._classes], tf.float64)
+        _, sums = tf.while_loop(lambda place, sums: place < batches, add, (0, sums), parallel_iterations=1)
+        return sums / tf.cast(per_map, tf.float64)
+
+    def before_last_layer(self, maps: tf.Tensor) -> tf.Tensor:
+        """The input of the last layer at every position, (n * rows * columns, features)."""
+
+        def add(place, found):
+            return place + 1, found.write(place, self._before_last(self._windows(maps, place)[0]))
+
+        batches = -(-tf.shape(maps)[0] * self._positions_in_a_map(maps) // WINDOWS)
+        return in_turn(add, batches, [None, self.features])
+
+    def _positions_in_a_map(self, maps: tf.Tensor) -> tf.Tensor:
+        _, rows, columns, _ = tf.unstack(tf.shape(maps))
+        return (rows - self._window + 1) * (columns - self._window + 1)
+
+    def _windows(self, maps: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A batch of at most WINDOWS windows of the maps, (m, k, k, channels), and the place of each one's map, (m,)."""
+        count, rows, columns, _ = tf.unstack(tf.shape(maps))
+        across, per_map = columns - self._window + 1, self._positions_in_a_map(maps)
+        position = tf.range(batch * WINDOWS, tf.minimum((batch + 1) * WINDOWS, count * per_map))
+        owner, position = position // per_map, position % per_map
+        inside = tf.range(self._window)
+        row = (owner * rows + position // across)[:, tf.newaxis] + inside  # of all maps, one below the other: (m, k)
+        column = (position % across)[:, tf.newaxis] + inside
+        places = row[:, :, tf.newaxis] * columns + column[:, tf.newaxis]
+        windows = tf.gather(tf.reshape(maps, [-1, self._channels]), places)
+        return tf.ensure_shape(windows, [None, self._window, self._window, self._channels]), owner
+
+
+def in_turn(add, times: tf.Tensor, shape: list[int | None]) -> tf.Tensor:
+    """What `add(place, array)` writes to a `tf.TensorArray` at the places before `times`, in one, one place after another.
+
+    Args:
+        add: returns the next place and the array.
+        times: how often; 0 gives an empty tensor where all of `shape` but its first number is known.
+        shape: of what is written at a place.
+    """
+    array = tf.TensorArray(tf.float32, size=times, infer_shape=False, element_shape=shape)
+    _, array = tf.while_loop(lambda place, _: place < times, add, (0, array), parallel_iterations=1)
+    return array.concat()
