@@ -9,9 +9,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vgg_keras.config import UserError, load
-from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction, build
+from vgg_keras.nets.builder import BatchNormalization, LocalResponseNormalization, MeanSubtraction, build
 from vgg_keras.training.optimizer import SGDW
 
 
@@ -179,6 +180,60 @@ def test_compiles_fits_saves_and_loads_as_any_keras_model(random, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert np.array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+
+
+@pytest.mark.parametrize("kind", ["convolution", "FC layer"])
+def test_the_gradient_of_a_bias_in_bf16_is_the_sum_over_all_positions(random, kind):
+    """Against NumPy in float64; a sum in bf16 stops growing, and lost up to nine tenths."""
+    model = build("A", num_classes=4, crop=32, width=1 / 16, dtype="mixed_bfloat16")
+    shapes = {"convolution": ((4, 64, 64, 3), "block1_conv1"), "FC layer": ((512, 32), "fc1")}
+    shape, name = shapes[kind]
+    layer = model.get_layer(name)
+    inputs = tf.constant(random.uniform(0, 1, shape), tf.bfloat16)
+    upstream = tf.constant(random.normal(0.2, 1, (*shape[:-1], layer.bias.shape[0])), tf.bfloat16)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tf.cast(layer(inputs) * upstream, tf.float32))
+    gradient = tape.gradient(total, layer.bias.value).numpy()
+    truth = upstream.numpy().astype(np.float64).reshape(-1, gradient.size).sum(axis=0)
+    difference = np.abs(gradient - truth).max() / np.abs(truth).max()
+    print(f"{kind}: off by {difference:.2g} of the largest")
+    assert difference <= 2**-8  # bf16's own rounding
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01], ids=["channels that vary", "channels that hardly vary"])
+def test_batch_norms_mean_and_variance_are_numpys_over_many_positions(random, spread):
+    values = (1.37 + random.normal(0, spread, (16, 224, 224, 4))).astype(np.float32)
+    layer = BatchNormalization(momentum=0.0)  # so that the averages are the batch's
+    layer(values, training=True)
+    wide = values.astype(np.float64)
+    for name, found, truth in (
+        ("mean", layer.moving_mean, wide.mean(axis=(0, 1, 2))),
+        ("variance", layer.moving_variance, wide.var(axis=(0, 1, 2))),
+    ):
+        difference = np.abs(keras.ops.convert_to_numpy(found) / truth - 1).max()
+        print(f"{name}: off by {difference:.2g} of it")
+        assert difference <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_batch_norm_is_otherwise_kerass(random, dtype):
+    """Outputs, averages and gradients, on few positions, where Keras's are right."""
+    values, upstream = (tf.constant(random.normal(1, 2, (3, 6, 5, 4)), tf.float32) for _ in range(2))
+    found = []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(dtype=dtype)
+        layer(values)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = tf.cast(layer(values, training=True), tf.float32)
+            total = tf.reduce_sum(outputs * upstream)
+        gradients = tape.gradient(total, [values, layer.gamma.value, layer.beta.value])
+        tested = tf.cast(layer(values, training=False), tf.float32)
+        layer.trainable = False
+        frozen = tf.cast(layer(values, training=True), tf.float32)
+        found.append([outputs, *gradients, layer.moving_mean.value, layer.moving_variance.value, tested, frozen])
+    for ours, keras_own in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-4)
 
 
 def test_bf16_keeps_mean_and_logits_in_float32():

@@ -1,6 +1,7 @@
 """The convolutional net against the FC net: equal at the crop's size, and at larger ones up to padding alone."""
 
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -26,6 +27,22 @@ def test_equals_the_fc_net_at_the_crops_size(random, name, head):
     assert score_map.shape == (2, 1, 1, 5)
     assert difference <= 1e-4
     assert np.abs(logits).max() > 1e-2
+
+
+def test_average_pooling_in_bf16_is_a_mean(random):
+    """Over the 7x7, and a larger crop's 20x20, positions of the last map; NumPy takes the mean in float64."""
+    for crop in (224, 640):
+        model = net(head="gap", crop=crop, dtype="mixed_bfloat16")
+        dense = to_fully_convolutional(model)
+        last_map = random.uniform(0, 4, (2, crop // 32, crop // 32, 32)).astype(ml_dtypes.bfloat16)
+        truth = last_map.astype(np.float64).mean(axis=(1, 2))
+        for pooling in (model.get_layer("avg_pool"), dense.get_layer("avg_pool")):
+            pooled = keras.ops.convert_to_numpy(
+                keras.ops.cast(pooling(keras.ops.convert_to_tensor(last_map)), "float32")
+            )
+            difference = np.abs(pooled.reshape(2, -1) / truth - 1).max()
+            print(f"{crop // 32}x{crop // 32} in {type(pooling).__name__}: off by {difference:.2g} of the mean")
+            assert difference <= 1e-5
 
 
 @pytest.mark.slow
