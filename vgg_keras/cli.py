@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -141,6 +142,8 @@ def run(
         outlives_output: whether the verb goes on when nobody reads its output any more.
     """
     streams.prepare(goes_on=outlives_output)
+    if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
+        os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # most of TensorFlow's start-up notes
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # and its strategies'
 
