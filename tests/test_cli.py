@@ -158,3 +158,22 @@ def test_samples_draws_what_the_net_is_shown(verb, tmp_path):
     assert done.returncode == 0, done.stderr
     picture = tf.io.decode_png((tmp_path / "pictures" / "samples.png").read_bytes())
     assert len(set(map(tuple, picture.numpy()[..., :3].reshape(-1, 3).tolist()))) > 50  # not a blank page
+
+
+def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(verb, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    runs = str(tmp_path / "home" / "none")
+    for name, arguments in (
+        ("evaluate", ["--model=~/none"]),
+        ("export", ["--model=~/none", "--format=onnx", "--out=~/out"]),
+        ("predict", ["--model=~/none", "photo.jpg"]),
+        ("train", ["--config=quickstart", "--init_from=~/none", "--workdir=~/run"]),
+        ("train", ["--config=quickstart", "--weights=~/none/file.h5", "--workdir=~/run"]),
+        ("train", ["--config=quickstart", "--set=training.init_from=~/none", "--workdir=~/run"]),
+        ("compare", ["~/none"]),
+    ):
+        done = verb(name, *arguments)
+        assert done.returncode == 2 and runs in done.stderr, done.stderr
+        assert not (tmp_path / "~").exists()
+    done = verb("samples", "--out=~nobody_at_all/samples.png")
+    assert done.returncode == 2 and "Received: ~nobody_at_all/samples.png, and there is none." in done.stderr

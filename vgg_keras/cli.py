@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -146,6 +148,8 @@ def run(
         any_backend: that Keras's backend may be another than TensorFlow.
     """
     streams.prepare(goes_on=outlives_output)
+    if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
+        os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
     startup.command_settings(any_backend)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # its strategies' notes
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it lists the fonts, once on a machine

@@ -204,7 +204,8 @@ def _split(builder, name: str, pick, classes: tuple[str, ...]) -> Split:
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
     stamps = [f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards]
-    paths, shard_table, offset_table = tf.constant(shards), tf.constant(shard_of), tf.constant(offset_of)
+    paths = tf.constant([os.fsencode(path) for path in shards])  # which need not be UTF-8
+    shard_table, offset_table = tf.constant(shard_of), tf.constant(offset_of)
 
     def read(image):
         # the public TFRecordDataset has no offsets; its kernel has
