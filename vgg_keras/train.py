@@ -101,7 +101,6 @@ def _estimate(runs, left, strategy, workers, precision) -> None:
         print(f"images that cannot be read are left out:\n{cli.table(_plan(runs, left, source))}", flush=True)
 
     # ---- the time
-    print("timing a few images of each net", flush=True)
     speeds = rehearsal.speeds([run.config for run in runs], source, strategy, precision)
     replicas, total = strategy.num_replicas_in_sync, 0.0
     rows = [["stage", "timed", "an image", "a step", "all steps"]]

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Config
@@ -88,7 +87,8 @@ def speeds(
     found: dict[tuple, Speed] = {}
     keys = [_key(config) for config in configs]
     different = dict(zip(keys, configs, strict=True))
-    for key, config in tqdm.tqdm(different.items(), "timing", unit="net", disable=None):
+    for place, (key, config) in enumerate(different.items(), start=1):
+        print(f"timing {config.architecture.name}, net {place} of {len(different)}", flush=True)
         found[key] = _timed(config, source, strategy, precision)
         keras.utils.clear_session()
         gc.collect()  # the net, before the next one is made
