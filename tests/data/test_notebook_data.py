@@ -1,10 +1,17 @@
-"""The datasets for `model.fit`: every image once a pass, passes that differ, and the same first pass for a seed."""
+"""The datasets for `model.fit`: every image once a pass, passes that differ, and the same first pass for a seed.
+
+And each call sees the folder as it is then.
+"""
+
+import shutil
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 import vgg_keras
+from vgg_keras.data import scan, statistics
 
 SMALL = {"crop": 32, "batch": 500, "scale": (32, 36), "flip": False}
 
@@ -48,6 +55,83 @@ def test_an_unknown_argument_names_the_nearest():
     assert vgg_keras.validation_data("digits", crop=32, scale=[36]) is not None
     with pytest.raises(vgg_keras.UserError, match=r"must be architecture\.crop \(64\) or more"):
         vgg_keras.training_data("digits", crop=64, scale=(32,))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of two classes with five grey pictures each, and a cache of its own for the scan."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for value, name in ((100, "cat"), (140, "dog")):
+        for number in range(5):
+            put(tmp_path / "photos" / name / f"{number}.png", value)
+    return tmp_path / "photos"
+
+
+def put(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", (40, 40), (value,) * 3).save(path)
+
+
+def seen(folder):
+    """The classes, the mean, and how many pictures of each label train and validate, of three calls."""
+    fields = {"crop": 32, "flip": False, "color_shift": 0.0}
+    classes, mean = vgg_keras.describe_data(str(folder), **fields)
+    counts = []
+    for data in (vgg_keras.training_data(str(folder), **fields), vgg_keras.validation_data(str(folder), **fields)):
+        labels = np.concatenate([labels for _, labels in data.as_numpy_iterator()])
+        counts.append(np.bincount(labels, minlength=len(classes)).tolist())
+    return classes, round(mean[0], 3), *counts
+
+
+def test_each_call_sees_the_pictures_that_are_in_the_folder_then(folder, capsys):
+    assert seen(folder) == (("cat", "dog"), 120, [4, 4], [1, 1])
+    for number in range(5, 10):  # added
+        put(folder / "dog" / f"{number}.png", 140)
+    assert seen(folder) == (("cat", "dog"), 126.667, [4, 8], [1, 2])
+    (folder / "dog" / "0.png").unlink()  # removed
+    assert seen(folder) == (("cat", "dog"), 126.667, [4, 8], [1, 1])
+    for number in range(5):  # replaced under their names
+        put(folder / "cat" / f"{number}.png", 50)
+    assert seen(folder) == (("cat", "dog"), 110, [4, 8], [1, 1])
+    for number in range(5):  # a class between the others
+        put(folder / "cow" / f"{number}.png", 230)
+    assert seen(folder) == (("cat", "cow", "dog"), 140, [4, 4, 8], [1, 1, 1])
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4 and all("has other images than when it was last opened" in line for line in printed)
+    (folder / "cow" / "0.png").write_bytes(b"spoilt")
+    with pytest.raises(vgg_keras.UserError, match=r"data\.max_bad_fraction"):
+        vgg_keras.describe_data(str(folder), crop=32)
+    shutil.rmtree(folder / "cow")
+    assert seen(folder) == (("cat", "dog"), 110, [4, 8], [1, 1])
+
+
+def test_another_folder_in_its_place_is_another_set(folder):
+    assert seen(folder)[1] == 120
+    folder.rename(folder.with_name("before"))
+    for name in ("cat", "dog"):
+        for number in range(5):
+            put(folder / name / f"{number}.png", 200)
+    assert seen(folder)[1] == 200
+    assert seen(folder.with_name("before"))[1] == 120
+
+
+def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monkeypatch, capsys):
+    (folder / "cat" / "9.png").write_bytes(b"spoilt")
+    fields = {"crop": 32, "max_bad_fraction": 0.2}
+    vgg_keras.describe_data(str(folder), **fields)
+    work = []
+    measure, look = statistics.measure, scan._look
+    monkeypatch.setattr(statistics, "measure", lambda *given: work.append("measured") or measure(*given))
+    monkeypatch.setattr(scan, "_look", lambda looker, images: work.append(len(images)) or look(looker, images))
+    vgg_keras.training_data(str(folder), batch=3, **fields)
+    vgg_keras.validation_data(str(folder), scale=(32,), **fields)
+    vgg_keras.describe_data(str(folder), **fields)
+    assert not work
+    assert capsys.readouterr().out.count("skipped: ") == 1
+    put(folder / "cat" / "0.png", 101)
+    vgg_keras.training_data(str(folder), **fields)
+    vgg_keras.describe_data(str(folder), **fields)
+    assert work == [1, "measured"]
 
 
 @pytest.mark.slow

@@ -1,7 +1,11 @@
-"""The pipeline for a notebook: datasets that `model.fit` and `model.evaluate` take, on one device."""
+"""The pipeline for a notebook: datasets that `model.fit` and `model.evaluate` take, on one device.
+
+Each call opens the set as it is now. Files that have not changed are neither decoded again, since the scan keeps on disk what
+it found, nor measured again: statistics are kept by the images that they come from.
+"""
 
 import dataclasses
-import functools
+import hashlib
 import itertools
 from typing import Any
 
@@ -12,7 +16,7 @@ from vgg_keras.config import Architecture, Config, Data, from_dict, unknown_argu
 from vgg_keras.data import pipeline, statistics
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
-from vgg_keras.data.splits import Source
+from vgg_keras.data.splits import Source, Split
 
 
 def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any) -> tf.data.Dataset:
@@ -30,7 +34,7 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
 
     Returns:
         A dataset of (images (batch, crop, crop, 3) float32 RGB 0-255, labels (batch,) int32); the last batch of a pass
-        may be smaller.
+        may be smaller. It holds the images that the set has when this is called.
 
     Raises:
         UserError: an unknown set or field, or data that cannot be used.
@@ -41,7 +45,7 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
     data = _data(source, crop, fields)
     Config(architecture=Architecture(crop=crop), data=data)  # checks S against the crop
     train = _open(data).train
-    basis = _measured(data).color_basis
+    basis = _measure(train, data).color_basis
     steps = pipeline.steps_per_epoch(train.size, data.batch)
     passes = itertools.count()
 
@@ -74,7 +78,9 @@ def validation_data(source: str, *, crop: int = 224, **fields: Any) -> tf.data.D
 
 
 def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """The class names of a set and the mean colour of its training images, for `build(num_classes=len(classes), mean=mean)`.
+    """The class names of a set as it is now and the mean colour of its training images.
+
+    They are for `build(num_classes=len(classes), mean=mean)`.
 
     Args:
         source, crop, **fields: as in `training_data`.
@@ -86,7 +92,8 @@ def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple
         UserError: as in `training_data`.
     """
     data = _data(source, crop, fields)
-    return _open(data).classes, _measured(data).mean
+    found = _open(data)
+    return found.classes, _measure(found.train, data).mean
 
 
 def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
@@ -97,34 +104,57 @@ def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
     return from_dict(Data, {"source": source, "scale": (round(crop * 8 / 7),), **fields})
 
 
+_opened: dict[str, tuple[str, list[str]]] = {}  # by source: the identity of its images, what was printed
+_measured: dict[tuple[str, int], statistics.Statistics] = {}  # by the identity of training images, and how many of them
+
+
 def _open(data: Data) -> Source:
-    return _opened(_reading_of(data))
-
-
-def _measured(data: Data) -> statistics.Statistics:
-    return _measured_once(_reading_of(data))
-
-
-def _reading_of(data: Data) -> Data:
-    """The fields that decide which images there are; whatever else differs, a set is opened and measured once."""
-    names = ("source", "data_dir", "validation", "holdout", "max_bad_fraction", "exif_orientation", "max_pixels")
-    names += ("max_file_bytes", "statistics_images")
-    return Data(**{name: getattr(data, name) for name in names})
-
-
-@functools.cache
-def _opened(data: Data) -> Source:
-    source, bad_images = without_bad_images(open_source(data), Config(data=data))
-    for image in bad_images:
-        print(f"skipped: {image}")
-    for note in source.notes:
-        print(f"note: {note}")
+    """The set as it is now; what the scan remarks is printed once, and that it has changed too."""
+    # S counts beside a crop, which plays no part here
+    config = Config(data=dataclasses.replace(data, scale=Data().scale))
+    source, bad = without_bad_images(open_source(data), config)
+    remarks = [*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in source.notes)]
+    identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
+    key = " ".join(repr(getattr(data, name)) for name in _WHICH_IMAGES)
+    before, known = _opened.get(key, (identity, []))
+    if identity != before:
+        print(
+            f"{data.source} has other images than when it was last opened: datasets made before still expect the old ones"
+        )
+    for remark in remarks:
+        if remark not in known:
+            print(remark)
+    _opened[key] = identity, remarks
     return source
 
 
-@functools.cache
-def _measured_once(data: Data) -> statistics.Statistics:
-    return statistics.measure(_opened(data).train, data.statistics_images)
+_WHICH_IMAGES = (
+    "source",
+    "data_dir",
+    "validation",
+    "holdout",
+    "exif_orientation",
+    "max_pixels",
+    "max_file_bytes",
+)  # of `Data`
+
+
+def _measure(train: Split, data: Data) -> statistics.Statistics:
+    """Mean and covariance of these training images, measured once as long as they are the same."""
+    key = _identity(train), data.statistics_images
+    if key not in _measured:
+        _measured[key] = statistics.measure(train, data.statistics_images)
+    return _measured[key]
+
+
+def _identity(split: Split) -> str:
+    """sha256 over the names and the contents of the images, in their order.
+
+    By contents and not by place, so that a folder is measured again where others are put in its place, and not where it
+    was only moved.
+    """
+    contents = b"" if split.fingerprints is None else split.fingerprints.tobytes()
+    return hashlib.sha256(split.digest().encode() + contents).hexdigest()
 
 
 def _unfilled(images, labels, weights):
