@@ -138,6 +138,8 @@ def test_onnx(tmp_path, net, random):
     (found,) = session.run(None, {session.get_inputs()[0].name: images})
     logits = net.model.predict(images, verbose=0)
     assert np.abs(found - keras.ops.softmax(logits).numpy()).max() <= 1e-5
+    (none,) = session.run(None, {"image": images[:0]})
+    assert none.shape == (0, 3)
 
 
 def test_onnx_holds_every_kind_of_layer_and_each_weight_once(tmp_path, random):
