@@ -6,9 +6,6 @@ import sys
 
 import pytest
 
-from tests.conftest import command
-from tests.training.toy import TOY, metrics
-
 # A command that prints, writes a file by a library's print to the numbers 1 and 2, and prints again.
 SCRIPT = """
 import contextlib, os, sys
@@ -70,10 +67,3 @@ def test_closed_streams_are_no_mistake_and_no_file_takes_their_place(tmp_path, c
     assert "Traceback" not in done.stderr
     if ">&- 2" not in closed:
         assert ("last" in done.stdout) == (closed == "2>&-")
-
-
-@pytest.mark.slow
-def test_a_training_whose_output_nobody_reads_is_made_to_its_end(tmp_path, uninterrupted):
-    assert unread(command("train", *TOY, "--workdir=run", cache=tmp_path), tmp_path, both=True)[0] == 0
-    assert metrics(tmp_path / "run") == metrics(uninterrupted)
-    assert (tmp_path / "run" / "closing_test" / "evaluation.json").exists()

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import write_images
+from tests.conftest import command, write_images
+from tests.test_streams import unread
 from tests.training.toy import TOY, checkpoints, digest, metrics, start, wait_for
 from vgg_keras.files import sha256, write_json
 
@@ -101,6 +102,13 @@ def test_a_run_in_a_folder_that_tensorflow_takes_for_a_pattern_stops_and_goes_on
     assert start(tmp_path, name).wait() == 0, (tmp_path / f"{name}.log").read_text()
     (tmp_path / "plain").symlink_to(workdir)
     assert digest(tmp_path / "plain") == digest(uninterrupted) and metrics(workdir) == metrics(uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_training_whose_output_nobody_reads_is_made_to_its_end(tmp_path, uninterrupted):
+    assert unread(command("train", *TOY, "--workdir=run", cache=tmp_path), tmp_path, both=True)[0] == 0
+    assert metrics(tmp_path / "run") == metrics(uninterrupted)
+    assert (tmp_path / "run" / "closing_test" / "evaluation.json").exists()
 
 
 @pytest.mark.slow
