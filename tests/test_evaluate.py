@@ -216,7 +216,7 @@ def test_a_disk_without_room_for_the_posteriors_is_known_before_the_first_pass(t
     folder.require_room(*words)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed - 1))
     with pytest.raises(
-        Unwritten, match="posteriors of 30,000 images and 21,841 classes take 31.4 GB, 31.4 GB are free"
+        Unwritten, match="posteriors of 30,000 images and 21,841 classes take 31.5 GB, 31.5 GB are free"
     ):
         folder.require_room(*words)
     assert not (tmp_path / "run").exists()
