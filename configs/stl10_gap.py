@@ -4,7 +4,7 @@ python -m vgg_keras.train --config=stl10_gap --workdir=runs/stl10_gap
 python -m vgg_keras.train --config=stl10_gap --data=photos/ --workdir=runs/photos_gap --dry_run
 
 13 convolutions and the last layer: 14,719,818 parameters at 10 classes, where D with its FC layers has 134,301,514. The
-7x7 average pool makes the FC layers' place, so dropout has none. Accuracy per class is in `closing_test/report.html`.
+7x7 average pool makes the FC layers' place, so dropout has none. Accuracy per class is in `final_evaluation/report.html`.
 With other --data than squares: each image's smaller side becomes 224, and a random 224 crop is taken.
 
 STL-10's 8,000 test images validate, and close the run, as in the source; for an error on images that chose nothing, add

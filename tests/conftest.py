@@ -62,7 +62,7 @@ def random() -> np.random.Generator:
 
 
 @pytest.fixture
-def verb(tmp_path):
+def run_command(tmp_path):
     """Runs `python -m vgg_keras.NAME arguments` and returns the finished process, its output as text."""
 
     def run(name: str, *arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
@@ -72,7 +72,7 @@ def verb(tmp_path):
 
 
 def command(name: str, *arguments: str, cache: Path) -> list[str]:
-    """The command line of a verb, with its cache of scans in a folder of the test's own."""
+    """The command line of a command, with its cache of scans in a folder of the test's own."""
     if name in ("train", "evaluate", "predict", "export", "samples", "benchmark") and not any(
         word.startswith("--fuse") for word in arguments
     ):

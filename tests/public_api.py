@@ -5,7 +5,7 @@ from typing import assert_type
 
 import vgg_keras
 from vgg_keras.evaluation.prediction import Prediction
-from vgg_keras.weights.run import Run
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 architecture = vgg_keras.Architecture("E", num_classes=10, crop=64)
 model = vgg_keras.build(architecture, classifier_activation="softmax", dtype="float32", seed=0)
@@ -21,8 +21,8 @@ optimizers = (
 model.fit(vgg_keras.training_data("digits", crop=32), validation_data=vgg_keras.validation_data("digits", crop=32))
 vgg_keras.load_weights(None, "vgg16-397923af.pth", sha256="397923af")
 net = vgg_keras.load_net(Path("runs/E"))
-assert_type(net, Run)
-assert_type(vgg_keras.predict(net, ["photo.jpg"]), list[Prediction])
+assert_type(net, LoadedModel)
+assert_type(vgg_keras.predict_images(net, ["photo.jpg"]), list[Prediction])
 assert_type(vgg_keras.__version__, str)
 try:
     vgg_keras.build(3)  # type: ignore[arg-type]

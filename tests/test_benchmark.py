@@ -11,7 +11,8 @@ from tests.conftest import write_images
 from vgg_keras.benchmarks import inputs, rounds, scaling, steps
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Architecture, UserError
+from vgg_keras.config import Architecture
+from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
 
 
@@ -69,12 +70,12 @@ def last_line(done):
 
 
 @pytest.mark.slow
-def test_input(verb, tmp_path):
+def test_input(run_command, tmp_path):
     for name in ("a", "b"):
         write_images(tmp_path / "photos" / name, [(90, 100 + size) for size in range(12)])
     toy = ("--config=quickstart", "--set=data.scale=40,60", "--images=96", "--repeats=2", "--times=2")
-    found = last_line(verb("benchmark", "input", "--data=photos", *toy))
-    names = ["decoding alone", "vgg_keras", "data.exact=true", "decode, resize, crop", "Pillow, DataLoader"]
+    found = last_line(run_command("benchmark", "input", "--data=photos", *toy))
+    names = ["decoding alone", "vgg_keras", "data.jpeg_decoding=full", "decode, resize, crop", "Pillow, DataLoader"]
     assert [row["name"] for row in found["rows"]] == names
     assert found["files"] == 40 and found["first_batch_seconds"] > 0 and found["cores"] > 0
     assert found["peak_kib"] > 1e5
@@ -90,10 +91,10 @@ TOY_NET = (*TOY_NET, "--set=data.scale=32", "--batch=4", "--repeats=2")
 
 
 @pytest.mark.slow
-def test_train_with_a_profile(verb, tmp_path):
+def test_train_with_a_profile(run_command, tmp_path):
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    found = last_line(verb("benchmark", "train", *TOY_NET, "--profile=profile"))
+    found = last_line(run_command("benchmark", "train", *TOY_NET, "--profile=profile"))
     assert [row["name"] for row in found["rows"]] == [
         "vgg_keras",
         f"PyTorch, {'bf16' if found['precision'] == 'mixed_bfloat16' else 'float32'}, channels last",
@@ -146,9 +147,9 @@ def test_train_on_jax_without_tensorflow(tmp_path):
 
 @pytest.mark.slow
 def test_scaling(monkeypatch, capsys):
-    """A process for each number; here one core, one list of files, one verb."""
+    """A process for each number; here one core, one list of files, one command."""
     monkeypatch.setattr(scaling, "TIMES", (2,))
-    monkeypatch.setattr(scaling, "VERBS", ("summarize",))
+    monkeypatch.setattr(scaling, "COMMANDS", ("summarize",))
     monkeypatch.setattr(scaling.os, "sched_getaffinity", lambda process: {0})
     passed = [word for word in TOY_NET if word.startswith("--set")]
     scaling.run(["--config=A", *passed], 64, 1, [4])
@@ -160,9 +161,9 @@ def test_scaling(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_evaluate(verb):
+def test_evaluate(run_command):
     found = last_line(
-        verb(
+        run_command(
             "benchmark",
             "evaluate",
             "--config=quickstart",

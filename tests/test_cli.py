@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vgg_keras import cli
+from vgg_keras import cli, errors
 from vgg_keras.files import replacing
 
 
@@ -62,7 +62,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
             "runtime.strategy must be one of auto, one, mirrored, multi_worker.",
         ),
         ("train", ["--config=E", "--strategy=one", "--set=runtime.strategy=one"], "Leave one out"),
-        ("launch", [], "takes the word train and the flags of that verb beside its flags. Received: none."),
+        ("launch", [], "takes the word train and the flags of that command beside its flags. Received: none."),
         ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
         ("launch", ["train", "--workdir=run"], "error: --config is needed"),
         ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
@@ -80,8 +80,8 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
     ],
 )
-def test_mistakes_get_one_line_and_status_2(verb, name, arguments, message):
-    done = verb(name, *arguments)
+def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, message):
+    done = run_command(name, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -91,11 +91,11 @@ def test_mistakes_get_one_line_and_status_2(verb, name, arguments, message):
 @pytest.mark.parametrize(
     ("number", "written", "status"),
     [
-        (errno.ENOSPC, True, cli.NO_ROOM),
-        (errno.ENOSPC, False, cli.NO_ROOM),
-        (errno.EIO, True, cli.NO_ROOM),
-        (errno.EIO, False, cli.WRONG_USE),
-        (errno.EACCES, True, cli.WRONG_USE),
+        (errno.ENOSPC, True, errors.NO_ROOM),
+        (errno.ENOSPC, False, errors.NO_ROOM),
+        (errno.EIO, True, errors.NO_ROOM),
+        (errno.EIO, False, errors.WRONG_USE),
+        (errno.EACCES, True, errors.WRONG_USE),
     ],
 )
 def test_no_room_is_told_of_writes_alone(tmp_path, monkeypatch, capsys, number, written, status):
@@ -108,59 +108,59 @@ def test_no_room_is_told_of_writes_alone(tmp_path, monkeypatch, capsys, number, 
             raise OSError(number, os.strerror(number))
 
     ended = []
-    monkeypatch.setattr(cli.app, "run", lambda guarded, flags_parser: ended.append(guarded(["verb"])))
+    monkeypatch.setattr(cli.app, "run", lambda guarded, flags_parser: ended.append(guarded(["command"])))
     cli.run(main)
     assert ended == [status]
     told = capsys.readouterr().err
-    assert ("There must be room" in told) == (status == cli.NO_ROOM)
+    assert ("There must be room" in told) == (status == errors.NO_ROOM)
     assert written == ("written.json" in told) or number == errno.EACCES
 
 
-def test_summarize_prints_the_papers_tables(verb):
-    output = verb("summarize").stdout
+def test_summarize_prints_the_papers_tables(run_command):
+    output = run_command("summarize").stdout
     for number in ("132,863,336", "138,357,544", "143,667,240", "7.61 G", "15.47 G", "19.63 G", "81% more"):
         assert number in output
-    layers = verb("summarize", "--config=E").stdout
+    layers = run_command("summarize", "--config=E").stdout
     assert "102,764,544" in layers and "143,667,240" in layers  # fc1: 25088 * 4096 + 4096
-    assert verb("summarize", "--config=quickstart", "--side=64").returncode == 0
+    assert run_command("summarize", "--config=quickstart", "--side=64").returncode == 0
 
 
-def test_a_configuration_is_found_from_any_folder(verb, tmp_path):
-    assert "block5_conv4" in verb("summarize", "--config=E", cwd=tmp_path).stdout
+def test_a_configuration_is_found_from_any_folder(run_command, tmp_path):
+    assert "block5_conv4" in run_command("summarize", "--config=E", cwd=tmp_path).stdout
 
 
 @pytest.mark.slow
-def test_mistakes_that_tensorflow_must_find_get_one_line_too(verb, tmp_path):
+def test_mistakes_that_tensorflow_must_find_get_one_line_too(run_command, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = verb("train", "--config=quickstart", f"--data={tmp_path / 'empty'}", "--workdir=run")
+    done = run_command("train", "--config=quickstart", f"--data={tmp_path / 'empty'}", "--workdir=run")
     assert done.returncode == 2
     assert "error: A data folder holds a folder of images for each of two or more classes." in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
-    done = verb("train", "--config=quickstart", "--workdir=other", "--set=architecture.num_classes=3")
+    done = run_command("train", "--config=quickstart", "--workdir=other", "--set=architecture.num_classes=3")
     assert done.returncode == 2 and "must be 0 or the data's 10. Received: 3" in done.stderr
     assert not (tmp_path / "other").exists()
     (tmp_path / "file").write_text("")
-    done = verb("train", "--config=quickstart", "--workdir=file")
+    done = run_command("train", "--config=quickstart", "--workdir=file")
     assert done.returncode == 2 and "--workdir must be a folder. Received: file, which is a file." in done.stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("precious")
-    done = verb("train", "--config=quickstart", "--workdir=other")
+    done = run_command("train", "--config=quickstart", "--workdir=other")
     assert done.returncode == 2 and "must be new, empty or a run's folder" in done.stderr
     assert os.listdir(tmp_path / "other") == ["thesis.txt"]
 
 
 @pytest.mark.slow
-def test_samples_draws_what_the_net_is_shown(verb, tmp_path):
+def test_samples_draws_what_the_net_is_shown(run_command, tmp_path):
     import tensorflow as tf
 
-    done = verb("samples", "--config=quickstart", "--images=3", "--epochs=2", "--out=pictures/samples.png")
+    done = run_command("samples", "--config=quickstart", "--images=3", "--epochs=2", "--out=pictures/samples.png")
     assert done.returncode == 0, done.stderr
     picture = tf.io.decode_png((tmp_path / "pictures" / "samples.png").read_bytes())
     assert len(set(map(tuple, picture.numpy()[..., :3].reshape(-1, 3).tolist()))) > 50  # not a blank page
 
 
-def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(verb, tmp_path, monkeypatch):
+def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(run_command, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     runs = str(tmp_path / "home" / "none")
     for name, arguments in (
@@ -172,8 +172,8 @@ def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(verb, tmp_path, 
         ("train", ["--config=quickstart", "--set=training.init_from=~/none", "--workdir=~/run"]),
         ("compare", ["~/none"]),
     ):
-        done = verb(name, *arguments)
+        done = run_command(name, *arguments)
         assert done.returncode == 2 and runs in done.stderr, done.stderr
         assert not (tmp_path / "~").exists()
-    done = verb("samples", "--out=~nobody_at_all/samples.png")
+    done = run_command("samples", "--out=~nobody_at_all/samples.png")
     assert done.returncode == 2 and "Received: ~nobody_at_all/samples.png, and there is none." in done.stderr

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import free_ports
-from vgg_keras.cluster import Cluster, Lost, meet
-from vgg_keras.config import UserError
+from vgg_keras.cluster import Cluster, meet
+from vgg_keras.errors import UserError, WorkerLostError
 
 
 def test_tf_config_names_the_workers_and_a_chief_is_the_first(monkeypatch):
@@ -55,7 +55,7 @@ def together(addresses, alike, seconds=20.0):
     def run(rank):
         try:
             ends[rank] = meet(Cluster(addresses, rank), seconds, alike[rank])
-        except (Lost, UserError) as error:
+        except (WorkerLostError, UserError) as error:
             ends[rank] = error
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in alike]
@@ -86,7 +86,7 @@ def test_all_meet_and_the_port_is_free_at_once(addresses):
 def test_all_that_are_there_name_the_one_that_is_not(addresses, there, missing):
     ends, seconds = together(addresses, {rank: {} for rank in there}, seconds=1.0)
     for rank in there:
-        assert isinstance(ends[rank], Lost)
+        assert isinstance(ends[rank], WorkerLostError)
         assert f"within 1 s (runtime.start_seconds). Received: none of worker {missing} ({addresses[missing]})" in str(
             ends[rank]
         )

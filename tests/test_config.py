@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from vgg_keras import config, synonyms
-from vgg_keras.config import Architecture, Config, Data, UserError, load, override
+from vgg_keras.config import Architecture, Config, Data, load, override
+from vgg_keras.errors import UserError
 
 
 def test_every_named_configuration_loads_and_survives_json():
@@ -118,7 +119,7 @@ def test_a_configuration_by_its_name_elsewhere_is_named(name, meant):
 
 
 def test_other_names_mean_fields_that_exist():
-    paths = set(config._field_paths())
+    paths = set(config.every_field())
     assert set(synonyms.FIELDS.values()) <= paths
     # a name of our own must not stand for another field
     own = {path.rpartition(".")[2] for path in paths}
@@ -135,7 +136,7 @@ def test_every_field_is_read_somewhere():
     """A field that nothing reads is a promise that nothing keeps."""
     package = config.Path(config.__file__).parent
     code = "\n".join(path.read_text() for path in package.rglob("*.py") if path.name != "config.py")
-    for path in config._field_paths():
+    for path in config.every_field():
         section, _, name = path.rpartition(".")
         reader = rf"\b_?({section or 'config'}|rules)\.{name}\b"
         assert re.search(reader, code) or path == "evaluation.scales", path

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import write_images
 from vgg_keras import config
 
 ROOT = Path(__file__).parents[1]
@@ -101,9 +102,15 @@ def test_pictures_are_200_kb_at_most_and_shown():
 
 
 @pytest.mark.slow
-def test_readme_python_builds_and_fits():
-    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("\n\nnet =")[0]
-    assert "epochs=20" in code
+def test_readme_python_builds_fits_and_predicts(tmp_path, monkeypatch):
+    """As it stands, but for one epoch, and with the fitted net in the place of the download."""
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    fit, predict = code.replace("epochs=20", "epochs=1").replace('"imagenet"', '"net.keras"').split("\nnet =")
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(code.replace("epochs=20", "epochs=1"), "README.md", "exec"), names)
+    exec(compile(fit, "README.md", "exec"), names)
     assert names["model"].output_shape == (None, 10)
+    names["model"].save("net.keras")
+    write_images(tmp_path, [(40, 50)])[0].rename("photo.jpg")
+    exec(compile(f"net ={predict}", "README.md", "exec"), names)
+    assert names["dense"].output_shape == (None, None, None, 10)

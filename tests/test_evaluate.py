@@ -18,7 +18,7 @@ from vgg_keras.files import write_json
 def runs(tmp_path_factory):
     """Two nets that have not learnt anything, as runs' folders."""
     from vgg_keras.nets.builder import build
-    from vgg_keras.weights.run import save_weights
+    from vgg_keras.weights.formats.run_folder import save_weights
 
     folder = tmp_path_factory.mktemp("runs")
     for name in ("A", "E"):
@@ -38,9 +38,9 @@ def result_of(done):
 
 
 @pytest.mark.slow
-def test_every_number_follows_from_the_saved_posteriors(verb, runs, tmp_path):
+def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_path):
     both = result_of(
-        verb(
+        run_command(
             "evaluate",
             f"--model={runs / 'E'}",
             "--protocol=both",
@@ -69,10 +69,10 @@ def test_every_number_follows_from_the_saved_posteriors(verb, runs, tmp_path):
     for row in both["rows"]:
         assert f"{row['top1_error']:.2f} %" in (tmp_path / "both" / "report.html").read_text()
 
-    other = result_of(verb("evaluate", f"--model={runs / 'A'}", "--out=other"))
+    other = result_of(run_command("evaluate", f"--model={runs / 'A'}", "--out=other"))
     assert (other["protocol"], other["scales"], other["crops_a_scale"]) == ("dense", [36], None)
     fused = result_of(
-        verb("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--data=digits", "--out=fused")
+        run_command("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--data=digits", "--out=fused")
     )
     expected = (mean + probabilities("other/posteriors.npz")[0]) / 2
     assert np.abs(probabilities("fused/posteriors.npz")[0] - expected).max() < 1e-6
@@ -85,25 +85,25 @@ def test_every_number_follows_from_the_saved_posteriors(verb, runs, tmp_path):
     assert "data:image/jpeg" in (tmp_path / "fused" / "report.html").read_text()
 
     # the folder of one net takes no other, whatever it is asked for, and no fusion
-    done = verb("evaluate", f"--model={runs / 'A'}", "--protocol=center", "--out=both")
+    done = run_command("evaluate", f"--model={runs / 'A'}", "--protocol=center", "--out=both")
     assert done.returncode == 2 and "made with another: architecture.name: 'E', now 'A'" in done.stderr
-    done = verb("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--out=other")
+    done = run_command("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--out=other")
     assert done.returncode == 2 and "The folder of a fusion holds nothing else" in done.stderr
-    done = verb("evaluate", "--fuse=other/posteriors.npz,fused/posteriors.npz", "--out=again")
+    done = run_command("evaluate", "--fuse=other/posteriors.npz,fused/posteriors.npz", "--out=again")
     assert done.returncode == 2 and "itself a fusion of 2. Name its parts instead" in done.stderr
     # a part that is there is not done again
     written = (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns
-    again = result_of(verb("evaluate", f"--model={runs / 'E'}", "--scales=36", "--out=both"))
+    again = result_of(run_command("evaluate", f"--model={runs / 'E'}", "--scales=36", "--out=both"))
     assert again["top1_error"] == both["rows"][1]["top1_error"]
     assert (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns == written
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
+def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, wish):
     arguments = (f"--model={runs / 'E'}", "--protocol=multi_crop", "--scales=32,36", "--set=evaluation.batch=16")
     started = time.monotonic()
-    whole = result_of(verb("evaluate", *arguments, "--out=whole"))
+    whole = result_of(run_command("evaluate", *arguments, "--out=whole"))
     seconds = time.monotonic() - started
     process = subprocess.Popen(
         command("evaluate", *arguments, "--out=parts", cache=tmp_path),
@@ -125,7 +125,7 @@ def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
             assert 0 < len(kept) < 359
         assert "of 359 images are kept in" in log and "the same command goes on" in log
     assert not (tmp_path / "parts" / "evaluation.json").exists()
-    result = result_of(verb("evaluate", *arguments, "--out=parts"))
+    result = result_of(run_command("evaluate", *arguments, "--out=parts"))
     print(f"whole in {seconds:.1f} s, its passes in {whole['seconds']} s, in parts {result['seconds']} s")
     for side in (32, 36):
         with (
@@ -156,14 +156,14 @@ def test_an_interrupted_evaluation_goes_on(verb, runs, tmp_path, wish):
         (["--model=nowhere"], "--model takes a run's folder, the --workdir of its training. Received: nowhere"),
     ],
 )
-def test_mistakes_of_the_flags_get_one_line(verb, arguments, message):
-    done = verb("evaluate", *arguments)
+def test_mistakes_of_the_flags_get_one_line(run_command, arguments, message):
+    done = run_command("evaluate", *arguments)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert "--data=digits" in arguments or len(done.stderr.strip().splitlines()) == 1  # else TensorFlow has its notes
 
 
 @pytest.mark.slow
-def test_mistakes_that_the_run_tells_get_one_line_too(verb, runs, tmp_path):
+def test_mistakes_that_the_run_tells_get_one_line_too(run_command, runs, tmp_path):
     write_images(tmp_path / "photos" / "0", [(40, 40)] * 5)
     write_images(tmp_path / "photos" / "zebra", [(40, 40)] * 5)
     for arguments, message in (
@@ -175,24 +175,24 @@ def test_mistakes_that_the_run_tells_get_one_line_too(verb, runs, tmp_path):
         (["--data=digits", "--set=data.source=cifar10"], "are one field. Received: both"),
         (["--out=a", "--set=evaluation.max_pixels=1000"], "Received: digit 4, 36 x 36 pixels then. Raise the limit"),
     ):
-        done = verb("evaluate", f"--model={runs / 'E'}", *arguments)
+        done = run_command("evaluate", f"--model={runs / 'E'}", *arguments)
         assert done.returncode == 2 and message in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.slow
-def test_the_training_images_and_all_of_a_folder_can_be_tested(verb, runs, tmp_path):
+def test_the_training_images_and_all_of_a_folder_can_be_tested(run_command, runs, tmp_path):
     for number in range(10):
         write_images(tmp_path / "photos" / str(number), [(40, 50), (64, 40), (36, 36), (40, 50), (90, 40)], seed=number)
     # val/ alone, and classes too small to hold one out
     shutil.copytree(tmp_path / "photos", tmp_path / "test" / "val")
-    done = verb("evaluate", f"--model={runs / 'A'}", f"--data={tmp_path / 'test'}", "--out=alone")
+    done = run_command("evaluate", f"--model={runs / 'A'}", f"--data={tmp_path / 'test'}", "--out=alone")
     assert result_of(done)["images"] == 50 and "10 classes, val/; val: 50 images" in done.stdout
     found = {}
     for split in ("val", "train", "all"):
         found[split] = result_of(
-            verb(
+            run_command(
                 "evaluate",
                 f"--model={runs / 'A'}",
                 f"--data={tmp_path / 'photos'}",
@@ -207,16 +207,16 @@ def test_the_training_images_and_all_of_a_folder_can_be_tested(verb, runs, tmp_p
 
 def test_a_disk_without_room_for_the_posteriors_is_known_before_the_first_pass(tmp_path, monkeypatch):
     """By hand: 30,000 x 21,841 x 4 bytes are 2.62 GB: six passes, three means, the result, two in work."""
-    from vgg_keras.evaluation import folder
-    from vgg_keras.files import Unwritten
+    from vgg_keras.errors import DiskFullError
+    from vgg_keras.evaluation import evaluator
 
-    words = (tmp_path / "run" / "closing_test", 30_000, 21_841, Evaluation(protocol="both"), (256, 384, 512))
+    words = (tmp_path / "run" / "final_evaluation", 30_000, 21_841, Evaluation(protocol="both"), (256, 384, 512))
     needed = 12 * 30_000 * 21_841 * 4
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed))
-    folder.require_room(*words)
+    evaluator.require_room(*words)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed - 1))
     with pytest.raises(
-        Unwritten, match="posteriors of 30,000 images and 21,841 classes take 31.5 GB, 31.5 GB are free"
+        DiskFullError, match="posteriors of 30,000 images and 21,841 classes take 31.5 GB, 31.5 GB are free"
     ):
-        folder.require_room(*words)
+        evaluator.require_room(*words)
     assert not (tmp_path / "run").exists()

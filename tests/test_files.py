@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from vgg_keras.config import UserError
-from vgg_keras.files import discard, plain_folder, replacing, sweep, user_path, write_json
+from vgg_keras.errors import UserError
+from vgg_keras.files import (
+    discard,
+    locked,
+    plain_folder,
+    replacing,
+    require_lockable,
+    require_writable,
+    sweep,
+    user_path,
+    write_json,
+)
 
 HOSTILE = ["a[b]c", "a[b", "d*e?", "x\\y", "{a,b}", "two\nlines", os.fsdecode(b"\xff\xfe")]
 
@@ -142,3 +152,42 @@ def test_a_write_inside_another_is_named_where_there_is_no_room(tmp_path):
         with replacing(tmp_path / "inner"):
             raise OSError(28, "No space left on device")
     assert caught.value.filename == str(tmp_path / "inner")
+
+
+# ---- before the work
+
+
+def test_a_refused_command_leaves_no_folder_that_it_made(tmp_path):
+    for place, made in enumerate(("runs/E/A", "one")):
+        with pytest.raises(ValueError), locked(tmp_path / made, "--workdir"):
+            raise ValueError
+        assert not any(tmp_path.iterdir()), place
+    (tmp_path / "runs" / "other").mkdir(parents=True)
+    with pytest.raises(ValueError), locked(tmp_path / "runs" / "E" / "A", "--workdir"):
+        raise ValueError
+    assert list(tmp_path.rglob("*")) == [tmp_path / "runs", tmp_path / "runs" / "other"]
+    with locked(tmp_path / "runs" / "E" / "A", "--workdir"):
+        (tmp_path / "runs" / "E" / "A" / "config.json").touch()
+    assert (tmp_path / "runs" / "E" / "A" / "config.json").exists()
+
+
+@pytest.mark.parametrize("path", ["/proc/self/picture.png", "/proc/absent/picture.png", "file/picture.png", "folder"])
+def test_a_path_that_cannot_be_written_is_known_before(tmp_path, path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=f"--out must be a path that can be written. Received: {tmp_path / path}: "):
+        require_writable(tmp_path / path, "--out")
+    require_writable(tmp_path / "folder" / "new" / "picture.png", "--out")
+    require_writable(tmp_path / "file", "--out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_would_not_be_locked_is_known_and_nothing_is_written(tmp_path):
+    require_lockable(tmp_path / "runs" / "E", "--workdir")
+    assert not any(tmp_path.iterdir())
+    with locked(tmp_path, "--workdir"), pytest.raises(UserError, match="where one is running"):
+        require_lockable(tmp_path, "--workdir")
+    require_lockable(tmp_path, "--workdir")
+    with pytest.raises(UserError, match="--workdir must be .* Received: /proc/self/runs: "):
+        require_lockable(Path("/proc/self/runs"), "--workdir")

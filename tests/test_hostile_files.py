@@ -177,16 +177,16 @@ def names(folder, *endings):
 # ---- the flags
 
 
-def run_all(verb, many, commands):
-    """Runs each command line of a verb in this process; prints its status, what it said and how far the memory rose."""
-    module = importlib.import_module(f"vgg_keras.{verb}")
+def run_all(command, many, commands):
+    """Runs each command line of a command in this process; prints its status, what it said and how far the memory rose."""
+    module = importlib.import_module(f"vgg_keras.{command}")
     from absl.testing import flagsaver
 
     from vgg_keras import cli
 
     for words in commands:
         before, said, status = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, io.StringIO(), None
-        sys.argv = [verb, *words]
+        sys.argv = [command, *words]
         with flagsaver.flagsaver(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             try:
                 cli.run(module.main, many=many)
@@ -217,8 +217,8 @@ TABLE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", TABLE)
 def test_each_is_refused_in_one_line_and_nothing_runs(hostile, tmp_path, flag):
-    verb, endings, rest = TABLE[flag]
-    option, many = flag.split()[1], "photographs" if verb == "predict" else ""
+    command, endings, rest = TABLE[flag]
+    option, many = flag.split()[1], "photographs" if command == "predict" else ""
     for path in hostile.iterdir():
         (tmp_path / path.name).symlink_to(path)
     files = [name for name in names(hostile, *endings) if name not in ("photos", "outside", "outside.h5")]
@@ -227,13 +227,13 @@ def test_each_is_refused_in_one_line_and_nothing_runs(hostile, tmp_path, flag):
     commands = []
     for name in files:
         given = f"{option}={name},good.pth" if option == "--fuse" else f"{option}={name}"
-        own = verb == "train" or not name.endswith(".weights.h5")  # a net that the file need not tell
+        own = command == "train" or not name.endswith(".weights.h5")  # a net that the file need not tell
         asked = () if own else (*OF_H5, "--set=architecture.mean=70,70,70")
         cache = () if option == "--fuse" else (f"--set=runtime.cache_dir={tmp_path / 'cache'}",)
         commands.append([given, *rest, *(asked if option == "--weights" else ()), *cache])
     if flag == "predict --weights":  # the same command with a good file
         commands.append(["--weights=good.pth", *commands[0][1:]])
-    process = Warm(run_all, verb, many, commands, folder=tmp_path, log=tmp_path / "log")
+    process = Warm(run_all, command, many, commands, folder=tmp_path, log=tmp_path / "log")
     assert process.wait() == 0, (tmp_path / "log").read_text()
     lines = (tmp_path / "log").read_text().splitlines()
     results = [json.loads(line.removeprefix("RESULT ")) for line in lines if line.startswith("RESULT ")]

@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from tests.conftest import command, free_ports
 from tests.training.toy import checkpoints, digest, metrics, wait_for
-from vgg_keras import launch
 from vgg_keras.cluster import Cluster
-from vgg_keras.config import Checkpoint, UserError
-from vgg_keras.training.checkpoints import FOLDER, Checkpoints, stored
-from vgg_keras.training.stages import FINISHED
+from vgg_keras.config import Checkpoint
+from vgg_keras.errors import UserError
+from vgg_keras.runs import CHECKPOINTS, FINISHED, checkpoints_in
+from vgg_keras.training import launcher
+from vgg_keras.training.checkpoints import Checkpoints
 
 TOY = (
     "--config=quickstart",
@@ -103,7 +104,7 @@ def test_two_workers_make_a_run_and_the_chief_alone_tells(uninterrupted):
     assert [(line["step"], line["workers"], line["devices"]) for line in lines] == [
         (15 * epoch, 2, 2) for epoch in (1, 2, 3, 4)
     ]
-    assert (uninterrupted.workdir / "closing_test" / "evaluation.json").exists()
+    assert (uninterrupted.workdir / "final_evaluation" / "evaluation.json").exists()
     assert "epoch" not in (uninterrupted.workdir / ".workers" / "1.log").read_text()
     assert not list(uninterrupted.workdir.rglob(".writing-*"))
 
@@ -190,7 +191,7 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
         "count.write_text(str(number + 1))\n"
         "status, progress = starts[number][rank]\n"
         "if progress:\n"
-        "    (plan.parent / 'run' / 'checkpoints' / f'epoch-0-step-{number}').mkdir(parents=True)\n"
+        "    (plan.parent / 'run' / 'checkpoints' / f'epoch-0000-step-{number:09d}').mkdir(parents=True)\n"
         "sys.exit(status)\n"
     )
 
@@ -199,7 +200,7 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
             old.unlink()
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         (tmp_path / "plan.json").write_text(json.dumps(starts))
-        status = launch.launch([str(tmp_path / "plan.json")], 2, restarts, tmp_path / "run", program=[str(stand_in)])
+        status = launcher.launch([str(tmp_path / "plan.json")], 2, restarts, tmp_path / "run", program=[str(stand_in)])
         return status, int((tmp_path / "count-0").read_text()), capfd.readouterr().err
 
     died, went_on, fine = [[3, 0], [69, 0]], [[3, 1], [69, 0]], [[0, 0], [0, 0]]
@@ -216,24 +217,30 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
     (tmp_path / "run").mkdir()
     plan = tmp_path / "plan.json"
     (tmp_path / "count-0").unlink()
-    assert launch.launch([str(plan)], 2, 0, tmp_path / "run", program=[str(stand_in)]) == 74
+    assert launcher.launch([str(plan)], 2, 0, tmp_path / "run", program=[str(stand_in)]) == 74
     assert not list((tmp_path / "run").iterdir())  # which was there before
 
 
 def test_a_stages_checkpoint_and_its_end_are_progress(tmp_path):
     """By the names that the training itself writes."""
-    assert not launch._progress(tmp_path)
+    assert not launcher._progress(tmp_path)
     stage = tmp_path / "E" / "S256"
     state = tf.train.Checkpoint(step=tf.Variable(0))
-    Checkpoints(stage / FOLDER, state, Checkpoint()).save(1, 10)
+    Checkpoints(stage / CHECKPOINTS, state, Checkpoint()).save(1, 10)
     (stage / FINISHED).touch()
-    assert launch._progress(tmp_path / "E") == {*stored(stage / FOLDER), stage / FINISHED}
+    assert launcher._progress(tmp_path / "E") == {*checkpoints_in(stage / CHECKPOINTS), stage / FINISHED}
 
 
 def test_gpus_are_dealt_out(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
-    assert launch.deal_gpus(2) == ["0,1", "2,3"]
+    assert launcher.deal_gpus(2) == ["0,1", "2,3"]
     with pytest.raises(UserError, match="Received: 4 GPUs for --workers=3"):
-        launch.deal_gpus(3)
+        launcher.deal_gpus(3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert launch.deal_gpus(2) == [None, None]
+    assert launcher.deal_gpus(2) == [None, None]
+
+
+def test_workers_that_did_nothing_leave_none_of_the_folders_that_were_made_for_them(tmp_path):
+    program = ["-c", "raise SystemExit(2)"]
+    assert launcher.launch([], 2, 0, tmp_path / "runs" / "E", program) == 2
+    assert not any(tmp_path.iterdir())

@@ -42,6 +42,12 @@ def test_stub_names_every_public_name_and_its_module():
     assert homes == vgg_keras._HOMES
 
 
+def test_a_name_that_is_none_gets_the_nearest():
+    with pytest.raises(AttributeError, match=r"no attribute 'load_run'\. Did you mean 'load_net'\?"):
+        vgg_keras.load_run  # noqa: B018
+    assert not hasattr(vgg_keras, "x")
+
+
 @pytest.mark.slow
 def test_public_api_passes_the_type_checker():
     done = subprocess.run([sys.executable, "-m", "mypy"], capture_output=True, text=True, cwd=ROOT.parent)

@@ -13,8 +13,10 @@ import vgg_keras
 from tests.conftest import write_images
 from tests.weights import sources
 from tests.weights.test_load import normalised
-from vgg_keras.config import UserError, override
-from vgg_keras.data.preprocessing import center_crop, decode
+from vgg_keras.config import override
+from vgg_keras.data.decoding import decode
+from vgg_keras.data.rescaling import center_crop
+from vgg_keras.errors import UserError
 
 CENTER = ["evaluation.protocol=center", "evaluation.flip=false"]
 
@@ -80,12 +82,12 @@ def test_a_thousand_classes_are_imagenets(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line(verb, tmp_path, album):
+def test_the_command_line(run_command, tmp_path, album):
     net = sources.torch_vgg("A", width=1 / 16, crop=64, classes=1000)
     torch.save(net.state_dict(), tmp_path / "vgg.pth")
     folder, paths = album
     words = ["--weights=vgg.pth", "--set=runtime.precision=float32"]
-    done = verb("predict", *words, str(folder), "--json", "--top=3", "--out=seen.png")
+    done = run_command("predict", *words, str(folder), "--json", "--top=3", "--out=seen.png")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     found = vgg_keras.predict_images(vgg_keras.load_net(tmp_path / "vgg.pth"), paths, top=3)
@@ -93,7 +95,7 @@ def test_the_command_line(verb, tmp_path, album):
         assert [pair["name"] for pair in line["classes"]] == list(prediction.classes)
         assert [pair["probability"] for pair in line["classes"]] == pytest.approx(prediction.probabilities, rel=1e-3)
     assert (tmp_path / "seen.png").stat().st_size > 20_000
-    done = verb("predict", *words, "--set=evaluation.protocol=center", str(paths[0]))
+    done = run_command("predict", *words, "--set=evaluation.protocol=center", str(paths[0]))
     assert done.returncode == 0 and str(paths[0]) in done.stdout and "%" in done.stdout
     for arguments, message in (
         ([*words, "notes.txt", "--sha256=00"], "must have the sha256 that is asked for, 00"),
@@ -104,17 +106,17 @@ def test_the_command_line(verb, tmp_path, album):
         ([str(paths[0])], "--model=RUN is a run's net, --weights=SOURCE another's. Received: neither."),
         ([*words, str(folder / "notes.txt")], "Photographs must be pictures. Received: "),
     ):
-        done = verb("predict", *arguments)
+        done = run_command("predict", *arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-def test_evaluate_tests_the_weights_of_others(verb, tmp_path, photographs):
+def test_evaluate_tests_the_weights_of_others(run_command, tmp_path, photographs):
     net = sources.torch_vgg("D", width=1 / 16, crop=32, classes=17)
     torch.save(net.state_dict(), tmp_path / "vgg.pth")
     data = photographs / "flowers17"
     words = [f"--data={data}", "--weights=vgg.pth", "--out=test", "--scales=40", "--protocol=center"]
-    done = verb("evaluate", *words, "--set=evaluation.flip=false", "--set=runtime.precision=float32")
+    done = run_command("evaluate", *words, "--set=evaluation.flip=false", "--set=runtime.precision=float32")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     paths = sorted((data / "val").rglob("*.jpg"))
@@ -129,12 +131,12 @@ def test_evaluate_tests_the_weights_of_others(verb, tmp_path, photographs):
         "from vgg_keras.config import *\n"
         "def config():\n    return Config(Architecture('D', width=1/16, crop=32), Data(scale=(40,)))\n"
     )
-    done = verb("evaluate", *words[:2], "--out=other", "--config=mine.py", "--set=evaluation.protocol=center")
+    done = run_command("evaluate", *words[:2], "--out=other", "--config=mine.py", "--set=evaluation.protocol=center")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["scales"] == [40]
-    done = verb("evaluate", *words[:2], "--out=other", "--config=E")
+    done = run_command("evaluate", *words[:2], "--out=other", "--config=E")
     assert done.returncode == 2 and "must hold the layers of E and no more" in done.stderr
-    done = verb("evaluate", "--weights=vgg.pth", "--out=other")
+    done = run_command("evaluate", "--weights=vgg.pth", "--out=other")
     assert done.returncode == 2 and "--weights needs --data and --out" in done.stderr
 
 
@@ -144,7 +146,7 @@ def test_linked_folders_are_predicted_too_and_no_loop_is_followed(tmp_path):
     (tmp_path / "album" / "more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "album" / "loop").symlink_to(".")
     run = vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16)
-    found = [prediction.path for prediction in vgg_keras.predict(run, [tmp_path / "album"])]
+    found = [prediction.path for prediction in vgg_keras.predict_images(run, [tmp_path / "album"])]
     assert found == [str(tmp_path / "album" / name) for name in ("000.jpg", "more/000.jpg", "more/001.jpg")]
 
 
@@ -153,5 +155,5 @@ def test_what_is_no_file_is_named_unread(tmp_path):
     os.mkfifo(tmp_path / "fifo\n.jpg")
     for path, said in ((tmp_path / "fifo\n.jpg", r"fifo\\n\.jpg: a FIFO"), ("/dev/zero", "/dev/zero: a device")):
         with pytest.raises(UserError, match=said) as caught:
-            vgg_keras.predict(run, [path])
+            vgg_keras.predict_images(run, [path])
         assert "\n" not in str(caught.value)

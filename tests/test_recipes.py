@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import write_images
 from vgg_keras.config import load
-from vgg_keras.data.preprocessing import decode
-from vgg_keras.weights.run import load_run
+from vgg_keras.data.decoding import decode
+from vgg_keras.weights.formats.run_folder import load_run
 
 TINY = (
     "--set=architecture.width=0.0625",
@@ -36,9 +36,9 @@ def wrong(run, paths, classes):
 
 
 @pytest.mark.slow
-def test_cifar10_c_is_tested_on_images_that_chose_nothing(verb, tmp_path, photos):
+def test_cifar10_c_is_tested_on_images_that_chose_nothing(run_command, tmp_path, photos):
     epochs = 12
-    done = verb("train", "--config=cifar10_c", f"--data={photos}", *TINY, f"--set=training.epochs={epochs}")
+    done = run_command("train", "--config=cifar10_c", f"--data={photos}", *TINY, f"--set=training.epochs={epochs}")
     assert done.returncode == 0, done.stderr
     assert "36 training and 9 validation images and 21 test images, 0 skipped" in done.stdout
     workdir = tmp_path / "runs" / "cifar10_c"
@@ -50,7 +50,7 @@ def test_cifar10_c_is_tested_on_images_that_chose_nothing(verb, tmp_path, photos
         rate = rate if line["val_loss"] < best else max(rate / 10, 1e-5)
         best = min(best, line["val_loss"])
     assert len(lines) == epochs
-    test = json.loads((workdir / "closing_test" / "evaluation.json").read_text())
+    test = json.loads((workdir / "final_evaluation" / "evaluation.json").read_text())
     run = load_run(workdir, dtype="float32")
     assert (test["split"], test["images"], test["protocol"], test["flip"]) == ("test", 21, "center", False)
     expected = wrong(run, sorted(photos.glob("val/*/*")), run.classes)
@@ -59,15 +59,15 @@ def test_cifar10_c_is_tested_on_images_that_chose_nothing(verb, tmp_path, photos
     print(f"test {test['top1_error']:.2f} %, validation {kept['val_top1_error']:.2f} % at rates to {rate:.0e}")
     assert test["top1_error"] == pytest.approx(expected)
     assert kept["val_top1_error"] == pytest.approx(wrong(run, held, run.classes))
-    again = verb("evaluate", f"--model={workdir}")  # asks about the images that closed the run
+    again = run_command("evaluate", f"--model={workdir}")  # asks about the images that closed the run
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout.splitlines()[-1])["images_sha256"] == test["images_sha256"]
 
 
 @pytest.mark.slow
-def test_stl10_gap_trains_by_adam_on_two_devices_and_tells_each_classs_accuracy(verb, tmp_path, photos):
+def test_stl10_gap_trains_by_adam_on_two_devices_and_tells_each_classs_accuracy(run_command, tmp_path, photos):
     words = ("--set=runtime.cpu_devices=2", "--set=training.epochs=2", "--set=training.learning_rate=1e-3")
-    done = verb("train", "--config=stl10_gap", f"--data={photos}", *TINY, *words)
+    done = run_command("train", "--config=stl10_gap", f"--data={photos}", *TINY, *words)
     assert done.returncode == 0, done.stderr
     workdir = tmp_path / "runs" / "stl10_gap"
     run = load_run(workdir, dtype="float32")
@@ -76,10 +76,10 @@ def test_stl10_gap_trains_by_adam_on_two_devices_and_tells_each_classs_accuracy(
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [line["learning_rate"] for line in lines] == [1e-3, 1e-3]
     assert {line["devices"] for line in lines} == {2}
-    test = json.loads((workdir / "closing_test" / "evaluation.json").read_text())
+    test = json.loads((workdir / "final_evaluation" / "evaluation.json").read_text())
     assert test["split"] == "val"
     assert test["top1_error"] == pytest.approx(wrong(run, sorted(photos.glob("val/*/*")), run.classes))
-    page = (workdir / "closing_test" / "report.md").read_text()
+    page = (workdir / "final_evaluation" / "report.md").read_text()
     assert all(name in page for name in ("cat", "dog", "owl"))
 
 

@@ -69,6 +69,24 @@ def test_frameworks_start_without_a_word(first):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("stream", ["None", "type('Stream', (), {'write': lambda self, text: len(text)})()"])
+def test_a_standard_error_of_somebodys_own_changes_nothing(stream):
+    done = python(f"import os, sys; sys.stderr = {stream}; import vgg_keras, tensorflow; os._exit(0)")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_search_for_a_gpu_is_quiet_where_tensorflow_was_imported_before():
+    done = python("import tensorflow as tf, vgg_keras; tf.config.list_physical_devices(); tf.add(1, 2)")
+    assert done.returncode == 0 and "cuInit" not in done.stderr
+
+
+def test_a_frozen_program_is_not_started_once_more(monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with startup.without_noise():
+        pass
+
+
 def test_an_import_that_fails_says_why(tmp_path):
     broken = tmp_path / "tensorflow"
     broken.mkdir()
@@ -85,14 +103,14 @@ raise ImportError("no")
 
 NUMBERS = """
 import json, numpy, vgg_keras
-from vgg_keras.nets.dense import halves
+from vgg_keras.nets.dense import convolutions_and_head
 found = []
 for name, more in (("A-LRN", {}), ("D", {"batch_norm": True, "head": "gap", "activation": "leaky_relu"})):
     model = vgg_keras.build(name, num_classes=3, crop=64, width=1/16, seed=0, **more)
     images = numpy.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
     dense = vgg_keras.to_fully_convolutional(model)
     found += [numpy.asarray(model(images[:, :, :64])).ravel().tolist(), numpy.asarray(dense(images)).ravel().tolist()]
-    maps = halves(model)[0](images)
+    maps = convolutions_and_head(model)[0](images)
     found.append(numpy.asarray(maps, "float32").ravel()[:50].tolist())
 print(json.dumps(found))
 """

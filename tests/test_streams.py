@@ -1,6 +1,7 @@
 """Standard output and error that are closed or that nobody reads, through the command lines."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ def main():
     print("first", flush=True)
     with open("file", "w") as file:
         for number in (1, 2):
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):
                 os.write(number, b"a library's words")
         print("to standard error", file=sys.stderr)
         file.write("whole")
@@ -51,6 +52,22 @@ def test_only_a_command_that_outlives_its_output_goes_on(tmp_path, outlives, bot
     assert status == (0 if outlives else 141)
     assert (tmp_path / "file").exists() == outlives
     assert both or "Traceback" not in said
+
+
+@pytest.mark.parametrize("words", [["summarize"], ["summarize", "--help"], ["--help"]])
+def test_an_output_without_room_is_an_error_of_one_line(tmp_path, words):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "vgg_keras", *words]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 74 and re.fullmatch(r"error: .*standard output: No space left on device.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("outlives", [False, True])
+def test_a_full_disk_under_a_log_does_not_end_a_training(tmp_path, outlives):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", SCRIPT.replace("OUTLIVES", str(outlives))]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=full)
+    assert done.returncode == (0 if outlives else 74)
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])

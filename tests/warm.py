@@ -22,7 +22,7 @@ _CONTEXT.set_forkserver_preload(
         "matplotlib.pyplot",
         "sklearn.datasets",
         "vgg_keras.training.loop",
-        "vgg_keras.evaluation.folder",
+        "vgg_keras.evaluation.evaluator",
     ]
 )
 
@@ -50,7 +50,7 @@ class Warm:
         os.kill(self.pid, number)
 
 
-def verb(words: list[str]) -> None:
+def run_command(words: list[str]) -> None:
     """Runs `python -m MODULE arguments`, given as such a command line, in this process."""
     _, _, module, *arguments = words
     sys.argv, sys.orig_argv = [module, *arguments], words

@@ -6,6 +6,7 @@
 Names are imported when they are first used, so `--help` starts no TensorFlow.
 """
 
+import difflib
 import importlib
 
 from vgg_keras import startup
@@ -14,7 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "vgg_keras.config",
-    "UserError": "vgg_keras.config",
+    "UserError": "vgg_keras.errors",
     "build": "vgg_keras.nets.builder",
     "to_fully_convolutional": "vgg_keras.nets.dense",
     "SGDW": "vgg_keras.training.optimizer",
@@ -33,7 +34,9 @@ startup.quiet_imports()
 
 def __getattr__(name: str):
     if name not in _HOMES:
-        raise AttributeError(f"module 'vgg_keras' has no attribute {name!r}")
+        alike = difflib.get_close_matches(name, __all__, n=1)
+        hint = f". Did you mean {alike[0]!r}?" if alike else ""
+        raise AttributeError(f"module 'vgg_keras' has no attribute {name!r}{hint}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -1,9 +1,9 @@
 # What a type checker sees of `vgg_keras`, whose names are imported when they are first used.
 from vgg_keras.config import Architecture as Architecture
-from vgg_keras.config import UserError as UserError
 from vgg_keras.data.notebook import describe_data as describe_data
 from vgg_keras.data.notebook import training_data as training_data
 from vgg_keras.data.notebook import validation_data as validation_data
+from vgg_keras.errors import UserError as UserError
 from vgg_keras.evaluation.prediction import predict_images as predict_images
 from vgg_keras.nets.builder import build as build
 from vgg_keras.nets.dense import to_fully_convolutional as to_fully_convolutional

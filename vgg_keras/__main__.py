@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras import __version__
-from vgg_keras.cli import WRONG_USE
-from vgg_keras.config import nearest
+from vgg_keras.errors import NO_ROOM, WRONG_USE, nearest
 
 COMMANDS = ("train", "evaluate", "predict", "export", "compare", "samples", "summarize", "benchmark", "launch")
 
@@ -62,8 +61,11 @@ def version() -> str:
 def _print(text: str) -> int:
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # `vgg-keras | head -1`: what the reader wanted is printed
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush at the end
+        if not isinstance(error, BrokenPipeError):  # `vgg-keras | head -1`: what the reader wanted is printed
+            print(f"error: standard output: {error.strerror}", file=sys.stderr)
+            return NO_ROOM
     return 0
 
 

@@ -10,16 +10,19 @@ KERAS_BACKEND=jax python -m vgg_keras.benchmark train
 input: JPEG files to batches of crops, beside decoding alone, the straightforward chain and Pillow in a DataLoader.
 train: a step beside Keras Applications, PyTorch and the net's layers alone; on Keras's TensorFlow and JAX backends.
 evaluate: the protocols of 3.2, file to posterior, beside `model.predict` and the net's convolutions alone.
-scaling: the input over cores and files, memory over files and batch, the verbs' start.
+scaling: the input over cores and files, memory over files and batch, the commands' start.
 Each prints a table and, last, a line of JSON. Rows are timed in turn, a first round is left out.
 """
 
 import dataclasses
+from pathlib import Path
 
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, UserError, load, override
+from vgg_keras.config import Config, load, override
+from vgg_keras.errors import UserError
+from vgg_keras.files import require_writable
 
 FLAGS = flags.FLAGS
 cli.define("data", "set")
@@ -105,6 +108,8 @@ def main(suite: str) -> None:
     for name, suites in READ_BY.items():
         if FLAGS[name].present and suite not in suites:
             raise UserError(f"--{name} is read by {', '.join(suites)}. Received: it with {suite}. Leave it out.")
+    if FLAGS.profile:
+        require_writable(Path(FLAGS.profile) / "trace", "--profile", received=Path(FLAGS.profile))
     config = load(FLAGS.config)
     config = override(config, [*cli.source_wishes(), *FLAGS.set])
     if config.architecture.num_classes not in (0, CLASSES):

@@ -1,4 +1,4 @@
-"""The flags that verbs share, each defined once, and how a verb starts: no TensorFlow before the flags are right."""
+"""The flags that commands share, each defined once, and how a command starts: no TensorFlow before the flags are right."""
 
 import itertools
 import logging
@@ -11,16 +11,21 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import cluster, startup, stop, streams, synonyms
-from vgg_keras.config import Config, UserError, fields_called, load, nearest, override, require_fields
-from vgg_keras.files import FULL, Unwritten, user_path
-
-# Exit statuses beside 0.
-WRONG_USE = 2  # a UserError, said in one line
-LOST = 69  # a worker of several is gone: all start again, and the same command goes on from the last checkpoint
-NO_ROOM = 74  # a write failed, as on a full disk; what was saved before stands: with room the same command goes on
-INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
-UNREAD = 141  # nobody reads standard output any more: what a shell reports of a process that SIGPIPE ended
+from vgg_keras import startup, streams, synonyms
+from vgg_keras.config import Config, fields_called, load, override, require_fields
+from vgg_keras.errors import (
+    INTERRUPTED,
+    LOST,
+    NO_ROOM,
+    UNREAD,
+    WRONG_USE,
+    DiskFullError,
+    StoppedError,
+    UserError,
+    WorkerLostError,
+    nearest,
+)
+from vgg_keras.files import FULL, require_writable, user_path
 
 _PATHS = ("config", "data", "fuse", "heatmap", "init_from", "model", "out", "profile", "weights", "workdir")  # flags
 _ONE_LINE = {place: repr(chr(place))[1:-1] for place in range(32)}  # a path may hold line breaks
@@ -38,7 +43,7 @@ _SHARED = {
     "weights": lambda: flags.DEFINE_string(
         "weights",
         None,
-        "The weights of another net, which train starts from and the other verbs ask instead of --model: imagenet (Keras "
+        "The weights of another net, which train starts from and the other commands ask instead of --model: imagenet (Keras "
         "Applications' VGG16, or with --config=E VGG19), a run's folder, or a file: .h5, .pth, .safetensors, .caffemodel, .mat, "
         ".keras; with --config also .weights.h5.",
     ),
@@ -59,19 +64,19 @@ _SHARED = {
 
 
 def define(*names: str) -> None:
-    """Defines these shared flags, as flags of the verb that runs."""
+    """Defines these shared flags, as flags of the command that runs."""
     for name in names:
         _SHARED[name]()
         key(name)
 
 
 def key(name: str) -> None:
-    """Lists a flag in the running verb's `--help`."""
+    """Lists a flag in the running command's `--help`."""
     _FLAGS.register_key_flag_for_module(sys.argv[0], _FLAGS[name])
 
 
 def configuration(*wishes: str) -> Config:
-    """The configuration of `--config`, `--data`, `--strategy`, a verb's own `wishes` and `--set`, in this order.
+    """The configuration of `--config`, `--data`, `--strategy`, a command's own `wishes` and `--set`, in this order.
 
     Raises:
         UserError: no `--config`, or whatever is wrong with one of them.
@@ -125,9 +130,10 @@ def require_one_net() -> None:
 
 
 def require_picture(path: Path) -> None:
-    """Refuses an `--out` that is no picture's name."""
+    """Refuses an `--out` that is no picture's name, or a place where none can be written."""
     if path.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
         raise UserError(f"--out must be a picture, such as picture.png. Received: {path}")
+    require_writable(path, "--out")
 
 
 def run(
@@ -137,14 +143,14 @@ def run(
     outlives_output: bool = False,
     any_backend: bool = False,
 ) -> None:
-    """Parses the flags and runs a verb; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
+    """Parses the flags and runs a command; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
     SIGTERM and Ctrl-C 75, an output that nobody reads 141.
 
     Args:
-        main: the verb; called with what stands behind it without a flag.
+        main: the command; called with what stands behind it without a flag.
         words: one of these may, and must.
         many: what others may, one or more, as a message names them: `runs' folders`.
-        outlives_output: whether the verb goes on when nobody reads its output any more.
+        outlives_output: whether the command goes on when nobody reads its output any more.
         any_backend: that Keras's backend may be another than TensorFlow.
     """
     streams.prepare(goes_on=outlives_output)
@@ -175,7 +181,7 @@ def run(
                 return UNREAD
             if error.errno is None:  # not the system's word, but some library's
                 raise
-            if isinstance(error, Unwritten) or error.errno in FULL:
+            if isinstance(error, DiskFullError) or error.errno in FULL:
                 return _refuse(
                     f"There must be room for what is written. Received: {error.filename or 'a file'}: {error.strerror}. "
                     "What was saved before stands: make room, and the same command goes on.",
@@ -184,10 +190,10 @@ def run(
             return _refuse(
                 f"Files and folders must be there and allow their use. Received: {error.filename or 'a file'}: {error.strerror}"
             )
-        except (stop.Stopped, KeyboardInterrupt) as wish:
+        except (StoppedError, KeyboardInterrupt) as wish:
             print(str(wish) or "stopped", file=sys.stderr)
             return INTERRUPTED
-        except cluster.Lost as error:
+        except WorkerLostError as error:
             print(f"lost: {error}", file=sys.stderr)
             return LOST
 
@@ -195,7 +201,7 @@ def run(
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
-    """The words behind a verb with `~` expanded, as it is in the flags that take paths."""
+    """The words behind a command with `~` expanded, as it is in the flags that take paths."""
 
     def expanded(text):  # others stay as they are typed: a slash at the end of a name says that it is a folder
         return str(user_path(text)) if text.startswith("~") else text
@@ -206,17 +212,6 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
     return [expanded(word) for word in arguments]
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows under their header for a person, the first column to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    aligned = [
-        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        for row in rows
-    ]
-    lines = ["  ".join(row).rstrip() for row in aligned]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
 def _parse(arguments: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(arguments[1:]):
         try:
@@ -224,6 +219,8 @@ def _parse(arguments: list[str]) -> list[str]:
             sys.stdout.flush()
         except BrokenPipeError:
             sys.exit(UNREAD)
+        except OSError as error:
+            sys.exit(_refuse(f"{error.filename or 'standard output'}: {error.strerror}", NO_ROOM))
         sys.exit(0)
     try:
         return _FLAGS(arguments)

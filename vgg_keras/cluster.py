@@ -13,15 +13,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vgg_keras.config import UserError, difference
+from vgg_keras.config import difference
+from vgg_keras.errors import UserError, WorkerLostError
 
 VARIABLE = "TF_CONFIG"
 GREETING_BYTES = 2**20  # more is no worker of ours
 PATIENCE = 5.0  # seconds for an answer of one that is there
-
-
-class Lost(Exception):  # noqa: N818, as `stop.Stopped`
-    """A worker is gone or never came; its words name it. The others cannot go on without it: all start again."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +69,13 @@ class Cluster:
         """A worker, for a person."""
         return f"worker {rank} ({self.addresses[rank]})"
 
-    def lost(self, text: str) -> Lost:
+    def lost(self, text: str) -> WorkerLostError:
         """What TensorFlow's error of a collective operation means: the workers that it names, with their addresses."""
         ranks = {int(rank) for rank in re.findall(r"/job:worker(?:/replica:\d+)?/task:(\d+)", text)} - {self.rank}
         if not ranks and "CoordinationService" in text:  # which the first worker runs
             ranks = {0}
         names = ", ".join(self.name(rank) for rank in sorted(ranks) if rank < len(self.addresses))
-        return Lost(
+        return WorkerLostError(
             f"All workers make each step together. Received: one that ended or does not answer: {names or 'not told which'}. "
             "Start all again: the same command goes on from the last checkpoint."
         )
@@ -95,14 +92,14 @@ def meet(cluster: Cluster, seconds: float, alike: dict[str, Any]) -> None:
         alike: plain JSON values that must be the first worker's: all make one run.
 
     Raises:
-        Lost: a worker did not come; it is named.
+        WorkerLostError: a worker did not come; it is named.
         UserError: a worker was started for another run; the difference is named.
     """
     deadline = time.monotonic() + seconds
     missing = _gather(cluster, deadline, alike) if cluster.rank == 0 else _report(cluster, deadline, seconds, alike)
     if missing:
         names = ", ".join(cluster.name(rank) for rank in missing)
-        raise Lost(
+        raise WorkerLostError(
             f"All {len(cluster.addresses)} workers must be there within {seconds:g} s (runtime.start_seconds). "
             f"Received: none of {names}."
         )
@@ -115,7 +112,9 @@ def _gather(cluster: Cluster, deadline: float, alike: dict[str, Any]) -> list[in
         try:
             server = stack.enter_context(socket.create_server(("", _port(cluster.addresses[0]))))
         except OSError as error:
-            raise Lost(f"A worker's port must be free. Received: {cluster.name(0)}: {error.strerror}.") from None
+            raise WorkerLostError(
+                f"A worker's port must be free. Received: {cluster.name(0)}: {error.strerror}."
+            ) from None
         came: dict[int, tuple[socket.socket, dict]] = {}
         while len(came) < len(others) and (left := deadline - time.monotonic()) > 0:
             server.settimeout(left)

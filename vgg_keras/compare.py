@@ -15,10 +15,13 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.evaluation.comparison import compare, draw, names, table
-from vgg_keras.weights.stored import RESULT
+from vgg_keras.runs import RESULT
+from vgg_keras.text_table import text_table
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("test", "closing_test", "The folder of each run whose test is compared; evaluate's is evaluation.")
+flags.DEFINE_string(
+    "test", "final_evaluation", "The folder of each run whose test is compared; evaluate's is evaluation."
+)
 flags.DEFINE_string("out", None, "A picture of every run's error, such as compared.png.")
 
 
@@ -29,7 +32,7 @@ def main(*folders: str) -> None:
     rows, images, untested = compare([Path(folder) for folder in folders], FLAGS.test)
     for folder in untested:
         print(f"left out: {folder}, without {FLAGS.test}/{RESULT} yet", file=sys.stderr)
-    print(cli.table(table(rows)))
+    print(text_table(table(rows)))
     for name, row in zip(names(rows), rows, strict=True):
         if name != row.label:
             print(f"{name}: {row.label} ({row.test})")

@@ -19,55 +19,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vgg_keras import synonyms
-
-
-class UserError(ValueError):
-    """A mistake that its reader can mend: the command line prints it as one line, without a traceback."""
-
-
-def nearest(received: str, known: typing.Iterable[str]) -> str:
-    """A sentence that names the known word most like `received`, or all of them where none is like it."""
-    known = sorted(known)
-    matches = difflib.get_close_matches(received, known, n=1)
-    return f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(known)}."
-
-
-def nearest_configuration(received: str, known: typing.Iterable[str], batch_norm: str) -> str:
-    """The same for a net, by whatever name it goes elsewhere: VGG16, vgg19_bn, d.
-
-    Args:
-        received: the name.
-        known: those that may be given.
-        batch_norm: what gives a net batch normalisation there.
-    """
-    known = list(known)
-    same = [name for name in known if synonyms.plain(name) == synonyms.plain(received)]
-    meant = synonyms.configuration(received)
-    if not same and meant and meant[0] in known:
-        return f"Did you mean {meant[0]!r}{f' with {batch_norm}' if meant[1] else ''}?"
-    return f"Did you mean {same[0]!r}?" if same else nearest(received, known)
-
-
-def unknown_argument(function: str, received: str, value: Any, arguments: typing.Iterable[str]) -> UserError:
-    """The error of a function that does not take an argument of this name; ours for the same is named.
-
-    Args:
-        function: its name, as the message prints it.
-        received: the argument's name.
-        value: of it.
-        arguments: that the function takes.
-    """
-    arguments = list(arguments)
-    ours = synonyms.FIELDS.get(synonyms.plain(received), "").rpartition(".")[2]
-    hint = f"Did you mean {ours!r}?" if ours in arguments else nearest(received, arguments)
-    if ours == "crop" and ours in arguments and (side := synonyms.side_of(value)):
-        hint = f"Did you mean crop={side}? Inputs are square RGB images."
-    return UserError(f"{function} takes arguments that it knows. Received: {received}=... {hint}")
+from vgg_keras.errors import UserError, nearest, nearest_configuration
 
 
 def _require(holds: bool, rule: str, received: Any) -> None:
     if not holds:
         raise UserError(f"{rule} Received: {received!r}")
+
+
+# The roles in which a field counts beside the run's own. They stand as metadata behind the field's default, and every list
+# of fields is derived from them by `fields_with`.
+# A resumed run may change it, and workers may differ in it: it decides neither the pictures nor their order.
+RESUME = "resume"
+LIMIT = "limit"  # what a machine's memory bears: a resumed run may change it, workers of one run must agree
+TEST = "test"  # a test of a trained net may set it
+PREDICT = "predict"  # a prediction by a trained net may set it
+MATCH = "match"  # must be the same in two nets for one to start from the other (3.1)
+READING = "reading"  # decides which images of a source are read
+DIVISION = "division"  # decides which of them validate
+
+
+def roles(*names: str) -> dict[str, Any]:
+    """The metadata of a field that counts in these roles; of a section each of its fields does."""
+    return {"roles": frozenset(names)}
+
+
+def setting(default: Any, *names: str) -> Any:
+    """A field with a default and the roles in which it counts."""
+    return field(default=default, metadata=roles(*names))
 
 
 class _Checked:
@@ -92,21 +71,26 @@ class Architecture(_Checked):
 
     name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
     num_classes: int = 0  # 0: as many as the data has
-    width: float = 1.0  # multiplies every channel count of convolutions and hidden FC layers
-    crop: int = 224  # 2.1: side of the net's square input; the first FC layer's kernel follows
+    width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
+    crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
     # RGB, 0-255, by which the first layer divides after that; empty: it does not, as in 2.1
-    std: tuple[float, ...] = ()
-    head: Literal["fc", "gap"] = "fc"  # 4096-4096-classes, or global average pooling and one FC layer
+    std: tuple[float, ...] = setting((), MATCH)
+    head: Literal["fc", "gap"] = setting("fc", MATCH)  # 4096-4096-classes, or global average pooling and one FC layer
     dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
-    batch_norm: bool = False  # between convolution and activation; the convolutions lose their bias
-    activation: Literal["relu", "leaky_relu"] = "relu"  # 2.1: after each convolution and hidden FC layer
-    negative_slope: float = 0.2  # of leaky_relu
+    batch_norm: bool = setting(False, MATCH)  # between convolution and activation; the convolutions lose their bias
+    # 2.1: after each convolution and hidden FC layer
+    activation: Literal["relu", "leaky_relu"] = setting("relu", MATCH)
+    negative_slope: float = setting(0.2, MATCH)  # of leaky_relu
     initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"  # 3.1, the paper's later finding
     fc_initializer: Literal["as_convolutions", "gaussian"] = (
         "as_convolutions"  # of FC layers; as_convolutions: initializer
     )
     initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
+
+    def resolved(self, num_classes: int, mean: tuple[float, ...]) -> "Architecture":
+        """With the number of classes and the mean that it leaves to the data, or to the source of its weights."""
+        return dataclasses.replace(self, num_classes=self.num_classes or num_classes, mean=self.mean or mean)
 
     def check(self):
         if self.name not in CONFIGURATIONS:
@@ -129,28 +113,36 @@ class Architecture(_Checked):
 class Data(_Checked):
     """Where images come from and what is done to them (3.1)."""
 
-    source: str = "digits"  # digits, a TensorFlow Datasets name, or a folder of class folders
-    data_dir: str = ""  # where TensorFlow Datasets keeps its sets; empty: its own default
+    # digits, a TensorFlow Datasets name, or a folder of class folders
+    source: str = setting("digits", RESUME, TEST, READING)
+    # where TensorFlow Datasets keeps its sets; empty: its own default
+    data_dir: str = setting("", RESUME, TEST, READING)
+    # 4: the paper's is ILSVRC's validation set, its test too.
     # own: the source's validation or test split, where it has one; held_out: a share of its training images, so that the
     # split that the source has is not seen before it closes the run as its test
-    validation: Literal["own", "held_out"] = "own"  # 4: the paper's is ILSVRC's validation set, its test too
-    holdout: float = 0.2  # the share of the training images that is held out: each (1/holdout)-th image
+    validation: Literal["own", "held_out"] = setting("own", READING, DIVISION)
+    # the share of the training images that is held out: each (1/holdout)-th image
+    holdout: float = setting(0.2, READING, DIVISION)
     batch: int = 256  # 3.1: images of a step, over all devices
-    micro_batch: int = 0  # images a device holds at once, gradients summed over the batch; 0: its whole share
-    scale: tuple[int, ...] = (256,)  # 3.1: S, or Smin,Smax to draw S from for each image
+    # images a device holds at once, gradients summed over the batch; 0: its whole share
+    micro_batch: int = setting(0, LIMIT)
+    scale: tuple[int, ...] = setting((256,), PREDICT)  # 3.1: S, or Smin,Smax to draw S from for each image
     flip: bool = True  # 3.1: random horizontal flip
     color_shift: float = 0.1  # 3.1: standard deviation of AlexNet's PCA colour shift; 0: none
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # not stated; anti-aliased, but for the next line
+    # not stated; anti-aliased, but for the next line
+    interpolation: Literal["bilinear", "bicubic"] = setting("bilinear", TEST, PREDICT)
     # whether a JPEG that is trained on is decoded whole and rescaled with anti-aliasing, like every image that is tested;
     # false: only the crop's square is decoded and rescaled without, three times as fast; bicubic is always exact
-    exact: bool = False
-    exif_orientation: bool = True  # turned cameras: a JPEG is shown as its EXIF tag says, not as its pixels are stored
+    jpeg_decoding: Literal["window", "full"] = "window"
+    # turned cameras: a JPEG is shown as its EXIF tag says, not as its pixels are stored
+    exif_orientation: bool = setting(True, TEST, PREDICT, READING)
     # of an image file, by its header: one with more is skipped undecoded. 134 million: a phone's 108 are read, in 400 MB
-    max_pixels: int = 2**27
+    max_pixels: int = setting(2**27, TEST, PREDICT, READING)
     # of an image file: a larger one is skipped unread. 512 MiB: a picture of max_pixels that is not packed has 400 MB
-    max_file_bytes: int = 2**29
+    max_file_bytes: int = setting(2**29, TEST, PREDICT, READING)
     statistics_images: int = 10_000  # mean and covariance come from at most as many training images
-    max_bad_fraction: float = 0.01  # unreadable images are skipped and named; more than this share stops the run
+    # unreadable images are skipped and named; more than this share stops the run
+    max_bad_fraction: float = setting(0.01, TEST)
 
     def check(self):
         _require(self.source != "", "data.source must be 'digits', a data set's name or a folder.", self.source)
@@ -171,9 +163,11 @@ class Training(_Checked):
     """The optimisation of 3.1."""
 
     stage: str = "single"  # its label in metrics.jsonl
-    init_from: str = ""  # 3.1: the run whose best net's weights this one starts from; empty: random ones
-    weights: str = ""  # instead of that, a source of `vgg_keras.load_weights` to fine-tune, of whatever classes
-    weights_sha256: str = ""  # that the source must have; empty: any
+    # 3.1: the run whose best net's weights this one starts from; empty: random ones
+    init_from: str = setting("", RESUME)
+    # instead of that, a source of `vgg_keras.load_weights` to fine-tune, of whatever classes
+    weights: str = setting("", RESUME)
+    weights_sha256: str = setting("", RESUME)  # that the source must have; empty: any
     layers: Literal["all", "fc"] = (
         "all"  # the trained layers; fc: the FC layers only, as in a net of the ILSVRC submission
     )
@@ -238,8 +232,9 @@ class Evaluation(_Checked):
     scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
     grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
-    batch: int = 32  # images of the crop's size in one pass, in validation too; larger ones as many as equal its pixels
-    max_pixels: int = 2**24  # of one image rescaled to Q; a larger one is named before the first step
+    # images of the crop's size in one pass, in validation too; larger ones as many as equal its pixels
+    batch: int = setting(32, LIMIT)
+    max_pixels: int = setting(2**24, LIMIT)  # of one image rescaled to Q; a larger one is named before the first step
 
     def check(self):
         _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)
@@ -306,10 +301,10 @@ class Config(_Checked):
     architecture: Architecture = field(default_factory=Architecture)
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
-    evaluation: Evaluation = field(default_factory=Evaluation)
-    export: Export = field(default_factory=Export)
-    checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    runtime: Runtime = field(default_factory=Runtime)
+    evaluation: Evaluation = field(default_factory=Evaluation, metadata=roles(TEST, PREDICT))
+    export: Export = field(default_factory=Export, metadata=roles(RESUME))
+    checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=roles(RESUME))
+    runtime: Runtime = field(default_factory=Runtime, metadata=roles(RESUME, TEST, PREDICT))
     stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training
     seed: int = 0  # of initial weights, order, augmentation and dropout
 
@@ -379,10 +374,32 @@ def paper_chain(last_layers: str = "") -> tuple[Stage, ...]:
     )
 
 
-# The sections that a resumed run may change: neither decides which pictures the net sees in which order.
-FREE_ON_RESUME = ("export", "checkpoint", "runtime")
-# Likewise fields of other sections: what a machine's memory bears. Workers of one run must still agree on them.
-LIMITS = (("evaluation", "batch"), ("evaluation", "max_pixels"), ("data", "micro_batch"))
+def fields_with(role: str, cls: type = Config) -> tuple[str, ...]:
+    """The paths of the fields that have a role, as `--set` names them, in their order."""
+    paths = []
+    for one in dataclasses.fields(cls):
+        has = role in one.metadata.get("roles", ())
+        if one.default_factory is not MISSING:  # a section
+            inside = one.default_factory
+            names = [part.name for part in dataclasses.fields(inside)] if has else fields_with(role, inside)
+            paths += [f"{one.name}.{name}" for name in names]
+        elif has:
+            paths.append(one.name)
+    return tuple(paths)
+
+
+def without(values: dict[str, Any], paths: typing.Iterable[str]) -> dict[str, Any]:
+    """`to_dict`'s values without the fields of these paths; a section of which nothing remains is left out."""
+    kept: dict[str, Any] = {}
+    dropped = set(paths)
+    for name, value in values.items():
+        if isinstance(value, dict) and name not in dropped:
+            inside = {path.partition(".")[2] for path in dropped if path.startswith(f"{name}.")}
+            if value := without(value, inside):
+                kept[name] = value
+        elif name not in dropped:
+            kept[name] = value
+    return kept
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -503,14 +520,14 @@ def _assigned(values: dict[str, Any], assignments: typing.Sequence[str]) -> dict
                 hints = {str(place): _parts(cls) for place in range(len(node))} if _parts(cls) else {}
             if name not in hints:
                 prefix = ".".join(names[:depth]) + "." if depth else ""
-                inside = [prefix + field for field in hints] or _field_paths()
-                leaves = {known.split(".")[-1]: known for known in _field_paths()}
+                inside = [prefix + field for field in hints] or every_field()
+                leaves = {known.split(".")[-1]: known for known in every_field()}
                 alike = sorted(fields_called(names[-1]), key=lambda known: not known.startswith(prefix))
                 if not alike and depth:
                     alike = [prefix + field for field in difflib.get_close_matches(name, hints, n=1)]
                 if not alike and not (hints and depth):
                     alike = [leaves[leaf] for leaf in difflib.get_close_matches(path, leaves, n=1)]
-                alike = alike or difflib.get_close_matches(path, _field_paths(), n=1)
+                alike = alike or difflib.get_close_matches(path, every_field(), n=1)
                 hint = f"Did you mean {alike[0]!r}?" if alike else f"Known: {', '.join(inside)}."
                 raise UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
             cls = hints[name]
@@ -526,16 +543,17 @@ def _assigned(values: dict[str, Any], assignments: typing.Sequence[str]) -> dict
 def fields_called(name: str) -> list[str]:
     """The paths of the fields that a name means: the last word of one, a whole path, or what it is called elsewhere."""
     plain = synonyms.plain(name.rpartition(".")[2])
-    found = [path for path in _field_paths() if path == name] or [
-        path for path in _field_paths() if path.rpartition(".")[2] == plain
+    found = [path for path in every_field() if path == name] or [
+        path for path in every_field() if path.rpartition(".")[2] == plain
     ]
     return found or [path for path in (synonyms.FIELDS.get(plain),) if path]
 
 
-def _field_paths(cls: type = Config, prefix: str = "") -> list[str]:
+def every_field(cls: type = Config, prefix: str = "") -> list[str]:
+    """The paths of all fields, as `--set` names them."""
     paths = []
     for name, kind in typing.get_type_hints(cls).items():
-        paths += _field_paths(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else [prefix + name]
+        paths += every_field(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else [prefix + name]
     return paths
 
 

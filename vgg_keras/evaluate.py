@@ -11,14 +11,27 @@ is the result as JSON.
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, UserError, difference, override, require_fields, to_dict
+from vgg_keras.config import (
+    DIVISION,
+    TEST,
+    Config,
+    difference,
+    every_field,
+    fields_with,
+    override,
+    require_fields,
+    to_dict,
+    without,
+)
 from vgg_keras.data.naming import require_source
+from vgg_keras.errors import UserError
+from vgg_keras.files import require_writable
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set", "out")
@@ -43,14 +56,7 @@ flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's s
 flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
 
 # What a test may set of a run's configuration. The rest is what the net is and how it was trained.
-FREE = {
-    "data": (
-        *("source", "data_dir", "interpolation", "exif_orientation"),
-        *("max_pixels", "max_file_bytes", "max_bad_fraction"),
-    ),
-    "evaluation": tuple(field.name for field in dataclasses.fields(Config().evaluation)),
-    "runtime": tuple(field.name for field in dataclasses.fields(Config().runtime)),
-}
+MAY_CHANGE = fields_with(TEST)
 
 
 def evaluate(
@@ -66,16 +72,14 @@ def evaluate(
 
     Raises:
         UserError: a mistake in the run, the data or the folder.
-        Stopped: by SIGTERM or Ctrl-C, with everything saved.
+        StoppedError: by SIGTERM or Ctrl-C, with everything saved.
     """
     # ---- the images
     from vgg_keras.data.splits import evenly
-    from vgg_keras.evaluation import folder
+    from vgg_keras.evaluation import evaluator
     from vgg_keras.evaluation import heatmap as heatmaps
     from vgg_keras.files import locked
 
-    if heatmap and heatmap.exists() and not heatmap.is_dir():
-        raise UserError(f"--heatmap must be a folder. Received: {heatmap}, which is a file.")
     with locked(out, "--out"):
         run = open_net()
         images, classes = _images(config, split, run)
@@ -84,7 +88,7 @@ def evaluate(
         print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
 
         # ---- the passes
-        result = folder.evaluate(run, config, images, precision, out)
+        result = evaluator.evaluate(run, config, images, precision, out)
         if heatmap:
             chosen = evenly(images.split.size, heatmap_images)
             heatmaps.draw(run, config, images.split, chosen.tolist(), heatmap)
@@ -94,19 +98,19 @@ def evaluate(
 def fuse(paths: list[Path], config: Config | None, split: str | None, out: Path) -> dict:
     """The mean of saved posteriors, with a report in `out`; the images of `config`, if any, are its pictures."""
     stop.listen()
-    from vgg_keras.evaluation import folder
+    from vgg_keras.evaluation import evaluator
     from vgg_keras.files import locked
 
     with locked(out, "--out"):
         images = _images(config, split)[0].split if config else None
-        return folder.fuse(paths, out, images)
+        return evaluator.fuse(paths, out, images)
 
 
 def _images(config: Config, name: str | None, net=None):
     """The readable images of a split, by default of the one that closes a run, and the set's classes, which must be the net's."""
     from vgg_keras.data.scan import readable
     from vgg_keras.data.sources import open_test
-    from vgg_keras.evaluation.folder import Images
+    from vgg_keras.evaluation.evaluator import Images
     from vgg_keras.weights.classes import require_classes
 
     description, classes, name, split = open_test(config.data, name)
@@ -120,8 +124,8 @@ def _images(config: Config, name: str | None, net=None):
     return Images(split, name, description, tuple(str(image) for image in bad_images)), classes
 
 
-def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
-    """The run's configuration with the flags' wishes, which may set what is free."""
+def _configuration(stored: Config, may_change: Sequence[str]) -> Config:
+    """The run's configuration with the flags' overrides, each of a field that `may_change`."""
     wishes = cli.source_wishes()
     scales = FLAGS.scales
     if scales == "multi":
@@ -139,24 +143,20 @@ def _configuration(stored: Config, free: dict[str, tuple[str, ...]]) -> Config:
         wishes += [f"evaluation.{name}={value}"] if value else []
     config = override(stored, [*wishes, *FLAGS.set])
     require_source(config.data.source, config.data.data_dir)
-    old, new = to_dict(stored), to_dict(config)
-    for section, names in free.items():
-        for name in names:
-            del old[section][name], new[section][name]
-    if found := difference(old, new):
-        of_data = ", ".join(free["data"])
+    if found := difference(*(without(to_dict(values), may_change) for values in (stored, config))):
+        of_data = ", ".join(path.removeprefix("data.") for path in may_change if path.startswith("data."))
+        of_test = "evaluation.*, " if "evaluation.protocol" in may_change else ""
         raise UserError(
-            f"A test sets {'evaluation.*, ' * ('evaluation' in free)}runtime.* and, of data, {of_data}; the rest is the run's. "
-            f"Received: {found}."
+            f"A test sets {of_test}runtime.* and, of data, {of_data}; the rest is the run's. Received: {found}."
         )
     return config
 
 
 def _of_run():
     """What opens the net of --model, how it is tested, and in which precision."""
-    from vgg_keras.weights.stored import run_config
+    from vgg_keras.runs import run_config
 
-    config = _configuration(run_config(Path(FLAGS.model)), FREE)
+    config = _configuration(run_config(Path(FLAGS.model)), MAY_CHANGE)
     precision = _start(config)
     from vgg_keras.weights.load import load_net
 
@@ -165,26 +165,25 @@ def _of_run():
 
 def _of_weights():
     """The same of --weights, whose net is the file's own or that of --config."""
-    for name in ("data", "out"):
-        if not FLAGS[name].value:
-            raise UserError(f"--weights needs --data and --out: no run names them. Received: no --{name}.")
     if not FLAGS.config:
         require_fields(FLAGS.set)
     wished = cli.configuration() if FLAGS.config else None
+    for name in ("data", "out"):
+        if not FLAGS[name].value:
+            raise UserError(f"--weights needs --data and --out: no run names them. Received: no --{name}.")
     precision = _start(wished or override(Config(), [wish for wish in FLAGS.set if wish.startswith("runtime.")]))
     from vgg_keras.weights.load import load_net
 
     net = load_net(FLAGS.weights, wished, precision, FLAGS.sha256)
-    free = {section: tuple(fields) for section, fields in to_dict(net.config).items() if isinstance(fields, dict)}
-    return lambda: net, _configuration(net.config, free if wished else FREE), precision
+    return lambda: net, _configuration(net.config, every_field() if wished else MAY_CHANGE), precision
 
 
 def _start(config: Config) -> str:
     """Begins with TensorFlow, on one device; returns the precision."""
     stop.listen()
-    from vgg_keras.training import devices
+    from vgg_keras import runtime
 
-    return devices.one_device(config.runtime)
+    return runtime.one_device(config.runtime)
 
 
 def main() -> None:
@@ -209,15 +208,19 @@ def main() -> None:
             raise UserError(
                 "--fuse needs --split and --set for the pictures of --data alone. Received: them without --data."
             )
-        free = {"data": (*FREE["data"], "validation", "holdout"), "runtime": FREE["runtime"]}
-        pictures = _configuration(Config(), free) if FLAGS.data else None
+        may_change = [path for path in (*MAY_CHANGE, *fields_with(DIVISION)) if not path.startswith("evaluation.")]
+        pictures = _configuration(Config(), may_change) if FLAGS.data else None
         result = fuse(paths, pictures, FLAGS.split, out)
     else:
         if FLAGS["heatmap_images"].present and not FLAGS.heatmap:
             raise UserError("--heatmap_images needs --heatmap, the folder of the pictures. Received: it alone.")
+        heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None
+        if heatmap and heatmap.exists() and not heatmap.is_dir():
+            raise UserError(f"--heatmap must be a folder. Received: {heatmap}, which is a file.")
+        if heatmap:
+            require_writable(heatmap / "picture.png", "--heatmap", received=heatmap)
         open_net, config, precision = (_of_run if FLAGS.model else _of_weights)()
         out = Path(FLAGS.out) if FLAGS.out else Path(FLAGS.model) / "evaluation"
-        heatmap = Path(FLAGS.heatmap) if FLAGS.heatmap else None
         result = evaluate(open_net, config, precision, FLAGS.split, out, heatmap, FLAGS.heatmap_images)
     _tell(result, out)
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import UserError
 from vgg_keras.data.naming import require_source
-from vgg_keras.weights import asked
+from vgg_keras.errors import UserError
+from vgg_keras.files import require_writable
+from vgg_keras.text_table import text_table
+from vgg_keras.weights import open_model
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set")
@@ -34,10 +36,11 @@ def main() -> None:
     out = Path(FLAGS.out)
     if out.exists():
         raise UserError(f"--out is a new folder. Received: {out}, which exists.")
+    require_writable(out, "--out")
     if not (FLAGS.model or FLAGS.config or FLAGS.data):
         raise UserError("--weights needs --data, whose images the export is compared on. Received: none.")
     wishes = [*cli.source_wishes(), *FLAGS.set]
-    config, open_net = asked.settle(FLAGS.model, FLAGS.weights, FLAGS.config, wishes, FLAGS.sha256)
+    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, wishes, FLAGS.sha256)
     if FLAGS.model or FLAGS.config:  # else the file of the net is still to be opened
         require_source(config.data.source, config.data.data_dir)
     elif FLAGS.data:
@@ -45,7 +48,7 @@ def main() -> None:
 
     # ---- the net, in float32 whatever it was trained in
     stop.listen()
-    from vgg_keras.exports.measured import export
+    from vgg_keras.exports.export import export
 
     net, config = open_net("float32")
     found = export(net, config, FLAGS.format, out)
@@ -65,7 +68,7 @@ def main() -> None:
         ]
         for parity in found
     ]
-    print(cli.table([header, *rows]))
+    print(text_table([header, *rows]))
     print(f"{out}: compared with the net on {found[0].images} images of {config.data.source}, one at a time")
     print(json.dumps([dataclasses.asdict(parity) for parity in found]))
 

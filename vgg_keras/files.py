@@ -10,13 +10,14 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import DiskFullError, UserError
 
 LOCK = ".lock"
 _ESCAPE = re.compile(r"\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})")  # what `printable` makes of a character
@@ -74,24 +75,20 @@ def plain_folder(folder: Path | str) -> Iterator[str]:
         os.close(handle)
 
 
-class Unwritten(OSError):  # noqa: N818, as `stop.Stopped`
-    """A write found no room for a file, which it names, or the disk failed, which `EIO` alone says of reads too."""
-
-
 @contextlib.contextmanager
 def writing(path: Path | str) -> Iterator[None]:
     """For work that writes `path`: a write that fails does not name its file, and HDF5 has words for nobody.
 
     Raises:
-        Unwritten: there was no room for it, or the disk failed.
+        DiskFullError: there was no room for it, or the disk failed.
     """
     try:
         yield
-    except Unwritten:  # of a write inside this one, which it names
+    except DiskFullError:  # of a write inside this one, which it names
         raise
     except OSError as error:
         if error.errno in FULL | {errno.EIO}:
-            raise Unwritten(error.errno, os.strerror(error.errno), str(path)) from error
+            raise DiskFullError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
 
 
@@ -103,14 +100,20 @@ def replacing(path: Path | str) -> Iterator[Path]:
     not exist yet: no rename replaces a full one.
 
     Raises:
-        Unwritten: there was no room for it.
+        DiskFullError: there was no room for it.
     """
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_for(path)
         with _temporary_folder(path.parent) as folder:
-            yield folder / path.name
+            try:
+                yield folder / path.name
+            except DiskFullError as error:  # of a write into it: nobody knows its temporary name
+                if not Path(error.filename or "").is_relative_to(folder):
+                    raise
+                named = path.parent / Path(error.filename).relative_to(folder)
+                raise DiskFullError(error.errno, error.strerror, str(named)) from error
             _sync(folder / path.name)
             os.replace(folder / path.name, path)
             _sync_entry(path.parent)
@@ -224,9 +227,26 @@ def _escaped(character: str) -> str:
     return character
 
 
+def open_regular(path: Path | str) -> BinaryIO:
+    """Opens a file to be read, if it is one: a FIFO would be waited for, and a device read until the memory is full.
+
+    Raises:
+        OSError: it is none, or cannot be opened.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # of a folder the system says so itself
+        raise OSError(errno.EINVAL, "a FIFO, a socket or a device, where a file is needed", str(path))
+    return open(path, "rb")
+
+
+def read_regular(path: Path | str) -> bytes:
+    """The content of a file, opened by `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def sha256(path: Path | str) -> str:
-    """The file's digest in hexadecimal."""
-    with open(path, "rb") as file:
+    """The file's digest in hexadecimal; the file is opened by `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -235,28 +255,79 @@ def locked(folder: Path, flag: str) -> Iterator[None]:
     """Holds a folder for this process; two runs in one would write over each other.
 
     Args:
-        folder: made where it is not there yet, and gone again where nothing was put into it.
+        folder: made where it is not there yet, with those above it, and gone again where nothing was put into it.
         flag: what the user named it with, for the message.
 
     Raises:
         UserError: another process holds it, or it cannot be written.
     """
-    made = not folder.exists()
+    made = missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / LOCK, "w")  # noqa: SIM115, held below
     except OSError as error:
+        remove_empty(made)
         raise UserError(f"{flag} must be a folder that can be written. Received: {folder}: {error.strerror}.") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"One run at a time works in the folder of {flag}. Received: {folder}, where one is running."
-            ) from None
+        _hold_or_refuse(lock, folder, flag)
         try:
             yield
         finally:
             if made and [path.name for path in folder.iterdir()] == [LOCK]:  # a mistake found before anything was done
                 (folder / LOCK).unlink()
+                remove_empty(made)
+
+
+def require_lockable(folder: Path, flag: str) -> None:
+    """Refuses what `locked` would refuse, and writes nothing; arguments and errors are those of `locked`."""
+    require_writable(folder / LOCK, flag, received=folder)
+    if (folder / LOCK).exists():
+        with open(folder / LOCK, "a") as lock:
+            _hold_or_refuse(lock, folder, flag)
+
+
+def require_writable(path: Path, flag: str, received: Path | None = None) -> None:
+    """Refuses a file that could not be written, before the work whose result it takes. Nothing is made.
+
+    Args:
+        path: of the file; neither it nor its folder need be there.
+        flag: what the user named it with, for the message.
+        received: what the message names; None: `path`.
+
+    Raises:
+        UserError: the nearest folder that is there cannot be written, or a folder has the file's name.
+    """
+    there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=there):  # permissions do not say that a disk is mounted read-only
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{flag} must be a path that can be written. Received: {received or path}: {error.strerror}."
+        ) from None
+
+
+def _hold_or_refuse(lock: TextIO, folder: Path, flag: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"One run at a time works in the folder of {flag}. Received: {folder}, where one is running."
+        ) from None
+    except OSError as error:
+        raise UserError(f"{flag} must be a folder that can be locked. Received: {folder}: {error.strerror}.") from None
+
+
+def missing(folder: Path) -> list[Path]:
+    """The folder and those above it that are not there yet, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes these folders, the innermost first, up to one that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            if folder.exists():
                 folder.rmdir()

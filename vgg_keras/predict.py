@@ -12,9 +12,11 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import UserError
+from vgg_keras.config import PREDICT, fields_with
+from vgg_keras.errors import UserError
 from vgg_keras.files import printable
-from vgg_keras.weights import asked
+from vgg_keras.text_table import text_table
+from vgg_keras.weights import open_model
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "set")
@@ -22,21 +24,16 @@ flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of 
 flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
 
-FREE = (
-    "scale",
-    "interpolation",
-    "exif_orientation",
-    "max_pixels",
-    "max_file_bytes",
-)  # of data: how photographs are read
+MAY_CHANGE = fields_with(PREDICT)
 
 
 def _only_the_tests(wishes: Sequence[str]) -> None:
     """Refuses to set what the net has settled."""
+    of_data = ", ".join(path.removeprefix("data.") for path in MAY_CHANGE if path.startswith("data."))
     for wish in wishes:
-        if not wish.startswith(("evaluation.", "runtime.", *(f"data.{name}=" for name in FREE))):
+        if not wish.startswith(("evaluation.", "runtime.", *(f"{path}=" for path in MAY_CHANGE))):
             raise UserError(
-                f"Of a net that is there, --set changes evaluation.*, runtime.* and, of data, {', '.join(FREE)}. "
+                f"Of a net that is there, --set changes evaluation.*, runtime.* and, of data, {of_data}. "
                 f"Received: {wish!r}."
             )
 
@@ -47,13 +44,13 @@ def main(*paths: str) -> None:
         cli.require_picture(Path(FLAGS.out))
     if not FLAGS.config:
         _only_the_tests(FLAGS.set)
-    config, open_net = asked.settle(FLAGS.model, FLAGS.weights, FLAGS.config, FLAGS.set, FLAGS.sha256)
+    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, FLAGS.set, FLAGS.sha256)
 
     # ---- the net
     stop.listen()
-    from vgg_keras.training import devices
+    from vgg_keras import runtime
 
-    precision = devices.one_device(config.runtime)
+    precision = runtime.one_device(config.runtime)
     from vgg_keras.evaluation import prediction
 
     if FLAGS.out:
@@ -77,7 +74,7 @@ def main(*paths: str) -> None:
         ]
         for one in found
     ]
-    print(cli.table([header, *rows]))
+    print(text_table([header, *rows]))
     if FLAGS.out:
         print(f"{FLAGS.out}: the photographs with their classes")
 

@@ -27,25 +27,21 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     Raises:
         UserError: a mistake in the data, or an image that cannot be read.
     """
-    import matplotlib
     import numpy as np
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
 
     from vgg_keras.data import pipeline
     from vgg_keras.data.scan import without_bad_images
     from vgg_keras.data.sources import open_source
     from vgg_keras.data.splits import evenly
     from vgg_keras.data.statistics import measure
-    from vgg_keras.files import replacing
+    from vgg_keras.evaluation import plots
 
     data, crop = config.data, config.architecture.crop
     source, _ = without_bad_images(open_source(data), config)
     basis = measure(source.train, data.statistics_images).color_basis
     chosen = evenly(source.train.size, images)
     rows = len(chosen)
-    figure, axes = pyplot.subplots(
+    figure, axes = plots.pyplot().subplots(
         rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
     )
     scale = "-".join(map(str, dict.fromkeys(data.scale)))
@@ -64,9 +60,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
             place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
         for one in place:
             one.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
+    plots.save(figure, path)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # of TensorFlow's C++ code: 0 all, 1 no information, 2 no warnings, 3 no errors
 BACKEND = "KERAS_BACKEND"
@@ -60,9 +60,15 @@ for line in sys.stdin.buffer:
 
 def quiet_imports() -> None:
     """Lets TensorFlow start without log lines that report no error, unless the user has chosen a level of its log."""
+    if TENSORFLOW in sys.modules and os.environ.get(LOG_LEVEL) == "1":
+        del os.environ[LOG_LEVEL]  # which TensorFlow sets where the user has set nothing
     os.environ.setdefault(LOG_LEVEL, "2")
-    if _wanted() and TENSORFLOW not in sys.modules:
+    if not _wanted():
+        return
+    if TENSORFLOW not in sys.modules:
         _on_import(TENSORFLOW, _quiet_start)
+    elif not _has_gpu():  # imported before, with its own lines; that of the search for a GPU may still come
+        _quiet_start(lambda: None)
 
 
 def command_settings(any_backend: bool = False) -> None:
@@ -90,12 +96,12 @@ def without_noise() -> Iterator[None]:
     command = [sys.executable, "-I", "-S", "-c", _FILTER, *noise]
     original = None
     try:
-        if not _wanted():
+        if not _wanted() or not sys.executable or getattr(sys, "frozen", False):  # of a frozen program that is itself
             raise OSError
-        sys.stderr.flush()
+        _flush()
         original = os.dup(2)
         passing = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
-    except (OSError, AttributeError, ValueError):  # no standard error, or no process to spare: with noise then
+    except OSError:  # no standard error, or no process to spare: with noise then
         if original is not None:
             os.close(original)
         yield
@@ -104,13 +110,17 @@ def without_noise() -> Iterator[None]:
         os.dup2(passing.stdin.fileno(), 2)
         yield
     finally:
-        with contextlib.suppress(ValueError):  # closed meanwhile
-            sys.stderr.flush()
+        _flush()
         os.dup2(original, 2)
         os.close(original)
         passing.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # a process that was started meanwhile holds the other end
             passing.wait(2)
+
+
+def _flush() -> None:
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or without a reader
+        sys.stderr.flush()
 
 
 def _wanted() -> bool:
@@ -121,8 +131,10 @@ def _wanted() -> bool:
 def _quiet_start(start: Callable[[], None]) -> None:
     with without_noise():
         start()
-        if not _has_gpu():  # then the search for one fails here, and not later among a command's own lines
-            sys.modules[TENSORFLOW].config.list_physical_devices()
+        # without a GPU the search for one fails here, and not later among a command's own lines
+        devices = getattr(sys.modules.get(TENSORFLOW), "config", None)  # None: it is kept from being imported
+        if devices and not _has_gpu():
+            devices.list_physical_devices()
 
 
 def _has_gpu() -> bool:
@@ -202,9 +214,9 @@ class _FirstImport(importlib.abc.MetaPathFinder):
 
             def exec_module(module):
                 del spec.loader.exec_module  # the loader is itself again, also for whoever reloads the module
-                sys.meta_path.remove(
-                    self
-                )  # not before: a search alone, for whether there is such a module, starts nothing
+                # not before: a search alone, for whether there is such a module, starts nothing
+                with contextlib.suppress(ValueError):  # somebody has put another list in its place
+                    sys.meta_path.remove(self)
                 self._around(lambda: execute(module))
 
             spec.loader.exec_module = exec_module

@@ -5,10 +5,7 @@ An exception raised by the signal itself could land in anybody's callback, which
 
 import signal
 
-
-class Stopped(Exception):  # noqa: N818, no error: somebody wanted it
-    """Work stopped in order; its words say how to go on."""
-
+from vgg_keras.errors import StoppedError
 
 _requested = False
 
@@ -24,10 +21,10 @@ def requested() -> bool:
     return _requested
 
 
-def here() -> None:
-    """A place where nothing is half done: raises `Stopped` where that is wished."""
+def raise_if_requested() -> None:
+    """A place where nothing is half done: raises `StoppedError` where that is wished."""
     if _requested:
-        raise Stopped("stopped; the same command goes on where it stood")
+        raise StoppedError("stopped; the same command goes on where it stood")
 
 
 def _receive(number, frame):

@@ -18,7 +18,7 @@ def prepare(goes_on: bool) -> None:
 
     Args:
         goes_on: whether the process goes on when nobody reads its standard output any more; if not, a write into it raises
-            `BrokenPipeError`. Standard error without a reader never ends anything.
+            `BrokenPipeError`, and one that finds no room an `OSError`. Standard error never ends anything.
     """
     _open_closed()
     sys.stdout = _wrapped(sys.stdout, 1, goes_on)
@@ -52,7 +52,7 @@ def _wrapped(stream, number: int, goes_on: bool):
 
 
 class _Output(io.FileIO):
-    """A standard stream that becomes the null device when its reader is gone."""
+    """A standard stream that becomes the null device when its reader is gone, or when an error of it ends the command."""
 
     def __init__(self, number: int, goes_on: bool):
         super().__init__(number, "w", closefd=False)
@@ -62,11 +62,14 @@ class _Output(io.FileIO):
         try:
             return super().write(content)
         except OSError as error:
-            if error.errno not in _GONE:
-                raise
+            gone, failed = error.errno in _GONE, error
+        if self._goes_on and not gone:  # such as a log on a full disk, where there may be room again
+            return len(content)
         null = os.open(os.devnull, os.O_WRONLY)  # so that what is still in buffers does not fail again at the end
         os.dup2(null, self.fileno())
         os.close(null)
-        if not self._goes_on:
+        if self._goes_on:
+            return len(content)
+        if gone:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE), STREAM)
-        return len(content)
+        raise OSError(failed.errno, failed.strerror, STREAM)

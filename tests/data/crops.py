@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import preprocessing
+from vgg_keras.data import augment, decoding
 
 NO_SHIFT = np.zeros((3, 3), np.float32)
 
@@ -11,12 +11,12 @@ NO_SHIFT = np.zeros((3, 3), np.float32)
 def augmented(encoded, draws, data, crop=32, basis=NO_SHIFT):
     """What these draws, (..., 7), make of one file."""
     rows = draws.shape[:-1]
-    size = np.broadcast_to(preprocessing.decode(encoded).shape[:2], (*rows, 2))
-    return preprocessing.augmentation(size, np.full(rows, tf.io.is_jpeg(encoded)), draws, data, crop, basis)
+    size = np.broadcast_to(decoding.decode(encoded).shape[:2], (*rows, 2))
+    return augment.draw_augmentations(size, np.full(rows, tf.io.is_jpeg(encoded)), draws, data, crop, basis)
 
 
 def cropped(encoded, draws, data, crop=32, basis=NO_SHIFT, orientation=None):
     """The crop of a row of draws, as NumPy."""
     drawn = augmented(encoded, draws, data, crop, basis)
     turn = None if orientation is None else tf.constant(orientation)
-    return preprocessing.training_crop(tf.constant(0), encoded, drawn, data, crop, turn).numpy()
+    return augment.augment(tf.constant(0), encoded, drawn, data, crop, turn).numpy()

@@ -16,10 +16,11 @@ import tensorflow as tf
 from tests.conftest import write_images
 from tests.data import awkward
 from tests.data.awkward import bmp, chunk, png, rows, turned, written
-from vgg_keras.config import Config, Data, Runtime, UserError
+from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import pipeline, scan
 from vgg_keras.data.folders import of_files
 from vgg_keras.data.sources import open_source
+from vgg_keras.errors import UserError
 
 PIXELS = awkward.smooth()
 OTHER = 255 - PIXELS
@@ -138,7 +139,7 @@ def looked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
     for name, (content, _) in KINDS.items():
         (folder / name).write_bytes(content)
-    split, bad = scan.looked_at(of_files([str(folder / name) for name in KINDS]), Data())
+    split, bad = scan.inspected(of_files([str(folder / name) for name in KINDS]), Data())
     return split, {Path(image.name).name: image.reason for image in bad}
 
 
@@ -162,7 +163,7 @@ def test_each_kind_of_file_is_read_right_or_skipped_with_the_reason(looked, name
 def test_awkward_photographs_each_have_an_outcome(photographs):
     """Of Pillow's 33 awkward files, the two that hold no whole picture are skipped, and every other one is read right."""
     paths = [path for path in sorted((photographs / "awkward_images").rglob("*.*")) if path.suffix in (".jpg", ".mpo")]
-    split, bad = scan.looked_at(of_files([str(path) for path in paths]), Data())
+    split, bad = scan.inspected(of_files([str(path) for path in paths]), Data())
     assert len(paths) == 33
     assert {Path(image.name).name for image in bad} == {"truncated_jpeg.jpg", "ultrahdr.jpg"}
     assert all("Invalid JPEG data" in image.reason for image in bad)
@@ -214,15 +215,15 @@ BOMBS = """
 import resource, sys
 from vgg_keras.config import Data
 from vgg_keras.data.folders import of_files
-from vgg_keras.data.scan import looked_at
+from vgg_keras.data.scan import inspected
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 harmless, *bombs = sys.argv[2:]
-looked_at(of_files([harmless]), Data())  # TensorFlow begins, and the scan is traced
+inspected(of_files([harmless]), Data())  # TensorFlow begins, and the scan is traced
 before = peak()
-_, bad = looked_at(of_files(bombs), Data(max_pixels=int(sys.argv[1])))
+_, bad = inspected(of_files(bombs), Data(max_pixels=int(sys.argv[1])))
 print(*bad, peak() - before, sep="\\n")
 """
 

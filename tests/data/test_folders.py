@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, Data, Runtime, UserError
+from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import scan
 from vgg_keras.data.sources import open_source, open_test
+from vgg_keras.errors import UserError
 
 LABELS = {  # a folder's name, and the class's
     b"caf\xe9": r"caf\xe9",
@@ -109,6 +110,7 @@ def test_train_and_val_that_share_a_folder_are_named(photos, tmp_path):
     [
         ("train valid test", r"Rename valid/ to val/", "Rename test"),
         ("train validation test", r"Rename validation/ to val/", "Rename test"),
+        ("train validate test", r"Rename validate/ to val/", "Rename test"),
         ("train dev test", r"Rename dev/ to val/", "Rename test"),
         ("train test", r"Or give .*/train, of which a share", "Rename"),
         ("train testing tests", r"Or give .*/train, of which a share", "Rename"),

@@ -12,7 +12,7 @@ from tests.conftest import write_images
 from tests.data.awkward import chunk, png, rows, smooth, tiff, turned, written
 from tests.data.crops import augmented, cropped
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Runtime
-from vgg_keras.data import headers, pipeline, preprocessing, scan
+from vgg_keras.data import augment, decoding, headers, pipeline, rescaling, scan
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split
 
@@ -84,7 +84,7 @@ def test_no_bytes_make_an_error(random):
 def test_a_whole_image_is_turned_as_pillow_turns_it(orientation):
     pixels = smooth()
     for image in (pixels, pixels.astype(np.float32)):
-        found = preprocessing.upright(tf.constant(image), tf.constant(orientation)).numpy()
+        found = decoding.upright(tf.constant(image), tf.constant(orientation)).numpy()
         assert np.array_equal(found, pillows(pixels, orientation).astype(image.dtype))
 
 
@@ -100,9 +100,9 @@ def test_crops_of_a_turned_picture_lie_evenly_in_the_upright_one(orientation, ra
                 places[picture[top : top + 32, left : left + 32].tobytes()] = flipped, top, left
     assert len(places) == 2 * 5 * 9
     data = Data(scale=(36,), color_shift=0.0)
-    drawn = augmented(encoded, preprocessing.epoch_draws(tf.constant([3, 4], tf.int64), 1350), data)
+    drawn = augmented(encoded, augment.epoch_draws(tf.constant([3, 4], tf.int64), 1350), data)
     crops = tf.data.Dataset.from_tensor_slices(drawn).map(
-        lambda drawn: preprocessing.training_crop(tf.constant(0), encoded, drawn, data, 32, tf.constant(orientation)), 2
+        lambda drawn: augment.augment(tf.constant(0), encoded, drawn, data, 32, tf.constant(orientation)), 2
     )
     found = [places[np.round(crop).astype(np.uint8).tobytes()] for crop in crops.as_numpy_iterator()]
     counts = np.unique(found, axis=0, return_counts=True)[1]
@@ -130,7 +130,7 @@ def album(tmp_path):
         for number, path in enumerate(write_images(tmp_path / "photos" / name, [(40, 60)] * 10, seed=label)):
             orientation = 1 + (number + label) % 8
             path.write_bytes(turned(path.read_bytes(), tiff(orientation)))
-            stored = preprocessing.decode(path.read_bytes()).numpy()
+            stored = decoding.decode(path.read_bytes()).numpy()
             upright[f"{name}/{path.name}"] = pillows(stored, orientation)
     return tmp_path, upright
 
@@ -148,13 +148,13 @@ def test_whatever_shows_an_image_shows_it_upright(album):
             truths = [upright[split.name(image)] for image in range(split.size)]
             for image, truth in enumerate(truths):
                 assert np.array_equal(pipeline.picture(split, image)[0], truth)
-            middles = [preprocessing.center_crop(truth, 36, 32, "bilinear") for truth in truths]
+            middles = [rescaling.center_crop(truth, 36, 32, "bilinear") for truth in truths]
             batches = pipeline.validation(split, Data(), 32, 36, 4).as_numpy_iterator()
             shown = np.concatenate([images[weights > 0] for images, _, weights in batches])
             assert np.abs(shown - middles).max() <= 1e-3
             for images, _, ids in pipeline.whole_images(split, Data(), Evaluation(batch=4), 32, 36).as_numpy_iterator():
                 for window, image in zip(images, ids, strict=True):
-                    assert np.abs(window - preprocessing.rescale(truths[image], 36, "bilinear")).max() <= 1e-3
+                    assert np.abs(window - rescaling.rescale(truths[image], 36, "bilinear")).max() <= 1e-3
 
 
 def test_training_shows_the_crops_upright(album):

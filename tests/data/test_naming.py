@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from tests.conftest import command
-from vgg_keras.config import UserError
 from vgg_keras.data import naming
 from vgg_keras.data.naming import require_source
+from vgg_keras.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_every_set_of_tensorflow_datasets_is_known():
     ] == []
 
 
-@pytest.mark.parametrize("verb", ["train", "samples"])
-def test_a_command_with_such_a_name_makes_nothing_and_starts_no_tensorflow(tmp_path, verb):
+@pytest.mark.parametrize("name", ["train", "samples"])
+def test_a_command_with_such_a_name_makes_nothing_and_starts_no_tensorflow(tmp_path, name):
     blocked = tmp_path / "blocked"
     (blocked / "tensorflow").mkdir(parents=True)
     (blocked / "tensorflow" / "__init__.py").write_text("raise SystemExit('TensorFlow was started')")
     code = f"import sys; sys.path.insert(0, {str(blocked)!r}); from runpy import run_module; "
-    code += f"run_module('vgg_keras.{verb}', run_name='__main__', alter_sys=True)"
+    code += f"run_module('vgg_keras.{name}', run_name='__main__', alter_sys=True)"
     folder = tmp_path / "here"
     folder.mkdir()
-    arguments = command(verb, "--config=quickstart", "--data=photos/", cache=tmp_path)[3:]
+    arguments = command(name, "--config=quickstart", "--data=photos/", cache=tmp_path)[3:]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: --data takes") and done.stderr.count("\n") == 1

@@ -122,7 +122,9 @@ def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monk
     work = []
     measure, look = statistics.measure, scan._look
     monkeypatch.setattr(statistics, "measure", lambda *given: work.append("measured") or measure(*given))
-    monkeypatch.setattr(scan, "_look", lambda looker, images: work.append(len(images)) or look(looker, images))
+    monkeypatch.setattr(
+        scan, "_look", lambda split, data, images: work.append(len(images)) or look(split, data, images)
+    )
     vgg_keras.training_data(str(folder), batch=3, **fields)
     vgg_keras.validation_data(str(folder), scale=(32,), **fields)
     vgg_keras.describe_data(str(folder), **fields)

@@ -14,9 +14,10 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, Data, Runtime, UserError
+from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import scan
 from vgg_keras.data.sources import open_source
+from vgg_keras.errors import StoppedError, UserError
 
 BAD = {  # and a link to nowhere, and a name that is no UTF-8
     "truncated.jpg": lambda good: good[: len(good) // 2],
@@ -156,7 +157,7 @@ def slow_scan(photos):
     stop.listen()
     try:
         look(Path(photos))
-    except stop.Stopped:
+    except StoppedError:
         print("stopped", flush=True)
 
 
@@ -238,7 +239,7 @@ def test_too_many_bad_images_stop_the_run(photos):
 
 
 def test_statistics_equal_numpys(photos):
-    from vgg_keras.data.preprocessing import decode
+    from vgg_keras.data.decoding import decode
     from vgg_keras.data.statistics import measure
 
     source, _ = look(photos)

@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from vgg_keras.cli import table as text
-from vgg_keras.config import UserError, load, override, to_dict
+from vgg_keras.config import load, override, to_dict
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation.comparison import compare, draw, table
 from vgg_keras.files import write_json
+from vgg_keras.text_table import text_table as text
 
 TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "center", "scales": [36], "flip": True}
 
 
-def a_run(folder, error, *fields, mean=(1.0, 2.0, 3.0), test="closing_test", **result):
+def a_run(folder, error, *fields, mean=(1.0, 2.0, 3.0), test="final_evaluation", **result):
     config = to_dict(override(load("D"), ["stages=", *fields]))
     config["architecture"]["mean"] = mean  # measured, so no part of what was asked
     folder.mkdir(parents=True)
@@ -52,13 +53,13 @@ def test_fine_tuned_runs_are_told_by_their_files_digest(tmp_path):
         stored = json.loads((folder / "config.json").read_text())
         statistics = {"statistics": {"mean": [9.0, 9.0, 9.0]}}
         write_json(folder / "config.json", {**stored, "started_from": digest, "data": statistics})
-    rows, _, _ = compare([tmp_path / str(seed) for seed in range(3)], "closing_test")
+    rows, _, _ = compare([tmp_path / str(seed) for seed in range(3)], "final_evaluation")
     assert [list(row.top1_errors) for row in rows] == [[0, 1], [2]]
 
 
 def test_runs_that_differ_in_their_seed_alone_make_a_row(runs):
     folders, errors = runs
-    rows, images, untested = compare(folders, "closing_test")
+    rows, images, untested = compare(folders, "final_evaluation")
     assert [row.label for row in rows] == ["name=A", "name=D", "name=E"] and images == 200 and not untested
     for row, (name, expected) in zip(rows, errors.items(), strict=True):
         assert list(row.top1_errors.values()) == expected.tolist(), name
@@ -78,7 +79,7 @@ def test_rows_are_named_by_what_differs(tmp_path):
         a_run(tmp_path / "jitter", 29.0, "data.scale=256,512", scales=[384]),
         a_run(tmp_path / "jitter-1", 28.0, "data.scale=256,512", "seed=1", scales=[384], top5_error=None),
     ]
-    rows, _, _ = compare(folders, "closing_test")
+    rows, _, _ = compare(folders, "final_evaluation")
     assert [(row.label, row.test) for row in rows] == [
         ("scale=256", "center, Q=36"),
         ("scale=256,512", "center, Q=384"),
@@ -88,9 +89,9 @@ def test_rows_are_named_by_what_differs(tmp_path):
         ["2", "28.50 ± 0.71", "28.00-29.00", "-", "-1.00 (1)"],
     ]
     dense = a_run(tmp_path / "dense", 27.0, "data.scale=256", protocol="dense")
-    rows, _, _ = compare([folders[0], dense], "closing_test")
+    rows, _, _ = compare([folders[0], dense], "final_evaluation")
     assert [row.label for row in rows] == ["protocol=center", "protocol=dense"]
-    assert [row.label for row in compare(folders[:1], "closing_test")[0]] == ["name=D"]
+    assert [row.label for row in compare(folders[:1], "final_evaluation")[0]] == ["name=D"]
 
 
 def test_a_chains_folder_is_its_stages_and_a_set_may_go_by_two_paths(tmp_path):
@@ -101,14 +102,14 @@ def test_a_chains_folder_is_its_stages_and_a_set_may_go_by_two_paths(tmp_path):
             folder = a_run(tmp_path / f"chain-{seed}" / stage, 20.0 + seed, *fields)
             stored = json.loads((folder / "config.json").read_text())
             write_json(folder / "config.json", {**stored, **digest})
-    rows, _, _ = compare([tmp_path / "chain-0", tmp_path / "chain-1"], "closing_test")
+    rows, _, _ = compare([tmp_path / "chain-0", tmp_path / "chain-1"], "final_evaluation")
     assert [(row.label, row.top1_errors) for row in rows] == [
         ("learning_rate=0.01", {0: 20.0, 1: 21.0}),
         ("learning_rate=0.001", {0: 20.0, 1: 21.0}),
     ]
 
 
-def test_long_labels_stand_below_the_table(verb, tmp_path):
+def test_long_labels_stand_below_the_table(run_command, tmp_path):
     changes = (
         "data.batch=8",
         "data.flip=false",
@@ -117,7 +118,7 @@ def test_long_labels_stand_below_the_table(verb, tmp_path):
         "architecture.dropout=0.1",
     )
     folders = [a_run(tmp_path / "plain", 30.0), a_run(tmp_path / "other", 20.0, *changes, "seed=1")]
-    done = verb("compare", *map(str, folders))
+    done = run_command("compare", *map(str, folders))
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines()[:4])) < 120 and "no common seed" in done.stdout
     assert "2: dropout=0.1  batch=8  flip=False  momentum=0.5  epochs=3 (center, Q=36)" in done.stdout
@@ -126,39 +127,39 @@ def test_long_labels_stand_below_the_table(verb, tmp_path):
 def test_mistakes_are_named(tmp_path, runs):
     folders, _ = runs
     fresh = a_run(tmp_path / "fresh", None)
-    assert compare([*folders, fresh], "closing_test")[2] == [fresh]
-    with pytest.raises(UserError, match=r"has been tested\. Received: none with closing_test/evaluation\.json"):
-        compare([fresh], "closing_test")
+    assert compare([*folders, fresh], "final_evaluation")[2] == [fresh]
+    with pytest.raises(UserError, match=r"has been tested\. Received: none with final_evaluation/evaluation\.json"):
+        compare([fresh], "final_evaluation")
     with pytest.raises(UserError, match=r"none with evaluation/evaluation\.json"):
         compare(folders, "evaluation")
     with pytest.raises(UserError, match=r"Received: .*A-0, which has seed 0 as .*A-0 has, and the same"):
-        compare([folders[0], folders[0]], "closing_test")
+        compare([folders[0], folders[0]], "final_evaluation")
     others = a_run(tmp_path / "others", 9.0, images_sha256="34", images=100)
     with pytest.raises(UserError, match=r"same images\. Received: .*others with 100 of others than .*A-0 with 200"):
-        compare([folders[0], others], "closing_test")
+        compare([folders[0], others], "final_evaluation")
     with pytest.raises(UserError, match=r"by their folders\. Received: .*absent, which is none"):
-        compare([tmp_path / "absent"], "closing_test")
-    (folders[0] / "closing_test" / "evaluation.json").write_text("{}")
+        compare([tmp_path / "absent"], "final_evaluation")
+    (folders[0] / "final_evaluation" / "evaluation.json").write_text("{}")
     with pytest.raises(
         UserError, match=r"must stay as they were\. Received: .*evaluation\.json, damaged: without top1"
     ):
-        compare(folders, "closing_test")
+        compare(folders, "final_evaluation")
 
 
 def test_the_picture_has_a_point_for_each_run(tmp_path, runs):
     from PIL import Image
 
-    rows, images, _ = compare(runs[0], "closing_test")
+    rows, images, _ = compare(runs[0], "final_evaluation")
     draw(rows, images, tmp_path / "compared.png")
     pixels = np.asarray(Image.open(tmp_path / "compared.png").convert("RGB")).reshape(-1, 3).astype(int)
     blue, orange = (np.abs(pixels - colour).sum(axis=1).min() for colour in ((121, 173, 210), (255, 127, 14)))
     assert blue < 30 and orange < 30
 
 
-def test_the_last_line_is_json_and_unfinished_runs_are_named(verb, tmp_path, runs):
+def test_the_last_line_is_json_and_unfinished_runs_are_named(run_command, tmp_path, runs):
     fresh = a_run(tmp_path / "fresh", None)
-    done = verb("compare", *map(str, [*runs[0], fresh]), "--out=compared.png")
-    assert done.returncode == 0 and done.stderr == f"left out: {fresh}, without closing_test/evaluation.json yet\n"
+    done = run_command("compare", *map(str, [*runs[0], fresh]), "--out=compared.png")
+    assert done.returncode == 0 and done.stderr == f"left out: {fresh}, without final_evaluation/evaluation.json yet\n"
     rows = json.loads(done.stdout.splitlines()[-1])
     assert [len(row["top1_errors"]) for row in rows] == [3, 3, 3]
     assert (tmp_path / "compared.png").exists()

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tests.conftest import NET as ASKED
 from vgg_keras import stop
-from vgg_keras.config import Data, UserError
+from vgg_keras.config import Data
 from vgg_keras.data.splits import Split
+from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation import passes, rows
 from vgg_keras.evaluation.posteriors import load
 
@@ -70,7 +71,7 @@ def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, in_me
         protocol = Protocol(until=3)  # stops after four
         try:
             parts = one(protocol, tmp_path / "parts.npz")
-        except stop.Stopped:
+        except StoppedError:
             stop._requested = False
         asked += protocol.asked
     assert sorted(asked) == list(range(10))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import NET
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 

@@ -4,6 +4,7 @@ import dataclasses
 import types
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from scipy.special import softmax
 
 import vgg_keras
 from tests.conftest import write_images
-from vgg_keras.config import Architecture, Config, Data, Evaluation, UserError, to_dict
-from vgg_keras.data.preprocessing import decode
+from vgg_keras.config import Architecture, Config, Data, Evaluation, to_dict
+from vgg_keras.data.decoding import decode
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation import prediction
 from vgg_keras.files import write_json
-from vgg_keras.weights.run import save_weights
+from vgg_keras.weights.formats.run_folder import save_weights
 
 ARCHITECTURE = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(90.0, 80.0, 70.0))
 CONFIG = Config(ARCHITECTURE, Data(scale=(40,)), evaluation=Evaluation(flip=False))
@@ -194,3 +196,33 @@ def test_a_picture_of_more_photographs_than_it_has_room_for_is_refused_before(ph
     prediction.require_drawable(photographs * 83)
     with pytest.raises(UserError, match="--out draws 250 photographs or fewer. Received: 252"):
         prediction.require_drawable(photographs * 84)
+
+
+@pytest.mark.parametrize("ends", ["logits", "probabilities"])
+def test_a_net_that_is_asked_again_is_not_traced_again_and_saved_as_before(
+    run, photographs, tmp_path, ends, monkeypatch
+):
+    model = vgg_keras.load_net(run).model
+    if ends == "probabilities":
+        model = keras.Model(model.input, keras.layers.Softmax(name=ends)(model.output))
+    before = tmp_path / "before.weights.h5", tmp_path / "after.weights.h5"
+    model.save_weights(before[0])
+    first = vgg_keras.predict_images(model, photographs, config=CONFIG)
+    monkeypatch.setattr(prediction.protocols, "of", None)
+    same(vgg_keras.predict_images(model, photographs, config=CONFIG), first)
+    model.save_weights(before[1])
+    places = [[], []]
+    for path, found in zip(before, places, strict=True):
+        with h5py.File(path) as file:
+            file.visit(found.append)
+    assert places[0] == places[1]
+    model.get_layer("predictions").bias.assign([0.0, 50.0, 0.0])  # weights that change are seen
+    assert {one.classes[0] for one in vgg_keras.predict_images(model, photographs, config=CONFIG)} == {"1"}
+
+
+@pytest.mark.parametrize(
+    "classes", [5, None, {"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}, b"abc", "labels", Path("labels.txt")]
+)
+def test_classes_that_are_no_list_of_names_are_refused(run, photographs, classes):
+    with pytest.raises(UserError, match=r"classes must be a list of names\. Received: "):
+        vgg_keras.predict_images(run, photographs, classes=classes)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.config import Architecture, Data, Evaluation, UserError
-from vgg_keras.data.preprocessing import rescale
+from vgg_keras.config import Architecture, Data, Evaluation
+from vgg_keras.data.rescaling import rescale
 from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation.protocols import Crops, Dense, require_few_pixels
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
@@ -151,7 +152,8 @@ def test_a_huge_picture_and_a_panorama_stay_within_memory(tmp_path):
     script = """
 import resource, sys
 import tensorflow as tf
-from vgg_keras.config import Architecture, Data, Evaluation, UserError
+from vgg_keras.config import Architecture, Data, Evaluation
+from vgg_keras.errors import UserError
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation.protocols import Crops, Dense, require_few_pixels
 from vgg_keras.nets.builder import build

@@ -119,6 +119,20 @@ def test_a_thousand_classes_make_a_page_of_reasonable_size(random, tmp_path):
     assert html.stat().st_size < 2**20
 
 
+def test_classes_without_images_are_named_on_the_pages(random, tmp_path):
+    made, _ = many(random, 300, 3000)
+    every = np.arange(3000) % 300
+    for absent, named in ((2, "class number 0, class number 1."), (150, "class number 99, ...")):
+        labels = np.maximum(every, absent)
+        report.write(tmp_path, [dataclasses.replace(made, labels=labels)], {"data": "", "rows": []}, None)
+        for name in ("report.html", "report.md"):
+            text = (tmp_path / name).read_text()
+            assert f"{absent} of 300 classes have no image here, so that no error counts them: class number 0, " in text
+            assert named in text
+    report.write(tmp_path, [dataclasses.replace(made, labels=every)], {"data": "", "rows": []}, None)
+    assert "no image here" not in (tmp_path / "report.html").read_text() + (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize("classes", [17, 200])
 def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the_page(random, tmp_path, classes):
     made, predicted = many(random, classes, 3000)

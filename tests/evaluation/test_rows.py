@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
+from vgg_keras.errors import DiskFullError
 from vgg_keras.evaluation import rows
-from vgg_keras.files import Unwritten
 
 
 @pytest.fixture
@@ -42,5 +42,5 @@ def test_a_full_disk_is_an_error_and_not_a_signal(tmp_path, small_memory, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(Unwritten, match="No space left"):
+    with pytest.raises(DiskFullError, match="No space left"):
         rows.zeros((60, 5), tmp_path)

@@ -11,13 +11,16 @@ import tensorflow as tf
 import vgg_keras
 from tests.conftest import write_images
 from tests.data.awkward import bomb, png, rows, smooth, tiff, turned, written
-from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, UserError
-from vgg_keras.data.preprocessing import decode, rescale
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
+from vgg_keras.data.decoding import decode
+from vgg_keras.data.rescaling import rescale
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation.prediction import predict_images
-from vgg_keras.exports import measured, onnx, saved_model, tflite
-from vgg_keras.exports.measured import export
+from vgg_keras.exports import export as exporting
+from vgg_keras.exports import onnx, saved_model, tflite
+from vgg_keras.exports.export import export
 from vgg_keras.nets.dense import to_fully_convolutional
-from vgg_keras.weights.run import Run
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 # TFLite says that it will move, and that uint8 inputs have no statistics
 pytestmark = [
@@ -54,7 +57,7 @@ def net(tmp_path_factory, photos):
     model = vgg_keras.build(architecture, dtype="float32", seed=3)
     kernel, bias = model.get_layer("predictions").get_weights()
     model.get_layer("predictions").set_weights([kernel / 50, bias])  # He's first logits would be in the hundreds
-    return Run(model, config, ("cat", "dog", "owl"), photos, "12")
+    return LoadedModel(model, config, ("cat", "dog", "owl"), photos, "12")
 
 
 def test_saved_model(tmp_path, net, photos):
@@ -184,7 +187,7 @@ def test_int8_is_held_to_its_agreement(tmp_path, net, monkeypatch):
 
 def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net, monkeypatch):
     """By number and by name, whatever the format, as `evaluate` does: no error of such an export means anything."""
-    monkeypatch.setattr(measured, "without_bad_images", lambda source, config: pytest.fail("the images were read"))
+    monkeypatch.setattr(exporting, "without_bad_images", lambda source, config: pytest.fail("the images were read"))
     for seed, name in enumerate(("cat", "dog", "wolf")):
         write_images(tmp_path / "others" / name, [(40, 40)] * 5, seed=seed)
     for data, message in (
@@ -201,18 +204,18 @@ def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net,
 
 
 @pytest.mark.slow
-def test_the_command_line(verb, tmp_path, photos):
+def test_the_command_line(run_command, tmp_path, photos):
     words = ("--config=quickstart", f"--data={photos}", "--set=architecture.width=0.0625", "--set=training.epochs=1")
-    assert verb("train", *words, "--workdir=run").returncode == 0  # in bf16, where the hardware has it
-    done = verb("export", "--model=run", "--format=saved_model", "--out=out")
+    assert run_command("train", *words, "--workdir=run").returncode == 0  # in bf16, where the hardware has it
+    done = run_command("export", "--model=run", "--format=saved_model", "--out=out")
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout.splitlines()[-1])
     assert told["form"] == "saved_model" and told["difference"] <= 1e-5 and told["images"] == 12
     ask = saved_model.opened(tmp_path / "out")
     assert ask(next(photos.rglob("*.jpg")).read_bytes()).sum() == pytest.approx(1, abs=1e-5)
-    seen = verb("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
+    seen = run_command("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
     assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
-    refused = verb("predict", "--model=run", str(photos), "--set=architecture.width=2")
+    refused = run_command("predict", "--model=run", str(photos), "--set=architecture.width=2")
     assert refused.returncode == 2 and "--set changes evaluation.*" in refused.stderr
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
@@ -220,5 +223,5 @@ def test_the_command_line(verb, tmp_path, photos):
         (["--format=onnx", "--out=new"], "Received: neither."),
         (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
     ):
-        done = verb("export", *arguments)
+        done = run_command("export", *arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ import tensorflow as tf
 from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.nets.builder import build
-from vgg_keras.weights.run import Run
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 NET = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(1.0, 2.0, 3.0))
 CONFIG = Config(architecture=NET, data=Data(scale=(32,)))
@@ -36,7 +36,7 @@ def ended(net):
 @pytest.mark.slow
 def test_a_saved_model(folder, net, random):
     image = random.integers(0, 256, (32, 32, 3), np.uint8)
-    run = Run(net, CONFIG, ("a", "b", "c"), folder, "12")
+    run = LoadedModel(net, CONFIG, ("a", "b", "c"), folder, "12")
     saved_model.write(run, CONFIG, folder / "model")
     found = saved_model.opened(folder / "model")(tf.io.encode_png(image).numpy())
     views = np.stack([image, image[:, ::-1]]).astype(np.float32)

@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 import vgg_keras
 from vgg_keras.config import Architecture, Config, Data, Evaluation
-from vgg_keras.data.preprocessing import rescale
+from vgg_keras.data.rescaling import rescale
 from vgg_keras.exports import saved_model
 from vgg_keras.exports.tiles import TiledNet
 from vgg_keras.nets.dense import to_fully_convolutional

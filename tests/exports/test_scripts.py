@@ -12,9 +12,9 @@ import vgg_keras
 from tests.conftest import write_images
 from tests.data.awkward import tiff, turned
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
-from vgg_keras.evaluation.prediction import predict
-from vgg_keras.exports.measured import export
-from vgg_keras.weights.run import Run
+from vgg_keras.evaluation.prediction import predict_images
+from vgg_keras.exports.export import export
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "export"
 CLASSES = ("great cat", "Hund", "лев")
@@ -41,7 +41,7 @@ def net(tmp_path_factory):
     model = vgg_keras.build(architecture, dtype="float32", seed=3)
     kernel, bias = model.get_layer("predictions").get_weights()
     model.get_layer("predictions").set_weights([kernel / 50, bias])
-    return Run(model, config, tuple(sorted(CLASSES)), root, "12")
+    return LoadedModel(model, config, tuple(sorted(CLASSES)), root, "12")
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_a_script_says_what_predict_says(tmp_path, net, form, script, more, limi
     if form != "saved_model":  # the middle of a picture, without mirror image
         config = dataclasses.replace(config, evaluation=Evaluation(protocol="center", flip=False))
     photographs = [next(Path(config.data.source).rglob(name)) for name in ("000.jpg", "001.jpg")]
-    for photograph, expected in zip(photographs, predict(net, photographs, config=config, top=3), strict=True):
+    for photograph, expected in zip(photographs, predict_images(net, photographs, config=config, top=3), strict=True):
         probabilities = dict(zip(expected.classes, expected.probabilities, strict=True))
         for words in more:
             command = [sys.executable, str(SCRIPTS / script), str(out), str(photograph), *words]

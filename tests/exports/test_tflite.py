@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
-from vgg_keras.config import Architecture, Config, Data, Export, UserError
+from vgg_keras.config import Architecture, Config, Data, Export
+from vgg_keras.errors import UserError
 from vgg_keras.exports import tflite
-from vgg_keras.exports.measured import export
-from vgg_keras.weights.run import Run
+from vgg_keras.exports.export import export
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 # TFLite says that it will move, and that uint8 inputs have no statistics
 pytestmark = [
@@ -78,7 +79,7 @@ def test_the_error_that_an_export_prints_is_the_one_that_its_user_gets(tmp_path,
     )
     runtime = dataclasses.replace(config.runtime, cache_dir=str(tmp_path / "cache"))
     config = dataclasses.replace(config, runtime=runtime)
-    run = Run(net_for(pictures(60, 30, seed=0), (12.0,) * 3), config, tuple("abc"), tmp_path, "12")
+    run = LoadedModel(net_for(pictures(60, 30, seed=0), (12.0,) * 3), config, tuple("abc"), tmp_path, "12")
     monkeypatch.setattr(tflite, "VARIANTS", ("int8",))
     (parity,) = export(run, config, "tflite", tmp_path / "out")
     images = np.concatenate([pictures(8, 30, seed=10 + label) for label in range(3)])

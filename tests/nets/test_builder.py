@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.config import UserError, load
+from vgg_keras.config import load
+from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import BatchNormalization, LocalResponseNormalization, MeanSubtraction, build
 from vgg_keras.training.optimizer import SGDW
 
@@ -128,7 +129,8 @@ def test_a_standard_deviation_divides_what_the_mean_left(random):
     plain = build("A", num_classes=4, crop=32, width=1 / 16, mean=(0, 0, 0), seed=1)
     whole = random.integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
     expected = plain.predict((whole - np.float32(mean)) / np.float32(std), verbose=0)
-    assert np.allclose(model.predict(whole, verbose=0), expected, rtol=1e-5, atol=1e-7)
+    # convolutions round by their processor's units: 6e-7 were seen
+    assert np.allclose(model.predict(whole, verbose=0), expected, rtol=1e-5, atol=2e-6)
     assert np.ptp(expected) > 0
 
 

@@ -5,9 +5,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from vgg_keras.config import CONFIGURATIONS, UserError
+from vgg_keras.config import CONFIGURATIONS
+from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
-from vgg_keras.nets.dense import halves, to_fully_convolutional
+from vgg_keras.nets.dense import convolutions_and_head, to_fully_convolutional
 
 
 def net(name="A", **fields):
@@ -139,7 +140,7 @@ def test_other_models_are_refused():
 def test_the_halves_make_the_same_score_map(random, name, head):
     """Windows of the last map through the FC layers are the convolutional net's positions."""
     model = net(name, head=head)
-    convolutions, fc = halves(model)
+    convolutions, fc = convolutions_and_head(model)
     image = random.uniform(0, 255, (1, 100, 140, 3)).astype(np.float32)
     last_map = np.asarray(convolutions(image))[0]
     score_map = np.asarray(to_fully_convolutional(model)(image))[0]

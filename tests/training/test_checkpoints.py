@@ -16,9 +16,11 @@ import tensorflow as tf
 from tests.conftest import command
 from tests.training.toy import TOY, checkpoints, digest, metrics, start, wait_for
 from tests.warm import Warm
-from vgg_keras.config import Architecture, Checkpoint, Config, UserError, to_dict
+from vgg_keras.config import Architecture, Checkpoint, Config, to_dict
+from vgg_keras.errors import UserError
 from vgg_keras.files import sweep, write_json
-from vgg_keras.training.checkpoints import Checkpoints, stored
+from vgg_keras.runs import checkpoints_in
+from vgg_keras.training.checkpoints import Checkpoints
 
 OLD, NEW = "epoch-0001-step-000000010", "epoch-0002-step-000000020"
 
@@ -77,7 +79,9 @@ def test_a_flipped_bit_anywhere_is_noticed_and_the_one_before_is_used(saved, cap
                 continue
             said = capsys.readouterr().err
             assert f"damaged checkpoint: {folder / NEW}: " in said and len(said.splitlines()) == 1
-            assert [path.name for path in stored(folder)] == [OLD] and (folder / f"damaged-{NEW}" / name).exists()
+            assert [path.name for path in checkpoints_in(folder)] == [OLD] and (
+                folder / f"damaged-{NEW}" / name
+            ).exists()
     print(f"{tried} flipped bits, {harmless} of them harmless")
     assert tried >= 250
 
@@ -105,7 +109,7 @@ def test_a_damaged_one_is_named_and_set_aside_and_written_anew(saved, capsys, sp
     assert reason in capsys.readouterr().err
     fill(state, 2)
     checkpoints.save(2, 20)
-    assert [path.name for path in stored(folder)] == [OLD, NEW]  # the damaged one counts not towards `keep`
+    assert [path.name for path in checkpoints_in(folder)] == [OLD, NEW]  # the damaged one counts not towards `keep`
     assert restored(folder, state) == 2
     spoil(folder / NEW)  # once more: the first one that was set aside makes room
     assert restored(folder, state) == 1
@@ -121,7 +125,7 @@ def test_none_that_is_whole_is_an_error_each_time(saved):
             UserError, match=rf"goes on from a whole checkpoint\. Received: .*{NEW}: state.index.*; {OLD}: "
         ):
             restored(folder, state)
-        assert [path.name for path in stored(folder)] == [OLD, NEW]  # left as they were
+        assert [path.name for path in checkpoints_in(folder)] == [OLD, NEW]  # left as they were
     (folder / NEW).rename(folder / f"damaged-{NEW}")
     shutil.rmtree(folder / OLD)
     with pytest.raises(UserError, match=rf"where none is: damaged-{NEW}: set aside before"):
@@ -134,7 +138,7 @@ def test_those_of_a_version_without_digests_are_not_called_damaged(saved):
         (folder / name / "digests.json").unlink()
     with pytest.raises(UserError, match=r"where none does: .* an earlier version of vgg_keras wrote them") as caught:
         restored(folder, state)
-    assert "damaged" not in str(caught.value) and [path.name for path in stored(folder)] == [OLD, NEW]
+    assert "damaged" not in str(caught.value) and [path.name for path in checkpoints_in(folder)] == [OLD, NEW]
 
 
 def test_workers_beside_the_chief_read_and_change_nothing(saved, capsys):
@@ -151,7 +155,7 @@ def test_a_whole_one_of_another_net_is_refused_and_not_passed_over(saved):
     other = tf.train.Checkpoint(weights=tf.Variable(tf.zeros([7])))
     with pytest.raises(UserError, match=rf"must be of the net that goes on from it\. Received: .*{NEW}: "):
         Checkpoints(folder, other, Checkpoint()).restore()
-    assert [path.name for path in stored(folder)] == [OLD, NEW]
+    assert [path.name for path in checkpoints_in(folder)] == [OLD, NEW]
 
 
 def test_a_copy_under_another_name_is_nobodys_business(saved):
@@ -160,7 +164,7 @@ def test_a_copy_under_another_name_is_nobodys_business(saved):
     for name in strays:
         shutil.copytree(folder / NEW, folder / name)
     (folder / "epoch-notes.txt").touch()
-    assert [path.name for path in stored(folder)] == [OLD, NEW]
+    assert [path.name for path in checkpoints_in(folder)] == [OLD, NEW]
     assert restored(folder, state) == 2
     checkpoints = Checkpoints(folder, state, Checkpoint(keep=1))
     checkpoints.save(3, 30)
@@ -223,7 +227,7 @@ NET = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(1.0, 2.0, 3.
 def save_without_end(folder):
     """A program that does nothing but save: checkpoints, and the best weights, all of whose values are one number."""
     from vgg_keras.nets.builder import build
-    from vgg_keras.weights.run import save_weights
+    from vgg_keras.weights.formats.run_folder import save_weights
 
     sweep(folder)
     model = build(NET)
@@ -240,9 +244,9 @@ def save_without_end(folder):
 
 def newest_numbers(folder):
     """The numbers in the newest checkpoint and in the best weights: one each, else a save is torn."""
-    from vgg_keras.weights.run import load_run
+    from vgg_keras.weights.formats.run_folder import load_run
 
-    checkpoint = stored(folder / "checkpoints")[-1]
+    checkpoint = checkpoints_in(folder / "checkpoints")[-1]
     reader = tf.train.load_checkpoint(str(checkpoint / "state"))
     names = [name for name in reader.get_variable_to_shape_map() if not name.startswith("_CHECKPOINTABLE")]
     values = [np.unique(reader.get_tensor(name)) for name in names]
@@ -258,10 +262,12 @@ def test_killed_amid_saves_a_whole_one_is_always_there(tmp_path, kills):
     random = np.random.default_rng(int(os.environ.get("VGG_KERAS_KILL_SEED", "0")))
     last, amid = 0, 0
     for _ in range(kills):
-        before = set(stored(tmp_path / "checkpoints"))
+        before = set(checkpoints_in(tmp_path / "checkpoints"))
         process = Warm(save_without_end, tmp_path, folder=tmp_path, log=tmp_path / "log")
         limit = time.monotonic() + 120
-        while not (tmp_path / "manifest.json").exists() or len(set(stored(tmp_path / "checkpoints")) - before) < 2:
+        while (
+            not (tmp_path / "manifest.json").exists() or len(set(checkpoints_in(tmp_path / "checkpoints")) - before) < 2
+        ):
             assert process.poll() is None and time.monotonic() < limit, (tmp_path / "log").read_text()
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.5))  # two rounds of saves
@@ -339,7 +345,7 @@ def test_without_room_a_run_ends_in_order_and_goes_on_when_there_is_some(room, u
 def save_weights_without_room(folder, name):
     """A program that saves a net, finds no room for this file of another one, and goes on when there is some."""
     from vgg_keras.nets.builder import build
-    from vgg_keras.weights.run import load_run, save_weights
+    from vgg_keras.weights.formats.run_folder import load_run, save_weights
 
     def limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from vgg_keras.config import Training, UserError
+from vgg_keras.config import Training
+from vgg_keras.errors import UserError
 from vgg_keras.training.optimizer import SGDW, CoupledSGD, build_optimizer
 
 RATES = [0.1] * 10 + [0.01] * 10

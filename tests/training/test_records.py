@@ -8,9 +8,8 @@ import resource
 import pytest
 import tensorflow as tf
 
-from vgg_keras.config import UserError
 from vgg_keras.data import pipeline
-from vgg_keras.files import Unwritten
+from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.training import loop, records
 
 
@@ -68,12 +67,12 @@ def test_no_room_for_tensorboard_is_told_with_the_folder(tmp_path):
     for epoch in range(1, 6):
         run.add(line(epoch))
     (events,) = (tmp_path / "tensorboard").iterdir()
-    with pytest.raises(Unwritten) as caught, loop.enough_memory():
+    with pytest.raises(DiskFullError) as caught, loop.enough_memory():
         with limit(events.stat().st_size):  # more than the next line of the other file needs
             run.add(line(6))
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "tensorboard")
     assert [entry["epoch"] for entry in records.read(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    with pytest.raises(Unwritten) as caught:
+    with pytest.raises(DiskFullError) as caught:
         with limit((tmp_path / "metrics.jsonl").stat().st_size + 5):
             run.add(line(7))
     assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "metrics.jsonl")

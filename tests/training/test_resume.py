@@ -39,7 +39,7 @@ def test_what_a_run_leaves(uninterrupted):
         "learning_rate",
     }
     assert wanted <= set(lines[0])
-    evaluation = json.loads((uninterrupted / "closing_test" / "evaluation.json").read_text())
+    evaluation = json.loads((uninterrupted / "final_evaluation" / "evaluation.json").read_text())
     assert (evaluation["protocol"], evaluation["images"]) == ("dense", 359)
     # At Q equal to the crop the dense test sees what validation saw, in float32 or bf16 alike.
     assert abs(evaluation["top1_error"] - min(line["val_top1_error"] for line in lines)) < 0.3
@@ -108,25 +108,25 @@ def test_a_run_in_a_folder_that_tensorflow_takes_for_a_pattern_stops_and_goes_on
 def test_a_training_whose_output_nobody_reads_is_made_to_its_end(tmp_path, uninterrupted):
     assert unread(command("train", *TOY, "--workdir=run", cache=tmp_path), tmp_path, both=True)[0] == 0
     assert metrics(tmp_path / "run") == metrics(uninterrupted)
-    assert (tmp_path / "run" / "closing_test" / "evaluation.json").exists()
+    assert (tmp_path / "run" / "final_evaluation" / "evaluation.json").exists()
 
 
 @pytest.mark.slow
-def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupted, tmp_path, verb):
+def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupted, tmp_path, run_command):
     workdir = tmp_path / "run"
     shutil.copytree(uninterrupted, workdir)
     before = digest(workdir)
-    done = verb("train", *TOY, f"--workdir={workdir}", "--set=training.learning_rate=0.5")
+    done = run_command("train", *TOY, f"--workdir={workdir}", "--set=training.learning_rate=0.5")
     assert done.returncode == 2
     assert "begun with training.learning_rate: 0.005, now 0.5" in done.stderr
-    done = verb("train", *TOY, f"--workdir={workdir}", "--set=data.holdout=0.25")
+    done = run_command("train", *TOY, f"--workdir={workdir}", "--set=data.holdout=0.25")
     assert done.returncode == 2 and "begun with data.holdout: 0.2, now 0.25" in done.stderr
-    done = verb("train", *TOY, f"--workdir={workdir}")  # the same one: finished, tested again
+    done = run_command("train", *TOY, f"--workdir={workdir}")  # the same one: finished, tested again
     assert done.returncode == 0 and "top-1 error" in done.stdout
     assert digest(workdir) == before
     with open(workdir / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = verb("train", *TOY, f"--workdir={workdir}")
+        done = run_command("train", *TOY, f"--workdir={workdir}")
         assert done.returncode == 2 and "One run at a time" in done.stderr
     stored = json.loads((workdir / "config.json").read_text())
     assert stored["data"]["train"]["images"] == 1438
@@ -134,12 +134,12 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
     write_json(workdir / "config.json", stored)
     manifest = json.loads((workdir / "manifest.json").read_text())
     write_json(workdir / "manifest.json", {**manifest, "config.json": [sha256(workdir / "config.json")]})
-    done = verb("train", *TOY, f"--workdir={workdir}")
+    done = run_command("train", *TOY, f"--workdir={workdir}")
     assert done.returncode == 2 and "train images changed: 1439, now 1438" in done.stderr
     for name in ("config.json", "manifest.json"):
         shutil.copy(uninterrupted / name, workdir)
     shutil.rmtree(workdir / "checkpoints")
-    done = verb("train", *TOY, f"--workdir={workdir}")
+    done = run_command("train", *TOY, f"--workdir={workdir}")
     assert (
         done.returncode == 2 and "A run goes on from a checkpoint" in done.stderr
     )  # and does not begin anew in silence
@@ -147,7 +147,9 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
 
 
 @pytest.mark.slow
-def test_a_run_whose_statistics_were_edited_before_its_first_best_weights_is_refused_before_a_step(tmp_path, verb):
+def test_a_run_whose_statistics_were_edited_before_its_first_best_weights_is_refused_before_a_step(
+    tmp_path, run_command
+):
     process = start(tmp_path, "run", "--set=checkpoint.every_steps=1")
     wait_for(lambda: len(checkpoints(tmp_path / "run")) > 0, process)
     process.send_signal(signal.SIGTERM)
@@ -156,14 +158,16 @@ def test_a_run_whose_statistics_were_edited_before_its_first_best_weights_is_ref
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     stored["data"]["statistics"]["mean"] = [1.0, 2.0, 3.0]
     write_json(tmp_path / "run" / "config.json", stored)
-    done = verb("train", *TOY, "--workdir=run")
+    done = run_command("train", *TOY, "--workdir=run")
     assert done.returncode == 2 and "Received: run/config.json, which was changed, damaged or removed." in done.stderr
     assert "data: " not in done.stdout and digest(tmp_path / "run") == before
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, verb):
-    done = verb("train", *TOY, "--workdir=run", "--set=training.learning_rate=100", "--set=architecture.initializer=he")
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, run_command):
+    done = run_command(
+        "train", *TOY, "--workdir=run", "--set=training.learning_rate=100", "--set=architecture.initializer=he"
+    )
     assert done.returncode == 2
     assert "learning rate 100" in done.stderr and "at step" in done.stderr and "Traceback" not in done.stderr
     for path in (tmp_path / "run" / "checkpoints").glob("epoch-*"):
@@ -186,17 +190,17 @@ def test_a_signal_before_the_first_step_ends_in_order_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_never_came_to_a_checkpoint_may_be_begun_with_other_values(tmp_path, verb):
+def test_a_run_that_never_came_to_a_checkpoint_may_be_begun_with_other_values(tmp_path, run_command):
     bad = ("--set=training.learning_rate=1e30", "--set=architecture.initializer=he", "--set=training.epochs=1")
-    assert "must stay finite" in verb("train", *TOY, "--workdir=run", *bad).stderr
+    assert "must stay finite" in run_command("train", *TOY, "--workdir=run", *bad).stderr
     assert not checkpoints(tmp_path / "run")
-    done = verb("train", *TOY, "--workdir=run", "--set=training.epochs=1")
+    done = run_command("train", *TOY, "--workdir=run", "--set=training.epochs=1")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["training"]["learning_rate"] == 0.005
 
 
 @pytest.mark.slow
-def test_a_folder_of_photographs_with_bad_ones_trains_on_two_devices(tmp_path, verb):
+def test_a_folder_of_photographs_with_bad_ones_trains_on_two_devices(tmp_path, run_command):
     for name in ("dark", "light"):
         write_images(tmp_path / "photos" / name, [(40, 50), (64, 40), (90, 60)] * 5, seed=len(name))
     (tmp_path / "photos" / "dark" / "broken.jpg").write_bytes(b"<html>")
@@ -211,21 +215,21 @@ def test_a_folder_of_photographs_with_bad_ones_trains_on_two_devices(tmp_path, v
         "--set=data.micro_batch=2",
         "--set=evaluation.scales=32,64",
     )
-    refused = verb("train", *arguments)
+    refused = run_command("train", *arguments)
     assert refused.returncode == 2 and "broken.jpg" in refused.stderr and "data.max_bad_fraction" in refused.stderr
-    done = verb("train", *arguments, "--set=data.max_bad_fraction=0.1")
+    done = run_command("train", *arguments, "--set=data.max_bad_fraction=0.1")
     assert done.returncode == 0, done.stderr
     assert "2 x MirroredStrategy" in done.stdout and "broken.jpg" in done.stdout
     lines = metrics(tmp_path / "run")
     assert len(lines[0]["bad_images"]) == 1 and "broken.jpg" in lines[0]["bad_images"][0]
     assert lines[1]["bad_images"] == 1
     assert lines[1]["top5_error"] is None  # of two classes
-    evaluation = json.loads((tmp_path / "run" / "closing_test" / "evaluation.json").read_text())
+    evaluation = json.loads((tmp_path / "run" / "final_evaluation" / "evaluation.json").read_text())
     assert (evaluation["images"], evaluation["scales"]) == (6, [32, 64])
 
 
 @pytest.mark.slow
-def test_a_panorama_that_the_final_evaluation_would_refuse_is_named_before_the_first_step(tmp_path, verb):
+def test_a_panorama_that_the_final_evaluation_would_refuse_is_named_before_the_first_step(tmp_path, run_command):
     for seed, name in enumerate(("dark", "light")):
         write_images(tmp_path / "photos" / "train" / name, [(40, 50), (64, 40)] * 3, seed=seed)
         write_images(tmp_path / "photos" / "val" / name, [(40, 50), (2, 400) if seed else (64, 40)], seed=seed)
@@ -242,20 +246,20 @@ def test_a_panorama_that_the_final_evaluation_would_refuse_is_named_before_the_f
         # of a chain the second stage's test, before the first one begins: at Q=32 it has room
         (("--config=chain.py", one[1], "--workdir=run", "--set=evaluation.max_pixels=300000"), "64 x 12800", 64),
     ):
-        refused = verb("train", *words)
+        refused = run_command("train", *words)
         assert refused.returncode == 2 and "Traceback" not in refused.stderr, refused.stderr
         path = tmp_path / "photos" / "val" / "light" / "001.jpg"
         assert f"rescaled to Q={side} must have" in refused.stderr
         assert f"Received: {path}, {size} pixels then" in refused.stderr
         assert not list(tmp_path.glob("run/**/*"))  # nothing is begun
     enough = "--set=evaluation.max_pixels=204800"
-    done = verb("train", *one, enough)
+    done = run_command("train", *one, enough)
     assert done.returncode == 0, done.stderr
     # resumed with too low a limit, and with what the message advises
-    refused = verb("train", *one, "--set=evaluation.max_pixels=204799")
+    refused = run_command("train", *one, "--set=evaluation.max_pixels=204799")
     assert refused.returncode == 2 and "A run keeps its images." in refused.stderr
     assert enough in refused.stderr and "leave the image out" not in refused.stderr
-    done = verb(
+    done = run_command(
         "train", *one, "--set=evaluation.max_pixels=300000", "--set=evaluation.batch=4", "--set=data.micro_batch=2"
     )
     assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr

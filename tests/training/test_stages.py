@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from vgg_keras.config import UserError, load, override, to_dict
+from vgg_keras.config import load, override, to_dict
+from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.nets.builder import build
 from vgg_keras.training.stages import plan
@@ -129,7 +130,7 @@ def test_the_files_of_a_finished_stage_are_read_once(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr("vgg_keras.training.stages.sha256", lambda path: read.append(path) or sha256(path))
     runs = plan(load("E"), tmp_path, [], "")
-    assert [run.left is not None for run in runs] == [True, True, False, False]
+    assert [run.result is not None for run in runs] == [True, True, False, False]
     files = [tmp_path / name / file for name in ("A", "S256") for file in ("model.weights.h5", "config.json")]
     assert sorted(read) == sorted(files)
 
@@ -180,8 +181,8 @@ def kernels(folder):
 
 
 @pytest.mark.slow
-def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
-    done = verb("train", *TOY, "--workdir=E", "--dry_run")
+def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path):
+    done = run_command("train", *TOY, "--workdir=E", "--dry_run")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "E").exists()
     assert [line.split()[:3] for line in done.stdout.splitlines() if line.endswith(" new")] == [
@@ -192,7 +193,7 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
     ]
     assert "1,438" in done.stdout and "validation left out; the plateau rule" in done.stdout
 
-    first = verb("train", *TOY, "--workdir=E", "--stages=A,S256")
+    first = run_command("train", *TOY, "--workdir=E", "--stages=A,S256")
     assert first.returncode == 0, first.stderr
     assert (
         "started from E/A: copied block1_conv1, block2_conv1, block3_conv1, block3_conv2, fc1, fc2, pred"
@@ -204,12 +205,12 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
 
     shutil.move(tmp_path / "E", tmp_path / "moved")
     written = (tmp_path / "moved" / "S256" / "model.weights.h5").stat().st_mtime_ns
-    whole = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
+    whole = run_command("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
     assert whole.returncode == 0, whole.stderr
     assert (tmp_path / "moved" / "S256" / "model.weights.h5").stat().st_mtime_ns == written
     assert [line.split()[0] for line in whole.stdout.splitlines() if line.startswith("---- ")] == ["----", "----"]
     for name in ("A", "S256", "S384", "jitter"):
-        assert (tmp_path / "moved" / name / "closing_test" / "report.html").exists()
+        assert (tmp_path / "moved" / name / "final_evaluation" / "report.html").exists()
         assert json.loads((tmp_path / "moved" / name / "finished.json").read_text())["epochs"] == 1
     # only the FC layers moved in the last stage
     before, after = kernels(tmp_path / "moved" / "S384"), kernels(tmp_path / "moved" / "jitter")
@@ -221,19 +222,19 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(verb, tmp_path):
     # a finished chain needs no checkpoint, is not made again, and only as it was asked for
     for name in ("A", "S256", "S384", "jitter"):
         shutil.rmtree(tmp_path / "moved" / name / "checkpoints")
-    again = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
-    assert again.returncode == 0 and "closing test, top-1 error" in again.stdout
+    again = run_command("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")
+    assert again.returncode == 0 and "final evaluation, top-1 error" in again.stdout
     assert not any(line.startswith("---- ") for line in again.stdout.splitlines())
     for more in ((), ("--dry_run",)):
-        done = verb("train", *TOY, "--workdir=moved", "--set=training.learning_rate=0.5", *more)
+        done = run_command("train", *TOY, "--workdir=moved", "--set=training.learning_rate=0.5", *more)
         assert done.returncode == 2 and "begun with" in done.stderr
         assert "training.learning_rate: 0.01, now 0.5" in done.stderr or "training.layers" in done.stderr
 
     (tmp_path / "moved" / "A" / "model.weights.h5").write_text("damaged")
     listing = sorted(path.stat().st_mtime_ns for path in (tmp_path / "moved").rglob("*"))
     for more in ((), ("--dry_run",)):
-        done = verb("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc", *more)
+        done = run_command("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc", *more)
         assert done.returncode == 2 and "A finished stage must stay as it was" in done.stderr
     assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "moved").rglob("*")) == listing
-    done = verb("evaluate", "--model=moved")
+    done = run_command("evaluate", "--model=moved")
     assert done.returncode == 2 and "Each stage of a chain is a run: name one of moved/A, " in done.stderr

@@ -15,14 +15,17 @@ import vgg_keras
 from tests.conftest import write_images
 from tests.weights import sources
 from tests.weights.test_load import normalised
-from vgg_keras.config import Architecture, Config, Data, Training, UserError, load, override
-from vgg_keras.files import sha256
+from vgg_keras.config import Architecture, Config, Data, Training, load, override, to_dict
+from vgg_keras.errors import UserError
+from vgg_keras.files import sha256, write_json
+from vgg_keras.runs import run_config
 from vgg_keras.training import start
 from vgg_keras.training.stages import plan
+from vgg_keras.weights.formats.run_folder import save_weights
 from vgg_keras.weights.load import load_net
 from vgg_keras.weights.sources import PINNED
-from vgg_keras.weights.stored import run_config
 
+CLASSES = tuple("abcdefg")
 MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 TOY = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.0625", "--set=data.batch=50")
 
@@ -57,7 +60,7 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer(theirs, random):
     config = resolved(config, 3, found.mean)
     model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
     before = [array.copy() for array in model.get_layer("predictions").get_weights()]
-    moved = start.fill(model, config, found.digest)
+    moved = start.fill(model, config, CLASSES, found.digest)
     assert moved.left == ("predictions",) and len(moved.copied) == 10
     assert all(map(np.array_equal, before, model.get_layer("predictions").get_weights()))
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
@@ -72,10 +75,26 @@ def test_as_many_classes_keep_every_layer(theirs, random):
     net, path = theirs
     config = resolved(small(path), 7, MEAN)
     model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
-    assert start.fill(model, config, sha256(path)).left == ()
+    assert start.fill(model, config, CLASSES, sha256(path)).left == ()
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     expected = sources.logits(net, normalised(images))
     assert np.abs(model.predict(images, verbose=0) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "left"),
+    [
+        (("cat", "dog"), ("cat", "dog"), ()),
+        (("cat", "dog"), ("cat", "owl"), ("predictions",)),
+        (("cat", "dog"), ("dog", "cat"), ("predictions",)),
+    ],
+)
+def test_the_last_layer_of_other_classes_is_left_though_they_are_as_many(tmp_path, theirs, ours, left):
+    config = resolved(small(tmp_path), 2, MEAN)
+    write_json(tmp_path / "config.json", {"config": to_dict(config), "classes": list(theirs)})
+    save_weights(vgg_keras.build(config.architecture, dtype="float32", seed=1), tmp_path)
+    model = vgg_keras.build(config.architecture, dtype="float32", seed=5)
+    assert start.fill(model, config, ours, sha256(tmp_path / "model.weights.h5")).left == left
 
 
 def test_a_file_that_changes_after_it_was_looked_into_is_not_copied(theirs):
@@ -85,7 +104,7 @@ def test_a_file_that_changes_after_it_was_looked_into_is_not_copied(theirs):
     before = model.get_weights()
     torch.save({name: tensor + 1 for name, tensor in net.state_dict().items()}, path)
     with pytest.raises(UserError, match=f"must have the sha256 that is asked for, {found.digest}"):
-        start.fill(model, config, found.digest)
+        start.fill(model, config, CLASSES, found.digest)
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
@@ -178,7 +197,7 @@ def run(tmp_path):
     """The folder of a run with weights and a checkpoint's folder, and of one stage of a chain."""
     from vgg_keras.config import to_dict
     from vgg_keras.files import write_json
-    from vgg_keras.weights.run import save_weights
+    from vgg_keras.weights.formats.run_folder import save_weights
 
     for folder in (tmp_path / "run", tmp_path / "chain" / "jitter"):
         architecture = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(1.0, 2.0, 3.0))
@@ -240,6 +259,7 @@ def test_a_resume_from_another_start_names_both(tmp_path, theirs):
         tmp_path / "run" / "config.json",
         {"config": to_dict(config), "classes": ["a", "b", "c"], "started_from": "12ab"},
     )
+    write_json(tmp_path / "run" / "manifest.json", {"config.json": [sha256(tmp_path / "run" / "config.json")]})
     with pytest.raises(UserError, match=rf"begun from {path} \(sha256 12ab\), now {path} \(sha256 {sha256(path)}\)\."):
         workdir.check(tmp_path / "run", config)
     random = dataclasses.replace(config, training=Training())
@@ -289,6 +309,10 @@ def test_trained_weights_at_a_rate_for_random_ones_are_warned_of_with_a_rate_tha
     assert calmed.training.weight_decay == pytest.approx(share * calmed.training.learning_rate)
     assert start.warning(override(small(path), ["training.optimizer=l2"]))
     assert start.warning(override(small(path), ["architecture.batch_norm=true"])) is None
+    for rate, warned in ((1e-2, True), (1e-3, False)):
+        adam = override(small(path), ["training.optimizer=adam", f"training.learning_rate={rate}"])
+        assert bool(start.warning(adam)) == warned
+        assert start.warning(override(adam, ["architecture.batch_norm=true"])) == start.warning(adam)
     for head, rate, warned in (("fc", 1e-3, True), ("fc", 9e-4, False), ("gap", 1e-2, True), ("gap", 1e-3, False)):
         config = override(small(path), [f"architecture.head={head}", f"training.learning_rate={rate}"])
         assert (start.warning(config) is not None) == warned
@@ -314,9 +338,9 @@ def test_fine_tuning_is_one_training_with_one_start(theirs, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line(verb, tmp_path):
+def test_the_command_line(run_command, tmp_path):
     """A run on digits, then fine-tuning of it and of a file, on another set with three classes, at a rate of nothing."""
-    digits = verb("train", *TOY, "--workdir=digits", "--set=training.epochs=1")
+    digits = run_command("train", *TOY, "--workdir=digits", "--set=training.epochs=1")
     assert digits.returncode == 0, digits.stderr
     for seed, name in enumerate("abc"):
         write_images(tmp_path / "photos" / name, [(40, 50)] * 10, seed=seed)
@@ -335,17 +359,17 @@ def test_the_command_line(verb, tmp_path):
         (["vgg.safetensors", "--init_from=digits"], "are two starts: leave one out"),
         (["vgg.safetensors", "--set=training.weights=digits"], "are one field"),
     ):
-        done = verb("train", *words, f"--weights={arguments[0]}", *arguments[1:], "--workdir=tuned")
+        done = run_command("train", *words, f"--weights={arguments[0]}", *arguments[1:], "--workdir=tuned")
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ") and message in done.stderr.splitlines()[-1]
         assert not (tmp_path / "tuned").exists()
     high = ("--set=training.learning_rate=0.01", "--weights=digits")
-    done = verb("train", *words, *high, "--dry_run", "--workdir=tuned")
+    done = run_command("train", *words, *high, "--dry_run", "--workdir=tuned")
     assert done.returncode == 0 and " digits " in done.stdout and not (tmp_path / "tuned").exists()
     assert "warning: training.learning_rate=0.01 with --weights" in done.stderr
 
     for source, workdir in (("digits", "from_run"), ("vgg.safetensors", "from_file")):
-        done = verb("train", *words, f"--weights={source}", f"--workdir={workdir}")
+        done = run_command("train", *words, f"--weights={source}", f"--workdir={workdir}")
         assert done.returncode == 0, done.stderr
         assert f"started from {source}: copied block1_conv1, " in done.stdout
         assert "left random: predictions" in done.stdout
@@ -364,8 +388,8 @@ def test_the_command_line(verb, tmp_path):
 
     # the same command goes on, wherever the file lies; another start is refused
     (tmp_path / "vgg.safetensors").rename(tmp_path / "moved.safetensors")
-    done = verb("train", *words, "--weights=moved.safetensors", "--workdir=from_file")
+    done = run_command("train", *words, "--weights=moved.safetensors", "--workdir=from_file")
     assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr
     for other in (["--weights=digits"], []):
-        done = verb("train", *words, *other, "--workdir=from_file")
+        done = run_command("train", *words, *other, "--workdir=from_file")
         assert done.returncode == 2 and "resumed with the start that it was begun with" in done.stderr

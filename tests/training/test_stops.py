@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
-from vgg_keras.config import UserError, load, override
+from vgg_keras.config import load, override
 from vgg_keras.data.sources import open_source
-from vgg_keras.training import loop, start
+from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.training import job, loop, start, state
 from vgg_keras.training import workdir as folder
+from vgg_keras.training.workers import Workers
 
 RATE = 1e-7  # nothing is learnt at it, so that validation stands still from the first epoch on
 STEPS, BATCHES = 5, 3  # of an epoch and of a validation
@@ -37,7 +39,8 @@ def source():
 def train(workdir, source):
     workdir.mkdir(exist_ok=True)
     config, statistics = folder.prepare(workdir, CONFIG, source, {}, start.look(CONFIG))
-    return loop.train(config, source, statistics, tf.distribute.get_strategy(), "float32", workdir, [])
+    strategy = tf.distribute.get_strategy()
+    return job.train_job(loop.Job(config, source, statistics, [], workdir, strategy, Workers(strategy), "float32"))
 
 
 @pytest.mark.slow
@@ -56,7 +59,7 @@ def test_stopped_in_mid_patience_at_an_edge_and_in_validation_the_rates_are_the_
     ):
         left = iter([False] * (looks - 1))
         monkeypatch.setattr(stop, "requested", lambda: next(left, True))  # noqa: B023, called in this round
-        with pytest.raises(stop.Stopped, match=rf"stopped at step {int(newest[-9:])}, saved in .*stopped"):
+        with pytest.raises(StoppedError, match=rf"stopped at step {int(newest[-9:])}, saved in .*stopped"):
             train(workdir, source)
         assert checkpoints(workdir)[-1] == newest
     monkeypatch.setattr(stop, "requested", lambda: False)
@@ -81,7 +84,7 @@ def test_a_number_that_is_none_ends_the_run_and_no_checkpoint_holds_it(
     source, tmp_path, monkeypatch, layer, steps, value, message, newest
 ):
     """After so many steps the layer's bias is spoilt, as by an update that was too large."""
-    make_net, make_step, nets, taken = loop.build, loop.steps.train_step, [], []
+    make_net, make_step, nets, taken = state.build, loop.steps.train_step, [], []
 
     def build(*args, **kwargs):
         nets.append(make_net(*args, **kwargs))
@@ -100,9 +103,9 @@ def test_a_number_that_is_none_ends_the_run_and_no_checkpoint_holds_it(
 
         return spoilt
 
-    monkeypatch.setattr(loop, "build", build)
+    monkeypatch.setattr(state, "build", build)
     monkeypatch.setattr(loop.steps, "train_step", train_step)
-    monkeypatch.setattr(loop.Checkpoints, "due", lambda self, step: step in (6, 9))
+    monkeypatch.setattr(job.Checkpoints, "due", lambda self, step: step in (6, 9))
     with pytest.raises(UserError, match=message):
         train(tmp_path / "run", source)
     names = checkpoints(tmp_path / "run")

@@ -2,15 +2,21 @@
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, UserError, load, override, to_dict
+from vgg_keras.config import Config, load, override, to_dict
 from vgg_keras.data.sources import open_source
+from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
+from vgg_keras.runs import run_config
+from vgg_keras.training.checkpoints import damage
+from vgg_keras.training.records import read
 from vgg_keras.training.start import Start
-from vgg_keras.training.workdir import check, decisive, prepare
+from vgg_keras.training.workdir import check, prepare, worker_fields
 
 
 def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_path):
@@ -119,6 +125,21 @@ def test_a_manifest_that_is_not_there_or_damaged_is_named(run, content, message)
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["config.json", "manifest.json", "model.keras", "metrics.jsonl", "digests.json"])
+@pytest.mark.parametrize("kind", ["FIFO", "device"])
+def test_what_is_no_regular_file_is_not_waited_for(run, name, kind):
+    checkpoint = run / "checkpoints" / "epoch-0001-step-000000007"
+    path = checkpoint / name if name == "digests.json" else run / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path) if kind == "FIFO" else path.symlink_to("/dev/zero")
+    if name == "digests.json":
+        assert damage(checkpoint).startswith(f"{name}: a FIFO, a socket or a device, where a file is needed")
+        return
+    with pytest.raises(OSError, match="a FIFO, a socket or a device") as caught:
+        read(run) if name == "metrics.jsonl" else check(run, TOY)
+    assert caught.value.filename == str(path)
+
+
 def test_a_copy_beside_the_checkpoints_is_no_checkpoint(run):
     checkpoint = run / "checkpoints" / "epoch-0001-step-000000007"
     checkpoint.rename(checkpoint.with_name(checkpoint.name + "-backup"))
@@ -130,6 +151,7 @@ def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
     for place, batch_norm in enumerate((False, True)):
         begun, folder = override(Config(), [f"architecture.batch_norm={batch_norm}"]), tmp_path / str(place)
         write_json(folder / "config.json", {"config": to_dict(begun), "classes": [], "started_from": None})
+        write_json(folder / "manifest.json", {"config.json": [sha256(folder / "config.json")]})
         (folder / "checkpoints" / "epoch-0001-step-000000045").mkdir(parents=True)
         for limit in ("evaluation.max_pixels=200000000", "evaluation.batch=1", "runtime.cpu_devices=2"):
             check(folder, override(begun, [limit]))
@@ -139,8 +161,41 @@ def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
                 check(folder, fewer)
         else:
             check(folder, fewer)
-        assert decisive(begun) != decisive(fewer)  # workers of one run still agree
-        assert decisive(begun) != decisive(override(begun, ["evaluation.batch=1"]))
+        assert worker_fields(begun) != worker_fields(fewer)  # workers of one run still agree
+        assert worker_fields(begun) != worker_fields(override(begun, ["evaluation.batch=1"]))
         for other in ("data.batch=32", "evaluation.flip=false", "evaluation.scales=384", "training.epochs=3", "seed=1"):
             with pytest.raises(UserError, match=f"begun with {other.split('=')[0]}: "):
                 check(folder, override(begun, [other]))
+
+
+def test_a_resume_with_other_limits_writes_them_for_the_tests_of_its_net(run):
+    raised = override(TOY, ["evaluation.max_pixels=200000000", "runtime.cpu_devices=2"])
+    check(run, raised)
+    resolved, _ = prepare(run, raised, open_source(TOY.data), {}, None)
+    assert run_config(run) == resolved and resolved.evaluation.max_pixels == 200_000_000
+    assert resolved.architecture.num_classes == 10 and len(resolved.architecture.mean) == 3
+    check(run, TOY)  # the digests are those of the new file, and of the others as before
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest == {name: [sha256(run / name)] for name in ("config.json", "model.weights.h5", "model.keras")}
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_kill_while_other_limits_are_written_leaves_a_run_that_goes_on(run, monkeypatch, done):
+    """After the first renames: of the manifest with both digests, of the configuration, of the manifest with the new one."""
+    raised, renamed, replace = override(TOY, ["evaluation.batch=1"]), [], os.replace
+
+    def killed(source, target):
+        if Path(target).parent == run:
+            if len(renamed) == done:
+                raise KeyboardInterrupt
+            renamed.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(run, raised, open_source(TOY.data), {}, None)
+    monkeypatch.undo()
+    assert renamed == ["manifest.json", "config.json"][:done]
+    check(run, raised)
+    prepare(run, raised, open_source(TOY.data), {}, None)
+    assert run_config(run).evaluation.batch == 1

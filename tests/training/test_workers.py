@@ -6,11 +6,12 @@ import json
 import pytest
 import tensorflow as tf
 
-from vgg_keras import stop, train
-from vgg_keras.cluster import Cluster, Lost
-from vgg_keras.config import Config, Runtime, UserError
-from vgg_keras.training import devices
-from vgg_keras.training.stages import Planned
+from vgg_keras import runtime
+from vgg_keras.cluster import Cluster
+from vgg_keras.config import Config, Runtime
+from vgg_keras.errors import StoppedError, UserError, WorkerLostError
+from vgg_keras.training import job
+from vgg_keras.training.stages import PlannedRun
 from vgg_keras.training.workers import Workers
 
 
@@ -26,16 +27,16 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
     assert alone.chief_alone(lambda: 3) == alone.chief_first(lambda: 3) == 3
 
     def stopped():
-        raise stop.Stopped("here")
+        raise StoppedError("here")
 
-    with pytest.raises(stop.Stopped, match="here"):
+    with pytest.raises(StoppedError, match="here"):
         alone.chief_alone(stopped)
 
 
 @pytest.mark.parametrize(
     ("end", "told", "words"),
     [
-        (stop.Stopped("at step 3"), (True, False), "stopped with the first worker"),
+        (StoppedError("at step 3"), (True, False), "stopped with the first worker"),
         (UserError("A rule."), (False, True), "a mistake, which the first worker names"),
     ],
 )
@@ -62,7 +63,7 @@ def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone
     with pytest.raises(tf.errors.UnavailableError), alone.together():
         raise gone
     alone._cluster = Cluster(("a:1", "b:2"), 0)
-    with pytest.raises(Lost, match=r"worker 1 \(b:2\)"), alone.together():
+    with pytest.raises(WorkerLostError, match=r"worker 1 \(b:2\)"), alone.together():
         raise gone
     with pytest.raises(tf.errors.InternalError), alone.together():
         raise other
@@ -79,19 +80,19 @@ TWO = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worke
 def test_what_a_strategy_needs(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="multi_worker needs TF_CONFIG with two workers or more"):
-        devices.make_strategy(Runtime(strategy="multi_worker"))
+        runtime.make_strategy(Runtime(strategy="multi_worker"))
     monkeypatch.setenv("TF_CONFIG", TWO)
     with pytest.raises(UserError, match="A worker without GPUs has one CPU device. Received: runtime.cpu_devices=2"):
-        devices.make_strategy(Runtime(cpu_devices=2))
+        runtime.make_strategy(Runtime(cpu_devices=2))
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
 def test_several_workers_do_not_make_a_run_each(monkeypatch, tmp_path, strategy):
     monkeypatch.setenv("TF_CONFIG", TWO)
-    monkeypatch.setattr(devices, "make_strategy", lambda *_: pytest.fail("each would be a chief"))
-    run = Planned("single", Config(runtime=Runtime(strategy=strategy)), tmp_path)
+    monkeypatch.setattr(runtime, "make_strategy", lambda *_: pytest.fail("each would be a chief"))
+    run = PlannedRun("single", Config(runtime=Runtime(strategy=strategy)), tmp_path)
     with pytest.raises(UserError, match=f"2 workers, of TF_CONFIG, make one run .* Received: {strategy}"):
-        train._devices([run])
+        job.choose_devices([run])
 
 
 def test_a_start_that_fails_disarms_its_watch(monkeypatch):
@@ -102,10 +103,10 @@ def test_a_start_that_fails_disarms_its_watch(monkeypatch):
 
     armed = []
     monkeypatch.setenv("TF_CONFIG", TWO)
-    monkeypatch.setattr(devices, "meet", lambda *_: None)
+    monkeypatch.setattr(runtime, "meet", lambda *_: None)
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", fails)
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, exit: armed.append(seconds))
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", armed.pop)
     with pytest.raises(RuntimeError, match="no such network"):
-        devices.make_strategy(Runtime())
+        runtime.make_strategy(Runtime())
     assert not armed

@@ -41,7 +41,7 @@ def metrics(workdir):
 def start(folder, name, *more):
     """A run in folder/name, in a process that is forked with the frameworks imported; its output goes to NAME.log."""
     words = command("train", *TOY, f"--workdir={name}", *more, cache=folder)
-    return warm.Warm(warm.verb, words, folder=folder, log=folder / f"{name}.log")
+    return warm.Warm(warm.run_command, words, folder=folder, log=folder / f"{name}.log")
 
 
 def wait_for(condition, process, seconds=120):

@@ -14,17 +14,18 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras import runtime
 from vgg_keras.config import Architecture, Data, Runtime
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.nets.builder import build
-from vgg_keras.training import devices, steps
+from vgg_keras.training import steps
 from vgg_keras.training.optimizer import SGDW
 from vgg_keras.training.workers import Workers
 
 
 def main(replicas, *arguments):
-    strategy = devices.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
+    strategy = runtime.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
     assert strategy.num_replicas_in_sync == int(replicas)
     for first in range(0, len(arguments), 9):
         make_updates(strategy, *arguments[first : first + 8])

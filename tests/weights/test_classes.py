@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from vgg_keras.config import Architecture, Config, UserError
-from vgg_keras.weights.classes import require_classes
-from vgg_keras.weights.load import imagenet_classes
-from vgg_keras.weights.run import Run
+from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
+from vgg_keras.weights.classes import imagenet_classes, require_classes
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 IDS, NAMES = imagenet_classes()
 
 
 def net(classes, outputs):
-    return Run(None, Config(architecture=Architecture("A", num_classes=outputs)), classes, Path("runs/A"), "12")
+    return LoadedModel(None, Config(architecture=Architecture("A", num_classes=outputs)), classes, Path("runs/A"), "12")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from keras import layers as kl
 
 import vgg_keras
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.weights.load import load_net
 
 BLOCKS = ((4,), (8,), (16, 16), (32, 32), (32, 32))  # net A at 1/16 of its width
@@ -209,6 +209,22 @@ def test_a_model_without_preprocessing_is_taken_for_keras_applications_and_it_is
     model.save(tmp_path / "net.keras")
     with pytest.raises(UserError, match=r"begins with a mean\. Received: .*net\.keras, another"):
         load_net(tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_preprocess_input_in_a_model_is_named_and_the_layers_behind_it_are_read(tmp_path, images, ending):
+    image = keras.Input((32, 32, 3))
+    inside = keras.applications.vgg16.preprocess_input(image)
+    x = inside
+    for layer in [*convolutions(), *head()]:
+        x = layer(x)
+    model = keras.Model(image, x)
+    model.save(tmp_path / f"whole.{ending}")
+    with pytest.raises(UserError, match=r"the operation GetItem\. Operations, such as preprocess_input's, .* as \.h5"):
+        load_net(tmp_path / f"whole.{ending}")
+    keras.Model(inside, x).save(tmp_path / "behind.h5")
+    loaded = load_net(tmp_path / "behind.h5")
+    assert equal(loaded.model.predict(images, verbose=0), logits(model, images))
 
 
 def layer_of(config, name):

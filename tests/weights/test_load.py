@@ -18,11 +18,15 @@ from safetensors.numpy import save_file
 
 import vgg_keras
 from tests.weights import sources
-from vgg_keras.config import UserError
-from vgg_keras.data.preprocessing import center_crop, decode
+from vgg_keras.config import Architecture, Config, Data
+from vgg_keras.data.decoding import decode
+from vgg_keras.data.rescaling import center_crop
+from vgg_keras.errors import UserError
 from vgg_keras.files import sha256
-from vgg_keras.weights import foreign, load, torchvision
+from vgg_keras.weights import foreign, load
+from vgg_keras.weights.classes import imagenet_classes, require_classes
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION
+from vgg_keras.weights.formats import torchvision
 from vgg_keras.weights.load import load_net
 from vgg_keras.weights.sources import ENDINGS, PINNED, digest_of
 
@@ -202,6 +206,20 @@ def test_matconvnet(tmp_path, photos, form):
     assert loaded.classes == tuple(f"class {number}" for number in range(7))
 
 
+def test_matconvnets_imagenet_classes_go_by_the_names_that_its_ids_have(tmp_path):
+    ids, names = imagenet_classes()
+    net = sources.torch_vgg("A", width=1 / 16, crop=32, classes=1000)
+    saved = sources.matconvnet(sources.convolutions_and_fc(net), BGR_MEAN[::-1])
+    saved["meta"]["classes"] = {
+        "name": np.array([ids], object),
+        "description": np.array([[f"{n}, x" for n in names]], object),
+    }
+    scipy.io.savemat(tmp_path / "vgg.mat", saved, oned_as="row")
+    loaded = load_net(tmp_path / "vgg.mat")
+    assert loaded.classes == names
+    require_classes(loaded, ids, "imagenet2012")
+
+
 # ---- Keras
 
 
@@ -247,10 +265,23 @@ def test_keras_applications(tmp_path, photos, applications, capsys):
     vgg_keras.load_weights(gap, tmp_path / "notop.h5")
     maps = keras.Model(gap.input, gap.get_layer("block5_pool").output).predict(crops, verbose=0)
     assert difference("without top", maps.reshape(3, -1), topless.predict(prepared, verbose=0).reshape(3, -1)) <= 1e-4
-    with pytest.raises(
-        UserError, match=r"without the FC layers needs a net that has a head of its own\. Received: .*notop"
-    ):
+    with pytest.raises(UserError, match=r"without the FC layers is no whole net\. Received: .*notop.* trains a head"):
         vgg_keras.load_weights(None, tmp_path / "notop.h5")
+
+    # a net whose head would be random answers no question
+    fields = {"crop": 64, "mean": mean}
+    for name, classes, message in (
+        ("notop", 0, r"fc1, fc2, predictions\. train --weights=.*notop\.h5 trains them"),
+        ("notop", 3, r"fc1, fc2, predictions\. train --weights="),
+        (
+            "weights",
+            3,
+            r"without those of predictions\. --set=architecture\.num_classes=11 takes its own; train --weights=",
+        ),
+    ):
+        config = Config(Architecture("D", num_classes=classes, **fields), Data(scale=(64,)))
+        with pytest.raises(UserError, match=rf"weights in every layer\. Received: .*{name}\.h5, .*{message}"):
+            load_net(tmp_path / f"{name}.h5", config)
 
 
 def small(name="A", **fields):

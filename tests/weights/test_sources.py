@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.weights.sources import digest_of, require_source
 
 

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vgg_keras.config import Architecture, Config, UserError
+from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
-from vgg_keras.weights.run import Run
+from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.transfer import transfer
 
 
 def run(name, seed=1, **fields):
     architecture = Architecture(name, **{"num_classes": 4, "width": 1 / 16, "crop": 32, "mean": (1, 2, 3), **fields})
-    return Run(build(architecture, seed=seed), Config(architecture=architecture), ("a",) * 4, Path(f"runs/{name}"), "")
+    return LoadedModel(
+        build(architecture, seed=seed), Config(architecture=architecture), ("a",) * 4, Path(f"runs/{name}"), ""
+    )
 
 
 def weights(model):

@@ -10,18 +10,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import cli, processor
+from vgg_keras import processor, runtime
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Architecture, Config, UserError
-from vgg_keras.data.preprocessing import decode, rescaled_size
+from vgg_keras.config import Architecture, Config
+from vgg_keras.data.decoding import decode
+from vgg_keras.data.rescaling import rescaled_size
 from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split, evenly
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.nets.architectures import costs, multiply_adds
 from vgg_keras.nets.builder import build
-from vgg_keras.training import devices
+from vgg_keras.text_table import text_table
 
 SINGLE, THREE = (256,), (256, 384, 512)  # Q, at crop 224; in proportion at others
 
@@ -40,7 +42,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
         raise UserError(
             f"The protocols run on Keras's tensorflow backend. Received: {keras.backend.backend()}. Leave KERAS_BACKEND out."
         )
-    precision = devices.one_device(config.runtime)
+    precision = runtime.one_device(config.runtime)
     description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)
     photographs = split.select(evenly(split.size, images))
@@ -191,4 +193,4 @@ def _tell(records: list[dict]) -> None:
         lines.append(
             [row["name"], str(row["images"]), *numbers, *ideal, f"{row['of_predict']:.2f} ({low:.2f}-{high:.2f})"]
         )
-    print(cli.table(lines))
+    print(text_table(lines))

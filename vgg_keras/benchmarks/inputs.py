@@ -18,14 +18,15 @@ from vgg_keras import processor
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.peers import PillowCrops, leave_signals
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Config, Data, UserError
+from vgg_keras.config import Config, Data
 from vgg_keras.data import pipeline
-from vgg_keras.data.preprocessing import decode
+from vgg_keras.data.decoding import decode
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
 
-OURS, EXACT = "vgg_keras", "data.exact=true"
+OURS, EXACT = "vgg_keras", "data.jpeg_decoding=full"
 DECODING, PLAIN, PILLOW = "decoding alone", "decode, resize, crop", "Pillow, DataLoader"
 BATCH = 32
 BASIS = np.eye(3, dtype=np.float32)  # of the colour shift: its values do not change its cost
@@ -83,19 +84,23 @@ def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tup
     epochs = -(-images // split.size)
 
     def ours(exact):
-        how = dataclasses.replace(data, exact=exact)
+        how = dataclasses.replace(data, jpeg_decoding="full" if exact else "window")
         return lambda: pipeline.training(split, how, crop, BASIS, config.seed, 0, steps)
 
     def decoding():
         ids = tf.data.Dataset.range(split.size).repeat(epochs).take(images)
         # a value of each picture, since to hand pictures of many sizes to Python one by one is a cost of its own
-        decoded = ids.map(lambda image: decode(split.read(image)[0])[0, 0, 0], pipeline.calls(), deterministic=True)
-        return pipeline.plainly(decoded.batch(BATCH).prefetch(pipeline.AHEAD), threads=pipeline.calls())
+        decoded = ids.map(
+            lambda image: decode(split.read(image)[0])[0, 0, 0], pipeline.num_parallel_calls(), deterministic=True
+        )
+        return pipeline.without_autotune(
+            decoded.batch(BATCH).prefetch(pipeline.PREFETCH), threads=pipeline.num_parallel_calls()
+        )
 
     rows = [
         _row(DECODING, decoding, images),
-        _row(OURS, ours(exact=False), images, starts),
-        _row(EXACT, ours(exact=True), images),
+        _row(OURS, ours("window"), images, starts),
+        _row(EXACT, ours("full"), images),
         _row(PLAIN, lambda: _straightforward(split, data, crop, epochs).take(steps), images),
     ]
     loader = _pillow(split, data, crop, images)

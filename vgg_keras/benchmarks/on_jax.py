@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from vgg_keras import processor
 from vgg_keras.benchmarks.engine import Engine
-from vgg_keras.config import Config, UserError
+from vgg_keras.config import Config
+from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.training.optimizer import build_optimizer
 

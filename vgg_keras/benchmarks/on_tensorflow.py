@@ -5,18 +5,17 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from vgg_keras import processor
+from vgg_keras import processor, runtime
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.config import Config
-from vgg_keras.nets.builder import build
-from vgg_keras.training import devices, steps
-from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.training import steps
+from vgg_keras.training.state import create_state
 
 
 def engine(config: Config) -> Engine:
     """One device, and the choices that `train` makes on it."""
-    strategy = devices.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
-    precision = devices.choose_precision(config.runtime)
+    strategy = runtime.make_strategy(dataclasses.replace(config.runtime, strategy="one"))
+    precision = runtime.choose_precision(config.runtime)
     gpus = tf.config.list_physical_devices("GPU")
     name = (
         tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
@@ -25,11 +24,8 @@ def engine(config: Config) -> Engine:
     )
 
     def step(architecture, config, precision, images, labels):
-        with strategy.scope():
-            model = build(architecture, dtype=precision, seed=config.seed)
-            optimizer = build_optimizer(config.training)
-            optimizer.build(model.trainable_variables)
-        update = steps.train_step(strategy, model, optimizer, config.seed, config.data.micro_batch)
+        state = create_state(dataclasses.replace(config, architecture=architecture), strategy, precision)
+        update = steps.train_step(strategy, state.model, state.optimizer, config.seed, config.data.micro_batch)
         batch = tf.constant(images), tf.constant(labels), tf.fill([len(labels)], 1 / len(labels))
 
         def once():
@@ -38,7 +34,7 @@ def engine(config: Config) -> Engine:
 
         return once
 
-    chosen = devices.choices(strategy, precision)
+    chosen = runtime.choices(strategy, precision)
     profile = tf.profiler.experimental.Profile
     return Engine("tensorflow", name, bool(gpus), precision, chosen, step, _products, _wait, profile, _profiled_step)
 

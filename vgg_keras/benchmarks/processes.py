@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from vgg_keras.benchmarks import rounds
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 
 
 def benchmark(words: Sequence[str], cores: Sequence[int] = (), shown: bool = False) -> dict:
@@ -20,7 +20,7 @@ def benchmark(words: Sequence[str], cores: Sequence[int] = (), shown: bool = Fal
 
     Raises:
         UserError: it failed; its last words are told.
-        Stopped: it was stopped.
+        StoppedError: it was stopped.
     """
     pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
     command = [sys.executable, "-m", "vgg_keras.benchmark", *words]

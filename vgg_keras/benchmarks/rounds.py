@@ -14,8 +14,9 @@ from pathlib import Path
 
 import tqdm
 
-from vgg_keras import cli, processor, provenance, stop
-from vgg_keras.config import UserError
+from vgg_keras import processor, provenance, stop
+from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.text_table import text_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def progress(rounds: int) -> Iterator[int]:
 def stop_where_wished() -> None:
     """Ends the benchmark at Ctrl-C or SIGTERM."""
     if stop.requested():
-        raise stop.Stopped("stopped; of a benchmark nothing is kept")
+        raise StoppedError("stopped; of a benchmark nothing is kept")
 
 
 def summary(rows: Sequence[Row], rounds: Sequence[dict[str, float]], beside: Sequence[str]) -> list[dict]:
@@ -145,7 +146,7 @@ def tell(records: Sequence[dict], beside: Sequence[str]) -> None:
         speed = [f"{record['gflops']:.3g}" if record["gflops"] else "-"] if flops else []
         compared = ratios(record)
         lines.append([record["name"], str(record["images"]), rate, *speed, *(compared.get(n, "-") for n in beside)])
-    print(cli.table(lines), flush=True)
+    print(text_table(lines), flush=True)
 
 
 def tell_json(suite: str, **found) -> None:

@@ -1,4 +1,4 @@
-"""How the input's rate follows cores and files, memory files and batch, and how long the verbs take to start.
+"""How the input's rate follows cores and files, memory files and batch, and how long the commands take to start.
 
 Each number comes from a process of its own; they run one after the other.
 """
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import tqdm
 
-from vgg_keras import cli
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.processes import benchmark
+from vgg_keras.text_table import text_table
 
-VERBS = ("train", "launch", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark")
+COMMANDS = ("train", "launch", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark")
 TIMES = (1, 10, 100)  # the list of files, repeated
 MICRO_BATCH = 16  # of the steps whose memory is measured
 GIB = 2**20  # in KiB
@@ -43,15 +43,17 @@ def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int])
         rate, first, peak = found["rows"][0]["images_per_second"], found.get("first_batch_seconds"), found["peak_kib"]
         records.append({"name": name, "images_per_second": rate, "first_batch_seconds": first, "peak_gib": peak / GIB})
         lines.append([name, f"{rate:.3g}", f"{first:.2f}" if first else "-", f"{peak / GIB:.2f}"])
-    print(cli.table(lines))
-    starts = {verb: min(_start(verb) for _ in range(repeats)) for verb in VERBS}
+    print(text_table(lines))
+    starts = {command: min(_start(command) for _ in range(repeats)) for command in COMMANDS}
     print(
-        cli.table([["until --help is printed", "s"], *([verb, f"{seconds:.2f}"] for verb, seconds in starts.items())])
+        text_table(
+            [["until --help is printed", "s"], *([command, f"{seconds:.2f}"] for command, seconds in starts.items())]
+        )
     )
     rounds.tell_json("scaling", rows=records, start_seconds=starts)
 
 
-def _start(verb: str) -> float:
+def _start(command: str) -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", f"vgg_keras.{verb}", "--help"], capture_output=True, check=True)
+    subprocess.run([sys.executable, "-m", f"vgg_keras.{command}", "--help"], capture_output=True, check=True)
     return time.perf_counter() - began

@@ -15,7 +15,8 @@ import numpy as np
 from vgg_keras.benchmarks import peers, rounds
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Architecture, Config, UserError
+from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
 from vgg_keras.files import plain_folder
 from vgg_keras.nets.architectures import costs, training_operations
 

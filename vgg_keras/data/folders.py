@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data, UserError
+from vgg_keras.config import Data
+from vgg_keras.data import iterators  # noqa: F401, for the end of a process: `_split` calls Python
 from vgg_keras.data.headers import FIRST_BYTES, KINDS, is_image
 from vgg_keras.data.splits import ChangedError, Source, Split, held_out
+from vgg_keras.errors import UserError
 from vgg_keras.files import printable, user_path
 
 _SMALL = 2**20  # bytes: a file up to this size is read whole sooner than it is opened twice
@@ -56,7 +58,7 @@ def open_folder(data: Data) -> Source:
 # Folders that are splits and no classes, by what they must be called; a test set is never one to validate on.
 _SPLIT_NAMES = {
     "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "vali", "dev", "eval"),
+    "val": ("val", "valid", "validate", "validation", "vali", "dev", "eval"),
     "test": ("test", "testing", "tst"),
 }
 
@@ -297,14 +299,19 @@ class _Files:
         except OSError as error:
             return error.strerror
 
-    def unchanged(self, image: np.int64) -> bytes:
-        """The path of a file that is about to be read, in mid-run too: it must be the one that was listed.
+    def require_unchanged(self, images: np.ndarray) -> np.int64:
+        """Refuses files that are about to be read and are no longer those that were listed; returns how many were checked.
 
-        Else TensorFlow would wait for ever at a FIFO, and read a device until the memory is full.
+        TensorFlow would wait for ever at a FIFO, and read a device until the memory is full.
 
         Raises:
-            ChangedError: it is another, or none.
+            ChangedError: one is another, or none.
         """
+        for image in images:
+            self._require_unchanged(image)
+        return np.int64(len(images))
+
+    def _require_unchanged(self, image: np.int64) -> None:
         path = self.paths[image]
         try:
             now = os.stat(path)
@@ -315,25 +322,33 @@ class _Files:
             reason = f"{now.st_size:,} bytes, another file than when the run began"
         if reason:
             raise ChangedError(f"{printable(path)}: {reason}")
-        return os.fsencode(path)  # a name need not be UTF-8
+
+    def changed(self, image: int) -> bool:
+        """Whether a file was written anew; one that is gone is named where it is read."""
+        try:
+            return os.stat(self.paths[image]).st_mtime_ns != self.times[image]
+        except OSError:
+            return False
 
 
 def _split(root: Path, files: list[tuple[str, int]], classes: tuple[str, ...] = (), notes: Sequence[str] = ()) -> Split:
     listed = _Files([path for path, _ in files])
     labels = np.array([label for _, label in files], np.int32)
+    paths = tf.constant([os.fsencode(path) for path in listed.paths])  # a name need not be UTF-8
     table = tf.constant(labels)
 
-    def read(image):
-        path = tf.ensure_shape(tf.numpy_function(listed.unchanged, [image], tf.string), [])
-        return tf.io.read_file(path), tf.gather(table, image)
+    def require_unchanged(images):
+        return tf.numpy_function(listed.require_unchanged, [tf.reshape(images, [-1])], tf.int64)
 
     return Split(
         size=len(files),
-        read=read,
+        read=lambda image: (tf.io.read_file(tf.gather(paths, image)), tf.gather(table, image)),
+        require_unchanged=require_unchanged,
         name=lambda image: printable(os.path.relpath(listed.paths[image], root)),
         root=printable(root),
         stamp=listed.stamp,
         inspect=listed.inspect,
+        changed=listed.changed,
         labels=labels,
         classes=classes,
         notes=tuple(notes),

@@ -5,7 +5,7 @@ Everything is TensorFlow operations on the file's bytes, so that it runs inside 
 
 import tensorflow as tf
 
-KINDS = "JPEG, PNG, BMP, GIF or WebP"  # what `preprocessing.decode` reads, told by the first bytes
+KINDS = "JPEG, PNG, BMP, GIF or WebP"  # what `decoding.decode` reads, told by the first bytes
 _STARTS = ((b"\xff\xd8\xff", 0), (b"\x89PNG\r\n\x1a\n", 0), (b"BM", 0), (b"GIF8", 0), (b"WEBP", 8))  # in that order
 FIRST_BYTES = 12  # that tell which kind a file is of
 _JPEG = 0

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from vgg_keras.config import UserError, nearest
+from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import printable
 
 # [namespace:]name[/configuration][:version][/arguments], of tensorflow_datasets/core/naming.py

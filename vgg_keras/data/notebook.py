@@ -12,11 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from vgg_keras import synonyms
-from vgg_keras.config import Architecture, Config, Data, from_dict, unknown_argument
+from vgg_keras.config import READING, Architecture, Config, Data, fields_with, from_dict
 from vgg_keras.data import pipeline, statistics
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source, Split
+from vgg_keras.errors import unknown_argument
+from vgg_keras.files import printable
 
 
 def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any) -> tf.data.Dataset:
@@ -57,7 +59,7 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
 
     epochs = tf.data.Dataset.from_generator(begin, output_signature=tf.TensorSpec([], tf.int64))
     batches = epochs.flat_map(epoch).map(_unfilled).apply(tf.data.experimental.assert_cardinality(steps))
-    return pipeline.plainly(batches)  # the options of a dataset inside another's flat_map have no effect
+    return pipeline.without_autotune(batches)  # the options of a dataset inside another's flat_map have no effect
 
 
 def validation_data(source: str, *, crop: int = 224, **fields: Any) -> tf.data.Dataset:
@@ -115,28 +117,18 @@ def _open(data: Data) -> Source:
     source, bad = without_bad_images(open_source(data), config)
     remarks = [*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in source.notes)]
     identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
-    key = " ".join(repr(getattr(data, name)) for name in _WHICH_IMAGES)
+    key = " ".join(repr(getattr(data, name)) for name in fields_with(READING, Data))
     before, known = _opened.get(key, (identity, []))
     if identity != before:
         print(
-            f"{data.source} has other images than when it was last opened: datasets made before still expect the old ones"
+            f"{printable(data.source)} has other images than when it was last opened: datasets made before still expect the "
+            "old ones"
         )
     for remark in remarks:
         if remark not in known:
             print(remark)
     _opened[key] = identity, remarks
     return source
-
-
-_WHICH_IMAGES = (
-    "source",
-    "data_dir",
-    "validation",
-    "holdout",
-    "exif_orientation",
-    "max_pixels",
-    "max_file_bytes",
-)  # of `Data`
 
 
 def _measure(train: Split, data: Data) -> statistics.Statistics:

@@ -14,19 +14,12 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data, Evaluation, UserError
-from vgg_keras.data.preprocessing import (
-    augmentation,
-    center_crop,
-    decode,
-    epoch_draws,
-    reads_windows,
-    rescale,
-    rescaled_size,
-    training_crop,
-    upright,
-)
+from vgg_keras.config import Data, Evaluation
+from vgg_keras.data.augment import augment, draw_augmentations, epoch_draws, reads_windows
+from vgg_keras.data.decoding import decode, upright
+from vgg_keras.data.rescaling import center_crop, rescale, rescaled_size
 from vgg_keras.data.splits import ChangedError, Split
+from vgg_keras.errors import UserError
 
 _UNREADABLE = (
     tf.errors.InvalidArgumentError,
@@ -76,9 +69,9 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
                 "anew in another folder."
             ) from error
         raise UserError(
-            f"{_UNCHANGED} one that can no longer be read: "
-            f"{_record(split, error)}{plain(error)}. Run the same command again: the scan names it, or takes it as it "
-            "is now. Put it back to go on, or begin anew without it in another folder."
+            f"{_UNCHANGED} one that can no longer be read: {_record(split, error) or _changed(split, error)}"
+            f"{message_of(error)}. Run the same command again: the scan names it, or takes it as it is now. Put it back to go "
+            "on, or begin anew without it in another folder."
         ) from error
 
 
@@ -104,9 +97,21 @@ def _record(split: Split | None, error: Exception) -> str:
     return ""
 
 
+def _changed(split: Split | None, error: Exception) -> str:
+    """Which file it may be that cannot be decoded, of which TensorFlow does not tell: one that was written anew."""
+    if not (split and split.changed and isinstance(error, tf.errors.InvalidArgumentError)):
+        return ""
+    found = [split.path(image) for image in range(split.size) if split.changed(image)]
+    more = f" or one of {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+    return f"{' or '.join(found[:_NAMED])}{more}, written anew: " if found else ""
+
+
+_NAMED = 3  # of such files in a message
+
+
 def whole(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """One image (height, width, 3) uint8 as it is looked at, and its label."""
-    encoded, label = split.read(image)
+    encoded, label = split.read(split.unchanged(image))
     orientation = split.orientation(image)
     pixels = decode(encoded)
     return pixels if orientation is None else upright(pixels, orientation), label
@@ -130,7 +135,7 @@ def encoded(split: Split, image: int) -> tuple[bytes, int]:
         UserError: it cannot be read.
     """
     with _readable(split, image):
-        content, label = split.read(tf.constant(image, tf.int64))
+        content, label = split.read(split.unchanged(tf.constant(image, tf.int64)))
         return content.numpy(), int(label)
 
 
@@ -142,11 +147,11 @@ def _readable(split: Split, image: int) -> Iterator[None]:
     except _UNREADABLE as error:
         path = split.path(image)
         raise UserError(
-            f"An image must be readable. Received: {path}, which can no longer be read: {plain(error, path)}."
+            f"An image must be readable. Received: {path}, which can no longer be read: {message_of(error, path)}."
         ) from error
 
 
-def plain(error: Exception, path: str = "") -> str:
+def message_of(error: Exception, path: str = "") -> str:
     """The words of an error that matter to a user, in one line; `path` is not named again where the caller has named it."""
     return _words(error).removeprefix(f"{path}: ").removeprefix(f"{path}; ")
 
@@ -167,7 +172,7 @@ def _words(error: Exception) -> str:
 _IN_MAP = "Error in user-defined function passed to"
 
 
-AHEAD = 2  # batches that are made before they are asked for
+PREFETCH = 2  # batches that are made before they are asked for
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
@@ -233,17 +238,18 @@ def training(
         # for the whole step on every worker, since TensorFlow rounds by the number of images
         images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
         known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
-        drawn = augmentation(*known, data, crop, color_basis)
-        dealt = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
-        return tf.data.Dataset.from_tensor_slices((*dealt, weights))
+        drawn = draw_augmentations(*known, data, crop, color_basis)
+        images, drawn = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
+        # the files are checked for the whole step at once: the check runs in Python, which one image after another waits for
+        return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights))
 
     def example(image, drawn, weight):
         encoded, label = split.read(image)
-        return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label, weight
+        return augment(image, encoded, drawn, data, crop, split.orientation(image)), label, weight
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
-    examples = epochs.flat_map(epoch_steps).map(example, calls(), deterministic=True)
-    return plainly(examples.batch(rows, drop_remainder=True).prefetch(AHEAD), threads=calls())
+    examples = epochs.flat_map(epoch_steps).map(example, num_parallel_calls(), deterministic=True)
+    return without_autotune(examples.batch(rows, drop_remainder=True).prefetch(PREFETCH), threads=num_parallel_calls())
 
 
 def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -256,11 +262,11 @@ def seen(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
     draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
-    drawn = augmentation(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
+    drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
     with _readable(split, image):
         image = tf.constant(image, tf.int64)
-        encoded, label = split.read(image)
-        return training_crop(image, encoded, drawn, data, crop, split.orientation(image)), label
+        encoded, label = split.read(split.unchanged(image))
+        return augment(image, encoded, drawn, data, crop, split.orientation(image)), label
 
 
 def validation(
@@ -281,11 +287,11 @@ def validation(
         window = center_crop(pixels, side, crop, data.interpolation)
         return window, label, tf.cast(slot < split.size, tf.float32)
 
-    return plainly(
+    return without_autotune(
         tf.data.Dataset.range(turns * mine)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
-        .prefetch(AHEAD)
+        .prefetch(PREFETCH)
     )
 
 
@@ -322,7 +328,9 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
         )
 
     # in stretches: photographs have hundreds of sizes, and a batch of each would have to wait in memory for its last image
-    return plainly(tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(AHEAD))
+    return without_autotune(
+        tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(PREFETCH)
+    )
 
 
 def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, grid: int) -> tf.data.Dataset:
@@ -349,13 +357,13 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 
     images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
-    return plainly(images.rebatch(rules.batch).prefetch(AHEAD))
+    return without_autotune(images.rebatch(rules.batch).prefetch(PREFETCH))
 
 
 def choices(data: Data) -> str:
     """How training images are read on this machine, in a line."""
     windows = "JPEG windows" if reads_windows(data) else "whole pictures"
-    return f"{calls()} images at once, {AHEAD} batches ahead, {windows}"
+    return f"{num_parallel_calls()} images at once, {PREFETCH} batches ahead, {windows}"
 
 
 def cores() -> int:
@@ -363,12 +371,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def calls() -> int:
+def num_parallel_calls() -> int:
     """How many images are made at once for training: one more than cores, so that a core goes on where an image waits."""
     return cores() + 1
 
 
-def plainly(dataset: tf.data.Dataset, threads: int | None = None) -> tf.data.Dataset:
+def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf.data.Dataset:
     """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds.
 
     Args:
@@ -395,7 +403,7 @@ def _rescaled(split: Split, data: Data, rules: Evaluation, side: int, image: tf.
     """The whole image with its smaller side at `side`, and its label; an error where it would be too large."""
     pixels, label = whole(split, image)
     height, width = rescaled_size(tf.shape(pixels)[0], tf.shape(pixels)[1], side)
-    few = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= rules.max_pixels
+    few = height * width <= rules.max_pixels
     too_large = tf.strings.format("too large: image {}, {} x {}", (image, height, width))
     with tf.control_dependencies([tf.debugging.Assert(few, [too_large])]):
         return rescale(tf.identity(pixels), side, data.interpolation), label

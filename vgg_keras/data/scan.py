@@ -23,11 +23,12 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
-from vgg_keras.config import Config, Data, UserError
+from vgg_keras.config import Config, Data
+from vgg_keras.data.decoding import decode
 from vgg_keras.data.headers import orientation, refusal
-from vgg_keras.data.pipeline import plain
-from vgg_keras.data.preprocessing import decode
+from vgg_keras.data.pipeline import message_of
 from vgg_keras.data.splits import ChangedError, Source, Split
+from vgg_keras.errors import UserError
 from vgg_keras.files import printable, replacing, sweep, user_path
 
 CHUNK = 512  # images decoded at once; where one of them is bad, they are looked at one by one
@@ -91,12 +92,12 @@ def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadIm
     return found, bad
 
 
-def looked_at(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
+def inspected(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
     """A split with what was found of its images, all of them still in it, and the unreadable ones; no cache is kept."""
     found = {}
     for image, one in _look(split, data, np.arange(split.size)):
         found[image] = one
-        stop.here()
+        stop.raise_if_requested()
     return _with(split, [_usable(found[image], split) for image in range(split.size)], data)
 
 
@@ -206,7 +207,7 @@ def _scan(split: Split, title: str, cache: Path | None, data: Data) -> list[Foun
                     kept = {Found: good, str: bad, NotRead: not_read}[type(found)]
                     kept[int(stamps[image])] = found
                     progress.update()
-                    stop.here()
+                    stop.raise_if_requested()
                     if time.monotonic() - saved > SAVE_SECONDS:
                         _write_cache(cache, stamps, good, bad)
                         saved = time.monotonic()
@@ -217,7 +218,7 @@ def _scan(split: Split, title: str, cache: Path | None, data: Data) -> list[Foun
 
 def _look(split: Split, data: Data, images: np.ndarray) -> Iterator[tuple[int, Found | NotRead | str]]:
     """Each of these images with what is found of it, or why it cannot be used; one at a time, so that a stop is quick."""
-    look = tf.function(lambda image: _content(*split.read(image), data.max_pixels), autograph=False)
+    look = tf.function(lambda image: _content(*split.read(split.unchanged(image)), data.max_pixels), autograph=False)
     look = look.get_concrete_function(tf.TensorSpec([], tf.int64))
     for chunk in np.array_split(images, math.ceil(len(images) / CHUNK)):
         opened = []
@@ -267,17 +268,17 @@ def _told(row: Sequence) -> Found | str:
 def _one(split: Split, image: int, max_pixels: int) -> Found | NotRead | str:
     """One image: reading it is one thing, which may succeed tomorrow, and what it holds another."""
     try:
-        encoded, label = split.read(tf.constant(image, tf.int64))
+        encoded, label = split.read(split.unchanged(tf.constant(image, tf.int64)))
     except tf.errors.DataLossError as error:  # a record's checksum
-        return plain(error, split.path(image))
+        return message_of(error, split.path(image))
     except (tf.errors.OpError, ChangedError, UnicodeDecodeError) as error:
-        return NotRead(plain(error, split.path(image)))
+        return NotRead(message_of(error, split.path(image)))
     try:
         return _told([value.numpy() for value in _content(encoded, label, max_pixels)])
     except tf.errors.InvalidArgumentError as error:
-        return plain(error, split.path(image))
+        return message_of(error, split.path(image))
     except tf.errors.OpError as error:  # such as of memory
-        return NotRead(plain(error, split.path(image)))
+        return NotRead(message_of(error, split.path(image)))
 
 
 def _digest(text: str) -> int:

@@ -35,7 +35,7 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     if user_path(data.source).is_dir():
         return folders.open_test(data, name)
     source = open_source(data)
-    name = name or source.closing
+    name = name or source.final_split
     return source.description, source.classes, name, source.split(name)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 
 
 class ChangedError(Exception):
@@ -24,6 +24,8 @@ class Split:
         size: the number of images.
         read: image id, an int64 scalar, to (the encoded file, the label as int32); a TensorFlow function, so that reading
             runs inside tf.data. Nothing is kept in memory.
+        require_unchanged: image ids to a tensor that cannot be had where a file is no longer the one that was listed; None where
+            files do not change. Python runs for it, so it is called for many images at once.
         name: image id to what the image is called, the same on every machine: a path below `root`.
         root: the folder that the names stand in on this machine; empty where there is none.
         stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
@@ -31,6 +33,7 @@ class Split:
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
         inspect: image id and `data.max_file_bytes` to why its file is not to be read, in a few words, or to nothing: judged
             by what the system says of it and by its first bytes. None where that is not needed.
+        changed: image id to whether its file was written anew since it was listed; None where that is not known.
         labels: (images,) int32; None where they are known after the scan, or mean nothing.
         classes: the names of the labels; empty where labels mean nothing.
         notes: what a user should know of the images, a line each.
@@ -42,12 +45,14 @@ class Split:
     read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     name: Callable[[int], str]
     root: str = ""
+    require_unchanged: Callable[[tf.Tensor], tf.Tensor] | None = None
     stamp: Callable[[int], str] | None = None
     fingerprints: np.ndarray | None = None
     orientations: np.ndarray | None = None
     sizes: np.ndarray | None = None
     jpegs: np.ndarray | None = None
     inspect: Callable[[int, int], str] | None = None
+    changed: Callable[[int], bool] | None = None
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -55,6 +60,13 @@ class Split:
     def path(self, image: int) -> str:
         """Where the image is found, as a message shows it."""
         return os.path.join(self.root, self.name(image))
+
+    def unchanged(self, images: tf.Tensor) -> tf.Tensor:
+        """These ids, one or many, once their files are known to be those that were listed; an error where one is not."""
+        if self.require_unchanged is None:
+            return images
+        with tf.control_dependencies([self.require_unchanged(images)]):
+            return tf.identity(images)
 
     def orientation(self, image: tf.Tensor) -> tf.Tensor | None:
         """EXIF's of an image, inside of tf.data too; None where every image is upright as it is stored."""
@@ -75,9 +87,12 @@ class Split:
             self,
             size=len(kept),
             read=lambda image: self.read(tf.gather(table, image)),
+            require_unchanged=self.require_unchanged
+            and (lambda images: self.require_unchanged(tf.gather(table, images))),
             name=lambda image: self.name(int(kept[image])),
             stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
             inspect=self.inspect and (lambda image, most: self.inspect(int(kept[image]), most)),
+            changed=self.changed and (lambda image: self.changed(int(kept[image]))),
             **{name: found[kept] for name, found in self._found().items()},
         )
 
@@ -94,15 +109,24 @@ class Split:
                 function(self, image, *more) if image < self.size else function(other, image - self.size, *more)
             )
 
+        def require_unchanged(images):
+            images = tf.reshape(images, [-1])
+            of_other = tf.boolean_mask(images, images >= self.size) - self.size
+            return self.require_unchanged(tf.boolean_mask(images, images < self.size)) + other.require_unchanged(
+                of_other
+            )
+
         return dataclasses.replace(
             self,
             size=self.size + other.size,
+            require_unchanged=self.require_unchanged and require_unchanged,
             read=lambda image: tf.cond(
                 image < self.size, lambda: self.read(image), lambda: other.read(image - self.size)
             ),
             name=of_both(lambda split, image: split.name(image)),
             stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
             inspect=self.inspect and of_both(lambda split, image, most: split.inspect(image, most)),
+            changed=self.changed and of_both(lambda split, image: split.changed(image)),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
             **{name: np.concatenate(found[name]) if name in found else None for name in _FOUND},
         )
@@ -145,7 +169,7 @@ class Source:
         return tuple(dict.fromkeys(note for split in splits for note in split.notes))
 
     @property
-    def closing(self) -> str:
+    def final_split(self) -> str:
         """The name of the split that closes a run."""
         return "test" if self.test else "val"
 

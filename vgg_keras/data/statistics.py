@@ -7,8 +7,8 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
+from vgg_keras.data.decoding import decode
 from vgg_keras.data.pipeline import readable_images
-from vgg_keras.data.preprocessing import decode
 from vgg_keras.data.splits import Split, evenly
 
 
@@ -47,7 +47,7 @@ def measure(split: Split, images: int) -> Statistics:
     chosen = evenly(split.size, images)
     count = len(chosen)
     rows = tf.data.Dataset.from_tensor_slices(chosen)
-    rows = rows.map(lambda image: color_sums(decode(split.read(image)[0])), tf.data.AUTOTUNE)
+    rows = rows.map(lambda image: color_sums(decode(split.read(split.unchanged(image))[0])), tf.data.AUTOTUNE)
     progress = tqdm.tqdm(
         rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None
     )
@@ -57,7 +57,7 @@ def measure(split: Split, images: int) -> Statistics:
             mean, covariance = _of_one_image(*sums)
             means.append(mean)
             within += covariance
-            stop.here()
+            stop.raise_if_requested()
     # the covariance inside the images, and that of their means; neither is a difference of large numbers
     covariance = within / count + np.cov(np.transpose(means), bias=True)
     return Statistics(tuple(np.mean(means, axis=0).tolist()), tuple(map(tuple, covariance.tolist())), count)

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Data, UserError, nearest
+from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, evenly, held_out
+from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import printable, user_path
 
 

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import FREE_ON_RESUME, Config, UserError, from_dict, to_dict
+from vgg_keras.config import RESUME, Config, fields_with, from_dict, to_dict, without
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import plots
 from vgg_keras.files import user_path
-from vgg_keras.weights.stored import CONFIG, RESULT, read_config, read_json
+from vgg_keras.runs import CONFIG, RESULT, read_config, read_json
 
 LONGEST = 40  # characters of a label that stands in the table and at the picture's edge
 # What a label leaves out where it has more to say: what has a column, and the digest of what a run started from.
 _ELSEWHERE = ("test.protocol", "test.scales", "training.init_from", "training.weights")
+# A resumed run may find these elsewhere; between runs they say what each was trained on, and what it started from.
+_TELL_APART = {"data.source", "training.init_from", "training.weights"}
 _RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
 
 
@@ -95,7 +99,7 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
     if not seeds:
         raise UserError(
             f"A run to compare has been tested. Received: none with {test}/{RESULT}: {untested[0]}. A training ends with a test "
-            "in closing_test/; evaluate makes others."
+            "in final_evaluation/; evaluate makes others."
         )
     if len(sets) == 1:
         found = {key: {**settings, "data.source": ""} for key, settings in found.items()}
@@ -124,18 +128,13 @@ def _runs(folders: list[Path]) -> Iterator[Path]:
 def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """What makes a run another one than a repetition, by the fields' paths; and its seed."""
     config = from_dict(Config, stored["config"])
-    values = to_dict(config)
-    for section in FREE_ON_RESUME:
-        del values[section]
-    del values["seed"], values["evaluation"], values["stages"]
-    del values["data"]["data_dir"]  # where the images lie
+    values = without(to_dict(config), {*fields_with(RESUME), "seed", "evaluation", "stages"} - _TELL_APART)
     measured = stored.get("data", {}).get("statistics", {}).get("mean")
     if measured is None or list(config.architecture.mean) == list(measured) or config.training.weights:  # nobody's wish
         del values["architecture"]["mean"]
     if not config.architecture.batch_norm:  # the result is then the same
         del values["data"]["micro_batch"]
     # runs of a row start from nets of their own, which differ in nothing but their seed either
-    del values["training"]["weights_sha256"]
     if start := config.training.start:
         begun = read_config(user_path(start)) if user_path(start).is_dir() else None
         foreign = {"sha256": stored.get("started_from")} if config.training.weights else {}
@@ -193,14 +192,8 @@ def _with_spread(mean: float, deviation: float | None, sign: str = "") -> str:
 
 def draw(rows: list[Row], images: int, path: Path) -> None:
     """Draws each run's top-1 error as a point, a row's mean as a stroke."""
-    import matplotlib
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    from vgg_keras.files import replacing
-
-    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained")
+    figure, axes = plots.pyplot().subplots(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained")
     for place, row in enumerate(rows):
         errors = list(row.top1_errors.values())
         axes.plot(errors, [place] * len(errors), "o", color="tab:blue", alpha=0.6, markersize=5)
@@ -212,6 +205,4 @@ def draw(rows: list[Row], images: int, path: Path) -> None:
     axes.set_xlabel(f"top-1 error, %, {images:,} images")
     axes.grid(axis="x", alpha=0.3)
     axes.legend()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
+    plots.save(figure, path)

@@ -9,14 +9,15 @@ import tqdm
 from vgg_keras import stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
-from vgg_keras.data.preprocessing import rescale
+from vgg_keras.data.rescaling import rescale
 from vgg_keras.data.splits import Split
+from vgg_keras.evaluation import plots
 from vgg_keras.evaluation.protocols import STRIDE, Dense, posterior_of
-from vgg_keras.files import replacing, sweep
-from vgg_keras.weights.run import Run
+from vgg_keras.files import sweep
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
-def draw(run: Run, config: Config, split: Split, images: Sequence[int], folder: Path) -> list[Path]:
+def draw(run: LoadedModel, config: Config, split: Split, images: Sequence[int], folder: Path) -> list[Path]:
     """Writes a picture for each of these images: itself, and beside it where the dense net sees its top class at the largest Q.
 
     Returns:
@@ -34,12 +35,12 @@ def draw(run: Run, config: Config, split: Split, images: Sequence[int], folder: 
         posterior = posterior_of(score_map.mean(axis=(0, 1)))
         answer = int(posterior.argmax())
         seen = over_the_picture(posterior_of(score_map)[:, :, answer], run.config.architecture.crop, picture.shape[:2])
-        title = f"taken for {run.classes[answer]} ({posterior[answer]:.0%} at Q={side}, no mirror image)"
-        title += "" if answer == label else f", is {run.classes[label]}"
+        title = f"predicted: {run.classes[answer]} ({posterior[answer]:.0%} at Q={side}, no mirror image)"
+        title += "" if answer == label else f", actual: {run.classes[label]}"
         path = folder / f"{split.name(image)}.png"
         _draw(picture.numpy() / 255, seen, title, run.classes[answer], path)
         paths.append(path)
-        stop.here()
+        stop.raise_if_requested()
     return paths
 
 
@@ -63,15 +64,11 @@ def over_the_picture(values: np.ndarray, crop: int, size: tuple[int, int]) -> np
 
 
 def _draw(picture: np.ndarray, seen: np.ndarray, title: str, answer: str, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
 
     aspect = picture.shape[1] / picture.shape[0]
     height = float(np.clip(4 / aspect, 1.5, 8))
     size = (2 * min(height * aspect, 12) + 1.2, height + 0.5)
-    figure, axes = pyplot.subplots(1, 2, figsize=size, layout="constrained")
+    figure, axes = plots.pyplot().subplots(1, 2, figsize=size, layout="constrained")
     figure.suptitle(title, parse_math=False)
     for place in axes:
         place.imshow(picture)
@@ -79,6 +76,4 @@ def _draw(picture: np.ndarray, seen: np.ndarray, title: str, answer: str, path: 
     probabilities = axes[1].imshow(seen, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
     colorbar = figure.colorbar(probabilities, ax=axes[1], shrink=0.8)
     colorbar.set_label(f"probability of {answer} at a position", parse_math=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=90)
-    pyplot.close(figure)
+    plots.save(figure, path, dpi=90)

@@ -1,4 +1,4 @@
-"""Section 4's tables: the errors that the paper prints, and the cell that a measured number stands beside.
+"""Section 4's tables: the errors that the paper prints, and the cell that a measured number is compared with.
 
 Errors on ILSVRC-2012's 50,000 validation images, in percent.
 """
@@ -9,6 +9,13 @@ from typing import Any
 
 IMAGES = 50_000
 JITTER, THREE = (256, 512), (256, 384, 512)
+
+# 3.3: how long a training took
+SPEED_UP = 3.75  # of four GPUs against one
+GPUS = 4
+TRAINING_IMAGES = 74 * 1_281_167  # 3.1: epochs of ILSVRC-2012's training images
+TRAINING_SECONDS = 2.5 * 7 * 24 * 3600  # two to three weeks for a net
+
 # fmt: off
 # (configuration, S, Q): top-1 and top-5 error, dense. Table 3 has one scale, Table 4 three.
 DENSE = {

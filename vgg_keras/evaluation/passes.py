@@ -12,9 +12,10 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
-from vgg_keras.config import Data, UserError, difference
-from vgg_keras.data.pipeline import plain, readable_images
+from vgg_keras.config import Data, difference
+from vgg_keras.data.pipeline import message_of, readable_images
 from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
 from vgg_keras.evaluation.posteriors import Posteriors, load, other_images, save
 from vgg_keras.evaluation.protocols import Finished
@@ -25,7 +26,7 @@ _MADE_BY = ("versions", "git_commit")
 _FREE = ("model", "data", "bad_images", *_MADE_BY)  # the images themselves are compared
 
 
-class UnlikeError(UserError):
+class MismatchError(UserError):
     """What was begun is of another net, other images or other settings."""
 
 
@@ -39,7 +40,7 @@ def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any
         net: how it is asked, with one scale; what is found there must have been asked alike.
 
     Raises:
-        UnlikeError: the file holds another net's posteriors, or of other images or settings; the difference is named.
+        MismatchError: the file holds another net's posteriors, or of other images or settings; the difference is named.
     """
     new = Posteriors(
         probabilities=np.broadcast_to(np.float32(0), (split.size, len(classes))),  # which `run` makes room for
@@ -61,18 +62,18 @@ def require_alike(path: Path, wanted: Posteriors, free: Sequence[str]) -> Poster
     """What the file holds, if the same net gave it of the same images; `free` are the settings that may differ.
 
     Raises:
-        UnlikeError: it did not; the first difference is named. Or the file is damaged.
+        MismatchError: it did not; the first difference is named. Or the file is damaged.
     """
     advice = "Name another --out, or remove that folder."
     try:
         found = load(path)
     except UserError as error:
-        raise UnlikeError(f"{error} {advice}") from None
+        raise MismatchError(f"{error} {advice}") from None
     different = f"nets: {len(found.nets)}, now 1" if len(found.nets) > 1 else None
     different = different or difference(_compared(found.nets[0], free), _compared(wanted.nets[0], free))
     different = different or other_images(found, wanted)
     if different:
-        raise UnlikeError(
+        raise MismatchError(
             f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with another: {different}. {advice}"
         )
     return found
@@ -98,7 +99,7 @@ def run(
 
     Raises:
         UserError: an image that cannot be read any more or is too large, or a net whose scores are no numbers.
-        Stopped: by a signal, with everything saved.
+        StoppedError: by a signal, with everything saved.
     """
     todo = np.flatnonzero(~known.done)
     if not len(todo):
@@ -124,7 +125,7 @@ def run(
                 known.done[images] = True
                 rows.release(known.probabilities)
                 bar.update(len(images))
-                stop.here()
+                stop.raise_if_requested()
                 if time.monotonic() - saved > SAVE_SECONDS:
                     keep()
                     saved = time.monotonic()
@@ -134,8 +135,8 @@ def run(
             print(f"{title}: {known.done.sum():,} of {split.size:,} images are kept in {path}", file=sys.stderr)
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise UserError(
-                f"A test must fit the memory. Received: {plain(error)}. A smaller evaluation.batch needs less memory for the "
-                "same result. The same command with it goes on where it stood."
+                f"A test must fit the memory. Received: {message_of(error)}. A smaller evaluation.batch needs less memory for "
+                "the same result. The same command with it goes on where it stood."
             ) from error
         raise
     known = dataclasses.replace(known, seconds=known.seconds + time.monotonic() - began)

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
 from vgg_keras.files import replacing
 from vgg_keras.weights.classes import first_difference

@@ -3,7 +3,8 @@
 import math
 import numbers
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +14,17 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from vgg_keras.config import Architecture, Config, Data, UserError
+from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.folders import files_below, of_files
 from vgg_keras.data.pipeline import picture, readable_images
-from vgg_keras.data.scan import looked_at
+from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation import protocols
-from vgg_keras.files import printable, replacing, user_path
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import plots, protocols
+from vgg_keras.files import printable, user_path
 from vgg_keras.nets.builder import architecture_of
+from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.load import load_net
-from vgg_keras.weights.run import Run
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the files in a folder that are taken for pictures
 MOST_DRAWN = 250  # photographs in one picture, 242 pixels each: Matplotlib draws 65,535 pixels at most
@@ -40,7 +42,7 @@ class Prediction:
 
 
 def predict_images(
-    net: Run | keras.Model | str | os.PathLike,
+    net: LoadedModel | keras.Model | str | os.PathLike,
     images: Any,
     *,
     config: Config | None = None,
@@ -75,14 +77,14 @@ def predict_images(
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
     model, architecture, config, classes = _opened(net, config, classes)
     found = listed(images, config.data.exif_orientation)
-    scanned = [(places, *looked_at(split, config.data)) for places, split in _splits(found)]
+    scanned = [(places, *inspected(split, config.data)) for places, split in _splits(found)]
     if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
         raise UserError(f"Photographs must be pictures. Received: {'; '.join(bad)}.")
     for _, split, _ in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 
     asked = [
-        (protocols.of(part, model, architecture, config.evaluation), side)
+        (_protocol(part, model, architecture, config.evaluation), side)
         for part in protocols.parts(config.evaluation.protocol)
         for side in config.test_scales
     ]
@@ -116,14 +118,10 @@ def require_drawable(paths: Sequence[str | Path]) -> None:
 
 def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
     """Draws each photograph, as the net was shown it, with its classes as bars beside it."""
-    import matplotlib
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    split, _ = looked_at(of_files([prediction.path for prediction in predictions]), data)
+    split, _ = inspected(of_files([prediction.path for prediction in predictions]), data)
     size = (8, 2.2 * len(predictions) + 0.3)
-    figure, axes = pyplot.subplots(
+    figure, axes = plots.pyplot().subplots(
         len(predictions), 2, figsize=size, layout="constrained", squeeze=False, width_ratios=(1, 1.4)
     )
     for image, (prediction, (left, right)) in enumerate(zip(predictions, axes, strict=True)):
@@ -139,9 +137,7 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
         right.invert_yaxis()
         right.xaxis.set_visible(False)
         right.spines[["top", "right", "bottom"]].set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
+    plots.save(figure, path)
 
 
 def _opened(
@@ -149,15 +145,15 @@ def _opened(
 ) -> tuple[keras.Model, Architecture, Config, tuple[str, ...]]:
     """The net as a model, what it is, how it is asked, and the names of its classes."""
     if isinstance(net, str | os.PathLike):
-        net = load_net(net)
-    if isinstance(net, Run):
+        net = load_net(Path(net))
+    if isinstance(net, LoadedModel):
         model, architecture = net.model, net.config.architecture
         default, named = net.config, net.classes
     elif isinstance(net, keras.Model):
         model, architecture = net, architecture_of(net)
         default, named = _paper(architecture), ()
         if model.layers[-1].name != "predictions":  # the soft-max of `build`, which is taken here in float64
-            model = keras.Model(model.input, model.get_layer("predictions").output)
+            model = _kept(model, "logits", lambda: keras.Model(net.input, net.get_layer("predictions").output))
     else:
         raise UserError(
             "A net is a run's folder, another source of load_net, what that returns, or a model of vgg_keras.build. "
@@ -170,14 +166,29 @@ def _opened(
         raise UserError(
             f"A test's Q must be the net's crop of {architecture.crop} or more. Received: a config with {config.test_scales}."
         )
-    if isinstance(classes, os.PathLike) or (isinstance(classes, str) and len(classes) != architecture.num_classes):
+    text = isinstance(classes, str) and len(classes) != architecture.num_classes
+    if text or not isinstance(classes, Iterable) or isinstance(classes, Mapping | Set | bytes):
         raise UserError(f"classes must be a list of names. Received: {_shown(classes)}.")
-    classes = tuple(classes) or named or tuple(map(str, range(architecture.num_classes)))
+    classes = tuple(map(str, classes)) or named or tuple(map(str, range(architecture.num_classes)))
     if len(classes) != architecture.num_classes:
         raise UserError(
             f"Each of the net's {architecture.num_classes} classes has a name. Received: {len(classes)} names."
         )
     return model, architecture, config, classes
+
+
+def _protocol(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Any:
+    """`protocols.of`, once for each model: a notebook predicts picture by picture, and tracing takes longer than that."""
+    return _kept(model, (part, architecture, rules), lambda: protocols.of(part, model, architecture, rules))
+
+
+def _kept(model: keras.Model, key: Any, made: Callable[[], Any]) -> Any:
+    """What `made` makes of a model's own layers, kept as long as the model."""
+    # in an object of no kind that Keras would track or save with the model
+    kept = vars(model).setdefault("_kept_by_vgg_keras", types.SimpleNamespace(values={})).values
+    if key not in kept:
+        kept[key] = made()
+    return kept[key]
 
 
 def _paper(architecture: Architecture) -> Config:
@@ -194,7 +205,7 @@ class Photograph(NamedTuple):
 
 def listed(images: Any, upright: bool) -> list[Photograph]:
     """The photographs in order; `upright` turns Pillow's by their EXIF orientation."""
-    found = []
+    found: list[Photograph] = []
     for one in _each(images):
         if isinstance(one, str | os.PathLike):
             found += map(Photograph, _files(Path(one)))

@@ -14,11 +14,12 @@ import tqdm
 from scipy.special import softmax
 
 from vgg_keras import stop
-from vgg_keras.config import Architecture, Data, Evaluation, UserError
+from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import costs
-from vgg_keras.nets.dense import halves
+from vgg_keras.nets.dense import convolutions_and_head
 
 STRIDE = 32  # pixels from one position of the last map to the next: five poolings
 WINDOWS = 256  # positions that go through the FC layers at once, so that reading their weights is no longer felt
@@ -42,7 +43,7 @@ class Dense:
             architecture: the model's, with `num_classes` known.
             rules: its `flip`, `batch` and `max_pixels` are read.
         """
-        convolutions, fc = halves(model)
+        convolutions, fc = convolutions_and_head(model)
         self._rules, self._crop, self._classes = rules, architecture.crop, architecture.num_classes
         self._window, channels = fc.input_shape[1], fc.input_shape[3]
         self._halo = halo(architecture)
@@ -238,7 +239,7 @@ def mean_posteriors(
             for images, _, found in protocol(split, data, side):
                 posteriors[images] += found / len(asked)
                 bar.update(len(images))
-                stop.here()
+                stop.raise_if_requested()
     return posteriors
 
 

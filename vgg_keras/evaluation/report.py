@@ -16,8 +16,8 @@ import jinja2
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from vgg_keras.config import UserError
-from vgg_keras.evaluation import metrics, paper
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import metrics, paper, plots
 from vgg_keras.evaluation.posteriors import Posteriors
 from vgg_keras.files import replacing
 
@@ -116,7 +116,7 @@ def table(rows: Sequence[Row], classes: int) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that is taken for another class."""
+    """An image whose predicted class is not its actual one."""
 
     name: str
     label: str
@@ -154,6 +154,7 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
         "reasons": list(dict.fromkeys(row.paper for row in rows if isinstance(row.paper, str))),
         "per_class": [(name, images, error) for name, images, _, error in worst],
         "tested_classes": len(per_class),
+        "untested": [classes[place] for place in np.flatnonzero(counts == 0)[:LISTED_CLASSES]],
         "confusions": [(classes[a], classes[b], count, int(counts[a])) for a, b, count in confused[:CONFUSIONS]],
         "confused_pairs": len(confused),
         "mistakes": _mistakes(final, predicted, scores, source),
@@ -195,7 +196,7 @@ def _per_class(matrix: csr_array, classes: Sequence[str]) -> list[tuple[str, int
 
 
 def _confusions(matrix: csr_array) -> list[tuple[int, int, int]]:
-    """Class, what it is taken for, and how many images are, the most frequent pair first."""
+    """Actual class, predicted class, and how many images, the most frequent pair first."""
     pairs = matrix.tocoo()
     wrong = pairs.row != pairs.col
     rows, columns, counts = (values[wrong] for values in (pairs.row, pairs.col, pairs.data))
@@ -257,7 +258,7 @@ def _thumbnail(split: Any, image: int, side: int = 160) -> bytes:
     import tensorflow as tf
 
     from vgg_keras.data import pipeline
-    from vgg_keras.data.preprocessing import rescale_and_crop, rescaled_size
+    from vgg_keras.data.rescaling import rescale_and_crop, rescaled_size
 
     original, _ = pipeline.picture(split, image)
     rescaled = rescaled_size(*original.shape[:2], side)
@@ -268,11 +269,7 @@ def _thumbnail(split: Any, image: int, side: int = 160) -> bytes:
 
 
 def _draw_matrix(matrix: csr_array, classes: Sequence[str], chosen: Sequence[int]) -> str:
-    """The rows and columns of these classes as a picture: shares of each class, with a column for what is taken for others."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    """The rows and columns of these classes as a picture: shares of each class, with a column for all other predictions."""
 
     totals = matrix[chosen].sum(axis=1)
     counts = matrix[chosen][:, chosen].toarray()
@@ -283,38 +280,35 @@ def _draw_matrix(matrix: csr_array, classes: Sequence[str], chosen: Sequence[int
         columns = [*names, f"{len(classes) - len(chosen):,} others"]
     shares = counts / np.maximum(totals, 1)[:, None]
     side = max(5.0, 0.32 * len(chosen) + 2.5)
-    figure, axes = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
+    figure, axes = plots.pyplot().subplots(figsize=(side + 1, side), layout="constrained")
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("is")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8, parse_math=False)
     axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
-    for (is_, taken_for), count in np.ndenumerate(counts):
+    for (actual, predicted), count in np.ndenumerate(counts):
         if count:
-            color = "white" if shares[is_, taken_for] > 0.5 else "black"
-            axes.text(taken_for, is_, str(count), ha="center", va="center", fontsize=6.5, color=color)
+            color = "white" if shares[actual, predicted] > 0.5 else "black"
+            axes.text(predicted, actual, str(count), ha="center", va="center", fontsize=6.5, color=color)
     figure.colorbar(image, shrink=0.7, label="share of the class")
     return _png(figure)
 
 
 def _draw_overview(matrix: csr_array) -> str:
     """The whole matrix as a picture, neighbouring classes put together: shares of the images of each row."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import colors, pyplot
+    from matplotlib import colors
 
     classes = matrix.shape[0]
     bins, pairs = min(classes, BINS), matrix.tocoo()
     places = pairs.row.astype(np.int64) * bins // classes, pairs.col.astype(np.int64) * bins // classes
     counts = coo_array((pairs.data, places), shape=(bins, bins)).toarray()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = pyplot.subplots(figsize=(9, 8), layout="constrained")
+    figure, axes = plots.pyplot().subplots(figsize=(9, 8), layout="constrained")
     # of many classes each confusion is rare: the square root brings it out
     norm = colors.PowerNorm(0.5, vmin=0, vmax=1)
     image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest", extent=(0, classes, classes, 0))
-    axes.set_xlabel("taken for class number")
-    axes.set_ylabel("is class number")
+    axes.set_xlabel("predicted class, by its number")
+    axes.set_ylabel("actual class, by its number")
     figure.colorbar(image, shrink=0.7, label="share of the row's images")
     return _png(figure)
 
@@ -324,11 +318,10 @@ def _short(name: str) -> str:
 
 
 def _png(figure: Any) -> str:
-    from matplotlib import pyplot
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
-    pyplot.close(figure)
+    plots.pyplot().close(figure)
     return _data_url(buffer.getvalue(), "png")
 
 

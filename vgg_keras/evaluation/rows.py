@@ -27,7 +27,7 @@ def zeros(shape: tuple[int, int], folder: Path | None) -> np.ndarray:
             the system's folder for temporary files.
 
     Raises:
-        Unwritten: there is no room for it.
+        DiskFullError: there is no room for it.
     """
     size = 4 * shape[0] * shape[1]
     if size <= IN_MEMORY:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.files import plain_folder
 
 

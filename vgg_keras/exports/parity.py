@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vgg_keras.config import Export, UserError
+from vgg_keras.config import Export
+from vgg_keras.errors import UserError
 from vgg_keras.startup import without_noise
 
 

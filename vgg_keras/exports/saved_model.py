@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Config
+from vgg_keras.data.decoding import decode, upright
 from vgg_keras.data.headers import orientation, refusal
-from vgg_keras.data.preprocessing import decode, rescale, rescaled_size, upright
+from vgg_keras.data.rescaling import rescale, rescaled_size
 from vgg_keras.exports.tiles import TiledNet, in_turn
 from vgg_keras.files import plain_folder
-from vgg_keras.weights.run import Run
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
 class Served(tf.Module):
@@ -94,7 +95,7 @@ class Served(tf.Module):
         reason = tf.where(count > 0, _too_large(height, width, side, self._rules.max_pixels), "")
         images = _unless(reason, name, images)
         known = tf.maximum(tf.shape(images)[1:3], 1)  # of no images even these may be 0
-        return images, *rescaled_size(known[0], known[1], side)
+        return images, *(tf.cast(size, tf.int32) for size in rescaled_size(known[0], known[1], side))
 
     def _in_groups(self, images, side, views, function, columns):
         """What a function makes of the images rescaled, (n or more, columns), a few images at once."""
@@ -139,7 +140,7 @@ def _unless(reason, name, value):
         return tf.identity(value)
 
 
-def write(run: Run, config: Config, folder: Path) -> None:
+def write(run: LoadedModel, config: Config, folder: Path) -> None:
     """Writes the SavedModel of a net in float32 into a folder that is empty."""
     served = Served(run.model, config, run.classes)
     signatures = {

@@ -9,7 +9,7 @@ import tensorflow as tf
 from vgg_keras.config import Evaluation
 from vgg_keras.evaluation.protocols import STRIDE, WINDOWS, halo
 from vgg_keras.nets.builder import architecture_of
-from vgg_keras.nets.dense import halves
+from vgg_keras.nets.dense import convolutions_and_head
 
 
 class TiledNet:
@@ -26,7 +26,7 @@ class TiledNet:
             rules: its `batch` is read, the number of crops whose pixels are in one pass at most.
         """
         architecture = architecture_of(model)
-        convolutions, fc = halves(model)
+        convolutions, fc = convolutions_and_head(model)
         ends = model.get_layer("block5_pool").output, model.get_layer("predictions").input
         before_last = keras.Model(*ends, name="features")
         # functions, which a `tf.Module` does not track: it would save the models beside their variables

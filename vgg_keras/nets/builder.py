@@ -7,8 +7,11 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import CONFIGURATIONS, Architecture, UserError, unknown_argument
+from vgg_keras.config import CONFIGURATIONS, Architecture
+from vgg_keras.errors import UserError, unknown_argument
 from vgg_keras.nets.architectures import FC_UNITS, layers
+
+IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -171,11 +174,7 @@ def build(
     if not isinstance(architecture, Architecture):
         raise UserError(f"build() takes an Architecture or its name. Received: {architecture!r}")
     architecture = dataclasses.replace(architecture, **fields)
-    architecture = dataclasses.replace(
-        architecture,
-        num_classes=architecture.num_classes or 1000,
-        mean=tuple(architecture.mean) or (123.68, 116.779, 103.939),
-    )
+    architecture = architecture.resolved(1000, IMAGENET_MEAN)
     return _functional(architecture, classifier_activation, dtype, seed)
 
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction
 
 
@@ -32,7 +32,7 @@ class AtLeast(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
-class DenseNet(keras.Model):
+class FullyConvolutional(keras.Model):
     """The net as convolutions alone; `predict` refuses too small images, also once Keras has traced it for any size."""
 
     def predict(self, x, *args, **kwargs):
@@ -98,10 +98,10 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
         raise UserError(
             f"A net to convert ends in FC layers. Received: {model.name} without any. Build it with build()."
         )
-    return DenseNet(image, x, name=f"{model.name}_dense")
+    return FullyConvolutional(image, x, name=f"{model.name}_dense")
 
 
-def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """The dense net in two, for many images of many sizes: convolutions over whole images, FC layers over windows.
 
     What the first half gives for images of different sizes goes through the second in one batch, so the FC layers' weights,

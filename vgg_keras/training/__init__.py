@@ -1,1 +1,1 @@
-"""Section 3.1: the optimisation, its rules, its loop, and what a run leaves behind."""
+"""Section 3.1's training: from a plan of stages to the best net's weights."""

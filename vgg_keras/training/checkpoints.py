@@ -8,39 +8,27 @@ variable is read: TensorFlow would notice it amid the restore, and not tell it f
 
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.config import Checkpoint, UserError
-from vgg_keras.files import discard, plain_folder, replacing, sha256, sweep, write_json
-from vgg_keras.training.room import writing_by_tensorflow
+from vgg_keras.config import Checkpoint
+from vgg_keras.errors import UserError
+from vgg_keras.files import discard, plain_folder, read_regular, replacing, sha256, sweep, write_json
+from vgg_keras.runs import checkpoints_in
+from vgg_keras.training.disk_errors import writing_by_tensorflow
 
-FOLDER = "checkpoints"  # in the workdir
 DIGESTS = "digests.json"  # in a checkpoint: sha256 of each of its files
 _ASIDE = "damaged-"  # before the name of one that is no longer read
-_NAME = re.compile(r"epoch-(\d{4,})-step-(\d{9,})")
 _STATE = "state"  # in a checkpoint: the prefix of TensorFlow's files
-
-
-def stored(folder: Path) -> list[Path]:
-    """The checkpoints there, oldest first; what has another name, such as a user's copy of one, is not ours."""
-    found = [(tuple(map(int, named.groups())), path) for path in folder.glob("epoch-*") if (named := _named(path))]
-    return [path for _, path in sorted(found)]
-
-
-def _named(path: Path) -> re.Match | None:
-    """The epochs and steps in the name of a checkpoint; None where it is none."""
-    return _NAME.fullmatch(path.name)
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's files, in words; None where they are the ones that were written."""
     try:
-        digests = json.loads((path / DIGESTS).read_text())
+        digests = json.loads(read_regular(path / DIGESTS))
         changed = [name for name, digest in digests.items() if sha256(path / name) != digest]
         if f"{_STATE}.index" not in digests:
             raise ValueError
@@ -49,6 +37,32 @@ def damage(path: Path) -> str | None:
     except (ValueError, AttributeError, RecursionError):
         return f"{DIGESTS} is no list of digests"
     return f"{changed[0]} is not what was written" if changed else None
+
+
+def newest_whole(folder: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
+    """The newest whole checkpoint in a folder, None where there is none yet, and the damaged ones that are newer, each with why.
+
+    Raises:
+        UserError: there are some and none is whole.
+    """
+    damaged = []
+    for path in reversed(checkpoints_in(folder)):
+        if (reason := damage(path)) is None:
+            return path, damaged
+        damaged.append((path, reason))
+    damaged += [(path, "set aside before") for path in sorted(folder.glob(f"{_ASIDE}*"))]
+    if not damaged:
+        return None, []
+    if not any((bad / DIGESTS).exists() for bad, _ in damaged):
+        raise UserError(
+            f"A checkpoint holds the digests of its files. Received: {folder}, where none does: none is left, or "
+            "an earlier version of vgg_keras wrote them. Go on with that version, or name another --workdir."
+        )
+    found = "; ".join(f"{bad.name}: {reason}" for bad, reason in damaged)
+    raise UserError(
+        f"A run goes on from a whole checkpoint. Received: {folder}, where none is: {found}. Put one back, or name "
+        "another --workdir to begin anew."
+    )
 
 
 class Checkpoints:
@@ -81,29 +95,11 @@ class Checkpoints:
                     f"A checkpoint must be of the net that goes on from it. Received: {path}: {str(error).splitlines()[0]}. "
                     "Go on with the version of vgg_keras that wrote it, or name another --workdir."
                 ) from None
-        self._last_step = int(_named(path)[2])
+        self._last_step = int(path.name.rpartition("-")[2])
         return True
 
     def _newest_whole(self) -> Path | None:
-        damaged = []
-        for path in reversed(stored(self._folder)):
-            if (reason := damage(path)) is None:
-                break
-            damaged.append((path, reason))
-        else:
-            damaged += [(path, "set aside before") for path in sorted(self._folder.glob(f"{_ASIDE}*"))]
-            if not damaged:
-                return None
-            if not any((bad / DIGESTS).exists() for bad, _ in damaged):
-                raise UserError(
-                    f"A checkpoint holds the digests of its files. Received: {self._folder}, where none does: none is left, or "
-                    "an earlier version of vgg_keras wrote them. Go on with that version, or name another --workdir."
-                )
-            found = "; ".join(f"{bad.name}: {reason}" for bad, reason in damaged)
-            raise UserError(
-                f"A run goes on from a whole checkpoint. Received: {self._folder}, where none is: {found}. Put one back, or name "
-                "another --workdir to begin anew."
-            )
+        path, damaged = newest_whole(self._folder)
         for bad, reason in damaged if self._writes else ():
             aside = bad.with_name(_ASIDE + bad.name)
             if aside.exists():
@@ -114,13 +110,13 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The folder of the newest checkpoint; None where there is none yet."""
-        return next(reversed(stored(self._folder)), None)
+        return next(reversed(checkpoints_in(self._folder)), None)
 
     def save(self, epochs: int, step: int) -> None:
         """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
 
         Raises:
-            Unwritten: there is no room for it; the older ones are then as they were.
+            DiskFullError: there is no room for it; the older ones are then as they were.
         """
         path = self._folder / f"epoch-{epochs:04d}-step-{step:09d}"
         if not path.exists():  # else it holds these very bits
@@ -129,7 +125,7 @@ class Checkpoints:
                 with writing_by_tensorflow(temporary), plain_folder(temporary) as folder:
                     self._state.write(f"{folder}/{_STATE}")
                 write_json(temporary / DIGESTS, {file.name: sha256(file) for file in sorted(temporary.iterdir())})
-        for old in stored(self._folder)[: -self._rules.keep]:
+        for old in checkpoints_in(self._folder)[: -self._rules.keep]:
             discard(old)
         self._last_step, self._last_time = step, time.monotonic()
 

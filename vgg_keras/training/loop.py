@@ -18,173 +18,208 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
-from vgg_keras.config import Config, UserError
+from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.scan import BadImage
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
-from vgg_keras.nets.builder import build
-from vgg_keras.training import start, steps
-from vgg_keras.training.checkpoints import FOLDER, Checkpoints
-from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.training import steps
+from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.records import Records, percent
-from vgg_keras.training.schedule import Plateau
+from vgg_keras.training.state import TrainingState
 from vgg_keras.training.workers import Workers
-from vgg_keras.weights.run import save_weights
-from vgg_keras.weights.stored import read_config
+from vgg_keras.weights.formats.run_folder import save_weights
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to train.
+
+    Attributes:
+        config: resolved: classes and mean are known.
+        source: the images, bad ones left out.
+        statistics: of the training images, for the colour shift.
+        bad_images: what the scan left out.
+        workdir: holds `config.json`; checkpoints, metrics and the best weights go there.
+        strategy: of `runtime.make_strategy`.
+        workers: of the strategy.
+        precision: the Keras dtype policy.
+    """
+
+    config: Config
+    source: Source
+    statistics: Statistics
+    bad_images: list[BadImage]
+    workdir: Path
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    precision: str
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates of an epoch."""
+        return pipeline.steps_per_epoch(self.source.train.size, self.config.data.batch)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run stands: validated epochs, steps, and the best net's validation top-1 error in percent."""
+    """Where a run ended: validated epochs, steps, and the best net's validation top-1 error in percent."""
 
     epochs: int
     step: int
     best_top1_error: float
 
 
-def train(
-    config: Config,
-    source: Source,
-    statistics: Statistics,
-    strategy: tf.distribute.Strategy,
-    precision: str,
-    workdir: Path,
-    bad_images: list[BadImage],
-) -> Outcome:
-    """Trains the configured net from where `workdir` stands, up to the end or a stop request.
+class Loop:
+    """The epochs of a job, from where its state is."""
 
-    Args:
-        config: resolved: classes and mean are known.
-        source: the images, bad ones left out.
-        statistics: for the colour shift.
-        strategy: of `devices.make_strategy`.
-        precision: the Keras dtype policy.
-        workdir: holds `config.json`; checkpoints, metrics and the best weights go there.
-        bad_images: what the scan left out; named in metrics.jsonl.
+    def __init__(self, job: Job, state: TrainingState, checkpoints: Checkpoints, records: Records):
+        self._job, self._state, self._checkpoints, self._records = job, state, checkpoints, records
+        self._step = state.step
+        config, source, strategy, workers = job.config, job.source, job.strategy, job.workers
+        share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
+        crop, last_step = config.architecture.crop, config.training.epochs * job.steps_per_epoch
 
-    Raises:
-        UserError: the loss or a weight is not finite, an image can no longer be read, or the workers see different folders.
-        Stopped: by a signal, with everything saved.
-    """
-    data, crop, epochs = config.data, config.architecture.crop, config.training.epochs
-    steps_per_epoch = pipeline.steps_per_epoch(source.train.size, data.batch)
-    replicas, workers = strategy.num_replicas_in_sync, Workers(strategy)
+        def training_batches(_):  # from this very step on
+            basis = job.statistics.color_basis
+            return pipeline.training(source.train, config.data, crop, basis, config.seed, self._step, last_step, *share)
 
-    # ---- the state: everything that a resumed run needs
-    with strategy.scope():
-        model = build(config.architecture, dtype=precision, seed=config.seed)
-        steps.choose_layers(model, config.training.layers)
-        optimizer = build_optimizer(config.training)
-        optimizer.build(model.trainable_variables)
-    plateau = Plateau(config.training)
-    validated = tf.Variable(0, dtype=tf.int64, trainable=False, name="validated_epochs")
-    totals = tf.Variable(tf.zeros([4], tf.float64), trainable=False, name="totals_of_the_epoch")
-    state = tf.train.Checkpoint(
-        model=model, optimizer=optimizer, plateau=plateau, validated_epochs=validated, totals=totals
-    )
-    checkpoints = Checkpoints(workdir / FOLDER, state, config.checkpoint, writes=workers.chief)
-    resumed = workers.chief_first(checkpoints.restore)  # which sets damaged ones aside
-    if resumed:
-        print(f"resumed from {checkpoints.newest()}", flush=True)
-    step = int(optimizer.iterations.numpy())
-    if not workers.all_equal(step):
-        raise UserError(f"All workers must see one --workdir. Received: {workdir}, where this one finds step {step}.")
-    records = Records(workdir, int(validated) if resumed else None, writes=workers.chief)
-    if bad_images and not resumed:
-        records.add({"bad_images": [str(image) for image in bad_images]})
-    if config.training.start and not resumed:
-        with strategy.scope():
-            moved = start.fill(model, config, read_config(workdir)["started_from"])
-        left = f"left random: {', '.join(moved.left)}" if moved.left else "none left random"
-        print(f"started from {config.training.start}: copied {', '.join(moved.copied)}; {left}", flush=True)
-        records.add({"started_from": config.training.start, "copied": moved.copied, "left": moved.left})
+        def validation_batches(_):
+            batch, side = config.evaluation.batch, config.middle_scale
+            return pipeline.validation(source.val, config.data, crop, side, batch, *share)
 
-    def save():
-        _require_finite(model, step, float(optimizer.learning_rate.numpy()))
-        if workers.chief:  # whose variables are everybody's
-            checkpoints.save(int(validated), step)
+        self._batches = iter(strategy.distribute_datasets_from_function(training_batches))
+        self._validation_batches = strategy.distribute_datasets_from_function(validation_batches)
+        self._train_step = steps.train_step(
+            strategy, state.model, state.optimizer, config.seed, config.data.micro_batch
+        )
+        self._validation_step = steps.validation_step(strategy, state.model)
+        images = config.training.epochs * source.train.size
+        self._progress = tqdm.tqdm(
+            total=images,
+            initial=min(self._step * config.data.batch, images),
+            unit="image",
+            disable=None if workers.chief else True,
+            dynamic_ncols=True,
+        )
 
-    def save_and_stop_where_wished():
-        stopping, due = workers.any(stop.requested(), workers.chief and checkpoints.due(step))
+    def train(self) -> Outcome:
+        """Trains up to the last epoch, to the plateau rule's end or to a stop request.
+
+        Raises:
+            UserError: the loss or a weight is not finite, or an image can no longer be read.
+            StoppedError: by a signal, with everything saved.
+        """
+        state, source, epochs = self._state, self._job.source, self._job.config.training.epochs
+        images = pipeline.readable_images(source.train.followed_by(source.val))
+        with self._progress, enough_memory(), images:
+            while int(state.validated) < epochs and not state.plateau.finished:
+                epoch = int(state.validated) + 1
+                self._progress.set_description(f"epoch {epoch}/{epochs}")
+                images_per_second = self._train_epoch(epoch)
+                self._progress.set_description(f"epoch {epoch}/{epochs}, validating")
+                line = self._line(epoch, self._validate(), images_per_second)
+
+                # ---- 3.1: the validation decides which net is kept, and the rate
+                best = state.plateau.update(line["val_loss"], line["val_top1_error"])
+                if best:
+                    self._require_finite_weights(line["learning_rate"])
+                    if self._job.workers.chief:
+                        save_weights(state.model, self._job.workdir)
+                state.optimizer.learning_rate.assign(state.plateau.learning_rate)
+
+                # ---- the epoch is done
+                state.totals.assign(tf.zeros_like(state.totals))
+                state.validated.assign(epoch)
+                self._records.add(line)
+                self._print(line, epochs)
+                self._save()
+        return Outcome(int(state.validated), self._step, float(state.plateau.top1_error))
+
+    def _train_epoch(self, epoch: int) -> float:
+        """The updates of an epoch that are not done yet; returns images per second."""
+        totals, seconds, images = self._state.totals, 0.0, 0.0
+        while self._step < epoch * self._job.steps_per_epoch:
+            started = time.perf_counter()
+            sums = self._train_step(next(self._batches)).numpy()
+            seconds += time.perf_counter() - started
+            if not np.isfinite(sums[steps.LOSS]):
+                rate = float(self._state.optimizer.learning_rate.numpy())
+                raise UserError(_not_finite("The loss", self._step + 1, rate))
+            totals.assign_add(sums)
+            images += float(sums[steps.IMAGES])
+            self._step += 1
+            self._progress.update(int(sums[steps.IMAGES]))
+            self._progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
+            self._save_or_stop()
+        return round(images / max(seconds, 1e-9), 1)
+
+    def _validate(self) -> np.ndarray:
+        """What `steps` sums over the validation images, (4,) float64."""
+        sums = np.zeros(4)
+        for batch in self._validation_batches:
+            sums += self._validation_step(batch).numpy()
+            self._save_or_stop()
+        if not np.isfinite(sums[steps.LOSS]):
+            rate = self._state.plateau.learning_rate
+            raise UserError(_not_finite("The validation's loss", self._step, rate))
+        return sums
+
+    def _line(self, epoch: int, validation: np.ndarray, images_per_second: float) -> dict:
+        """The epoch's line of metrics.jsonl."""
+        job, classes = self._job, self._job.config.architecture.num_classes
+        return {
+            "stage": job.config.training.stage,
+            "epoch": epoch,
+            "step": self._step,
+            **_errors(self._state.totals.numpy(), "", classes),
+            **_errors(validation, "val_", classes),
+            "learning_rate": self._state.plateau.learning_rate,
+            "bad_images": len(job.bad_images),
+            "precision": job.precision,
+            "devices": job.strategy.num_replicas_in_sync,
+            "workers": job.workers.count,
+            "images_per_second": images_per_second,
+        }
+
+    def _save_or_stop(self) -> None:
+        """A checkpoint where one is due; where a stop is requested, the checkpoint and the end.
+
+        Raises:
+            StoppedError: a stop was requested of any worker.
+        """
+        chief = self._job.workers.chief
+        stopping, due = self._job.workers.any(stop.requested(), chief and self._checkpoints.due(self._step))
         if stopping or due:
-            save()
+            self._save()
         if stopping:
-            raise stop.Stopped(f"stopped at step {step}, saved in {workdir}; the same command goes on from there")
+            raise StoppedError(
+                f"stopped at step {self._step}, saved in {self._job.workdir}; the same command goes on from there"
+            )
 
-    # ---- the input: from this very step on
-    share = (replicas, workers.rank, workers.count)
+    def _save(self) -> None:
+        self._require_finite_weights(float(self._state.optimizer.learning_rate.numpy()))
+        if self._job.workers.chief:  # whose variables are everybody's
+            self._checkpoints.save(int(self._state.validated), self._step)
 
-    def training_batches(_):
-        basis, last = statistics.color_basis, epochs * steps_per_epoch
-        return pipeline.training(source.train, data, crop, basis, config.seed, step, last, *share)
+    def _require_finite_weights(self, learning_rate: float) -> None:
+        """ReLU makes 0 of a weight that is not a number, so the loss alone does not show it."""
+        for variable in self._state.model.weights:
+            if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+                raise UserError(_not_finite(f"Weight {variable.path}", self._step, learning_rate))
 
-    def validation_batches(_):
-        return pipeline.validation(source.val, data, crop, config.middle_scale, config.evaluation.batch, *share)
-
-    batches = iter(strategy.distribute_datasets_from_function(training_batches))
-    validation_set = strategy.distribute_datasets_from_function(validation_batches)
-    train_step = steps.train_step(strategy, model, optimizer, config.seed, data.micro_batch)
-    validation_step = steps.validation_step(strategy, model)
-
-    # ---- epochs
-    progress = tqdm.tqdm(
-        total=epochs * source.train.size,
-        initial=min(step * data.batch, epochs * source.train.size),
-        unit="image",
-        desc=f"epoch {step // steps_per_epoch + 1}/{epochs}",
-        disable=None if workers.chief else True,
-        dynamic_ncols=True,
-    )
-
-    with progress, pipeline.readable_images(source.train.followed_by(source.val)), enough_memory():
-        while int(validated) < epochs and not plateau.finished:
-            epoch, images_before, seconds = int(validated) + 1, float(totals[steps.IMAGES]), 0.0
-            progress.set_description(f"epoch {epoch}/{epochs}")
-            while step < epoch * steps_per_epoch:
-                started = time.perf_counter()
-                sums = train_step(next(batches)).numpy()
-                seconds += time.perf_counter() - started
-                if not np.isfinite(sums[steps.LOSS]):
-                    raise UserError(_not_finite("The loss", step + 1, float(optimizer.learning_rate.numpy())))
-                totals.assign_add(sums)
-                step += 1
-                progress.update(int(sums[steps.IMAGES]))
-                progress.set_postfix(loss=f"{sums[steps.LOSS] / sums[steps.IMAGES]:.3f}", refresh=False)
-                save_and_stop_where_wished()
-
-            progress.set_description(f"epoch {epoch}/{epochs}, validating")
-            validation = np.zeros(4)
-            for batch in validation_set:
-                validation += validation_step(batch).numpy()
-                save_and_stop_where_wished()
-
-            if not np.isfinite(validation[steps.LOSS]):
-                raise UserError(_not_finite("The validation's loss", step, plateau.learning_rate))
-            line = {
-                "stage": config.training.stage,
-                "epoch": epoch,
-                "step": step,
-                **_errors(totals.numpy(), "", config.architecture.num_classes),
-                **_errors(validation, "val_", config.architecture.num_classes),
-                "learning_rate": plateau.learning_rate,
-                "bad_images": len(bad_images),
-                "precision": precision,
-                "devices": replicas,
-                "workers": workers.count,
-                "images_per_second": round((float(totals[steps.IMAGES]) - images_before) / max(seconds, 1e-9), 1),
-            }
-            if plateau.update(line["val_loss"], line["val_top1_error"]):
-                _require_finite(model, step, line["learning_rate"])
-                if workers.chief:
-                    save_weights(model, workdir)
-            optimizer.learning_rate.assign(plateau.learning_rate)
-            totals.assign(tf.zeros_like(totals))
-            validated.assign(epoch)
-            records.add(line)
-            _tell(line, epochs, plateau, progress)
-            save()
-    return Outcome(int(validated), step, float(plateau.top1_error))
+    def _print(self, line: dict, epochs: int) -> None:
+        rate, total = line["images_per_second"], self._progress.total
+        images_left = max(total - line["epoch"] * total / epochs, 0)
+        time_left = datetime.timedelta(seconds=round(images_left / rate)) if rate else "-"
+        best = percent(float(self._state.plateau.top1_error))
+        self._progress.write(
+            f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
+            f"validation {percent(line['val_top1_error']):>7} (best {best})  "
+            f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {time_left} left"
+        )
+        sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -195,7 +230,7 @@ def enough_memory() -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             "A step must fit the memory. "
-            f"Received: {pipeline.plain(error)}. A smaller data.micro_batch needs less memory for the same result, in "
+            f"Received: {pipeline.message_of(error)}. A smaller data.micro_batch needs less memory for the same result, in "
             "validation a smaller evaluation.batch. The same command with it goes on where it stood."
         ) from error
 
@@ -210,27 +245,8 @@ def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | No
     }
 
 
-def _tell(line: dict, epochs: int, plateau: Plateau, progress: tqdm.tqdm) -> None:
-    rate = line["images_per_second"]
-    images_left = max(progress.total - line["epoch"] * progress.total / epochs, 0)
-    left = datetime.timedelta(seconds=round(images_left / rate)) if rate else "-"
-    text = (
-        f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
-        f"validation {percent(line['val_top1_error']):>7} (best {percent(float(plateau.top1_error))})  "
-        f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {left} left"
-    )
-    progress.write(text)
-    sys.stdout.flush()
-
-
 def _not_finite(what: str, step: int, learning_rate: float) -> str:
     return (
         f"{what} must stay finite. Received: not a number or infinite at step {step}, learning rate {learning_rate:g}. "
         "A checkpoint from before it, if there was one, is kept; lower training.learning_rate in a new workdir."
     )
-
-
-def _require_finite(model, step: int, learning_rate: float) -> None:
-    for variable in model.weights:
-        if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
-            raise UserError(_not_finite(f"Weight {variable.path}", step, learning_rate))

@@ -14,7 +14,8 @@ import inspect
 import keras
 from keras import ops
 
-from vgg_keras.config import Training, unknown_argument
+from vgg_keras.config import Training
+from vgg_keras.errors import unknown_argument
 from vgg_keras.nets.builder import require_float32
 
 _OF_KERAS = tuple(inspect.signature(keras.optimizers.SGD.__init__).parameters)[1:]  # without self

@@ -11,11 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from vgg_keras.files import plain_folder, replacing, writing
-from vgg_keras.training.room import writing_by_tensorflow
+from vgg_keras.evaluation import plots
+from vgg_keras.files import plain_folder, read_regular, replacing, writing
+from vgg_keras.runs import LEARNING_CURVE, METRICS, TENSORBOARD
+from vgg_keras.training.disk_errors import writing_by_tensorflow
 
-METRICS = "metrics.jsonl"
-TENSORBOARD = "tensorboard"
 _ASIDE = "damaged-"  # before the name of a metrics.jsonl with lines that cannot be read
 _CURVES = ("step", "loss", "top1_error", "val_loss", "val_top1_error", "learning_rate")  # numbers in an epoch's line
 
@@ -31,7 +31,7 @@ class Records:
         `writes` is False for those workers of a run that leave the records to the chief.
 
         Raises:
-            Unwritten: there is no room.
+            DiskFullError: there is no room.
         """
         self._writes = writes
         if not writes:
@@ -52,7 +52,7 @@ class Records:
         """Appends a line; the numbers of an epoch's line go to TensorBoard too.
 
         Raises:
-            Unwritten: there is no room.
+            DiskFullError: there is no room.
         """
         if not self._writes:
             return
@@ -77,7 +77,7 @@ def read(workdir: Path) -> list[dict[str, Any]]:
 def _parsed(path: Path) -> dict[int, dict[str, Any] | str]:
     """Each line by its number, from 1, or in words what is wrong with it."""
     found: dict[int, dict[str, Any] | str] = {}
-    for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else [], start=1):
+    for number, text in enumerate(read_regular(path).splitlines() if path.exists() else [], start=1):
         try:
             found[number] = _checked(json.loads(text.decode()))
         except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of `_checked`
@@ -128,17 +128,13 @@ def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path | None:
     Lines that lack a number are left out; None where none is left. The best net is marked: that of the lowest validation
     `metric`, `loss` or `top1_error`.
     """
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
 
     epochs = [line for line in read(workdir) if "epoch" in line]
     epochs = [line for line in epochs if all(isinstance(line.get(name), int | float) for name in _CURVES)]
     if not epochs:
         return None
     x = [line["epoch"] for line in epochs]
-    figure, (losses, errors) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure, (losses, errors) = plots.pyplot().subplots(1, 2, figsize=(11, 4), layout="constrained")
     figure.suptitle(title)
     for axes, name, label in ((losses, "loss", "loss"), (errors, "top1_error", "top-1 error, %")):
         curves = {"training": [line[name] for line in epochs], "validation": [line[f"val_{name}"] for line in epochs]}
@@ -159,10 +155,8 @@ def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path | None:
         losses.plot([], [], color="0.6", linestyle=":", linewidth=1, label="rate divided")
     losses.legend()
     errors.legend()
-    path = workdir / "learning_curve.png"
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
+    path = workdir / LEARNING_CURVE
+    plots.save(figure, path)
     return path
 
 

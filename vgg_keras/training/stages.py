@@ -9,32 +9,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, Stage, UserError, nearest
+from vgg_keras.config import Config, Stage
+from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, user_path, write_json
+from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, weights_digest
 from vgg_keras.training.start import require_alike, require_family, require_there
-from vgg_keras.weights.stored import WEIGHTS, read_config, read_json, read_manifest, weights_digest
-
-FINISHED = "finished.json"  # written when a stage's test is done
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run that is to be made.
 
     Attributes:
         name: the stage's; "single" where there is no chain.
         config: the run's, with the place it starts from.
         workdir: its folder.
-        left: what it left, where it is a finished stage.
+        result: of a finished stage; None for what is still to be done.
     """
 
     name: str
     config: Config
     workdir: Path
-    left: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+
+    @property
+    def scale(self) -> str:
+        """S, or its range, for a person."""
+        return "-".join(map(str, dict.fromkeys(self.config.data.scale)))
 
 
-def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[Planned]:
+def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[PlannedRun]:
     """The runs that a configuration and the flags ask for, in their order.
 
     Args:
@@ -60,7 +64,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
             )
         init_from = init_from or config.training.init_from
         training = dataclasses.replace(config.training, init_from=init_from)
-        single = Planned("single", dataclasses.replace(config, training=training, stages=()), workdir)
+        single = PlannedRun("single", dataclasses.replace(config, training=training, stages=()), workdir)
         if init_from:
             require_alike(user_path(init_from), single.config.architecture)
         require_there(single.config)
@@ -83,10 +87,10 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         if not chosen:
             raise UserError("--init_from stands for the chain's first stage. Received: a chain of one. Leave it out.")
 
-    # what finished stages left; the files of each are read once
-    looked_at = dict.fromkeys(name for stage in chosen for name in (stage.start, stage.name) if name)
-    done = {name: finished(workdir / name) for name in looked_at if not (init_from and name == stands_for)}
-    planned: dict[str, Planned] = {}
+    # the results of finished stages; the files of each are read once
+    inspected = dict.fromkeys(name for stage in chosen for name in (stage.start, stage.name) if name)
+    done = {name: finished(workdir / name) for name in inspected if not (init_from and name == stands_for)}
+    planned: dict[str, PlannedRun] = {}
     for stage in chosen:
         if init_from and stage.start == stands_for:
             start = init_from
@@ -94,7 +98,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
             start = str(workdir / stage.start) if stage.start else config.training.init_from
         part = config.of_stage(stage)
         part = dataclasses.replace(part, training=dataclasses.replace(part.training, init_from=start))
-        run = Planned(stage.name, part, workdir / stage.name, done[stage.name])
+        run = PlannedRun(stage.name, part, workdir / stage.name, done[stage.name])
         if stage.start in planned and stage.start != stands_for:  # made by then
             require_family(planned[stage.start].config.architecture, part.architecture, start)
         elif start:
@@ -105,7 +109,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
                     f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
                     f"(--stages={','.join([*missing, stage.name])}), or name a run that stands for it: --init_from=RUN."
                 )
-            require_alike(user_path(start), part.architecture, looked_at=own)
+            require_alike(user_path(start), part.architecture, inspected=own)
         planned[stage.name] = run
     return list(planned.values())
 
@@ -120,7 +124,7 @@ def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[st
 
 
 def finished(workdir: Path) -> dict[str, Any] | None:
-    """What a finished stage left; None where it has not finished.
+    """The result of a finished stage; None where it has not finished.
 
     Raises:
         UserError: its files are no longer those that it finished with.
@@ -130,19 +134,19 @@ def finished(workdir: Path) -> dict[str, Any] | None:
         return None
     advice = f"Put it back, or remove {workdir} and the stages that began from it, to train them again."
     try:
-        left = read_json(path, "weights_sha256", "epochs", "validation_top1_error", "top1_error")
+        result = read_json(path, "weights_sha256", "epochs", "validation_top1_error", "top1_error")
         weights_digest(workdir)
         manifest = read_manifest(workdir)
     except UserError as error:
         raise UserError(f"A finished stage must stay as it was. {error} {advice}") from None
-    for name, digests in {**manifest, WEIGHTS: [left["weights_sha256"]]}.items():
+    for name, digests in {**manifest, WEIGHTS: [result["weights_sha256"]]}.items():
         if not (workdir / name).exists() or sha256(workdir / name) not in digests:
             raise UserError(
                 f"A finished stage must stay as it was. Received: {workdir / name}, changed, damaged or removed. {advice}"
             )
-    return left
+    return result
 
 
-def finish(workdir: Path, left: dict[str, Any]) -> None:
+def finish(workdir: Path, result: dict[str, Any]) -> None:
     """Marks a stage as finished, with what it reached."""
-    write_json(workdir / FINISHED, {"weights_sha256": weights_digest(workdir), **left})
+    write_json(workdir / FINISHED, {"weights_sha256": weights_digest(workdir), **result})

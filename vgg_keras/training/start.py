@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_keras.config import Architecture, Config, Training, UserError, from_dict
+from vgg_keras.config import MATCH, Architecture, Config, Training, fields_with, from_dict
+from vgg_keras.errors import UserError
 from vgg_keras.files import user_path
+from vgg_keras.runs import read_config, require_whole, weights_digest
 from vgg_keras.weights.sources import IMAGENET, digest_of, require_source
-from vgg_keras.weights.stored import read_config, require_whole, weights_digest
-
-# What two nets must have alike for one to start from the other, beside the shapes, which are compared when it does.
-_ALIKE = ("width", "crop", "head", "batch_norm", "activation", "negative_slope", "std")
-
 
 # The authors' convolutions of D under FC layers of random weights (Glorot), flowers at crop 64, momentum 0.9: at 1e-2 the loss
 # is not a number at step 4, at 1e-3 it is 1e16 at step 10; at 1e-4 it falls from 20 to 3 in six steps.
@@ -37,19 +34,19 @@ class Start:
     mean: tuple[float, ...]
 
 
-def require_alike(start: Path, ours: Architecture, looked_at: bool = False) -> None:
+def require_alike(start: Path, ours: Architecture, inspected: bool = False) -> None:
     """Refuses a run that 3.1's net cannot start from: none, not a whole one, or of another family.
 
     Args:
         start: the run's folder.
         ours: the net that would start from it.
-        looked_at: that its files have been compared with their digests already.
+        inspected: that its files have been compared with their digests already.
 
     Raises:
         UserError: it is such a run.
     """
     weights_digest(start)  # that there is a net
-    if not looked_at:
+    if not inspected:
         require_whole(start)
     require_family(from_dict(Config, read_config(start)["config"]).architecture, ours, start)
 
@@ -65,16 +62,19 @@ def require_family(theirs: Architecture, ours: Architecture, start: Path | str) 
             f"A net starts from net A or from its own configuration (3.1). Received: {start}, a {theirs.name}, "
             f"for {ours.name}. --weights=SOURCE fine-tunes any net, in its own configuration."
         )
-    for name in _ALIKE:
+    names = fields_with(MATCH, Architecture)  # beside the shapes, which are compared when weights are copied
+    for name in names:
         old, new = getattr(theirs, name), getattr(ours, name)
         if old != new:
             raise UserError(
-                f"A net starts from one of the same {', '.join(_ALIKE)}. Received: {start}, whose {name} is {old}, not {new}."
+                f"A net starts from one of the same {', '.join(names)}. Received: {start}, whose {name} is {old}, not {new}."
             )
 
 
 def require_classes_of_start(config: Config, classes: Sequence[str]) -> None:
     """Refuses `training.init_from` of other classes than the data's: 3.1 takes the last layer too.
+
+    A stage of a chain that is still to be made will have the data's.
 
     Args:
         config: the run's.
@@ -85,8 +85,9 @@ def require_classes_of_start(config: Config, classes: Sequence[str]) -> None:
     """
     from vgg_keras.weights.classes import difference_of_classes
 
-    if start := config.training.init_from:
-        theirs = read_config(Path(start))["classes"]
+    start = config.training.init_from
+    if start and (stored := read_config(user_path(start))):
+        theirs = stored["classes"]
         if found := difference_of_classes(theirs, len(theirs), classes):
             raise UserError(
                 f"A net starts from one of the same classes (3.1). Received: {start} for {config.data.source}{found} "
@@ -136,19 +137,20 @@ def warning(config: Config) -> str | None:
         A line; None where the rate is lower, or the start is another.
     """
     training, fc = config.training, config.architecture.head == "fc"
-    high = HIGH_RATE if fc else Training.learning_rate
-    calm = training.optimizer == "adam" or config.architecture.batch_norm or training.learning_rate < high
+    adam = training.optimizer == "adam"
+    high = HIGH_RATE if fc and not adam else Training.learning_rate
+    calm = (config.architecture.batch_norm and not adam) or training.learning_rate < high
     if not training.weights or calm:
         return None
-    reason = (
-        f"without batch norm, random FC layers behind trained convolutions make the loss rise without end at {high:g} and above"
-        if fc
-        else "the paper's rate is made for random weights and may spoil trained ones"
-    )
-    return (
-        f"warning: training.learning_rate={training.learning_rate:g} with --weights: {reason}. "
-        f"Try --set=training.learning_rate={SAFE_RATE:g} --set=training.weight_decay={SAFE_RATE * DECAY_SHARE:g}"
-    )
+    reason = "the paper's rate is made for random weights and may spoil trained ones"
+    advice = f"--set=training.learning_rate={SAFE_RATE:g} --set=training.weight_decay={SAFE_RATE * DECAY_SHARE:g}"
+    if adam:
+        reason = "Adam takes steps as large as its rate, which is made for SGD and spoils trained weights"
+        advice = f"--set=training.learning_rate={SAFE_RATE:g}, or less"
+    elif fc:
+        reason = "without batch norm, random FC layers behind trained convolutions make the loss rise without end at "
+        reason += f"{high:g} and above"
+    return f"warning: training.learning_rate={training.learning_rate:g} with --weights: {reason}. Try {advice}"
 
 
 def look(config: Config) -> Start:
@@ -167,12 +169,13 @@ def look(config: Config) -> Start:
     return Start(digest(config) if training.weights == IMAGENET else sha256, settled.mean)
 
 
-def fill(model, config: Config, digest: str):
+def fill(model, config: Config, classes: Sequence[str], digest: str):
     """Copies the weights that a run starts from into its new net.
 
     Args:
         model: of `vgg_keras.build`, its weights random.
         config: the run's, resolved.
+        classes: of its data, in label order.
         digest: that `look` found, which `training.weights` must still have: what was looked into is what is copied.
 
     Returns:
@@ -181,29 +184,29 @@ def fill(model, config: Config, digest: str):
     Raises:
         UserError: the start is not there, has changed or does not fit; the model is as it was then.
     """
+    from vgg_keras.weights.formats.run_folder import load_run
     from vgg_keras.weights.load import fill as fill_from
-    from vgg_keras.weights.run import load_run
     from vgg_keras.weights.transfer import transfer
 
     training = config.training
     if training.weights:
         # of imagenet's file Keras compares the digest that is known of it, which is none of sha256
-        return fill_from(model, training.weights, None if training.weights == IMAGENET else digest)
+        return fill_from(model, training.weights, classes, None if training.weights == IMAGENET else digest)
     return transfer(load_run(training.init_from, dtype="float32"), model, config)
 
 
-def check_fill(config: Config, classes: int, digest: str) -> None:
+def check_fill(config: Config, classes: Sequence[str], digest: str) -> None:
     """Refuses a start that `fill` would refuse, without a run: into a net that is not kept.
 
     Args:
         config: as asked for.
-        classes: of the data.
-        digest: as in `fill`.
+        classes, digest: as in `fill`.
 
     Raises:
         UserError: as in `fill`.
     """
     from vgg_keras.nets.builder import build
 
-    architecture = dataclasses.replace(config.architecture, num_classes=classes)
-    fill(build(architecture, dtype="float32", seed=0), dataclasses.replace(config, architecture=architecture), digest)
+    architecture = dataclasses.replace(config.architecture, num_classes=len(classes))
+    config = dataclasses.replace(config, architecture=architecture)
+    fill(build(architecture, dtype="float32", seed=0), config, classes, digest)

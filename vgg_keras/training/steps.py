@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from vgg_keras.training import devices
+from vgg_keras import runtime
 
 # What a step sums over its images.
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
@@ -139,7 +139,7 @@ def compiled_update(
     def update(gradients):
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
 
-    return tf.function(update, jit_compile=True) if devices.compiles_update(strategy) else update
+    return tf.function(update, jit_compile=True) if runtime.compiles_update(strategy) else update
 
 
 def validation_step(strategy: tf.distribute.Strategy, model: keras.Model) -> Callable[[tuple], tf.Tensor]:

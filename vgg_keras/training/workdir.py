@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance
-from vgg_keras.config import FREE_ON_RESUME, LIMITS, Config, UserError, difference, from_dict, to_dict
+from vgg_keras.config import LIMIT, RESUME, Config, difference, fields_with, from_dict, to_dict, without
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
-from vgg_keras.files import sha256, sweep, write_json
-from vgg_keras.training import checkpoints
+from vgg_keras.errors import UserError
+from vgg_keras.files import replacing, sha256, sweep, write_json
+from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_whole
 from vgg_keras.training.records import read
 from vgg_keras.training.start import Start, described, digest, require_classes_of_start
-from vgg_keras.weights.stored import CONFIG, MANIFEST, read_config, require_whole
 
 
 def check(workdir: Path, config: Config, finished: bool = False) -> None:
@@ -28,7 +28,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
-    if checkpoints.stored(workdir / checkpoints.FOLDER) and not finished:  # whose files `stages.finished` has compared
+    if checkpoints_in(workdir / CHECKPOINTS) and not finished:  # whose files `stages.finished` has compared
         require_whole(workdir, resumed=True)
     stored = read_config(workdir)
     if stored is None:
@@ -46,7 +46,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     before = from_dict(Config, stored["config"])
-    old, new = _resume_fields(before), _resume_fields(_resolve(config, before.architecture))
+    old, new = resume_fields(before), resume_fields(_resolved_as(config, before))
     start = digest(config)
     if stored.get("started_from") != start:
         old_start = described(before.training.start, stored.get("started_from"))
@@ -62,26 +62,20 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         )
 
 
-def decisive(config: Config) -> dict[str, Any]:
-    """The configuration as plain values, without what may differ from worker to worker."""
-    values = to_dict(config)
-    for section in FREE_ON_RESUME:
-        del values[section]
-    for place in ("source", "data_dir"):  # where the images lie; that they are the same is checked by their names
-        del values["data"][place]
-    for field in ("init_from", "weights", "weights_sha256"):  # the start may move too; it is told by its digest
-        del values["training"][field]
-    return values
+def worker_fields(config: Config) -> dict[str, Any]:
+    """The configuration as plain values, without what may differ from worker to worker.
+
+    The images and the start may lie elsewhere: they are compared by their names and by their digest.
+    """
+    return without(to_dict(config), fields_with(RESUME))
 
 
-def _resume_fields(config: Config) -> dict[str, Any]:
-    """What a run must keep when it is resumed: `decisive` without the limits, which a message may advise to change."""
-    values = decisive(config)
-    for section, field in LIMITS:
-        # of a part of a batch, batch normalisation's mean and variance are others
-        if (section, field) != ("data", "micro_batch") or not config.architecture.batch_norm:
-            del values[section][field]
-    return values
+def resume_fields(config: Config) -> dict[str, Any]:
+    """What a run must keep when it is resumed: `worker_fields` without the limits, which a message may advise to change."""
+    limits = set(fields_with(LIMIT))
+    if config.architecture.batch_norm:  # of a part of a batch, batch normalisation's mean and variance are others
+        limits.remove("data.micro_batch")
+    return without(worker_fields(config), limits)
 
 
 def check_images(
@@ -161,13 +155,15 @@ def prepare(
         sweep(workdir)
     stored = check_images(workdir, config, source, start, writes)
     if stored is not None:
-        resolved = _resolve(config, from_dict(Config, stored["config"]).architecture)
+        before = from_dict(Config, stored["config"])
+        resolved = _resolved_as(config, before)
+        if writes and resolved != before:
+            _replace_config(workdir, {**stored, "config": to_dict(resolved)})
         return resolved, Statistics(**stored["data"]["statistics"])
 
     statistics = measure(source.train, config.data.statistics_images)
     mean = start.mean or statistics.mean
-    known = dataclasses.replace(config.architecture, num_classes=len(source.classes), mean=mean)
-    resolved = _resolve(config, known)
+    resolved = _resolved(config, len(source.classes), mean)
     write_json(
         workdir / CONFIG,
         {
@@ -191,16 +187,28 @@ def prepare(
     return resolved, statistics
 
 
+def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
+    """Writes the `config.json` of a run that goes on with other limits or from another place: tests of its net read it.
+
+    Killed at any moment, it leaves a run that goes on: the manifest first names the old digest and the new one.
+    """
+    known = read_manifest(workdir)
+    with replacing(workdir / CONFIG) as temporary:
+        write_json(temporary, content)
+        digest = sha256(temporary)
+        write_json(workdir / MANIFEST, {**known, CONFIG: [*known[CONFIG], digest]})
+    write_json(workdir / MANIFEST, {**known, CONFIG: [digest]})
+
+
 def begun(workdir: Path) -> bool:
     """Whether a run stands there that a change would spoil: one with a checkpoint."""
-    return (workdir / CONFIG).exists() and bool(checkpoints.stored(workdir / checkpoints.FOLDER))
+    return (workdir / CONFIG).exists() and bool(checkpoints_in(workdir / CHECKPOINTS))
 
 
-def _resolve(config: Config, known) -> Config:
-    """`config` with the classes and the mean that were left to the data taken from the architecture `known`."""
-    architecture = dataclasses.replace(
-        config.architecture,
-        num_classes=config.architecture.num_classes or known.num_classes,
-        mean=config.architecture.mean or known.mean,
-    )
-    return dataclasses.replace(config, architecture=architecture)
+def _resolved(config: Config, num_classes: int, mean: tuple[float, ...]) -> Config:
+    return dataclasses.replace(config, architecture=config.architecture.resolved(num_classes, mean))
+
+
+def _resolved_as(config: Config, stored: Config) -> Config:
+    """With the classes and the mean that a run was begun with."""
+    return _resolved(config, stored.architecture.num_classes, stored.architecture.mean)

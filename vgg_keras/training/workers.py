@@ -7,9 +7,8 @@ from typing import TypeVar
 
 import tensorflow as tf
 
-from vgg_keras import stop
 from vgg_keras.cluster import Cluster
-from vgg_keras.config import UserError
+from vgg_keras.errors import StoppedError, UserError
 
 Result = TypeVar("Result")
 
@@ -61,18 +60,18 @@ class Workers:
         """What `work` returns to the chief, and None to the others, who wait for its end.
 
         Raises:
-            Stopped, UserError: on all, where the chief was stopped or found a user's mistake; else the others would take it
+            StoppedError, UserError: on all, where the chief was stopped or found a user's mistake; else the others would take it
                 for lost, and be started again with the same mistake.
         """
         result, end = None, None
         if self.chief:
             try:
                 result = work()
-            except (stop.Stopped, UserError) as error:
+            except (StoppedError, UserError) as error:
                 end = error
-        stopped, refused = self.any(isinstance(end, stop.Stopped), isinstance(end, UserError))
+        stopped, refused = self.any(isinstance(end, StoppedError), isinstance(end, UserError))
         if stopped:
-            raise end or stop.Stopped("stopped with the first worker; the same command goes on where it stood")
+            raise end or StoppedError("stopped with the first worker; the same command goes on where it stood")
         if refused:
             raise end or UserError("All workers make one run. Received: a mistake, which the first worker names.")
         return result
@@ -91,7 +90,7 @@ class Workers:
         """For work in which the chief alone tells what it does, and a lost worker is named.
 
         Raises:
-            Lost: a worker is gone.
+            WorkerLostError: a worker is gone.
         """
         with contextlib.ExitStack() as stack:
             if not self.chief:

@@ -1,13 +1,15 @@
 """Whether the images that a net is used on are of its classes: by number, and by name and order where names are known."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from vgg_keras.config import UserError
-from vgg_keras.weights.load import imagenet_classes
-from vgg_keras.weights.run import Run
+from vgg_keras.errors import UserError
+from vgg_keras.weights.formats.run_folder import LoadedModel
+
+_CLASSES = Path(__file__).parent / "imagenet_classes.txt"  # WordNet's id and a name for each, in ILSVRC's order
 
 
-def require_classes(net: Run, classes: Sequence[str], data: str) -> None:
+def require_classes(net: LoadedModel, classes: Sequence[str], data: str) -> None:
     """Refuses labelled images of other classes than the net's. ImageNet's classes may go by their ids in the data.
 
     Args:
@@ -49,3 +51,9 @@ def first_difference(old: Sequence[str], new: Sequence[str], none: str = "none")
         if words[0] != words[1]:
             return place, *words
     return None
+
+
+def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids and the names of ImageNet's thousand classes, in the order of every net that was trained on them."""
+    ids, names = zip(*(line.split(" ", 1) for line in _CLASSES.read_text().splitlines()), strict=True)
+    return ids, names

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vgg_keras.config import Architecture, UserError
+from vgg_keras.config import Architecture
+from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import Layer, layers
 
 FIRST = "block1_conv1"

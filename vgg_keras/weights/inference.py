@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vgg_keras.config import CONFIGURATIONS, Architecture, UserError
+from vgg_keras.config import CONFIGURATIONS, Architecture
+from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import FC_UNITS
 from vgg_keras.weights.foreign import FIRST, TOP, Foreign, fit, outputs_of
 
@@ -32,8 +33,8 @@ def infer(source: Foreign, like: Architecture | None = None) -> Architecture:
                     problems[same] = error
     if not any(source.names(Architecture("D"))[name] in source.tensors for name in TOP):
         raise UserError(
-            f"A file without the FC layers needs a net that has a head of its own. Received: {source.path}. Give a model, or "
-            "--config with --set=architecture.num_classes=..."
+            f"A file without the FC layers is no whole net. Received: {source.path}. train --weights={source.path} trains a head "
+            "for it; in Python load_weights fills a model of vgg_keras.build."
         )
     raise UserError(
         f"A file of weights holds a net of Table 1. Received: {source.path}, with the layers "

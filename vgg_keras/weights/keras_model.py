@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.weights.foreign import EPSILON, Foreign, Preprocessing, same_names
 
 MODELS = ("Sequential", "Functional", "Model")
@@ -42,7 +42,10 @@ _NET = (
     "Activation",
     "Softmax",
 )
+# What Keras makes of `image[..., 0] / 127.5` and the like; a .keras names their module too.
+_OPERATIONS = ("GetItem", "Stack", "Flip", "TrueDivide", "Divide", "Cast", "TFOpLambda", "SlicingOpLambda")
 _OURS = ("MeanSubtraction", "LocalResponseNormalization")
+_OURS_TOO = ("Conv2D", "Dense", "BatchNormalization")  # Keras's with sums in float32, under Keras's names
 # The fields that make a layer Table 1's, with the values that they may have; one that a file does not hold is a default.
 _FIELDS: dict[str, dict[str, tuple]] = {
     "Conv2D": {
@@ -165,7 +168,14 @@ def _flat(model: Any, rule: str, path: Path) -> Iterator[Layer]:
         if layer["class_name"] in MODELS:
             yield from _flat(layer, rule, path)
         else:
-            yield Layer(layer["class_name"], str(layer["config"]["name"]), layer["config"])
+            yield Layer(_kind(layer), str(layer["config"]["name"]), layer["config"])
+
+
+def _kind(layer: Mapping[str, Any]) -> Any:
+    """The class of a layer; ours under Keras's names are written as `vgg_keras>Conv2D` in an `.h5`."""
+    kind = layer.get("class_name")
+    plain = str(kind).removeprefix("vgg_keras>")
+    return plain if plain in _OURS_TOO else kind
 
 
 def _ordered(config: Mapping[str, Any], rule: str, path: Path) -> list[dict]:
@@ -225,13 +235,19 @@ def _training(node: Any) -> bool:
 
 def _require_known(layer: Mapping[str, Any], known: tuple[str, ...], rule: str, path: Path) -> None:
     """Refuses a class that is not known, and a stranger's under the name of one of Keras's or of ours."""
-    kind, module, registered = (layer.get(key) for key in ("class_name", "module", "registered_name"))
+    kind, module, registered = _kind(layer), layer.get("module"), layer.get("registered_name")
+    if kind not in known and (str(module).startswith("keras.src.ops.") or kind in _OPERATIONS):
+        raise UserError(
+            f"{rule} Received: {path}, another, with the operation {str(kind)[:50]}. Operations, such as preprocess_input's, are "
+            "not read. Save the layers behind them alone, as .h5: they are taken for Keras Applications'."
+        )
     if kind not in known:
         raise _other(rule, path, str(kind)[:50])
-    packages = ("vgg_keras",) if kind in _OURS else ("keras", "tf_keras")
-    if module is not None and str(module).split(".")[0] not in packages:
+    package = str(module).split(".")[0]
+    ours = kind in _OURS or (kind in _OURS_TOO and package == "vgg_keras")
+    if module is not None and package not in (("vgg_keras",) if ours else ("keras", "tf_keras")):
         raise _other(rule, path, f"{kind} of {str(module)[:50]}")
-    if registered not in (None, f"vgg_keras>{kind}" if kind in _OURS else kind):
+    if registered not in (None, f"vgg_keras>{kind}" if ours else kind):
         raise _other(rule, path, str(registered)[:50])
 
 

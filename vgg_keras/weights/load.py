@@ -4,19 +4,21 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from vgg_keras.config import Architecture, Config, UserError
+from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
 from vgg_keras.files import user_path
 from vgg_keras.nets.builder import architecture_of, build
-from vgg_keras.weights import caffe, hdf5, matconvnet, torchvision
+from vgg_keras.weights.classes import difference_of_classes, imagenet_classes
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, same_names, tensors_for
+from vgg_keras.weights.formats import caffe, hdf5, matconvnet, torchvision
+from vgg_keras.weights.formats.run_folder import LoadedModel, load_run
 from vgg_keras.weights.inference import infer
-from vgg_keras.weights.run import Run, load_run
 from vgg_keras.weights.sources import IMAGENET, PINNED, application, digest_of, ending_of, is_public, require_digest
 from vgg_keras.weights.transfer import Transfer
 
@@ -31,7 +33,6 @@ _READERS = {
     ".caffemodel": caffe.read,
     ".mat": matconvnet.read,
 }
-_CLASSES = Path(__file__).parent / "imagenet_classes.txt"  # WordNet's id and a name for each, in ILSVRC's order
 
 
 def load_weights(model: keras.Model | None, source: str | Path, sha256: str | None = None) -> keras.Model:
@@ -65,10 +66,24 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     return model
 
 
-def fill(model: keras.Model, source: str | Path, sha256: str | None = None) -> Transfer:
-    """`load_weights`, saying nothing: returns which layers took the source's weights."""
+def fill(model: keras.Model, source: str | Path, classes: Sequence[str], sha256: str | None = None) -> Transfer:
+    """`load_weights` for a training, saying nothing: returns which layers took the source's weights.
+
+    The last layer takes them where its outputs are the training's classes: as many, and of the same names in the same order
+    where the source names its own.
+
+    Args:
+        model, source, sha256: as in `load_weights`.
+        classes: of the data that the model will be trained on.
+    """
     architecture = architecture_of(model)
-    return _assign(model, _read(source, architecture, sha256)[0], architecture)
+    found, _ = _read(source, architecture, sha256)
+    tensors, kept = _checked(found, architecture)
+    theirs = _classes(found, architecture)
+    if "predictions" in tensors and theirs and difference_of_classes(theirs, len(theirs), classes):
+        del tensors["predictions"]
+        kept = (*kept, "predictions")
+    return _assign(model, found, architecture, (tensors, kept))
 
 
 def load_net(
@@ -76,7 +91,7 @@ def load_net(
     config: Config | None = None,
     dtype: str | None = None,
     sha256: str | None = None,
-) -> Run:
+) -> LoadedModel:
     """The net of a source, with its configuration and the names of its classes.
 
     Args:
@@ -89,7 +104,7 @@ def load_net(
         The net. Where neither the source nor ImageNet names its classes, `classes` is empty.
 
     Raises:
-        UserError: as in `load_weights`.
+        UserError: as in `load_weights`; or layers that the source has no weights for.
     """
     if str(source) != IMAGENET and _path(source).is_dir():
         if config is not None:
@@ -110,10 +125,17 @@ def load_net(
             config = Config(architecture=infer(found))
     architecture = _settled(config.architecture, found)
     tensors = _checked(found, architecture, "--set=architecture.")
+    if left := tensors[1]:
+        own = found.outputs(architecture)
+        its_own = f"--set=architecture.num_classes={own} takes its own; " if own else ""
+        raise UserError(
+            "A net that is not trained any more has weights in every layer. "
+            f"Received: {source}, without those of {', '.join(left)}. {its_own}train --weights={source} trains them."
+        )
     model = build(architecture, dtype=dtype)
     _report(source, found, _assign(model, found, architecture, tensors))
     config = dataclasses.replace(config, architecture=architecture, stages=())
-    return Run(model, config, _classes(found, architecture), Path(source), sha)
+    return LoadedModel(model, config, _classes(found, architecture), Path(source), sha)
 
 
 def look(source: str | Path, architecture: Architecture, sha256: str | None = None) -> tuple[Architecture, str]:
@@ -170,11 +192,8 @@ def _nearest(found: Foreign, architecture: Architecture, prefix: str) -> str:
 
 def _settled(architecture: Architecture, found: Foreign) -> Architecture:
     """With the number of classes and the mean that are left to the source."""
-    settled = dataclasses.replace(
-        architecture,
-        num_classes=architecture.num_classes or found.outputs(architecture),
-        mean=architecture.mean or (found.preprocessing.mean if found.preprocessing else ()),
-    )
+    mean = found.preprocessing.mean if found.preprocessing else ()
+    settled = architecture.resolved(found.outputs(architecture), mean)
     if not settled.mean:
         raise UserError(
             "A .weights.h5 file does not hold the mean that its net subtracts. "
@@ -232,7 +251,7 @@ def _downloaded(name: str) -> Path:
         ) from None
 
 
-def _of_run(run: Run) -> Foreign:
+def _of_run(run: LoadedModel) -> Foreign:
     ours = run.config.architecture
     return Foreign(
         str(run.path),
@@ -276,9 +295,3 @@ def _classes(found: Foreign, architecture: Architecture) -> tuple[str, ...]:
         return found.classes
     known = architecture.num_classes == 1000 and found.preprocessing in (CAFFE, TORCHVISION)
     return imagenet_classes()[1] if known else ()
-
-
-def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ids and the names of ImageNet's thousand classes, in the order of every net that was trained on them."""
-    ids, names = zip(*(line.split(" ", 1) for line in _CLASSES.read_text().splitlines()), strict=True)
-    return ids, names

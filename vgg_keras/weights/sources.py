@@ -7,10 +7,10 @@ import hashlib
 import re
 from pathlib import Path
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.files import sha256 as digest
 from vgg_keras.files import user_path
-from vgg_keras.weights.stored import CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
+from vgg_keras.runs import CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
 
 IMAGENET = "imagenet"
 # Keras Applications' files of the authors' two nets

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import keras
 
-from vgg_keras.config import Config, UserError
-from vgg_keras.weights.run import Run
+from vgg_keras.config import Config
+from vgg_keras.errors import UserError
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 # "the first four convolutional layers and the last three fully-connected layers" of net A. By position the shapes would
 # clash (A's second convolution is 64->128, E's 64->64), so A's first four go to the layers of the same block and place.
@@ -20,7 +21,7 @@ class Transfer:
     left: tuple[str, ...]
 
 
-def transfer(source: Run, target: keras.Model, config: Config) -> Transfer:
+def transfer(source: LoadedModel, target: keras.Model, config: Config) -> Transfer:
     """Copies weights by the layers' names: all of them into the same net, else what the paper takes from net A.
 
     Batch norm's variables go with their convolution's.

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vgg_keras.config import Config, load, override, require_fields
-from vgg_keras.weights.stored import run_config
+from vgg_keras.runs import run_config
 
 
-def settle(
+def resolve(
     model: str | None, weights: str | None, named: str | None, wishes: Sequence[str], sha256: str | None
 ) -> tuple[Config, Callable]:
     """What `--model` or `--weights` stand for, as far as it is known without a framework, and what opens it.
@@ -19,7 +19,7 @@ def settle(
 
     Returns:
         The run's or the named configuration with the wishes, or the default one with those of the runtime where the file is
-        still to tell which net it holds; and a function of a Keras dtype policy that returns the net, a `Run`, and the
+        still to tell which net it holds; and a function of a Keras dtype policy that returns the net, a `LoadedModel`, and the
         configuration to ask it with.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.weights import keras_model
 from vgg_keras.weights.foreign import CAFFE, CAFFE_WORDS, Foreign, same_names
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from vgg_keras import processor
 from vgg_keras.cluster import VARIABLE, Cluster, meet
-from vgg_keras.config import Runtime, UserError
+from vgg_keras.config import Runtime
+from vgg_keras.errors import UserError
 
 
 def make_strategy(runtime: Runtime, alike: dict[str, Any] | None = None) -> tf.distribute.Strategy:
@@ -24,7 +25,7 @@ def make_strategy(runtime: Runtime, alike: dict[str, Any] | None = None) -> tf.d
 
     Raises:
         UserError: `mirrored` where there is one device only, `multi_worker` without several workers, or workers that differ.
-        Lost: a worker did not come within `runtime.start_seconds`.
+        WorkerLostError: a worker did not come within `runtime.start_seconds`.
     """
     cluster = Cluster.from_environment() if runtime.strategy in ("auto", "multi_worker") else None
     if runtime.strategy == "multi_worker" and cluster is None:

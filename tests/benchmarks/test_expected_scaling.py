@@ -2,8 +2,8 @@
 
 import pytest
 
+from vgg_keras.benchmarks.expected_scaling import Link, Net, paper_teraflops
 from vgg_keras.config import Architecture
-from vgg_keras.training.scaling import Link, Net, paper_teraflops
 
 
 def test_a_net_of_round_numbers():

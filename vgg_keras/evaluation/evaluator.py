@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance
-from vgg_keras.config import Config, Evaluation, UserError, to_dict
+from vgg_keras.config import Config, Evaluation, to_dict
 from vgg_keras.data.splits import Split
+from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.evaluation import passes, protocols, report
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images, save
-from vgg_keras.files import Unwritten, sweep, write_json
-from vgg_keras.weights.run import Run
-from vgg_keras.weights.stored import RESULT
-
-POSTERIORS = "posteriors.npz"
+from vgg_keras.files import sweep, write_json
+from vgg_keras.runs import POSTERIORS, RESULT
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Images:
     bad: tuple[str, ...]
 
 
-def evaluate(run: Run, config: Config, images: Images, precision: str, folder: Path) -> dict[str, Any]:
+def evaluate(run: LoadedModel, config: Config, images: Images, precision: str, folder: Path) -> dict[str, Any]:
     """Asks a net as `config.evaluation` says, over every image once, and leaves the result in `folder`.
 
     What is there already of the same net, images and settings is not done again: an interrupted evaluation goes on, and
@@ -54,9 +53,9 @@ def evaluate(run: Run, config: Config, images: Images, precision: str, folder: P
         What `evaluation.json` holds.
 
     Raises:
-        UnlikeError: `folder` holds another evaluation.
+        MismatchError: `folder` holds another evaluation.
         UserError: of `passes.run`.
-        Stopped: by a signal, with everything saved.
+        StoppedError: by a signal, with everything saved.
     """
     sweep(folder)
     rules, scales, split = config.evaluation, config.test_scales, images.split
@@ -112,7 +111,7 @@ def require_room(folder: Path, images: int, classes: int, rules: Evaluation, sca
         rules, scales: the test's: a file of posteriors for each protocol and scale, others for their means, and the result.
 
     Raises:
-        Unwritten: there is less room.
+        DiskFullError: there is less room.
     """
     parts = len(protocols.parts(rules.protocol))
     means = parts * (len(scales) > 1) + (parts > 1)
@@ -122,7 +121,7 @@ def require_room(folder: Path, images: int, classes: int, rules: Evaluation, sca
     if needed > (free := shutil.disk_usage(there).free):
         reason = f"posteriors of {images:,} images and {classes:,} classes take {needed / 1e9:.3g} GB"
         reason += f", {free / 1e9:.3g} GB are free"
-        raise Unwritten(errno.ENOSPC, reason, str(folder))
+        raise DiskFullError(errno.ENOSPC, reason, str(folder))
 
 
 def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, Any]:
@@ -206,7 +205,7 @@ def _cell(row: report.Row) -> dict[str, Any] | None:
 
 
 def _net(
-    run: Run, config: Config, images: Images, precision: str, protocol: str, scales: Sequence[int]
+    run: LoadedModel, config: Config, images: Images, precision: str, protocol: str, scales: Sequence[int]
 ) -> dict[str, Any]:
     """How a net is asked: what posteriors are told apart by, and what makes them reproducible."""
     return {

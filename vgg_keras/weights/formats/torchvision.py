@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.config import Architecture, UserError
+from vgg_keras.config import Architecture
+from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import layers
 from vgg_keras.weights.foreign import CAFFE, TOP, TORCHVISION, TORCHVISION_WORDS, Foreign
 

@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vgg_keras.config import Architecture
+from vgg_keras.evaluation import paper
 from vgg_keras.nets.architectures import costs
+from vgg_keras.text_table import text_table
 
 GRADIENT_BYTES = 4  # float32, under mixed bf16 too
 # Operations for each multiply-add of an image in training: 2 forward, 2 each for the gradients of inputs and weights.
 OPERATIONS = 6
 LINK_SHARE = 0.8  # of a link's nominal rate that an exchange reaches
-
-PAPER_SPEED_UP = 3.75  # 3.3: four GPUs against one
-PAPER_GPUS = 4
-PAPER_IMAGES = 74 * 1_281_167  # 3.1: epochs of ILSVRC-2012's training images
-PAPER_SECONDS = 2.5 * 7 * 24 * 3600  # 3.3: two to three weeks for a net
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,21 @@ class Net:
 
 def paper_teraflops(net: Net) -> float:
     """What a GPU of the paper sustained, if this net took the middle of its two to three weeks."""
-    return OPERATIONS * net.multiply_adds * PAPER_IMAGES / (PAPER_GPUS * PAPER_SECONDS) / 1e12
+    return OPERATIONS * net.multiply_adds * paper.TRAINING_IMAGES / (paper.GPUS * paper.TRAINING_SECONDS) / 1e12
 
 
-def rows(nets: dict[str, Net], batch: int, teraflops: float) -> dict[str, Sequence[Sequence[str]]]:
+def summarize_scaling(family: dict[str, Architecture], batch: int, teraflops: float) -> str:
+    """Predicted speed-ups of these nets on several devices."""
+    nets = {name: Net.of(architecture) for name, architecture in family.items()}
+    blocks = [f"{title}\n\n{text_table(rows)}" for title, rows in tables(nets, batch, teraflops).items()]
+    share = f"{LINK_SHARE:.0%} of a link's nominal rate"
+    note = (
+        f"A prediction and no measurement: gradients in float32, {share}, exchange and computation one after the other."
+    )
+    return "\n\n".join([*blocks, note])
+
+
+def tables(nets: dict[str, Net], batch: int, teraflops: float) -> dict[str, Sequence[Sequence[str]]]:
     """Tables under their titles: gradients and their exchange, a step on one device, predicted speed-ups."""
     names = ["", *nets]
     exchange = [names, ["gradients", *(f"{net.gradient_bytes / 1e6:.0f} MB" for net in nets.values())]]
@@ -86,9 +94,9 @@ def rows(nets: dict[str, Net], batch: int, teraflops: float) -> dict[str, Sequen
     sustained = {name: paper_teraflops(net) for name, net in nets.items()}
     theirs.append(["TFLOP/s each, of 2.5 weeks", *(f"{flops:.2f}" for flops in sustained.values())])
     link = WITHIN[0]
-    ups = (net.speed_up(PAPER_GPUS, batch, sustained[name], link) for name, net in nets.items())
-    theirs.append([f"{PAPER_GPUS} GPUs, {link.name}", *(f"{up:.2f}" for up in ups)])
-    theirs.append(["the paper (3.3)", *[f"{PAPER_SPEED_UP}"] * len(nets)])
+    ups = (net.speed_up(paper.GPUS, batch, sustained[name], link) for name, net in nets.items())
+    theirs.append([f"{paper.GPUS} GPUs, {link.name}", *(f"{up:.2f}" for up in ups)])
+    theirs.append(["the paper (3.3)", *[f"{paper.SPEED_UP}"] * len(nets)])
     return {
         "The gradients of a step and the time of their exchange in a ring": exchange,
         f"Speed-up of a step of {batch} images, each device one GPU that sustains {teraflops:g} TFLOP/s": speed_ups,

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras.config import Config, UserError, from_dict
+from vgg_keras.config import Config, from_dict
+from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, user_path, write_json
 from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
-from vgg_keras.weights.foreign import tensors_for
-from vgg_keras.weights.hdf5 import read_keras
-from vgg_keras.weights.stored import (
+from vgg_keras.runs import (
     CONFIG,
     KERAS,
     MANIFEST,
@@ -29,10 +28,12 @@ from vgg_keras.weights.stored import (
     require_whole,
     run_of,
 )
+from vgg_keras.weights.foreign import tensors_for
+from vgg_keras.weights.formats.hdf5 import read_keras
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadedModel:
     """A net from disk.
 
     Attributes:
@@ -91,7 +92,7 @@ def _fill(model: keras.Model, config: Config, path: Path) -> None:
         raise UserError(f"A run's {WEIGHTS} holds its net's weights. Received: {path}: {reason}") from None
 
 
-def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
+def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
     """The net of a run's folder with its best weights.
 
     Args:
@@ -120,4 +121,4 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> Run:
         )
     model = build(config.architecture, dtype=dtype)
     _fill(model, config, workdir / WEIGHTS)
-    return Run(model, config, tuple(stored["classes"]), workdir, found[WEIGHTS])
+    return LoadedModel(model, config, tuple(stored["classes"]), workdir, found[WEIGHTS])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.weights.foreign import CAFFE, CAFFE_WORDS, Foreign, Preprocessing, caffe_names
 
 _FIELD = descriptor_pb2.FieldDescriptorProto

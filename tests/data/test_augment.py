@@ -13,7 +13,7 @@ import tensorflow as tf
 import vgg_keras
 from tests.data.crops import NO_SHIFT, augmented, cropped
 from vgg_keras.config import Data
-from vgg_keras.data import preprocessing
+from vgg_keras.data import augment, decoding, fast_jpeg, rescaling
 
 PILLOW = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 
@@ -27,7 +27,7 @@ def smooth(random, height, width):
 @pytest.mark.parametrize(("size", "side", "expected"), [((90, 61), 32, (47, 32)), ((40, 77), 64, (64, 123))])
 def test_rescaling_equals_pillows(random, interpolation, size, side, expected):
     image = smooth(random, *size)
-    measured = preprocessing.rescale(tf.constant(image), side, interpolation).numpy()
+    measured = rescaling.rescale(tf.constant(image), side, interpolation).numpy()
     assert measured.shape[:2] == expected  # smaller side S, aspect ratio kept
     truth = np.asarray(PIL.Image.fromarray(image).resize(expected[::-1], PILLOW[interpolation]), np.float32)
     difference = np.abs(measured - truth)
@@ -40,8 +40,8 @@ def test_rescaling_equals_pillows(random, interpolation, size, side, expected):
 
 def test_a_window_is_a_slice_of_the_rescaled_image(random):
     image = tf.constant(smooth(random, 75, 50))
-    whole = preprocessing.rescale(image, 40, "bilinear").numpy()
-    window = preprocessing.rescale_and_crop(image, whole.shape[:2], 13, 5, (32, 32), "bilinear").numpy()
+    whole = rescaling.rescale(image, 40, "bilinear").numpy()
+    window = rescaling.rescale_and_crop(image, whole.shape[:2], 13, 5, (32, 32), "bilinear").numpy()
     difference = np.abs(window - whole[13:45, 5:37]).max()
     print(f"window against slice: largest difference {difference:.2g}")
     assert difference <= 1e-3
@@ -49,18 +49,26 @@ def test_a_window_is_a_slice_of_the_rescaled_image(random):
 
 def test_the_centre_crop_is_the_middle(random):
     image = tf.constant(smooth(random, 50, 75))
-    whole = preprocessing.rescale(image, 40, "bilinear").numpy()  # (40, 60)
-    crop = preprocessing.center_crop(image, 40, 32, "bilinear").numpy()
+    whole = rescaling.rescale(image, 40, "bilinear").numpy()  # (40, 60)
+    crop = rescaling.center_crop(image, 40, 32, "bilinear").numpy()
     assert np.abs(crop - whole[4:36, 14:46]).max() <= 1e-3
+
+
+def test_the_middle_of_a_strip_that_has_more_pixels_at_q_than_32_bits_count():
+    image = np.zeros((1, 10_000_000, 3), np.uint8)
+    image[:, 5_000_000 - 2 : 5_000_000 + 2] = 200
+    assert [int(size) for size in rescaling.rescaled_size(*image.shape[:2], 256)] == [256, 2_560_000_000]
+    crop = rescaling.center_crop(tf.constant(image), 256, 32, "bilinear").numpy()
+    assert np.abs(crop - 200).max() < 1e-3
 
 
 def test_photographs_are_rescaled_as_pillow_does(photographs):
     paths = sorted((photographs / "flowers17" / "val").rglob("*.jpg"))[::40]
     assert len(paths) >= 5
     for path in paths:
-        decoded = preprocessing.decode(tf.io.read_file(str(path)))
+        decoded = decoding.decode(tf.io.read_file(str(path)))
         truth = PIL.Image.fromarray(decoded.numpy())
-        measured = preprocessing.rescale(decoded, 256, "bilinear").numpy()
+        measured = rescaling.rescale(decoded, 256, "bilinear").numpy()
         truth = np.asarray(truth.resize(measured.shape[1::-1], PILLOW["bilinear"]), np.float32)
         assert min(measured.shape[:2]) == 256
         assert np.abs(measured - truth).max() <= 1.5
@@ -72,9 +80,9 @@ def png(image):
 
 def crops(encoded, data, epochs, crop=32, basis=NO_SHIFT):
     """Training crops of one image inside tf.data, one for each epoch."""
-    drawn = augmented(encoded, preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), epochs), data, crop, basis)
+    drawn = augmented(encoded, augment.epoch_draws(tf.constant([7, 0], tf.int64), epochs), data, crop, basis)
     dataset = tf.data.Dataset.from_tensor_slices(drawn).map(
-        lambda drawn: preprocessing.training_crop(tf.constant(0), encoded, drawn, data, crop), 2
+        lambda drawn: augment.augment(tf.constant(0), encoded, drawn, data, crop), 2
     )
     return np.stack(list(dataset.as_numpy_iterator()))
 
@@ -85,7 +93,7 @@ def test_the_same_draws_give_the_same_crop_eagerly_and_inside_tf_data(random, en
     data = Data(scale=(32, 48))
     basis = random.normal(0, 1, (3, 3)).astype(np.float32)
     inside = crops(encoded, data, 5, basis=basis)
-    for number, draws in enumerate(preprocessing.epoch_draws(tf.constant([7, 0], tf.int64), 5)):
+    for number, draws in enumerate(augment.epoch_draws(tf.constant([7, 0], tf.int64), 5)):
         eager = cropped(encoded, draws, data, 32, basis)
         assert np.abs(eager - inside[number]).max() <= 1e-3
     assert np.abs(inside[0] - inside[1]).max() > 1
@@ -104,10 +112,10 @@ PLAIN = {"flip": False, "color_shift": 0.0}
 def test_an_exact_crop_is_pillows_box_resized(random, interpolation, size):
     """Upsampled, downsampled, halved: Pillow resizes the same square of the whole image, its filter reaching beyond it."""
     image = smooth(random, *size)
-    data = Data(scale=(32, 48), interpolation=interpolation, exact=True, **PLAIN)
+    data = Data(scale=(32, 48), interpolation=interpolation, jpeg_decoding="full", **PLAIN)
     for draws in ((0.0, 0.0, 0.0), (0.99, 0.99, 0.99), (0.5, 0.3, 0.7)):
         shown = cropped(png(image), without_flip(*draws), data)
-        window = preprocessing.draw_window(image.shape[:2], tf.constant(draws), data.scale, 32, False)
+        window = augment.draw_window(image.shape[:2], tf.constant(draws), data.scale, 32, False)
         top, left, side = np.array([*window.corner, window.side]) * 2 ** int(window.halvings)
         box = (left, top, left + side, top + side)
         truth = PIL.Image.fromarray(image).resize((32, 32), PILLOW[interpolation], box=tuple(map(float, box)))
@@ -122,7 +130,7 @@ def test_an_exact_crop_stays_inside_where_halving_rounds_up(size):
     encoded = png(np.full((*size, 3), 200))
     last = without_flip(0.0, 0.9999, 0.9999)
     for interpolation in PILLOW:
-        data = Data(scale=(32,), exact=True, interpolation=interpolation, **PLAIN)
+        data = Data(scale=(32,), jpeg_decoding="full", interpolation=interpolation, **PLAIN)
         assert np.abs(cropped(encoded, last, data) - 200).max() < 1e-3
 
 
@@ -170,8 +178,8 @@ def require_same_pixels(decoded, truth):
 def test_a_jpeg_has_the_pixels_that_pillow_decodes(random, kind, progressive):
     """All of them, whatever its chroma: eagerly, and inside a graph as in tf.data and a SavedModel."""
     encoded = jpeg(smooth(random, 133, 161), kind, progressive)
-    inside = tf.function(preprocessing.decode, input_signature=[tf.TensorSpec([], tf.string)])
-    for decode in (preprocessing.decode, inside):
+    inside = tf.function(decoding.decode, input_signature=[tf.TensorSpec([], tf.string)])
+    for decode in (decoding.decode, inside):
         require_same_pixels(decode(tf.constant(encoded)).numpy(), pillows(encoded))
 
 
@@ -182,7 +190,7 @@ def test_photographs_have_the_pixels_that_pillow_decodes(photographs):
     for path in paths:
         with PIL.Image.open(path) as opened:
             truth = np.asarray(opened.convert("RGB"))
-        require_same_pixels(preprocessing.decode(tf.io.read_file(str(path))).numpy(), truth)
+        require_same_pixels(decoding.decode(tf.io.read_file(str(path))).numpy(), truth)
 
 
 def test_every_call_that_decodes_a_jpeg_names_the_accurate_transform():
@@ -195,11 +203,11 @@ def test_every_call_that_decodes_a_jpeg_names_the_accurate_transform():
                 keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 found.append((path.name, name, keywords.get("dct_method")))
     assert sorted(found) == [
-        ("preprocessing.py", "decode_and_crop_jpeg", "DCT"),
-        ("preprocessing.py", "decode_image", None),
-        ("preprocessing.py", "decode_jpeg", "DCT"),
+        ("decoding.py", "decode_image", None),
+        ("decoding.py", "decode_jpeg", "DCT"),
+        ("fast_jpeg.py", "decode_and_crop_jpeg", "DCT"),
     ]
-    assert preprocessing.DCT == "INTEGER_ACCURATE"
+    assert decoding.DCT == "INTEGER_ACCURATE"
 
 
 @pytest.mark.parametrize(("side", "halvings"), [(20, 0), (25, 0), (60, 0), (90, 1), (200, 2), (500, 3), (620, 3)])
@@ -233,19 +241,21 @@ def test_a_window_of_a_jpeg_is_a_square_of_the_picture_that_pillow_decodes(rando
 def test_the_window_of_a_jpeg_shows_what_the_exact_way_shows(photographs):
     """200 photographs at S in [256, 512]: how far the pixels of a square are from those of the whole, filtered picture."""
     paths = sorted((photographs / "flowers17" / "train").rglob("*.jpg"))[::5][:200]
-    draws = preprocessing.epoch_draws(tf.constant([1, 2], tf.int64), len(paths))
-    data, exact = (Data(scale=(256, 512), exact=exact, **PLAIN) for exact in (False, True))
+    draws = augment.epoch_draws(tf.constant([1, 2], tf.int64), len(paths))
+    data, exact = (
+        Data(scale=(256, 512), jpeg_decoding="full" if exact else "window", **PLAIN) for exact in (False, True)
+    )
     differences, enlarged, apart = {}, 0, 0.0
     for path, drawn in zip(paths, draws, strict=True):
         encoded = tf.io.read_file(str(path))
         fast, whole = (augmented(encoded, drawn, one, 224) for one in (data, exact))
-        if not np.array_equal(fast.square * 2.0 ** int(fast.way), whole.square):
+        if not np.array_equal(fast.window * 2.0 ** int(fast.decode_mode), whole.window):
             # enlarged, where the exact way needs no whole pixels: the same square is compared
-            assert fast.square[2] <= 224 and np.abs(fast.square - whole.square).max() <= 1.5
-            enlarged, apart = enlarged + 1, max(apart, np.abs(fast.square - whole.square).max())
-            whole = whole._replace(square=fast.square)
+            assert fast.window[2] <= 224 and np.abs(fast.window - whole.window).max() <= 1.5
+            enlarged, apart = enlarged + 1, max(apart, np.abs(fast.window - whole.window).max())
+            whole = whole._replace(window=fast.window)
         fast, whole = (
-            preprocessing.training_crop(tf.constant(0), encoded, drawn, one, 224).numpy()
+            augment.augment(tf.constant(0), encoded, drawn, one, 224).numpy()
             for drawn, one in ((fast, data), (whole, exact))
         )
         differences[path] = np.abs(fast - whole)
@@ -267,10 +277,12 @@ def test_only_jpegs_that_need_no_filter_are_decoded_by_their_squares():
     expected = {19: 4, 20: 0, 79: 0, 80: 1, 159: 1, 160: 2, 320: 3, 630: 3, 650: 4}  # the smaller side, to the way
     sizes, draws = np.array([(side + 50, side) for side in expected]), np.full((len(expected), 7), 0.3, np.float32)
     for jpeg, exact, interpolation in itertools.product((True, False), (False, True), PILLOW):
-        data = Data(scale=(40,), exact=exact, interpolation=interpolation)
-        ways = preprocessing.augmentation(sizes, np.full(len(sizes), jpeg), draws, data, 32, NO_SHIFT).way.numpy()
+        data = Data(scale=(40,), jpeg_decoding="full" if exact else "window", interpolation=interpolation)
+        ways = augment.draw_augmentations(
+            sizes, np.full(len(sizes), jpeg), draws, data, 32, NO_SHIFT
+        ).decode_mode.numpy()
         fast = jpeg and not exact and interpolation == "bilinear"
-        assert ways.tolist() == (list(expected.values()) if fast else [preprocessing.WHOLE] * len(sizes))
+        assert ways.tolist() == (list(expected.values()) if fast else [fast_jpeg.FULL_DECODE] * len(sizes))
 
 
 def test_windows_lie_inside_and_are_drawn_evenly(random):
@@ -278,26 +290,24 @@ def test_windows_lie_inside_and_are_drawn_evenly(random):
     crop, scale = 32, (32, 64)
     sizes = random.integers(10, 1200, (600, 2))
     draws = random.choice([0, 0.2, 0.5, 0.8, 1 - 2**-23], (600, 3)).astype(np.float32)
-    together = {
-        alone: preprocessing.draw_window(sizes, tf.constant(draws), scale, crop, alone) for alone in (True, False)
-    }
+    together = {alone: augment.draw_window(sizes, tf.constant(draws), scale, crop, alone) for alone in (True, False)}
     for number, alone in itertools.product(range(600), together):
-        window = preprocessing.Window(*(field[number].numpy() for field in together[alone]))
-        single = preprocessing.draw_window(sizes[number], tf.constant(draws[number]), scale, crop, alone)
+        window = augment.Window(*(field[number].numpy() for field in together[alone]))
+        single = augment.draw_window(sizes[number], tf.constant(draws[number]), scale, crop, alone)
         assert all(np.array_equal(one, other) for one, other in zip(window, single, strict=True))
         size = np.ceil(sizes[number] / 2**window.halvings)
         s = scale[0] + int(draws[number, 0] * 33)
         assert (window.corner >= 0).all() and (window.corner + window.side <= size + 1e-3).all()
-        assert abs(window.side - crop * size.min() / s) <= (0.5 if window.whole else 1e-3)
+        assert abs(window.side - crop * size.min() / s) <= (0.5 if window.integer else 1e-3)
         assert window.halvings == 0 or size.min() >= s  # never halved below S
         assert window.halvings == 3 or sizes[number].min() / 2 ** (window.halvings + 1) < s  # nor too little
-        assert window.whole == (size.min() >= s / (1 + alone))
-        if window.whole:
+        assert window.integer == (size.min() >= s / (1 + alone))
+        if window.integer:
             assert (window.corner == np.floor(window.corner)).all() and window.side.is_integer()
             exact = draws[number, 1:] * (size - crop * size.min() / s)
             assert np.abs(window.corner - exact).max() <= 1.5
     last = tf.constant([[1.0 - 2**-23, draw, 0.0] for draw in (np.arange(1000) + 0.5) / 1000])
-    corners = preprocessing.draw_window((66, 66), last, scale, crop, True).corner[:, 0]
+    corners = augment.draw_window((66, 66), last, scale, crop, True).corner[:, 0]
     counts = np.unique(corners, return_counts=True)[1]
     assert len(counts) == 66 - 33 + 1 and np.ptp(counts) <= 2  # the first and the last place as often as the others
 
@@ -350,7 +360,7 @@ def test_files_are_decoded_by_content(random, tmp_path, kind, mode):
     picture = PIL.Image.fromarray(smooth(random, 20, 30)).convert(mode)
     path = tmp_path / "picture.jpg"  # whatever the name says
     picture.save(path, kind, **({"quality": 95} if kind == "JPEG" else {}))
-    decoded = preprocessing.decode(tf.io.read_file(str(path))).numpy()
+    decoded = decoding.decode(tf.io.read_file(str(path))).numpy()
     with PIL.Image.open(path) as opened:
         truth = np.asarray(opened.convert("RGB"), np.float32)
     difference = np.abs(decoded - truth)

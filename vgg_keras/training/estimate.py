@@ -19,10 +19,9 @@ from vgg_keras.config import Architecture, Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Source
 from vgg_keras.nets.architectures import costs, training_operations
-from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
 from vgg_keras.training.loop import enough_memory
-from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.training.state import create_state
 from vgg_keras.training.workers import Workers
 
 # A part of a batch has at most so many operations and bytes of activations, but one image at least.
@@ -92,7 +91,7 @@ def speeds(
         found[key] = _timed(config, source, strategy, precision)
         keras.utils.clear_session()
         gc.collect()  # the net, before the next one is made
-        stop.here()
+        stop.raise_if_requested()
     return [found[key] for key in keys]
 
 
@@ -107,12 +106,8 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     replicas, workers = strategy.num_replicas_in_sync, Workers(strategy)
     images = part_of_a_batch(config, architecture, source.train.size, strategy)
     data = replace(config.data, batch=images * replicas, micro_batch=0)
-    with strategy.scope():
-        model = build(architecture, dtype=precision, seed=config.seed)
-        steps.choose_layers(model, config.training.layers)
-        optimizer = build_optimizer(config.training)
-        optimizer.build(model.trainable_variables)
-    step = steps.train_step(strategy, model, optimizer, config.seed, 0)
+    state = create_state(replace(config, architecture=architecture), strategy, precision)
+    step = steps.train_step(strategy, state.model, state.optimizer, config.seed, 0)
 
     def seconds(only_one: bool) -> float:
         """Of the fastest step; with `only_one` each device has one image, the others have weight 0 and are cut off."""
@@ -162,7 +157,7 @@ def _first(weights: tf.Tensor) -> tf.Tensor:
 
 
 def _architecture(config: Config, source: Source) -> Architecture:
-    return replace(config.architecture, num_classes=len(source.classes), mean=(0.0, 0.0, 0.0))
+    return config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0))
 
 
 def _trained(config: Config) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from vgg_keras.config import UserError
+from vgg_keras.errors import UserError
 from vgg_keras.files import printable
+from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.foreign import Foreign, Preprocessing, caffe_names
 
 
@@ -48,14 +49,18 @@ def read(path: Path) -> Foreign:
     mean = mean.reshape(-1, 3).mean(axis=0) if mean.size % 3 == 0 and mean.size else None
     if mean is None:
         raise UserError(f"A .mat file of MatConvNet holds the mean that it subtracts. Received: {path}, with none.")
-    classes = getattr(_field(meta, "classes", path), "description", ()) if _has(meta, "classes") else ()
+    described = _field(meta, "classes", path) if _has(meta, "classes") else None
+    classes, ids = (_names(described, field) for field in ("description", "name"))
+    imagenet_ids, imagenet_names = imagenet_classes()
     return Foreign(
         str(path),
         tensors,
         caffe_names,
         channels_first=False,
         preprocessing=Preprocessing(tuple(mean.tolist())),
-        classes=tuple(printable(str(name)) for name in np.atleast_1d(classes)) if np.size(classes) else (),
+        classes=imagenet_names
+        if ids == imagenet_ids
+        else classes,  # its descriptions are synsets: 'tench, Tinca tinca'
     )
 
 
@@ -64,6 +69,12 @@ def _kernel(array: np.ndarray, outputs: int) -> np.ndarray:
     if array.ndim == 4:
         return array
     return array.reshape(1, 1, -1, outputs)
+
+
+def _names(struct, field: str) -> tuple[str, ...]:
+    """A field's texts; none where it is not there."""
+    found = getattr(struct, field, ())
+    return tuple(printable(str(name)) for name in np.atleast_1d(found)) if np.size(found) else ()
 
 
 def _has(struct, name: str) -> bool:

@@ -14,7 +14,7 @@ from vgg_keras import provenance, stop
 from vgg_keras.config import Config, to_dict
 from vgg_keras.data import pipeline
 from vgg_keras.data.headers import KINDS
-from vgg_keras.data.preprocessing import center_crop
+from vgg_keras.data.rescaling import center_crop
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split, evenly
@@ -24,7 +24,7 @@ from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
 from vgg_keras.startup import without_noise
 from vgg_keras.weights.classes import require_classes
-from vgg_keras.weights.run import Run
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 # What a user of the files must give them; docs/export/ has a script for each.
 TAKES = {
@@ -35,7 +35,7 @@ TAKES = {
 PICTURE = "such as the middle of a picture whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
 
 
-def export(net: Run, config: Config, form: str, out: Path) -> list[Parity]:
+def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parity]:
     """Writes a net in one format into the new folder `out`, compared with it on `export.images` validation images.
 
     Args:
@@ -70,7 +70,7 @@ def export(net: Run, config: Config, form: str, out: Path) -> list[Parity]:
     return found
 
 
-def _takes(net: Run, config: Config, form: str) -> dict[str, Any]:
+def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
     """What the files must be given, in words and in numbers: whole pictures, or crops of pictures."""
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
@@ -80,7 +80,7 @@ def _takes(net: Run, config: Config, form: str) -> dict[str, Any]:
     return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture)), "picture": picture}
 
 
-def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:
+def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:
     """Writes a format's files into `folder`, compares each with the net, and returns how they stand, and the classes' names.
 
     Args:
@@ -126,7 +126,7 @@ def write(net: Run, config: Config, form: str, folder: Path) -> tuple[list[Parit
                 for variant, path in made.items():
                     with without_noise():
                         tflite.write(ended, variant, _representative(source.train, config), path)
-                    stop.here()
+                    stop.raise_if_requested()
     found = [compare(name, path, opened, images, theirs, seconds, labels, rules) for name, path in made.items()]
     return found, net.classes
 
@@ -139,7 +139,7 @@ def _timed(calls) -> tuple[np.ndarray, float]:
     return np.concatenate(rows), (time.perf_counter() - began) / len(calls)
 
 
-def _dense(net: Run, config: Config, split: Split) -> tuple[np.ndarray, float]:
+def _dense(net: LoadedModel, config: Config, split: Split) -> tuple[np.ndarray, float]:
     """The posteriors of `evaluate`'s dense test, and the seconds an image takes in it."""
     protocol = Dense(net.model, net.config.architecture, config.evaluation)
     asked, classes = [(protocol, side) for side in config.test_scales], net.config.architecture.num_classes

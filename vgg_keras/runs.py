@@ -1,15 +1,42 @@
-"""The files of a run, and its configuration, which is read without a framework."""
+"""A run's folder: the name of every file in it, and what is read of them without a framework."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, UserError, from_dict
-from vgg_keras.files import sha256
+from vgg_keras.config import Config, from_dict
+from vgg_keras.errors import UserError
+from vgg_keras.files import read_regular, sha256
 
-CONFIG, WEIGHTS, KERAS, MANIFEST = "config.json", "model.weights.h5", "model.keras", "manifest.json"
+# In the folder of a run:
+CONFIG = "config.json"  # the resolved configuration, the classes, what the data are, how it was started
+WEIGHTS = "model.weights.h5"  # the best weights
+KERAS = "model.keras"  # the best net, for Keras alone
+MANIFEST = "manifest.json"  # the sha256 of these three
+CHECKPOINTS = "checkpoints"  # a folder; a checkpoint in it is named by its validated epochs and its steps
+METRICS = "metrics.jsonl"  # a line for each epoch
+TENSORBOARD = "tensorboard"  # the same for TensorBoard
+LEARNING_CURVE = "learning_curve.png"
+FINAL_EVALUATION = "final_evaluation"  # the folder of the evaluation that ends a run
+FINISHED = "finished.json"  # the result of a finished stage, and the digest of its weights
+WORKER_LOGS = ".workers"  # the output of all workers of `launch` but the first
+# In the folder of an evaluation:
+RESULT = "evaluation.json"
+POSTERIORS = "posteriors.npz"
+
 _DIGESTED = (CONFIG, WEIGHTS, KERAS)
-RESULT = "evaluation.json"  # in the folder of a test
+_CHECKPOINT = re.compile(r"epoch-(\d{4,})-step-(\d{9,})")
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first; what has another name, such as a user's copy of one, is not ours."""
+    found = [
+        (tuple(map(int, name.groups())), path)
+        for path in folder.glob("epoch-*")
+        if (name := _CHECKPOINT.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(found)]
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:
@@ -22,7 +49,7 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(read_regular(path))
         if not isinstance(stored.get("config"), dict) or not isinstance(stored.get("classes"), list):
             raise ValueError("without 'config' and 'classes'")
         from_dict(Config, stored["config"])
@@ -134,7 +161,7 @@ def read_json(path: Path, *fields: str) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(read_regular(path))
         if not set(fields) <= found.keys():
             raise ValueError(f"without {', '.join(fields)}")
     except (ValueError, AttributeError, RecursionError) as error:

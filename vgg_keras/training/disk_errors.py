@@ -7,8 +7,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.data.pipeline import plain
-from vgg_keras.files import Unwritten, writing
+from vgg_keras.data.pipeline import message_of
+from vgg_keras.errors import DiskFullError
+from vgg_keras.files import writing
 
 
 @contextlib.contextmanager
@@ -16,11 +17,13 @@ def writing_by_tensorflow(path: Path) -> Iterator[None]:
     """`files.writing` for work in which TensorFlow writes `path`, and does nothing else that could fail.
 
     Raises:
-        Unwritten: there was no room for it.
+        DiskFullError: there was no room for it.
     """
     try:
         with writing(path):
             yield
     except tf.errors.OpError as error:  # the system's word in TensorFlow's mouth
         full = isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.OutOfRangeError)
-        raise Unwritten(errno.ENOSPC if full else errno.EIO, plain(error).split("; ")[-1], str(path)) from error
+        raise DiskFullError(
+            errno.ENOSPC if full else errno.EIO, message_of(error).split("; ")[-1], str(path)
+        ) from error

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import vgg_keras
-from vgg_keras.config import Architecture, Config, UserError, to_dict
+from vgg_keras.config import Architecture, Config, to_dict
+from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
-from vgg_keras.weights.run import load_run, save_weights
-from vgg_keras.weights.stored import require_whole
+from vgg_keras.runs import require_whole
+from vgg_keras.weights.formats.run_folder import load_run, save_weights
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_killed_while_the_weights_change_places_it_leaves_a_net_that_loads(run, 
             raise KeyboardInterrupt  # before the new weights have their name, and after
         write_json(path, value)
 
-    monkeypatch.setattr("vgg_keras.weights.run.write_json", write)
+    monkeypatch.setattr("vgg_keras.weights.formats.run_folder.write_json", write)
     with pytest.raises(KeyboardInterrupt):
         save_weights(new, folder)
     expected = (old, new)[moment - 1]

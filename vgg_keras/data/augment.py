@@ -1,0 +1,182 @@
+"""3.1's augmentation: the training image rescaled to S, a random crop, a random horizontal flip, a random colour shift.
+
+What is random is drawn for all images of a step at once (`draw_augmentations`) and applied image by image (`augment`). A JPEG
+goes through `fast_jpeg`, which decodes the crop's window only; everything else is decoded in full.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Data
+from vgg_keras.data import fast_jpeg
+from vgg_keras.data.decoding import decode, upright
+from vgg_keras.data.rescaling import resample_window
+
+
+class Augmentation(NamedTuple):
+    """What 3.1 does to an image in an epoch; of many images, each field with their axes first.
+
+    Attributes:
+        size: (2,) int32, height and width of the image for which the others hold.
+        decode_mode: int32. 0 to 3: of a JPEG only the window is decoded, halved so often by the decoder, and rescaled without a
+            filter. FULL_DECODE: the image is decoded in full, and the window rescaled with anti-aliasing.
+        window: (4,) float32, what becomes the crop: top, left, height, width in pixels of the image as `decode_mode` decodes it.
+        mirrored: whether left and right are exchanged.
+        shift: (3,) float32, added to R, G and B.
+    """
+
+    size: tf.Tensor
+    decode_mode: tf.Tensor
+    window: tf.Tensor
+    mirrored: tf.Tensor
+    shift: tf.Tensor
+
+
+def augment(
+    image: tf.Tensor,
+    encoded: tf.Tensor,
+    drawn: Augmentation,
+    data: Data,
+    crop: int,
+    orientation: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """One training image as 3.1 shows it to the net: rescaled to S, cropped, flipped, its colours shifted.
+
+    Args:
+        image: its id, for a message.
+        encoded: the file.
+        drawn: of `draw_augmentations`.
+        data: its `flip`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
+        crop: side of the result.
+        orientation: EXIF's; None: the file is upright. The window is drawn in the image as it is stored, where it lies as
+            evenly as in the upright one, and the crop is turned: a hundredth of the pixels.
+
+    Returns:
+        (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
+
+    Raises:
+        InvalidArgumentError: the file cannot be decoded, or is of another size than `drawn` is for.
+    """
+
+    def by_full_decode():
+        pixels = decode(encoded)
+        with tf.control_dependencies([fast_jpeg.require_size(image, tf.shape(pixels), drawn.size)]):
+            pixels = tf.identity(pixels)
+        return resample_window(pixels, drawn.window[:2], drawn.window[2], crop, data.interpolation)
+
+    def by_window():
+        return fast_jpeg.decode_window(image, encoded, drawn.size, drawn.decode_mode, drawn.window, crop)
+
+    # 3.1: the image rescaled so that its smaller side is S, and a random crop of it, in one resampling of the crop's window
+    full = drawn.decode_mode == fast_jpeg.FULL_DECODE
+    pixels = tf.cond(full, by_full_decode, by_window) if reads_windows(data) else by_full_decode()
+    pixels = tf.ensure_shape(pixels, [crop, crop, 3])
+    upright_crop = pixels if orientation is None else upright(pixels, orientation)
+
+    # 3.1: random horizontal flipping
+    flipped = upright_crop
+    if data.flip:
+        flipped = tf.cond(drawn.mirrored, lambda: tf.reverse(upright_crop, [1]), lambda: upright_crop)
+
+    # 3.1: random RGB colour shift; it is added to whole rows, which is four times faster
+    if not data.color_shift:
+        return flipped
+    shifted = tf.reshape(flipped, [crop, 3 * crop]) + tf.tile(drawn.shift, [crop])
+    return tf.reshape(shifted, [crop, crop, 3])
+
+
+def epoch_draws(epoch_seed: tf.Tensor, images: int) -> tf.Tensor:
+    """All that is random about an epoch's crops, (images, 7) float32, a row an image, whatever the order of the images.
+
+    Columns: S, the crop's row and column and the flip, even in [0, 1); the colour shift's three, of a standard normal.
+    """
+    even_seed, normal_seed = tf.unstack(tf.random.split(epoch_seed, 2))
+    even = tf.random.stateless_uniform([images, 4], even_seed)
+    return tf.concat([even, tf.random.stateless_normal([images, 3], normal_seed)], axis=1)
+
+
+def draw_augmentations(
+    size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray
+) -> Augmentation:
+    """3.1's augmentation of images, in which `draws` alone is random: S, a random crop, a flip and a colour shift.
+
+    It is made for all images of a step at once, since TensorFlow takes longer to begin the small operations of one image
+    than to do them for many.
+
+    Args:
+        size: (..., 2), height and width of each image as it is stored.
+        jpeg: (...,), whether its file is a JPEG.
+        draws: (..., 7), rows of `epoch_draws`.
+        data: its `scale`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
+        crop: side of the crop.
+        color_basis: (3, 3), of `Statistics.color_basis`.
+    """
+    window_decoding = jpeg & reads_windows(data)
+    window = draw_window(size, draws, data.scale, crop, window_decoding)
+    window_decoding &= window.integer & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
+    # of whole pictures in pixels of their own; the last one of a halved picture may reach beyond them
+    pixels, halved = tf.cast(size, tf.float32), fast_jpeg.pixels_of_one(window.halvings)
+    side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(pixels, axis=-1, keepdims=True))
+    corner = tf.minimum(window.corner * halved, pixels - side)
+    side = tf.where(window_decoding[..., tf.newaxis], window.side[..., tf.newaxis], side)
+    corner = tf.where(window_decoding[..., tf.newaxis], window.corner, corner)
+    return Augmentation(
+        size=tf.cast(size, tf.int32),
+        decode_mode=tf.where(window_decoding, window.halvings, fast_jpeg.FULL_DECODE),
+        window=tf.concat([corner, side, side], axis=-1),
+        mirrored=draws[..., 3] < 0.5,
+        # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
+        shift=tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:]),
+    )
+
+
+def reads_windows(data: Data) -> bool:
+    """Whether of a JPEG only the crop's window is decoded for training; full decoding is always anti-aliased."""
+    return data.interpolation == "bilinear" and data.jpeg_decoding == "window"
+
+
+class Window(NamedTuple):
+    """A square window of an image that becomes a crop; of many images, each field with their axes first.
+
+    Attributes:
+        halvings: how often the image is halved first, 0 to 3: JPEG decodes so at no cost.
+        corner: (2,), its first row and column in pixels of the image after that, float32.
+        side: likewise.
+        integer: whether corner and side are whole numbers.
+    """
+
+    halvings: tf.Tensor
+    corner: tf.Tensor
+    side: tf.Tensor
+    integer: tf.Tensor
+
+
+def draw_window(
+    size: tf.Tensor, draws: tf.Tensor, scale: tuple[int, ...], crop: int, window_decoding: tf.Tensor | bool
+) -> Window:
+    """3.1's random crop of images rescaled to S, as the window of each that it shows.
+
+    A crop of side c at S shows a window whose side is c / S of the image's smaller side. Where the image is rescaled down,
+    the window lies at whole pixels of the halved image, at each as often as at another; S is then off by one part in 2 c or
+    less. So does a window that is decoded without the rest and enlarged, by two at most, where S is off by one part in c or less.
+
+    Args:
+        size: (..., 2), height and width of each image.
+        draws: (..., 3 or more): S, row and column, in [0, 1).
+        scale: S, or the ends of its range.
+        crop: side of the crop.
+        window_decoding: (...), whether only the window of the file is to be decoded.
+    """
+    size = tf.cast(size, tf.float32)
+    rescaled = scale[0] + tf.floor(draws[..., :1] * (scale[-1] - scale[0] + 1))  # S, (..., 1) like the others below
+    smaller = tf.reduce_min(size, axis=-1, keepdims=True)
+    halvings = tf.math.count_nonzero(smaller >= rescaled * [2.0, 4.0, 8.0], axis=-1, dtype=tf.int32)
+    size = tf.math.ceil(size / fast_jpeg.pixels_of_one(halvings))
+    side = crop * tf.reduce_min(size, axis=-1, keepdims=True) / rescaled
+    integer = side >= tf.where(tf.expand_dims(window_decoding, -1), crop / 2, crop)
+    side = tf.where(integer, tf.round(side), side)
+    spare = size - side
+    corner = tf.where(integer, tf.floor(draws[..., 1:3] * (spare + 1)), draws[..., 1:3] * spare)
+    return Window(halvings, corner, side[..., 0], integer[..., 0])

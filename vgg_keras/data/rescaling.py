@@ -1,0 +1,71 @@
+"""Images at another size, anti-aliased: the whole image with its smaller side at S or Q, or a window of it."""
+
+import tensorflow as tf
+
+KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
+
+
+def rescaled_size(height: tf.Tensor, width: tf.Tensor, side: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width with the smaller one at `side` and the aspect ratio kept, rounded to whole pixels, int64.
+
+    A strip of one pixel by ten million has more than 32 bits count.
+    """
+    factor = tf.cast(side, tf.float64) / tf.cast(tf.minimum(height, width), tf.float64)
+
+    def rescaled(size):
+        return tf.cast(tf.round(tf.cast(size, tf.float64) * factor), tf.int64)
+
+    return rescaled(height), rescaled(width)
+
+
+def rescale(image: tf.Tensor, side: int, interpolation: str) -> tf.Tensor:
+    """The whole image with its smaller side at `side`, (height, width, 3) float32; it must fit the memory."""
+    rescaled = rescaled_size(tf.shape(image)[0], tf.shape(image)[1], side)
+    size = [tf.cast(length, tf.int32) for length in rescaled]
+    return rescale_and_crop(image, rescaled, 0, 0, size, interpolation)
+
+
+def center_crop(image: tf.Tensor, side: int, crop: int, interpolation: str) -> tf.Tensor:
+    """The middle `crop` x `crop` window of the image rescaled to `side`, float32."""
+    height, width = rescaled_size(tf.shape(image)[0], tf.shape(image)[1], side)
+    window = rescale_and_crop(
+        image, (height, width), (height - crop) // 2, (width - crop) // 2, (crop, crop), interpolation
+    )
+    return tf.ensure_shape(window, [crop, crop, 3])
+
+
+def rescale_and_crop(image, rescaled, top, left, size, interpolation: str) -> tf.Tensor:
+    """The window of `size` at (top, left) of `image` rescaled to `rescaled`, anti-aliased.
+
+    One operation that computes the window's pixels only; they equal those of rescaling the whole image and cropping.
+
+    Args:
+        image: (height, width, 3), uint8 or float.
+        rescaled: (height, width) of the whole rescaled image.
+        top, left: of the window in the rescaled image, pixels.
+        size: (height, width) of the window.
+        interpolation: "bilinear" or "bicubic".
+
+    Returns:
+        (size[0], size[1], 3) float32 in 0-255.
+    """
+    scale = tf.cast(tf.stack(rescaled), tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
+    return _scale_and_translate(image, scale, -tf.cast(tf.stack([top, left]), tf.float32), size, interpolation)
+
+
+def resample_window(image: tf.Tensor, corner: tf.Tensor, side: tf.Tensor, crop: int, interpolation: str) -> tf.Tensor:
+    """The square window of `side` at `corner` as (crop, crop, 3) pixels, anti-aliased, from the pixels around it too."""
+    scale = tf.fill([2], crop / side)
+    return _scale_and_translate(image, scale, -corner * scale, (crop, crop), interpolation)
+
+
+def _scale_and_translate(image, scale, translation, size, interpolation: str) -> tf.Tensor:
+    window = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis],
+        size=tf.stack(size),
+        scale=scale,
+        translation=translation,
+        kernel_type=KERNELS[interpolation],
+        antialias=True,
+    )[0]
+    return tf.clip_by_value(window, 0.0, 255.0)  # a bicubic kernel overshoots

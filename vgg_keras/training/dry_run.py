@@ -1,0 +1,92 @@
+"""What a training would do and how long its steps would take here, with all that it refuses; nothing is written."""
+
+from collections.abc import Sequence
+
+from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.sources import open_source
+from vgg_keras.data.splits import Source
+from vgg_keras.files import require_lockable
+from vgg_keras.runs import CHECKPOINTS, checkpoints_in
+from vgg_keras.text_table import text_table
+from vgg_keras.training import estimate, final_evaluation, start, workdir
+from vgg_keras.training.checkpoints import newest_whole
+from vgg_keras.training.job import choose_devices, finished_results, inspect_start
+from vgg_keras.training.stages import PlannedRun
+
+
+def dry_run(runs: Sequence[PlannedRun]) -> None:
+    """Prints the plan, checks it as `job.train` does, and prints the time to expect.
+
+    Raises:
+        UserError: what `job.train` refuses before its first step.
+    """
+    results = finished_results(runs)
+    strategy, workers, precision = choose_devices(runs)
+    with workers.together():
+        # ---- the plan, as the listing of the images has it
+        source = open_source(runs[0].config.data)
+        print(text_table(_plan_table(runs, results, source)), flush=True)
+
+        # ---- all that the run refuses
+        for run, result in zip(runs, results, strict=True):
+            if not result:
+                require_lockable(run.workdir, "--workdir")
+                for path, reason in newest_whole(run.workdir / CHECKPOINTS)[1]:
+                    print(f"damaged checkpoint: {path}: {reason}; the run would go on from an older one", flush=True)
+        made_before = {str(run.workdir) for run, result in zip(runs, results, strict=True) if not result}
+        beginnings = [
+            None if run.config.training.init_from in made_before else inspect_start(run, workers) for run in runs
+        ]
+        listed = source.train.size
+        source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
+        for line in (*(f"skipped: {image}" for image in bad_images), *(f"note: {note}" for note in source.notes)):
+            print(line, flush=True)
+        for run, result, beginning in zip(runs, results, beginnings, strict=True):
+            if not result:
+                workdir.check_images(run.workdir, run.config, source, beginning)
+                final_evaluation.require_possible(run, source)
+            if beginning and run.config.training.init_from:  # of training.weights `inspect_start` has seen all
+                start.check_fill(run.config, source.classes, beginning.digest)
+        if source.train.size != listed:
+            print(
+                f"images that cannot be read are left out:\n{text_table(_plan_table(runs, results, source))}",
+                flush=True,
+            )
+
+        # ---- the time
+        speeds = estimate.speeds([run.config for run in runs], source, strategy, precision)
+        _print_times(runs, results, speeds, source, strategy.num_replicas_in_sync)
+
+
+def _plan_table(runs: Sequence[PlannedRun], results: Sequence[dict | None], source: Source) -> list[list[str]]:
+    """The stages, what each does and how much it is."""
+    rows = [["stage", "net", "S", "rate", "trained", "starts from", "steps", "images", "operations", "state"]]
+    for run, result in zip(runs, results, strict=True):
+        work, training = estimate.Work.of(run.config, source), run.config.training
+        begun = "begun" if checkpoints_in(run.workdir / CHECKPOINTS) else "new"
+        what = [run.name, run.config.architecture.name, run.scale, f"{training.learning_rate:g}", training.layers]
+        size = [f"{work.steps:,}", f"{work.images:,}", f"{work.operations:.2g}"]
+        rows.append([*what, training.start or "random", *size, "finished" if result else begun])
+    return rows
+
+
+def _print_times(
+    runs: Sequence[PlannedRun],
+    results: Sequence[dict | None],
+    speeds: Sequence[estimate.Speed],
+    source: Source,
+    replicas: int,
+) -> None:
+    total, rows = 0.0, [["stage", "timed", "an image", "a step", "all steps"]]
+    for run, result, speed in zip(runs, results, speeds, strict=True):
+        seconds = speed.run(estimate.Work.of(run.config, source), replicas)
+        total += 0.0 if result else seconds
+        step = speed.step(min(run.config.data.batch, source.train.size) / replicas)
+        times = f"{speed.image:.3g} s", f"{step:.3g} s", estimate.duration(seconds)
+        rows.append([run.name, f"{speed.images} images", *times])
+    print(text_table(rows))
+    epochs = runs[0].config.training.epochs
+    print(
+        f"about {estimate.duration(total)} for the steps, at most {epochs} epochs a training, validation left out; the "
+        "plateau rule may end one before. A step's time is an image's, times the batch, and that of the weights' update"
+    )

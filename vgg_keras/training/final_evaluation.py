@@ -1,0 +1,69 @@
+"""The evaluation that ends a run (3.2): of its best net, from the net's files, in a folder of the run."""
+
+from vgg_keras.data.splits import Source
+from vgg_keras.evaluation import evaluator, report
+from vgg_keras.evaluation.passes import MismatchError
+from vgg_keras.evaluation.protocols import require_few_pixels
+from vgg_keras.files import locked
+from vgg_keras.runs import CONFIG, FINAL_EVALUATION, KERAS, MANIFEST, METRICS, TENSORBOARD, WEIGHTS
+from vgg_keras.training import workdir
+from vgg_keras.training.loop import Job, Outcome
+from vgg_keras.training.records import draw_learning_curve, percent
+from vgg_keras.training.stages import PlannedRun
+from vgg_keras.weights.formats.run_folder import load_run
+
+
+def require_possible(run: PlannedRun, source: Source) -> None:
+    """Refuses before the first step what the final evaluation would refuse: an image too large, a disk without room."""
+    config, split = run.config, source.split(source.final_split)
+    remedy = "A run keeps its images." if workdir.begun(run.workdir) else "Or leave the image out."
+    require_few_pixels(split, config.evaluation, config.test_scales, remedy)
+    if not (run.workdir / FINAL_EVALUATION).exists():
+        evaluator.require_room(run.workdir, split.size, len(source.classes), config.evaluation, config.test_scales)
+
+
+def evaluate(job: Job, outcome: Outcome) -> dict:
+    """Evaluates the best net, prints the errors and where every file is, and returns the run's result."""
+    config, source, folder = job.config, job.source, job.workdir
+    result = _evaluate_best(job)
+
+    test = result["rows"][-1]
+    described = f"{test['protocol']} test at Q={test['scales']}"
+    net = f"{config.architecture.name} on {source.name}"
+    title = f"{config.architecture.name}: {described}, top-1 error {percent(result['top1_error'])}"
+    curve = draw_learning_curve(folder, title, config.training.plateau_metric)
+    print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {percent(outcome.best_top1_error)}")
+    top5 = report.top5(result["top5_error"], len(source.classes))
+    print(f"{described}: top-1 error {percent(result['top1_error'])}, top-5 error {top5}, {result['images']} images")
+    for note in source.split(source.final_split).notes:  # such as of classes that the error does not count
+        print(f"note: {note}")
+    of_weights = f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
+    for path, content in (
+        (folder / WEIGHTS, of_weights),
+        (folder / METRICS, "a line an epoch"),
+        (folder / FINAL_EVALUATION / "report.html", "the test, class by class"),
+        *([(curve, "loss and error over the epochs")] if curve else []),
+        (folder / TENSORBOARD, f"tensorboard --logdir={folder}"),
+    ):
+        print(f"  {path}: {content}")
+    return {
+        "epochs": outcome.epochs,
+        "validation_top1_error": outcome.best_top1_error,
+        "top1_error": result["top1_error"],
+        "top5_error": result["top5_error"],
+    }
+
+
+def _evaluate_best(job: Job) -> dict:
+    """On the test images, where they are others than those of the validation."""
+    source, out = job.source, job.workdir / FINAL_EVALUATION
+    net = load_run(job.workdir, dtype=job.precision)
+    name, bad_images = source.final_split, tuple(str(image) for image in job.bad_images)
+    images = evaluator.Images(source.split(name), name, source.description, bad_images)
+    with locked(out, "--workdir"):
+        try:
+            return evaluator.evaluate(net, job.config, images, job.precision, out)
+        except MismatchError:  # of an earlier best net, or in another precision: the folder is this evaluation's alone
+            for stale in out.glob("*.npz"):
+                stale.unlink()
+            return evaluator.evaluate(net, job.config, images, job.precision, out)
