@@ -141,11 +141,12 @@ def _unless(reason, name, value):
 
 
 def write(run: LoadedModel, config: Config, folder: Path) -> None:
-    """Writes the SavedModel of a net in float32 into a folder that is empty."""
+    """Writes the SavedModel of a net in float32 into a folder, new or empty."""
     served = Served(run.model, config, run.classes)
     signatures = {
         name: getattr(served, name).get_concrete_function() for name in ("serving_default", "encoded", "features")
     }
+    folder.mkdir(exist_ok=True)
     with plain_folder(folder) as name:
         tf.saved_model.save(served, name, signatures=signatures)
 
