@@ -83,8 +83,8 @@ def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tup
     crop, steps = config.architecture.crop, images // BATCH
     epochs = -(-images // split.size)
 
-    def ours(exact):
-        how = dataclasses.replace(data, jpeg_decoding="full" if exact else "window")
+    def ours(jpeg_decoding):
+        how = dataclasses.replace(data, jpeg_decoding=jpeg_decoding)
         return lambda: pipeline.training(split, how, crop, BASIS, config.seed, 0, steps)
 
     def decoding():
