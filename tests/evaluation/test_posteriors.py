@@ -109,14 +109,7 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(random, tmp_path):
         with pytest.raises(UserError, match=f"Posteriors are .npz files of an evaluation. Received: .*{name}.npz"):
             load(tmp_path / f"{name}.npz")
     assert not (tmp_path / "run").exists()
-    for place in range(0, len(content), 7):  # damage anywhere is noticed, or does no harm
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << place % 8
-        (tmp_path / "damaged.npz").write_bytes(damaged)
-        try:
-            assert np.array_equal(load(tmp_path / "damaged.npz").probabilities, good.probabilities)
-        except UserError as error:
-            assert "\n" not in str(error)
+    _assert_damage_is_noticed_or_harmless(content, good.probabilities, tmp_path / "damaged.npz", step=7)
     with pytest.raises(UserError, match="not there"):
         load(tmp_path / "none.npz")
     with pytest.raises(UserError, match=r"Received: .*, a folder$"):
@@ -159,14 +152,7 @@ def test_large_ones_are_read_where_they_lie_and_every_damage_is_noticed(random, 
     content = (tmp_path / "a.npz").read_bytes()
     save(dataclasses.replace(saved, probabilities=saved.probabilities[::-1]), tmp_path / "a.npz")
     assert np.array_equal(found.probabilities, saved.probabilities)  # of the file that was opened
-    for place in range(0, len(content), 5):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << place % 8
-        (tmp_path / "damaged.npz").write_bytes(damaged)
-        try:
-            assert np.array_equal(load(tmp_path / "damaged.npz").probabilities, saved.probabilities)
-        except UserError as error:
-            assert "\n" not in str(error)
+    _assert_damage_is_noticed_or_harmless(content, saved.probabilities, tmp_path / "damaged.npz", step=5)
     for change in (2.0, -1.0):
         save(dataclasses.replace(saved, probabilities=saved.probabilities * change), tmp_path / "b.npz")
         with pytest.raises(UserError, match="rows that are no probabilities"):
@@ -182,3 +168,15 @@ def test_the_mean_of_large_ones_equals_numpys(random, tmp_path, small_memory):
     fused = mean(parts, list("abc"), tmp_path)
     assert isinstance(fused.probabilities, np.memmap) and len(list(tmp_path.iterdir())) == 3
     assert np.abs(fused.probabilities - np.mean(arrays, axis=0, dtype=np.float64)).max() < 1e-7
+
+
+def _assert_damage_is_noticed_or_harmless(content, probabilities, path, step):
+    """One bit of every `step`-th byte is flipped: `load` refuses the file in one line, or reads the same numbers."""
+    for place in range(0, len(content), step):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            assert np.array_equal(load(path).probabilities, probabilities)
+        except UserError as error:
+            assert "\n" not in str(error)

@@ -132,7 +132,7 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
     Args:
         folder: where to.
         measured: what the table shows, a row each; the last is what the rest of the report is about.
-        result: of `folder.evaluate` or `folder.fuse`: the settings.
+        result: of `evaluator.evaluate` or `evaluator.fuse`: the settings.
         source: the split that the images' pictures come from; None: the report has none.
     """
     final = measured[-1]
