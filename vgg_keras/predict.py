@@ -6,14 +6,12 @@ python -m vgg_keras.predict --weights=vgg16-397923af.pth --json folder/
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import PREDICT, fields_with
-from vgg_keras.errors import UserError
 from vgg_keras.files import printable
 from vgg_keras.text_table import text_table
 from vgg_keras.weights import open_model
@@ -27,24 +25,11 @@ flags.DEFINE_string("out", None, "A picture of the photographs with their classe
 MAY_CHANGE = fields_with(PREDICT)
 
 
-def _only_the_tests(wishes: Sequence[str]) -> None:
-    """Refuses to set what the net has settled."""
-    of_data = ", ".join(path.removeprefix("data.") for path in MAY_CHANGE if path.startswith("data."))
-    for wish in wishes:
-        if not wish.startswith(("evaluation.", "runtime.", *(f"{path}=" for path in MAY_CHANGE))):
-            raise UserError(
-                f"Of a net that is there, --set changes evaluation.*, runtime.* and, of data, {of_data}. "
-                f"Received: {wish!r}."
-            )
-
-
 def main(*paths: str) -> None:
     cli.require_one_net()
     if FLAGS.out:
         cli.require_picture(Path(FLAGS.out))
-    if not FLAGS.config:
-        _only_the_tests(FLAGS.set)
-    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, FLAGS.set, FLAGS.sha256)
+    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, FLAGS.set, FLAGS.sha256, MAY_CHANGE)
 
     # ---- the net
     stop.listen()

@@ -1,36 +1,68 @@
-"""What a command line asks of a source of weights is settled before the source is opened, as far as it can be."""
+"""One way to a net: what a command line names is refused before it is opened where it can be; Python takes what holds a net."""
 
 import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from vgg_keras.config import Config, load, override
+import vgg_keras
+from vgg_keras.config import PREDICT, Config, fields_with, load, override, to_dict
 from vgg_keras.errors import UserError
-from vgg_keras.weights import load as opened
-from vgg_keras.weights.open_model import resolve
+from vgg_keras.files import write_json
+from vgg_keras.weights import load as loading
+from vgg_keras.weights.open_model import open_model, resolve
 
 
-def test_a_misspelt_wish_is_refused_before_the_file_is_opened():
+def test_a_misspelt_override_is_refused_before_the_file_is_opened():
     for named in (None, "quickstart"):
         with pytest.raises(UserError, match=r"Did you mean 'evaluation\.flip'\?"):
-            resolve(None, "absent.pth", named, ["evaluation.flp=false"], None)
-    # whether a net of another size suits a wish the file alone can tell
-    resolve(None, "absent.pth", None, ["data.scale=32"], None)
+            resolve(None, "absent.pth", named, ["evaluation.flp=false"])
+    # whether a scale suits the file's net is known once it is open
+    resolve(None, "absent.pth", None, ["data.scale=32"])
 
 
-def test_wishes_are_of_the_files_net_where_no_configuration_is_named(monkeypatch):
+def test_overrides_are_applied_to_the_files_own_net_where_no_configuration_is_named(monkeypatch):
     config = override(Config(), ["architecture.name=A", "architecture.num_classes=7"])
 
     def load_net(source, config_of, dtype, sha256):
-        asked = dataclasses.replace(config_of or Config(), architecture=config.architecture)
-        return SimpleNamespace(config=asked)
+        return SimpleNamespace(config=dataclasses.replace(config_of or Config(), architecture=config.architecture))
 
-    monkeypatch.setattr(opened, "load_net", load_net)
-    wishes = ["evaluation.flip=false", "runtime.precision=float32"]
+    monkeypatch.setattr(loading, "load_net", load_net)
+    overrides = ["evaluation.flip=false", "runtime.precision=float32"]
     for named in (None, "E"):
-        early, open_net = resolve(None, "file.pth", named, wishes, None)
+        early, open_net = resolve(None, "file.pth", named, overrides)
         assert early.runtime.precision == "float32"
-        settled = open_net("float32")[1]
-        rest = override(load(named) if named else Config(), wishes)
-        assert settled == dataclasses.replace(rest, architecture=config.architecture)
+        resolved = open_net("float32")[1]
+        rest = override(load(named) if named else Config(), overrides)
+        assert resolved == dataclasses.replace(rest, architecture=config.architecture)
+
+
+def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
+    write_json(tmp_path / "config.json", {"config": to_dict(Config()), "classes": ["a"]})
+    may_change = fields_with(PREDICT)
+    with pytest.raises(
+        UserError,
+        match=r"Of a trained net --set changes data\.scale, .*evaluation\.\*, runtime\.\*; the rest is the run's\. "
+        r"Received: training\.epochs: 74, now 3\.$",
+    ):
+        resolve(str(tmp_path), None, None, ["training.epochs=3"], may_change=may_change)
+    overrides = ["training.epochs=74", "evaluation.flip=false"]  # the run's own value changes nothing
+    assert resolve(str(tmp_path), None, None, overrides, may_change=may_change)[0].evaluation.flip is False
+
+
+def test_python_takes_a_loaded_net_or_a_model_and_removes_its_soft_max(random):
+    fields = {"num_classes": 3, "crop": 32, "width": 1 / 16, "seed": 1}
+    model = vgg_keras.build("A", **fields)
+    opened = open_model(model)
+    assert opened.model is model and opened.config.architecture.name == "A" and opened.classes == ()
+    assert opened.config.test_scales == (37,)  # 256 / 224 of the crop
+    assert open_model(opened) is opened
+    images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    softmax = vgg_keras.build("A", classifier_activation="softmax", **fields)
+    logits = open_model(softmax).model
+    assert np.array_equal(logits.predict(images, verbose=0), model.predict(images, verbose=0))
+    assert open_model(softmax).model is logits
+    for wrong, received in ((None, "None"), (3, "int 3")):
+        with pytest.raises(UserError, match=rf"A net is a run's folder, another source.* Received: {received}\."):
+            open_model(wrong)

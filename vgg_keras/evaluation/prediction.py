@@ -22,9 +22,8 @@ from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots, protocols
 from vgg_keras.files import printable, user_path
-from vgg_keras.nets.builder import architecture_of
 from vgg_keras.weights.formats.run_folder import LoadedModel
-from vgg_keras.weights.load import load_net
+from vgg_keras.weights.open_model import open_model
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the files in a folder that are taken for pictures
 MOST_DRAWN = 250  # photographs in one picture, 242 pixels each: Matplotlib draws 65,535 pixels at most
@@ -75,7 +74,9 @@ def predict_images(
     """
     if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
-    model, architecture, config, classes = _opened(net, config, classes)
+    net = open_model(net)
+    model, architecture = net.model, net.config.architecture
+    config, classes = _config_of(net, config), _names_of(net, classes)
     found = listed(images, config.data.exif_orientation)
     scanned = [(places, *inspected(split, config.data)) for places, split in _splits(found)]
     if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
@@ -140,41 +141,29 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
     plots.save(figure, path)
 
 
-def _opened(
-    net: Any, config: Config | None, classes: Sequence[str]
-) -> tuple[keras.Model, Architecture, Config, tuple[str, ...]]:
-    """The net as a model, what it is, how it is asked, and the names of its classes."""
-    if isinstance(net, str | os.PathLike):
-        net = load_net(Path(net))
-    if isinstance(net, LoadedModel):
-        model, architecture = net.model, net.config.architecture
-        default, named = net.config, net.classes
-    elif isinstance(net, keras.Model):
-        model, architecture = net, architecture_of(net)
-        default, named = _paper(architecture), ()
-        if model.layers[-1].name != "predictions":  # the soft-max of `build`, which is taken here in float64
-            model = _kept(model, "logits", lambda: keras.Model(net.input, net.get_layer("predictions").output))
-    else:
-        raise UserError(
-            "A net is a run's folder, another source of load_net, what that returns, or a model of vgg_keras.build. "
-            f"Received: {_shown(net)}."
-        )
-    config = default if config is None else config
+def _config_of(net: LoadedModel, config: Config | None) -> Config:
+    """How a net is run: as `config` says, or its own configuration."""
+    config = net.config if config is None else config
     if not isinstance(config, Config):
         raise UserError(f"config must be a vgg_keras.config.Config. Received: {_shown(config)}.")
-    if min(config.test_scales) < architecture.crop:
+    crop = net.config.architecture.crop
+    if min(config.test_scales) < crop:
         raise UserError(
-            f"A test's Q must be the net's crop of {architecture.crop} or more. Received: a config with {config.test_scales}."
+            f"A test's Q must be the net's crop of {crop} or more. Received: a config with {config.test_scales}."
         )
-    text = isinstance(classes, str) and len(classes) != architecture.num_classes
+    return config
+
+
+def _names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of a net's classes: `classes`, else its own, else numbers."""
+    count = net.config.architecture.num_classes
+    text = isinstance(classes, str) and len(classes) != count
     if text or not isinstance(classes, Iterable) or isinstance(classes, Mapping | Set | bytes):
         raise UserError(f"classes must be a list of names. Received: {_shown(classes)}.")
-    classes = tuple(map(str, classes)) or named or tuple(map(str, range(architecture.num_classes)))
-    if len(classes) != architecture.num_classes:
-        raise UserError(
-            f"Each of the net's {architecture.num_classes} classes has a name. Received: {len(classes)} names."
-        )
-    return model, architecture, config, classes
+    classes = tuple(map(str, classes)) or net.classes or tuple(map(str, range(count)))
+    if len(classes) != count:
+        raise UserError(f"Each of the net's {count} classes has a name. Received: {len(classes)} names.")
+    return classes
 
 
 def _protocol(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Any:
@@ -189,11 +178,6 @@ def _kept(model: keras.Model, key: Any, made: Callable[[], Any]) -> Any:
     if key not in kept:
         kept[key] = made()
     return kept[key]
-
-
-def _paper(architecture: Architecture) -> Config:
-    """The paper's test of a net: Q=256 for a crop of 224, and in this relation for others."""
-    return Config(architecture=architecture, data=Data(scale=(round(architecture.crop * 8 / 7),)))
 
 
 class Photograph(NamedTuple):

@@ -1,37 +1,60 @@
-"""The net that a command line asks, and the configuration that it is asked with: a run's, a file's own, or a named one."""
+"""A net by whatever name it goes: `--model` or `--weights` on a command line; in Python a path, a model or a loaded net.
 
+No framework starts before the net itself is opened, so that a wrong flag is refused at once.
+"""
+
+import os
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from vgg_keras.config import Config, load, override, require_fields
+from vgg_keras.config import (
+    Config,
+    Data,
+    difference,
+    every_field,
+    load,
+    override,
+    require_fields,
+    to_dict,
+    without,
+)
+from vgg_keras.errors import UserError
 from vgg_keras.runs import run_config
 
 
 def resolve(
-    model: str | None, weights: str | None, named: str | None, wishes: Sequence[str], sha256: str | None
+    model: str | None,
+    weights: str | None,
+    named: str | None,
+    overrides: Sequence[str],
+    sha256: str | None = None,
+    may_change: Sequence[str] | None = None,
 ) -> tuple[Config, Callable]:
-    """What `--model` or `--weights` stand for, as far as it is known without a framework, and what opens it.
+    """What `--model` or `--weights` names: its configuration before a framework starts, and a function that opens the net.
 
     Args:
         model, weights, sha256: the flags; one of the first two is given.
-        named: of `--config`.
-        wishes: assignments of `--set`.
+        named: of `--config`, which belongs to `weights`: the net that takes them. None: the file's own net.
+        overrides: of `--set` and of the flags that stand for fields.
+        may_change: the paths of the fields that overrides may change in the configuration of a run's or a file's net; None:
+            any. A configuration named by `--config` may be changed anywhere.
 
     Returns:
-        The run's or the named configuration with the wishes, or the default one with those of the runtime where the file is
-        still to tell which net it holds; and a function of a Keras dtype policy that returns the net, a `LoadedModel`, and the
-        configuration to ask it with.
+        The configuration with the overrides. A file's net is not known yet: then the default one with those of the runtime.
+        And a function of a Keras dtype policy, which returns the net, a `LoadedModel`, and the configuration to run it with.
 
     Raises:
-        UserError: no such run or configuration, or a wish that it does not allow.
+        UserError: no such run or configuration, or an override that it does not take.
     """
     if model:
-        config = override(run_config(Path(model)), wishes)
+        config = _overridden(run_config(Path(model)), overrides, may_change)
     elif named:
-        config = override(load(named), wishes)
+        config = override(load(named), overrides)
     else:
-        require_fields(wishes)
-        config = override(Config(), [wish for wish in wishes if wish.startswith("runtime.")])
+        require_fields(overrides)
+        config = override(Config(), [text for text in overrides if text.startswith("runtime.")])
 
     def open_net(dtype: str):
         from vgg_keras.weights.load import load_net
@@ -39,6 +62,76 @@ def resolve(
         net = load_net(model or weights, config if named else None, dtype, sha256)
         if model:
             return net, config
-        return net, net.config if named else override(net.config, wishes)
+        return net, net.config if named else _overridden(net.config, overrides, may_change)
 
     return config, open_net
+
+
+def _overridden(own: Config, overrides: Sequence[str], may_change: Sequence[str] | None) -> Config:
+    """A trained net's configuration with the overrides that it may have."""
+    config = override(own, overrides)
+    if may_change is not None:
+        fixed = [without(to_dict(values), may_change) for values in (own, config)]
+        if found := difference(*fixed):
+            raise UserError(
+                f"Of a trained net --set changes {_listed(may_change)}; the rest is the run's. Received: {found}."
+            )
+    return config
+
+
+def _listed(paths: Sequence[str]) -> str:
+    """Paths of fields in a line: a section of which all are there by its name, as `runtime.*`."""
+    words: dict[str, None] = {}
+    for path in paths:
+        section = path.partition(".")[0]
+        whole = all(field in paths for field in every_field() if field.startswith(f"{section}."))
+        words[f"{section}.*" if whole else path] = None
+    return ", ".join(words)
+
+
+def open_model(net: Any, dtype: str | None = None):
+    """The net of a function's first argument.
+
+    Args:
+        net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
+        dtype: Keras dtype policy of a net that is loaded; None: the global policy.
+
+    Returns:
+        A `LoadedModel`, whose model ends in logits. A model of `vgg_keras.build` has no names of classes, and the paper's
+        test scale: Q=256 for a crop of 224, and in this relation for others.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    import keras
+
+    from vgg_keras.nets.builder import architecture_of
+    from vgg_keras.weights.formats.run_folder import LoadedModel
+    from vgg_keras.weights.load import load_net
+
+    if isinstance(net, LoadedModel):
+        return net
+    if isinstance(net, str | os.PathLike):
+        return load_net(net, dtype=dtype)
+    if not isinstance(net, keras.Model):
+        received = "None" if net is None else f"{type(net).__name__} {' '.join(repr(net).split())[:40]}"
+        raise UserError(
+            "A net is a run's folder, another source of load_net, what that returns, or a model of vgg_keras.build. "
+            f"Received: {received}."
+        )
+    architecture = architecture_of(net)
+    config = Config(architecture=architecture, data=Data(scale=(round(architecture.crop * 8 / 7),)))
+    return LoadedModel(_ending_in_logits(net), config, (), Path(net.name), "")
+
+
+def _ending_in_logits(model):
+    """A model without the soft-max of `vgg_keras.build`, made once: a notebook runs a net picture by picture."""
+    import keras
+
+    if model.layers[-1].name == "predictions":
+        return model
+    # in an object of no kind that Keras would track or save with the model
+    made = vars(model).setdefault("_vgg_keras_logits", types.SimpleNamespace(model=None))
+    if made.model is None:
+        made.model = keras.Model(model.input, model.get_layer("predictions").output)
+    return made.model
