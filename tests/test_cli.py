@@ -45,7 +45,11 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         ("train", ["--config=VGG16"], "Received: 'VGG16'. Did you mean 'D'?"),
         ("train", ["--config=d"], "Received: 'd'. Did you mean 'D'?"),
         ("train", ["--config=vgg19"], "Received: 'vgg19'. Did you mean 'E'?"),
-        ("evaluate", ["--config=vgg16_bn", "--weights=x.pth"], "'D' with --set=architecture.batch_norm=true?"),
+        (
+            "evaluate",
+            ["--config=vgg16_bn", "--weights=x.pth", "--data=digits", "--out=o"],
+            "'D' with --set=architecture.batch_norm=true?",
+        ),
         ("train", ["--config=E", "--epochs=5"], "training.epochs is a field: --set=training.epochs=5"),
         ("train", ["--config=E", "--epochs", "5"], "training.epochs is a field: --set=training.epochs=5"),
         ("train", ["--config=E", "--lr=1e-3"], "training.learning_rate is a field: --set=training.learning_rate=1e-3"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from vgg_keras import config, synonyms
-from vgg_keras.config import Architecture, Config, Data, load, override
+from vgg_keras.config import Architecture, Config, Data, load
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import override, parse_assignments
 
 
 def test_every_named_configuration_loads_and_survives_json():
@@ -41,12 +42,12 @@ def test_named_configurations_hold_their_net():
     ],
 )
 def test_override_sets_one_field_with_its_type(assignment, read, value):
-    assert read(override(Config(), [assignment])) == value
-    assert type(read(override(Config(), [assignment]))) is type(value)
+    assert read(override(Config(), parse_assignments([assignment]))) == value
+    assert type(read(override(Config(), parse_assignments([assignment])))) is type(value)
 
 
 def test_checks_across_fields_see_the_end_of_all_overrides():
-    changed = override(Config(), ["data.scale=40", "architecture.crop=32"])
+    changed = override(Config(), {"data.scale": (40,), "architecture.crop": 32})
     assert (changed.data.scale, changed.architecture.crop) == ((40,), 32)
 
 
@@ -79,7 +80,7 @@ def test_checks_across_fields_see_the_end_of_all_overrides():
 )
 def test_mistakes_get_one_line(assignment, message):
     with pytest.raises(UserError, match=message) as caught:
-        override(Config(), [assignment])
+        override(Config(), parse_assignments([assignment]))
     assert "\n" not in str(caught.value)
 
 
@@ -158,6 +159,6 @@ def test_a_configuration_file_of_ones_own(tmp_path):
 
 
 def test_the_first_difference_is_named():
-    old, new = config.to_dict(Config()), config.to_dict(override(Config(), ["data.batch=32"]))
+    old, new = config.to_dict(Config()), config.to_dict(override(Config(), {"data.batch": 32}))
     assert config.difference(old, new) == "data.batch: 256, now 32"
     assert config.difference(old, old) is None

@@ -142,12 +142,15 @@ def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, wish):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--fuse=A.npz,B.npz the mean of tests that were made. Received: none of them."),
+        ([], "--fuse=A.npz,B.npz the mean of saved posteriors: give one. Received: none of them."),
         (["--model=a", "--fuse=b,c"], "Received: --model and --fuse."),
-        (["--model=a", "--config=E"], "--config belongs to --weights: a run has its own. Received: it with --model."),
+        (
+            ["--model=a", "--config=E"],
+            "--config and --sha256 belong to --weights: a run has its own. Received: --config.",
+        ),
         (["--weights=a.pth", "--data=b", "--out=o", "--set=evaluation.flp=0"], "Did you mean 'evaluation.flip'?"),
         (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
-        (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol beside it."),
+        (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol."),
         (["--model=a", "--protocol=dence"], "should be one of"),
         (["--fuse=a.npz,b.npz", "--out=o", "--split=all"], "for the pictures of --data alone"),
         (["--model=a"], "Received: a, which does not exist."),

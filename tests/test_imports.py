@@ -11,15 +11,17 @@ import vgg_keras
 ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
 BOTTOM = {
-    *("cluster", "config", "errors", "files", "processor", "provenance", "runs", "runtime", "startup", "stop"),
-    *("streams", "synonyms", "text_table", "__init__"),
+    *("cluster", "config", "errors", "field_types", "files", "overrides", "processor", "provenance", "runs"),
+    *("runtime", "startup", "stop", "streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
     "__init__": {"startup"},
     "cluster": {"config", "errors"},
-    "config": {"errors", "synonyms"},
+    "config": {"errors", "field_types"},
     "errors": {"synonyms"},
+    "field_types": {"errors"},
     "files": {"errors"},
+    "overrides": {"config", "errors", "field_types", "synonyms"},
     "provenance": {"__init__"},
     "runs": {"config", "errors", "files"},
     "runtime": {"cluster", "config", "errors", "processor"},

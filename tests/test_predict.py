@@ -13,12 +13,12 @@ import vgg_keras
 from tests.conftest import write_images
 from tests.weights import sources
 from tests.weights.test_load import normalised
-from vgg_keras.config import override
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.rescaling import center_crop
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import override
 
-CENTER = ["evaluation.protocol=center", "evaluation.flip=false"]
+CENTER = {"evaluation.protocol": "center", "evaluation.flip": False}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_probabilities_are_torchs(tmp_path, album):
     torch.save(net.state_dict(), tmp_path / "vgg.pth")
     folder, paths = album
     run = vgg_keras.load_net(tmp_path / "vgg.pth")
-    config = override(run.config, [*CENTER, "data.scale=80"])
+    config = override(run.config, {**CENTER, "data.scale": (80,)})
     crops = np.stack([center_crop(decode(path.read_bytes()), 80, 64, "bilinear") for path in paths])
     expected = softmax(sources.logits(net, normalised(crops)).astype(np.float64), axis=1)
     for given in ([folder], paths):
@@ -103,7 +103,7 @@ def test_the_command_line(run_command, tmp_path, album):
             ["--model=absent", str(paths[0])],
             "--model takes a run's folder, the --workdir of its training. Received: absent",
         ),
-        ([str(paths[0])], "--model=RUN is a run's net, --weights=SOURCE another's. Received: neither."),
+        ([str(paths[0])], "--model=RUN is a run's net, --weights=SOURCE another's: give one. Received: none of them."),
         ([*words, str(folder / "notes.txt")], "Photographs must be pictures. Received: "),
     ):
         done = run_command("predict", *arguments)

@@ -20,7 +20,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config, load, override
+from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import require_writable
 
@@ -98,7 +98,7 @@ def _all(config: Config, architecture) -> None:
 def _passed() -> list[str]:
     """The flags that say what is measured, for another process."""
     data = [f"--data={FLAGS.data}"] if FLAGS.data else []
-    return [f"--config={FLAGS.config}", *data, *(f"--set={wish}" for wish in FLAGS.set)]
+    return [f"--config={FLAGS.config}", *data, *(f"--set={assignment}" for assignment in FLAGS.set)]
 
 
 SUITES = {"input": _input, "train": _train, "evaluate": _evaluate, "scaling": _scaling, "all": _all}
@@ -110,8 +110,7 @@ def main(suite: str) -> None:
             raise UserError(f"--{name} is read by {', '.join(suites)}. Received: it with {suite}. Leave it out.")
     if FLAGS.profile:
         require_writable(Path(FLAGS.profile) / "trace", "--profile", received=Path(FLAGS.profile))
-    config = load(FLAGS.config)
-    config = override(config, [*cli.source_wishes(), *FLAGS.set])
+    config = cli.configuration()
     if config.architecture.num_classes not in (0, CLASSES):
         raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {config.architecture.num_classes}.")
     stop.listen()

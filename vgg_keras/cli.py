@@ -7,12 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
 
 from vgg_keras import startup, streams, synonyms
-from vgg_keras.config import Config, fields_called, load, override, require_fields
+from vgg_keras.config import Config, load
 from vgg_keras.errors import (
     INTERRUPTED,
     LOST,
@@ -26,9 +27,17 @@ from vgg_keras.errors import (
     nearest,
 )
 from vgg_keras.files import FULL, require_writable, user_path
+from vgg_keras.overrides import fields_called, override, parse, parse_assignments
 
 _PATHS = ("config", "data", "fuse", "heatmap", "init_from", "model", "out", "profile", "weights", "workdir")  # flags
 _ONE_LINE = {place: repr(chr(place))[1:-1] for place in range(32)}  # a path may hold line breaks
+
+_NETS = {
+    "model": "--model=RUN is a run's net",
+    "weights": "--weights=SOURCE another's",
+    "fuse": "--fuse=A.npz,B.npz the mean of saved posteriors",
+}
+_FIELDS = {"data": "data.source", "strategy": "runtime.strategy"}  # that these flags set
 
 _FLAGS = flags.FLAGS
 _SHARED = {
@@ -75,15 +84,37 @@ def key(name: str) -> None:
     _FLAGS.register_key_flag_for_module(sys.argv[0], _FLAGS[name])
 
 
-def configuration(*wishes: str) -> Config:
-    """The configuration of `--config`, `--data`, `--strategy`, a command's own `wishes` and `--set`, in this order.
+def configuration(**fields: str) -> Config:
+    """The configuration of `--config` with the `overrides` of the command line.
 
     Raises:
-        UserError: no `--config`, or whatever is wrong with one of them.
+        UserError: no `--config`, or what is wrong with it or with an override.
     """
     require_config(_FLAGS)
-    wishes = (*source_wishes(), *wish("strategy", "runtime.strategy"), *wishes)
-    return override(load(_FLAGS.config), [*wishes, *_FLAGS.set])
+    return override(load(_FLAGS.config), overrides(**fields))
+
+
+def overrides(read: Callable[[str, str], Any] = parse, **fields: str) -> dict[str, Any]:
+    """What the flags and `--set` change of a configuration: values by the paths of their fields.
+
+    Args:
+        read: a flag's value from its field's path and its text.
+        fields: the fields that the command's own flags set, by flag, beside those of `--data` and `--strategy`.
+
+    Raises:
+        UserError: no such field or value, or a field that a flag and `--set` both set.
+    """
+    found = parse_assignments(_FLAGS.set)
+    for flag, field in {**_FIELDS, **fields}.items():
+        text = _FLAGS[flag].value if flag in _FLAGS else None
+        if text is None:
+            continue
+        if field in found:
+            raise UserError(
+                f"--{flag} and --set={field} are one field. Received: both, --{flag}={text}. Leave one out."
+            )
+        found[field] = read(field, text)
+    return found
 
 
 def require_config(values: flags.FlagValues) -> None:
@@ -94,39 +125,44 @@ def require_config(values: flags.FlagValues) -> None:
         )
 
 
-def source_wishes() -> list[str]:
-    """`--data` as an assignment of `--set`, where it is given."""
-    return wish("data", "data.source")
-
-
 def workdir(values: flags.FlagValues) -> Path:
     """The folder of a training: `--workdir`, or the configuration's name in runs/."""
     return user_path(values.workdir or Path("runs") / Path(values.config).stem)
 
 
-def wish(flag: str, field: str) -> list[str]:
-    """A flag as an assignment of `--set`, where it is given.
-
-    Raises:
-        UserError: `--set` sets the field too.
-    """
-    if flag not in _FLAGS or _FLAGS[flag].value is None:
-        return []
-    value = _FLAGS[flag].value
-    if any(assignment.startswith(f"{field}=") for assignment in _FLAGS.set):
-        raise UserError(f"--{flag} and --set={field} are one field. Received: both, --{flag}={value}. Leave one out.")
-    return [f"{field}={value}"]
+def require_one_net(*others: str) -> None:
+    """Refuses all but one of `--model`, `--weights` and the `others`, and beside another what belongs to `--weights`."""
+    given = [name for name in _NETS if name in _FLAGS and _FLAGS[name].value]
+    if len(given) != 1:
+        choices = ", ".join(_NETS[name] for name in ("model", "weights", *others))
+        received = " and ".join(f"--{name}" for name in given) or "none of them"
+        raise UserError(f"{choices}: give one. Received: {received}. Try --weights=imagenet.")
+    if not _FLAGS.weights:
+        refuse("config", "sha256", rule="--config and --sha256 belong to --weights: a run has its own.")
 
 
-def require_one_net() -> None:
-    """Refuses both or neither of `--model` and `--weights`, and beside `--model` what belongs to the other."""
-    if bool(_FLAGS.model) == bool(_FLAGS.weights):
-        raise UserError(
-            "--model=RUN is a run's net, --weights=SOURCE another's. "
-            f"Received: {'both' if _FLAGS.model else 'neither'}. Try --weights=imagenet."
-        )
-    if _FLAGS.model and (_FLAGS.config or _FLAGS.sha256):
-        raise UserError("--config and --sha256 belong to --weights: a run has its own. Received: one with --model.")
+def require(*names: str, rule: str) -> None:
+    """Refuses a command without one of these flags."""
+    for name in names:
+        if not _FLAGS[name].value:
+            raise UserError(f"{rule} Received: no --{name}.")
+
+
+def refuse(*names: str, rule: str) -> None:
+    """Refuses each of these flags."""
+    for name in names:
+        if _FLAGS[name].present:
+            raise UserError(f"{rule} Received: --{name}.")
+
+
+def folder(name: str) -> Path | None:
+    """The folder of a flag, in which files can be written; None where the flag is not given."""
+    path = Path(_FLAGS[name].value) if _FLAGS[name].value else None
+    if path and path.exists() and not path.is_dir():
+        raise UserError(f"--{name} must be a folder. Received: {path}, which is a file.")
+    if path:
+        require_writable(path / "picture.png", f"--{name}", received=path)
+    return path
 
 
 def require_picture(path: Path) -> None:
@@ -190,8 +226,8 @@ def run(
             return _refuse(
                 f"Files and folders must be there and allow their use. Received: {error.filename or 'a file'}: {error.strerror}"
             )
-        except (StoppedError, KeyboardInterrupt) as wish:
-            print(str(wish) or "stopped", file=sys.stderr)
+        except (StoppedError, KeyboardInterrupt) as stopped:
+            print(str(stopped) or "stopped", file=sys.stderr)
             return INTERRUPTED
         except WorkerLostError as error:
             print(f"lost: {error}", file=sys.stderr)
@@ -248,7 +284,7 @@ def _unknown_flag(error: flags.UnrecognizedFlagError, arguments: Sequence[str]) 
 
     def assignment(field):
         try:
-            require_fields([f"{field}={values[0]}"])
+            parse(field, values[0])
         except (UserError, IndexError):  # what has another name is often written otherwise
             return f"--set={field}=..."
         return f"--set={field}={values[0] or '...'}"

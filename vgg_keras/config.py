@@ -1,4 +1,4 @@
-"""What a run is: frozen dataclasses, read from `configs/NAME.py`, overridden by `--set`, written as JSON.
+"""What a run is: frozen dataclasses, read from `configs/NAME.py`, written as JSON.
 
 The defaults are the paper's recipe (Simonyan & Zisserman, arXiv 1409.1556v6), with its section behind each value;
 a file in `configs/` holds only what differs. This module imports no framework, so every command line can check a
@@ -6,20 +6,16 @@ configuration before TensorFlow starts.
 """
 
 import dataclasses
-import difflib
 import importlib.util
 import json
-import math
-import numbers
-import os
 import types
 import typing
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vgg_keras import synonyms
 from vgg_keras.errors import UserError, nearest, nearest_configuration
+from vgg_keras.field_types import checked, section_of
 
 
 def _require(holds: bool, rule: str, received: Any) -> None:
@@ -55,7 +51,7 @@ class _Checked:
     def __post_init__(self):
         prefix = "" if type(self).__name__ == "Config" else f"{type(self).__name__.lower()}."
         for name, kind in typing.get_type_hints(type(self)).items():
-            object.__setattr__(self, name, _checked(getattr(self, name), kind, prefix + name))
+            object.__setattr__(self, name, checked(getattr(self, name), kind, prefix + name))
         self.check()
 
     def check(self) -> None:
@@ -419,7 +415,7 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
             raise UserError(f"A configuration holds known fields only. Received: {path + key!r}. {nearest(key, hints)}")
 
     def made(key, value):
-        kind, parts = hints[key], _parts(hints[key])
+        kind, parts = hints[key], section_of(hints[key])
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
             return from_dict(kind, value, f"{path}{key}.")
         if parts and isinstance(value, list):
@@ -427,126 +423,6 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
         return value
 
     return cls(**{key: made(key, value) for key, value in values.items()})
-
-
-def _parts(kind: Any) -> type | None:
-    """The dataclass of which a tuple's items are; None where they are plain values."""
-    item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
-    return item if dataclasses.is_dataclass(item) else None
-
-
-def _checked(value: Any, kind: Any, path: str) -> Any:
-    """A value as a field's type."""
-    if typing.get_origin(kind) is Literal and isinstance(value, str) and value in typing.get_args(kind):
-        return value
-    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
-        return tuple(_checked(item, typing.get_args(kind)[0], path) for item in value)
-    if dataclasses.is_dataclass(kind) and isinstance(value, kind):
-        return value
-    # NumPy's numbers are numbers too; true and false are none
-    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    if kind in (bool, str) and type(value) is kind:
-        return value
-    if kind is str and isinstance(value, os.PathLike):  # from Python, where a path is not always text
-        return os.fspath(value)
-    raise UserError(f"{path} must be {_type_name(kind)}. Received: {value!r}")
-
-
-def _type_name(kind: Any) -> str:
-    if typing.get_origin(kind) is Literal:
-        return "one of " + ", ".join(typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return f"{typing.get_args(kind)[0].__name__} values with commas between them"
-    if dataclasses.is_dataclass(kind):
-        return f"a {kind.__name__}"
-    return {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}[kind]
-
-
-def _parse(text: str, kind: Any, path: str) -> Any:
-    """The text behind `--set=path=` as a field's type."""
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind in (int, float):
-            return kind(text)
-        if _parts(kind):
-            if text:
-                hint = f"Set a field of one, as in {path}.0.{next(iter(typing.get_type_hints(_parts(kind))))}=..."
-                raise UserError(f"{path} is a list of sections, and can be set to none. Received: {text!r}. {hint}")
-            return ()
-        if typing.get_origin(kind) is tuple:
-            item = typing.get_args(kind)[0]
-            return tuple(item(part) for part in text.split(",") if part.strip())
-    except UserError:
-        raise
-    except (ValueError, KeyError):
-        raise UserError(f"{path} must be {_type_name(kind)}. Received: {text!r}") from None
-    return _checked(text, kind, path)
-
-
-def override(config: Config, assignments: typing.Sequence[str]) -> Config:
-    """`config` with fields set, as in `override(config, ["training.learning_rate=1e-3", "data.batch=64"])`.
-
-    All are set at once, so that the checks across fields see the end and not the steps.
-
-    Raises:
-        UserError: no such field (the nearest is named), or a value of another type or out of its range.
-    """
-    return from_dict(Config, _assigned(to_dict(config), assignments))
-
-
-def require_fields(assignments: typing.Sequence[str]) -> None:
-    """Refuses assignments that no configuration takes, for one that is still to be read from a file.
-
-    Raises:
-        UserError: no such field (the nearest is named), or a value of another type.
-    """
-    _assigned(to_dict(Config()), assignments)
-
-
-def _assigned(values: dict[str, Any], assignments: typing.Sequence[str]) -> dict[str, Any]:
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError(f"--set takes field.path=value. Received: {assignment!r}")
-        node, cls, names = values, Config, path.split(".")
-        for depth, name in enumerate(names):
-            if dataclasses.is_dataclass(cls):
-                hints = typing.get_type_hints(cls)
-            else:  # inside a tuple of sections each goes by its number
-                hints = {str(place): _parts(cls) for place in range(len(node))} if _parts(cls) else {}
-            if name not in hints:
-                prefix = ".".join(names[:depth]) + "." if depth else ""
-                inside = [prefix + field for field in hints] or every_field()
-                leaves = {known.split(".")[-1]: known for known in every_field()}
-                alike = sorted(fields_called(names[-1]), key=lambda known: not known.startswith(prefix))
-                if not alike and depth:
-                    alike = [prefix + field for field in difflib.get_close_matches(name, hints, n=1)]
-                if not alike and not (hints and depth):
-                    alike = [leaves[leaf] for leaf in difflib.get_close_matches(path, leaves, n=1)]
-                alike = alike or difflib.get_close_matches(path, every_field(), n=1)
-                hint = f"Did you mean {alike[0]!r}?" if alike else f"Known: {', '.join(inside)}."
-                raise UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
-            cls = hints[name]
-            if depth < len(names) - 1:
-                node = node[int(name) if isinstance(node, list) else name]
-        if dataclasses.is_dataclass(cls):
-            inside = ", ".join(f"{path}.{name}" for name in typing.get_type_hints(cls))
-            raise UserError(f"--set names a field, not a section. Received: {path!r}. Inside it: {inside}.")
-        node[names[-1]] = _parse(text, cls, path)
-    return values
-
-
-def fields_called(name: str) -> list[str]:
-    """The paths of the fields that a name means: the last word of one, a whole path, or what it is called elsewhere."""
-    plain = synonyms.plain(name.rpartition(".")[2])
-    found = [path for path in every_field() if path == name] or [
-        path for path in every_field() if path.rpartition(".")[2] == plain
-    ]
-    return found or [path for path in (synonyms.FIELDS.get(plain),) if path]
 
 
 def every_field(cls: type = Config, prefix: str = "") -> list[str]:

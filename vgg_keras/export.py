@@ -30,21 +30,15 @@ flags.DEFINE_string("out", None, "The folder that is made; it must be new.")
 
 def main() -> None:
     cli.require_one_net()
-    for name in ("format", "out"):
-        if not FLAGS[name].value:
-            raise UserError(f"--{name} is needed: --format=saved_model, tflite or onnx, --out=FOLDER. Received: none.")
+    cli.require("format", "out", rule="--format=saved_model, tflite or onnx and --out=FOLDER are needed.")
     out = Path(FLAGS.out)
     if out.exists():
         raise UserError(f"--out is a new folder. Received: {out}, which exists.")
     require_writable(out, "--out")
-    if not (FLAGS.model or FLAGS.config or FLAGS.data):
-        raise UserError("--weights needs --data, whose images the export is compared on. Received: none.")
-    wishes = [*cli.source_wishes(), *FLAGS.set]
-    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, wishes, FLAGS.sha256)
-    if FLAGS.model or FLAGS.config:  # else the file of the net is still to be opened
-        require_source(config.data.source, config.data.data_dir)
-    elif FLAGS.data:
-        require_source(FLAGS.data)
+    if not (FLAGS.model or FLAGS.config):
+        cli.require("data", rule="--weights needs --data, whose images the export is compared on.")
+    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, cli.overrides(), FLAGS.sha256)
+    require_source(config.data.source, config.data.data_dir)
 
     # ---- the net, in float32 whatever it was trained in
     stop.listen()

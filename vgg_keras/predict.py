@@ -29,7 +29,8 @@ def main(*paths: str) -> None:
     cli.require_one_net()
     if FLAGS.out:
         cli.require_picture(Path(FLAGS.out))
-    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, FLAGS.set, FLAGS.sha256, MAY_CHANGE)
+    source = (FLAGS.model, FLAGS.weights, FLAGS.config)
+    config, open_net = open_model.resolve(*source, cli.overrides(), FLAGS.sha256, MAY_CHANGE)
 
     # ---- the net
     stop.listen()

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli
-from vgg_keras.config import Config, load, override
+from vgg_keras.config import Config
 from vgg_keras.data.naming import require_source
 
 FLAGS = flags.FLAGS
@@ -66,7 +66,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
 def main() -> None:
     path = Path(FLAGS.out)
     cli.require_picture(path)
-    config = override(load(FLAGS.config), [*cli.source_wishes(), *FLAGS.set])
+    config = cli.configuration()
     require_source(config.data.source, config.data.data_dir)
     draw(config, path, FLAGS.images, FLAGS.epochs)
     print(f"{path}: {FLAGS.epochs} epochs of {FLAGS.images} images")

@@ -29,7 +29,7 @@ flags.DEFINE_bool(
 
 
 def main() -> None:
-    config = cli.configuration(*cli.wish("weights", "training.weights"), *cli.wish("sha256", "training.weights_sha256"))
+    config = cli.configuration(weights="training.weights", sha256="training.weights_sha256")
     require_source(config.data.source, config.data.data_dir)
     if config.training.weights and config.stages:
         names = ", ".join(stage.name for stage in config.stages)

@@ -5,17 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from vgg_keras.config import load, override, to_dict
+from vgg_keras.config import load, to_dict
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.comparison import compare, draw, table
 from vgg_keras.files import write_json
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.text_table import text_table as text
 
 TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "center", "scales": [36], "flip": True}
 
 
 def a_run(folder, error, *fields, mean=(1.0, 2.0, 3.0), test="final_evaluation", **result):
-    config = to_dict(override(load("D"), ["stages=", *fields]))
+    config = to_dict(override(load("D"), parse_assignments(["stages=", *fields])))
     config["architecture"]["mean"] = mean  # measured, so no part of what was asked
     folder.mkdir(parents=True)
     write_json(folder / "config.json", {"config": config, "classes": []})

@@ -220,7 +220,7 @@ def test_the_command_line(run_command, tmp_path, photos):
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
         (["--model=run", "--out=new"], "--format is needed"),
-        (["--format=onnx", "--out=new"], "Received: neither."),
+        (["--format=onnx", "--out=new"], "Received: none of them."),
         (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
     ):
         done = run_command("export", *arguments)

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, config_folder, load, override
+from vgg_keras.config import Config, config_folder, load
 from vgg_keras.files import locked
 from vgg_keras.nets.architectures import costs, training_operations
+from vgg_keras.overrides import override
 from vgg_keras.training import estimate
 from vgg_keras.training.estimate import Speed, Work
 
@@ -20,7 +21,7 @@ def a_source(images=1_281_167, classes=1000):
 
 
 def test_the_papers_whole_training_is_counted():
-    work = Work.of(override(load("D"), ["stages="]), a_source())
+    work = Work.of(override(load("D"), {"stages": ()}), a_source())
     assert work.steps == 74 * 5005  # 1,281,167 / 256 = 5004.6 steps an epoch
     assert work.images == 74 * 1_281_167
     # 15.47 G multiply-adds, two operations each, forward and twice backward but for the images' own gradient
@@ -37,7 +38,7 @@ def test_a_step_and_a_run_follow_from_the_time_of_an_image_and_of_the_update():
 def test_what_is_timed_fits_the_memory_whatever_the_configuration(name):
     config = load(name)
     for stage in [config.of_stage(stage) for stage in config.stages] or [config]:
-        architecture = override(stage, ["architecture.num_classes=1000"]).architecture
+        architecture = override(stage, {"architecture.num_classes": 1000}).architecture
         part = estimate.part_of_a_batch(stage, architecture, 1_281_167, CPU)
         values = sum(cost.activations for cost in costs(architecture))
         assert 1 <= part <= stage.data.batch
@@ -46,9 +47,9 @@ def test_what_is_timed_fits_the_memory_whatever_the_configuration(name):
 
 
 def test_a_small_net_is_timed_with_whole_batches():
-    config = override(Config(), ["architecture.width=0.0625", "architecture.crop=32", "architecture.num_classes=10"])
+    config = override(Config(), {"architecture.width": 0.0625, "architecture.crop": 32, "architecture.num_classes": 10})
     assert estimate.part_of_a_batch(config, config.architecture, 1438, CPU) == 256
-    assert estimate.part_of_a_batch(override(config, ["data.micro_batch=20"]), config.architecture, 1438, CPU) == 20
+    assert estimate.part_of_a_batch(override(config, {"data.micro_batch": 20}), config.architecture, 1438, CPU) == 20
     assert estimate.part_of_a_batch(config, config.architecture, 100, CPU) == 100
 
 

@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from vgg_keras.config import load, override, to_dict
+from vgg_keras.config import load, to_dict
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.nets.builder import build
+from vgg_keras.overrides import override
 from vgg_keras.training.stages import plan
 from vgg_keras.training.steps import choose_layers
 
@@ -38,7 +39,7 @@ def told(runs):
 
 def a_run(folder, name="A", **fields):
     """What looks like a finished run's folder."""
-    config = override(load(name), ["stages="] + [f"architecture.{field}={value}" for field, value in fields.items()])
+    config = override(load(name), {"stages": (), **{f"architecture.{field}": value for field, value in fields.items()}})
     folder.mkdir(parents=True)
     write_json(folder / "config.json", {"config": to_dict(config), "classes": []})
     (folder / "model.weights.h5").write_text(f"weights of {folder.name}")
@@ -86,7 +87,7 @@ def test_a_part_of_the_chain_and_a_net_that_stands_for_another(tmp_path):
     assert told(plan(load("E"), chain, ["S256"], ""))[0][-1] == str(chain / "A")
     a_run(tmp_path / "trained", "E")
     assert told(plan(load("E"), chain, ["jitter"], str(tmp_path / "trained")))[0][-1] == str(tmp_path / "trained")
-    single = plan(override(load("E"), ["stages="]), tmp_path / "one", [], other)
+    single = plan(override(load("E"), {"stages": ()}), tmp_path / "one", [], other)
     assert told(single) == [("single", "E", (256,), 1e-2, other)]
 
 
@@ -115,13 +116,13 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, names, init, messa
 
 def test_a_chain_holds_one_family_and_hands_its_own_start_on(tmp_path):
     with pytest.raises(UserError, match=r"from net A or from its own configuration .*, a B, for E\."):
-        plan(override(load("E"), ["stages.0.architecture=B"]), tmp_path, [], "")
+        plan(override(load("E"), {"stages.0.architecture": "B"}), tmp_path, [], "")
     a_run(tmp_path / "other")
-    config = override(load("E"), [f"training.init_from={tmp_path / 'other'}", "training.layers=fc"])
+    config = override(load("E"), {"training.init_from": tmp_path / "other", "training.layers": "fc"})
     assert [run.config.training.init_from for run in plan(config, tmp_path, ["A"], "")] == [str(tmp_path / "other")]
     assert {run.config.training.layers for run in plan(config, tmp_path, [], "")} == {"fc"}
     with pytest.raises(UserError, match=r"stages\.2 \(S384\): data\.scale must be architecture\.crop"):
-        override(load("E"), ["stages.2.scale=100"])
+        override(load("E"), {"stages.2.scale": (100,)})
 
 
 def test_the_files_of_a_finished_stage_are_read_once(tmp_path, monkeypatch):

@@ -15,9 +15,10 @@ import vgg_keras
 from tests.conftest import write_images
 from tests.weights import sources
 from tests.weights.test_load import normalised
-from vgg_keras.config import Architecture, Config, Data, Training, load, override, to_dict
+from vgg_keras.config import Architecture, Config, Data, Training, load, to_dict
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.runs import run_config
 from vgg_keras.training import start
 from vgg_keras.training.stages import plan
@@ -166,7 +167,9 @@ def test_weights_of_every_format_that_do_not_fit_name_every_field_that_would(tmp
     expected = ["name=A", "width=0.0625", "crop=64", "head=fc", "batch_norm=false"]
     assert [word.removeprefix("--set=architecture.") for word in words if "mean" not in word] == expected
     # what is named does fit
-    found = start.look(override(config, [*(word.removeprefix("--set=") for word in words), "data.scale=64"]))
+    found = start.look(
+        override(config, {**parse_assignments(word.removeprefix("--set=") for word in words), "data.scale": (64,)})
+    )
     assert found.digest == sha256(path)
 
 
@@ -189,7 +192,7 @@ def test_fields_that_fit_are_named_of_nets_without_a_head_of_odd_width_and_of_on
             start.look(config)
         words = str(caught.value).split(" It fits ")[1].split()
         assert [word.removeprefix("--set=architecture.") for word in words] == wanted
-        start.look(override(config, [word.removeprefix("--set=") for word in words]))
+        start.look(override(config, parse_assignments(word.removeprefix("--set=") for word in words)))
 
 
 @pytest.fixture
@@ -303,18 +306,18 @@ def test_trained_weights_at_a_rate_for_random_ones_are_warned_of_with_a_rate_tha
         at_the_default.startswith("warning: training.learning_rate=0.01 with --weights") and "\n" not in at_the_default
     )
     words = [word.removeprefix("--set=") for word in at_the_default.split() if word.startswith("--set=")]
-    calmed = override(small(path), words)
+    calmed = override(small(path), parse_assignments(words))
     assert start.warning(calmed) is None and calmed.training.learning_rate == start.SAFE_RATE
     share = Training().weight_decay / Training().learning_rate
     assert calmed.training.weight_decay == pytest.approx(share * calmed.training.learning_rate)
-    assert start.warning(override(small(path), ["training.optimizer=l2"]))
-    assert start.warning(override(small(path), ["architecture.batch_norm=true"])) is None
+    assert start.warning(override(small(path), {"training.optimizer": "l2"}))
+    assert start.warning(override(small(path), {"architecture.batch_norm": True})) is None
     for rate, warned in ((1e-2, True), (1e-3, False)):
-        adam = override(small(path), ["training.optimizer=adam", f"training.learning_rate={rate}"])
+        adam = override(small(path), {"training.optimizer": "adam", "training.learning_rate": rate})
         assert bool(start.warning(adam)) == warned
-        assert start.warning(override(adam, ["architecture.batch_norm=true"])) == start.warning(adam)
+        assert start.warning(override(adam, {"architecture.batch_norm": True})) == start.warning(adam)
     for head, rate, warned in (("fc", 1e-3, True), ("fc", 9e-4, False), ("gap", 1e-2, True), ("gap", 1e-3, False)):
-        config = override(small(path), [f"architecture.head={head}", f"training.learning_rate={rate}"])
+        config = override(small(path), {"architecture.head": head, "training.learning_rate": rate})
         assert (start.warning(config) is not None) == warned
     assert start.warning(Config()) is None  # random weights
     assert start.warning(Config(training=Training(init_from="runs/A"))) is None  # 3.1's rule, at 3.1's rate
@@ -322,7 +325,7 @@ def test_trained_weights_at_a_rate_for_random_ones_are_warned_of_with_a_rate_tha
 
 def test_fine_tuning_is_one_training_with_one_start(theirs, tmp_path):
     _, path = theirs
-    config = override(load("E"), [f"training.weights={path}"])
+    config = override(load("E"), {"training.weights": path})
     (run,) = plan(config, tmp_path / "E", [], "")
     assert (run.name, run.config.stages, run.config.training.start) == ("single", (), str(path))
     for names, init_from, message in (
@@ -332,9 +335,9 @@ def test_fine_tuning_is_one_training_with_one_start(theirs, tmp_path):
         with pytest.raises(UserError, match=message):
             plan(config, tmp_path / "E", names, init_from)
     with pytest.raises(UserError, match=r"must exist\. Received: absent\.pth"):
-        plan(override(load("E"), ["training.weights=absent.pth"]), tmp_path / "E", [], "")
+        plan(override(load("E"), {"training.weights": "absent.pth"}), tmp_path / "E", [], "")
     with pytest.raises(UserError, match=r"weights_sha256 belongs to training\.weights\. Received: '12'"):
-        override(load("E"), ["training.weights_sha256=12"])
+        override(load("E"), {"training.weights_sha256": "12"})
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
-from vgg_keras.config import load, override
+from vgg_keras.config import load
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.overrides import override
 from vgg_keras.training import job, loop, start, state
 from vgg_keras.training import workdir as folder
 from vgg_keras.training.workers import Workers
@@ -17,17 +18,17 @@ RATE = 1e-7  # nothing is learnt at it, so that validation stands still from the
 STEPS, BATCHES = 5, 3  # of an epoch and of a validation
 CONFIG = override(
     load("quickstart"),
-    [
-        "architecture.name=A",
-        "architecture.width=0.0625",
-        "data.batch=300",
-        "evaluation.batch=128",
-        f"training.learning_rate={RATE}",
-        "training.plateau_patience=2",
-        "training.plateau_divisions=2",
-        "checkpoint.every_steps=2",
-        "checkpoint.keep=100",
-    ],
+    {
+        "architecture.name": "A",
+        "architecture.width": 0.0625,
+        "data.batch": 300,
+        "evaluation.batch": 128,
+        "training.learning_rate": RATE,
+        "training.plateau_patience": 2,
+        "training.plateau_divisions": 2,
+        "checkpoint.every_steps": 2,
+        "checkpoint.keep": 100,
+    },
 )
 
 

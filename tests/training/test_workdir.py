@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, load, override, to_dict
+from vgg_keras.config import Config, load, to_dict
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.runs import run_config
 from vgg_keras.training.checkpoints import damage
 from vgg_keras.training.records import read
@@ -23,7 +24,7 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     for seed, name in enumerate("ab"):
         write_images(tmp_path / "photos" / name, [(40, 50)] * 5, seed=seed)
     config = override(
-        Config(), [f"data.source={tmp_path / 'photos'}", "architecture.crop=32", "data.scale=32", "data.batch=2"]
+        Config(), {"data.source": tmp_path / "photos", "architecture.crop": 32, "data.scale": (32,), "data.batch": 2}
     )
     source, start = open_source(config.data), Start("12ab", (1.0, 2.0, 3.0))
     (tmp_path / "run").mkdir()
@@ -38,7 +39,7 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     for other, told in ((dataclasses.replace(start, digest="34cd"), "34cd"), (Start(None, ()), "random weights")):
         with pytest.raises(UserError, match=f"start from the same weights. Received: 12ab for the first, {told} here"):
             prepared(other, writes=False)
-    config = override(config, ["training.weights=vgg.pth"])
+    config = override(config, {"training.weights": "vgg.pth"})
     with pytest.raises(UserError, match=r"Received: 12ab for the first, vgg\.pth \(sha256 34cd\) here\."):
         prepared(dataclasses.replace(start, digest="34cd"), writes=False)
 
@@ -48,14 +49,14 @@ def test_a_start_of_other_classes_is_refused_before_the_colours_are_measured(tmp
     for seed, name in enumerate(("cat", "owl")):
         write_images(tmp_path / "photos" / name, [(40, 50)] * 5, seed=seed)
     write_json(tmp_path / "start" / "config.json", {"config": to_dict(Config()), "classes": ["cat", "dog"]})
-    config = override(Config(), [f"data.source={tmp_path / 'photos'}", f"training.init_from={tmp_path / 'start'}"])
+    config = override(Config(), {"data.source": tmp_path / "photos", "training.init_from": tmp_path / "start"})
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match=r"class 1 is 'owl', the net's 'dog'\. --weights=.*start fine-tunes it"):
         prepare(tmp_path / "run", config, open_source(config.data), {}, Start("12ab", ()))
     assert list((tmp_path / "run").iterdir()) == []
 
 
-TOY = override(load("quickstart"), ["architecture.width=0.0625"])
+TOY = override(load("quickstart"), {"architecture.width": 0.0625})
 
 
 @pytest.fixture
@@ -149,27 +150,27 @@ def test_a_copy_beside_the_checkpoints_is_no_checkpoint(run):
 
 def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
     for place, batch_norm in enumerate((False, True)):
-        begun, folder = override(Config(), [f"architecture.batch_norm={batch_norm}"]), tmp_path / str(place)
+        begun, folder = override(Config(), {"architecture.batch_norm": batch_norm}), tmp_path / str(place)
         write_json(folder / "config.json", {"config": to_dict(begun), "classes": [], "started_from": None})
         write_json(folder / "manifest.json", {"config.json": [sha256(folder / "config.json")]})
         (folder / "checkpoints" / "epoch-0001-step-000000045").mkdir(parents=True)
         for limit in ("evaluation.max_pixels=200000000", "evaluation.batch=1", "runtime.cpu_devices=2"):
-            check(folder, override(begun, [limit]))
-        fewer = override(begun, ["data.micro_batch=32"])
+            check(folder, override(begun, parse_assignments([limit])))
+        fewer = override(begun, {"data.micro_batch": 32})
         if batch_norm:  # whose mean and variance are those of the part of a batch
             with pytest.raises(UserError, match="begun with data.micro_batch: 0, now 32"):
                 check(folder, fewer)
         else:
             check(folder, fewer)
         assert worker_fields(begun) != worker_fields(fewer)  # workers of one run still agree
-        assert worker_fields(begun) != worker_fields(override(begun, ["evaluation.batch=1"]))
+        assert worker_fields(begun) != worker_fields(override(begun, {"evaluation.batch": 1}))
         for other in ("data.batch=32", "evaluation.flip=false", "evaluation.scales=384", "training.epochs=3", "seed=1"):
             with pytest.raises(UserError, match=f"begun with {other.split('=')[0]}: "):
-                check(folder, override(begun, [other]))
+                check(folder, override(begun, parse_assignments([other])))
 
 
 def test_a_resume_with_other_limits_writes_them_for_the_tests_of_its_net(run):
-    raised = override(TOY, ["evaluation.max_pixels=200000000", "runtime.cpu_devices=2"])
+    raised = override(TOY, {"evaluation.max_pixels": 200000000, "runtime.cpu_devices": 2})
     check(run, raised)
     resolved, _ = prepare(run, raised, open_source(TOY.data), {}, None)
     assert run_config(run) == resolved and resolved.evaluation.max_pixels == 200_000_000
@@ -182,7 +183,7 @@ def test_a_resume_with_other_limits_writes_them_for_the_tests_of_its_net(run):
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_kill_while_other_limits_are_written_leaves_a_run_that_goes_on(run, monkeypatch, done):
     """After the first renames: of the manifest with both digests, of the configuration, of the manifest with the new one."""
-    raised, renamed, replace = override(TOY, ["evaluation.batch=1"]), [], os.replace
+    raised, renamed, replace = override(TOY, {"evaluation.batch": 1}), [], os.replace
 
     def killed(source, target):
         if Path(target).parent == run:

@@ -7,29 +7,29 @@ import numpy as np
 import pytest
 
 import vgg_keras
-from vgg_keras.config import PREDICT, Config, fields_with, load, override, to_dict
+from vgg_keras.config import PREDICT, Config, fields_with, load, to_dict
 from vgg_keras.errors import UserError
 from vgg_keras.files import write_json
+from vgg_keras.overrides import override
 from vgg_keras.weights import load as loading
 from vgg_keras.weights.open_model import open_model, resolve
 
 
 def test_a_misspelt_override_is_refused_before_the_file_is_opened():
-    for named in (None, "quickstart"):
-        with pytest.raises(UserError, match=r"Did you mean 'evaluation\.flip'\?"):
-            resolve(None, "absent.pth", named, ["evaluation.flp=false"])
+    with pytest.raises(UserError, match=r"Did you mean 'evaluation\.flip'\?"):
+        resolve(None, "absent.pth", "quickstart", {"evaluation.flp": False})
     # whether a scale suits the file's net is known once it is open
-    resolve(None, "absent.pth", None, ["data.scale=32"])
+    resolve(None, "absent.pth", None, {"data.scale": (32,)})
 
 
 def test_overrides_are_applied_to_the_files_own_net_where_no_configuration_is_named(monkeypatch):
-    config = override(Config(), ["architecture.name=A", "architecture.num_classes=7"])
+    config = override(Config(), {"architecture.name": "A", "architecture.num_classes": 7})
 
     def load_net(source, config_of, dtype, sha256):
         return SimpleNamespace(config=dataclasses.replace(config_of or Config(), architecture=config.architecture))
 
     monkeypatch.setattr(loading, "load_net", load_net)
-    overrides = ["evaluation.flip=false", "runtime.precision=float32"]
+    overrides = {"evaluation.flip": False, "runtime.precision": "float32"}
     for named in (None, "E"):
         early, open_net = resolve(None, "file.pth", named, overrides)
         assert early.runtime.precision == "float32"
@@ -46,8 +46,8 @@ def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
         match=r"Of a trained net --set changes data\.scale, .*evaluation\.\*, runtime\.\*; the rest is the run's\. "
         r"Received: training\.epochs: 74, now 3\.$",
     ):
-        resolve(str(tmp_path), None, None, ["training.epochs=3"], may_change=may_change)
-    overrides = ["training.epochs=74", "evaluation.flip=false"]  # the run's own value changes nothing
+        resolve(str(tmp_path), None, None, {"training.epochs": 3}, may_change=may_change)
+    overrides = {"training.epochs": 74, "evaluation.flip": False}  # the run's own value changes nothing
     assert resolve(str(tmp_path), None, None, overrides, may_change=may_change)[0].evaluation.flip is False
 
 

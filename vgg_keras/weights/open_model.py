@@ -5,56 +5,50 @@ No framework starts before the net itself is opened, so that a wrong flag is ref
 
 import os
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import (
-    Config,
-    Data,
-    difference,
-    every_field,
-    load,
-    override,
-    require_fields,
-    to_dict,
-    without,
-)
+from vgg_keras.config import READING, Config, Data, fields_with, load
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import override
 from vgg_keras.runs import run_config
+
+_EARLY = fields_with(READING)  # which images are read: needs no net
 
 
 def resolve(
     model: str | None,
     weights: str | None,
     named: str | None,
-    overrides: Sequence[str],
+    overrides: Mapping[str, Any],
     sha256: str | None = None,
-    may_change: Sequence[str] | None = None,
+    may_change: Collection[str] | None = None,
 ) -> tuple[Config, Callable]:
     """What `--model` or `--weights` names: its configuration before a framework starts, and a function that opens the net.
 
     Args:
         model, weights, sha256: the flags; one of the first two is given.
         named: of `--config`, which belongs to `weights`: the net that takes them. None: the file's own net.
-        overrides: of `--set` and of the flags that stand for fields.
+        overrides: values by the paths of their fields.
         may_change: the paths of the fields that overrides may change in the configuration of a run's or a file's net; None:
             any. A configuration named by `--config` may be changed anywhere.
 
     Returns:
-        The configuration with the overrides. A file's net is not known yet: then the default one with those of the runtime.
+        The configuration with the overrides. A file's net is not known yet: then the default one with those of the runtime and
+        of the images' source.
         And a function of a Keras dtype policy, which returns the net, a `LoadedModel`, and the configuration to run it with.
 
     Raises:
         UserError: no such run or configuration, or an override that it does not take.
     """
     if model:
-        config = _overridden(run_config(Path(model)), overrides, may_change)
+        config = override(run_config(Path(model)), overrides, may_change)
     elif named:
         config = override(load(named), overrides)
     else:
-        require_fields(overrides)
-        config = override(Config(), [text for text in overrides if text.startswith("runtime.")])
+        early = {path: overrides[path] for path in overrides if path in _EARLY or path.startswith("runtime.")}
+        config = override(Config(), early)
 
     def open_net(dtype: str):
         from vgg_keras.weights.load import load_net
@@ -62,31 +56,9 @@ def resolve(
         net = load_net(model or weights, config if named else None, dtype, sha256)
         if model:
             return net, config
-        return net, net.config if named else _overridden(net.config, overrides, may_change)
+        return net, net.config if named else override(net.config, overrides, may_change)
 
     return config, open_net
-
-
-def _overridden(own: Config, overrides: Sequence[str], may_change: Sequence[str] | None) -> Config:
-    """A trained net's configuration with the overrides that it may have."""
-    config = override(own, overrides)
-    if may_change is not None:
-        fixed = [without(to_dict(values), may_change) for values in (own, config)]
-        if found := difference(*fixed):
-            raise UserError(
-                f"Of a trained net --set changes {_listed(may_change)}; the rest is the run's. Received: {found}."
-            )
-    return config
-
-
-def _listed(paths: Sequence[str]) -> str:
-    """Paths of fields in a line: a section of which all are there by its name, as `runtime.*`."""
-    words: dict[str, None] = {}
-    for path in paths:
-        section = path.partition(".")[0]
-        whole = all(field in paths for field in every_field() if field.startswith(f"{section}."))
-        words[f"{section}.*" if whole else path] = None
-    return ", ".join(words)
 
 
 def open_model(net: Any, dtype: str | None = None):

@@ -1,0 +1,75 @@
+"""The types of a configuration's fields: a value is checked against one, and a command line's text is parsed as one."""
+
+import dataclasses
+import math
+import numbers
+import os
+import typing
+from typing import Any, Literal
+
+from vgg_keras.errors import UserError
+
+
+def checked(value: Any, kind: Any, path: str) -> Any:
+    """A value as a field's type.
+
+    Args:
+        value: from Python or from JSON, whose lists become tuples.
+        kind: the field's type.
+        path: the field's, for the message.
+
+    Raises:
+        UserError: it has another type.
+    """
+    if typing.get_origin(kind) is Literal and isinstance(value, str) and value in typing.get_args(kind):
+        return value
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return tuple(checked(item, typing.get_args(kind)[0], path) for item in value)
+    if dataclasses.is_dataclass(kind) and isinstance(value, kind):
+        return value
+    # NumPy's numbers are numbers too; true and false are none
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind in (bool, str) and type(value) is kind:
+        return value
+    if kind is str and isinstance(value, os.PathLike):  # from Python, where a path is not always text
+        return os.fspath(value)
+    raise UserError(f"{path} must be {_type_name(kind)}. Received: {value!r}")
+
+
+def parsed(text: str, kind: Any, path: str) -> Any:
+    """A command line's text as a field's type; arguments and errors are those of `checked`."""
+    if section := section_of(kind):
+        if text:
+            hint = f"Set a field of one, as in {path}.0.{dataclasses.fields(section)[0].name}=..."
+            raise UserError(f"{path} is a list of sections, and can be set to none. Received: {text!r}. {hint}")
+        return ()
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind in (int, float):
+            return kind(text)
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            return tuple(item(part) for part in text.split(",") if part.strip())
+    except (ValueError, KeyError):
+        raise UserError(f"{path} must be {_type_name(kind)}. Received: {text!r}") from None
+    return checked(text, kind, path)
+
+
+def section_of(kind: Any) -> type | None:
+    """The dataclass of a tuple's items; None where they are plain values."""
+    item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
+    return item if dataclasses.is_dataclass(item) else None
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"{typing.get_args(kind)[0].__name__} values with commas between them"
+    if dataclasses.is_dataclass(kind):
+        return f"a {kind.__name__}"
+    return {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}[kind]

@@ -1,0 +1,128 @@
+"""Overrides of a configuration's fields: {path: value}, parsed once from a command line and applied all at once.
+
+override(load("E"), {"training.learning_rate": 1e-3, "evaluation.scales": (256, 384)})
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from vgg_keras import synonyms
+from vgg_keras.config import Config, difference, every_field, from_dict, to_dict, without
+from vgg_keras.errors import UserError
+from vgg_keras.field_types import parsed, section_of
+
+
+def override(config: Config, overrides: Mapping[str, Any], may_change: Collection[str] | None = None) -> Config:
+    """`config` with other values in some fields.
+
+    All are set before one is checked, so that checks across fields see the final values and not the steps.
+
+    Args:
+        config: stays as it is.
+        overrides: values by the paths of their fields, such as data.batch; stages.0.scale is the first stage's.
+        may_change: the paths of the fields that a trained net leaves open; None: all.
+
+    Raises:
+        UserError: no such field (the nearest is named), a value of another type or out of its range, or a change of a field
+            that must not change.
+    """
+    values = to_dict(config)
+    for path, value in overrides.items():
+        _type_of(path)
+        *sections, name = path.split(".")
+        node = values
+        for section in sections:
+            if isinstance(node, Mapping):
+                node = node[section]
+            elif int(section) < len(node):
+                node = node[int(section)]
+            else:
+                raise UserError(f"--set names a field of the configuration. Received: {path!r} of {len(node)} stages.")
+        node[name] = value
+    changed = from_dict(Config, values)
+    if may_change is not None:
+        fixed = (without(to_dict(either), may_change) for either in (config, changed))
+        if found := difference(*fixed):
+            listed = ", ".join(_sections(may_change))
+            raise UserError(f"Of a trained net --set changes {listed}; the rest is the run's. Received: {found}.")
+    return changed
+
+
+def parse(path: str, text: str) -> Any:
+    """A command line's text as the value of a field.
+
+    Raises:
+        UserError: no such field (the nearest is named), or text that is none of its values.
+    """
+    return parsed(text, _type_of(path), path)
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """The values of `--set`, each as `field.path=text`; of two of one field the last one holds.
+
+    Raises:
+        UserError: as `parse`, or no assignment.
+    """
+    found = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set takes field.path=value. Received: {assignment!r}")
+        found[path] = parse(path, text)
+    return found
+
+
+def fields_called(name: str) -> list[str]:
+    """The paths of the fields that a name means: the last word of one, a whole path, or another package's name for it."""
+    plain = synonyms.plain(name.rpartition(".")[2])
+    found = [path for path in every_field() if path == name] or [
+        path for path in every_field() if path.rpartition(".")[2] == plain
+    ]
+    return found or [path for path in (synonyms.FIELDS.get(plain),) if path]
+
+
+def _sections(paths: Collection[str]) -> list[str]:
+    """Paths of fields, those of a section of which all are there as one, such as `runtime.*`."""
+    found: dict[str, None] = {}
+    for path in paths:
+        section = path.partition(".")[0]
+        whole = all(field in paths for field in every_field() if field.startswith(f"{section}."))
+        found[f"{section}.*" if whole else path] = None
+    return list(found)
+
+
+def _type_of(path: str) -> Any:
+    """The type of the field of a path."""
+    kind, names = Config, path.split(".")
+    for depth, name in enumerate(names):
+        if dataclasses.is_dataclass(kind):
+            types = typing.get_type_hints(kind)
+        else:  # in a tuple of sections each goes by its number
+            types = {name: section_of(kind)} if section_of(kind) and name.isdecimal() else {}
+        if name not in types:
+            raise _unknown(path, depth, list(types))
+        kind = types[name]
+    if dataclasses.is_dataclass(kind):
+        inside = ", ".join(f"{path}.{name}" for name in typing.get_type_hints(kind))
+        raise UserError(f"--set names a field, not a section. Received: {path!r}. Inside it: {inside}.")
+    return kind
+
+
+def _unknown(path: str, depth: int, known: list[str]) -> UserError:
+    """The error of a path whose name at this depth is none of those that are `known` there; the field that was meant is named."""
+    names = path.split(".")
+    prefix = ".".join(names[:depth]) + "." if depth else ""
+    # the same name in another section, or one of another package; then one like it in this section, then in all
+    meant = sorted(fields_called(names[-1]), key=lambda field: not field.startswith(prefix))
+    if not meant and depth:
+        meant = [prefix + name for name in difflib.get_close_matches(names[depth], known, n=1)]
+    if not meant and not (known and depth):
+        by_last_word = {field.rpartition(".")[2]: field for field in every_field()}
+        meant = [by_last_word[word] for word in difflib.get_close_matches(path, by_last_word, n=1)]
+    meant = meant or difflib.get_close_matches(path, every_field(), n=1)
+    inside = [prefix + name for name in known] or every_field()
+    hint = f"Did you mean {meant[0]!r}?" if meant else f"Known: {', '.join(inside)}."
+    return UserError(f"--set names a field of the configuration. Received: {path!r}. {hint}")
