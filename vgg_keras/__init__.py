@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Architecture": "vgg_keras.config",
     "UserError": "vgg_keras.errors",
+    "VGG": "vgg_keras.nets.model",
     "build": "vgg_keras.nets.builder",
     "to_fully_convolutional": "vgg_keras.nets.dense",
     "SGDW": "vgg_keras.training.optimizer",

@@ -40,6 +40,13 @@ def photographs(tmp_path):
     return write_images(tmp_path / "album", [(40, 40), (50, 44), (44, 60)])
 
 
+def with_softmax(model):
+    """The same net, which ends in probabilities."""
+    probable = vgg_keras.build(model.architecture, classifier_activation="softmax")
+    probable.set_weights(model.get_weights())
+    return probable
+
+
 def same(found, expected, names=True):
     assert [one.classes for one in found] == [one.classes for one in expected]
     assert np.allclose([one.probabilities for one in found], [one.probabilities for one in expected], atol=1e-6)
@@ -73,8 +80,7 @@ def test_the_net_is_a_folder_a_loaded_one_or_a_model(run, photographs):
     net = vgg_keras.load_net(run)
     expected = vgg_keras.predict_images(net, photographs)
     same(vgg_keras.predict_images(str(run), photographs), expected)
-    probable = keras.Model(net.model.input, keras.layers.Softmax(name="probabilities")(net.model.output))
-    # whose soft-max is not taken twice
+    probable = with_softmax(net.model)  # whose soft-max is not taken twice
     same(vgg_keras.predict_images(probable, photographs, config=CONFIG, classes=net.classes), expected)
 
 
@@ -141,7 +147,11 @@ def test_other_nets_and_settings_are_refused_in_one_line(run, photographs):
         (None, "A net is a run's folder, .* Received: None"),
         (types.SimpleNamespace(), "Received: SimpleNamespace"),
         ([net], "Received: list"),
-        (other, "net of vgg_keras.build. Received: 'sequential"),
+        (other, "net of vgg_keras.build is needed. Received: 'sequential.*' of type Sequential"),
+        (
+            keras.Model(net.model.input, keras.layers.Softmax()(net.model.output)),
+            "of type Functional.* give the net itself",
+        ),
         ("runs/absent", "Received: runs/absent"),
         (run.parent, f"Each stage of a chain is a run: name one of {run}"),
     ):
@@ -204,7 +214,7 @@ def test_a_net_that_is_asked_again_is_not_traced_again_and_saved_as_before(
 ):
     model = vgg_keras.load_net(run).model
     if ends == "probabilities":
-        model = keras.Model(model.input, keras.layers.Softmax(name=ends)(model.output))
+        model = with_softmax(model)
     before = tmp_path / "before.weights.h5", tmp_path / "after.weights.h5"
     model.save_weights(before[0])
     first = vgg_keras.predict_images(model, photographs, config=CONFIG)

@@ -129,10 +129,10 @@ def test_a_loaded_keras_file_converts_too(random, tmp_path):
 def test_other_models_are_refused():
     with pytest.raises(UserError, match="Received: a model that ends in a soft-max"):
         to_fully_convolutional(net(classifier_activation="softmax"))
-    image = keras.Input((64, 64, 3))
-    strange = keras.Model(image, keras.layers.Dense(2)(keras.layers.Permute((2, 1, 3))(image)))
-    with pytest.raises(UserError, match="Received: permute of type Permute"):
-        to_fully_convolutional(strange)
+    model = net()
+    cut = keras.Model(model.input, model.get_layer("block5_pool").output, name="cut")
+    with pytest.raises(UserError, match="net of vgg_keras.build is needed. Received: 'cut' of type Functional"):
+        to_fully_convolutional(cut)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

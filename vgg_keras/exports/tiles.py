@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from vgg_keras.config import Evaluation
 from vgg_keras.evaluation.protocols import STRIDE, WINDOWS, halo
-from vgg_keras.nets.builder import architecture_of
 from vgg_keras.nets.dense import convolutions_and_head
+from vgg_keras.nets.model import architecture_of
 
 
 class TiledNet:

@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import CONFIGURATIONS, Architecture
+from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, unknown_argument
-from vgg_keras.nets.architectures import FC_UNITS, layers
+from vgg_keras.nets.architectures import layers
+from vgg_keras.nets.model import VGG
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
 
@@ -143,7 +144,7 @@ def build(
     dtype: str | None = None,
     seed: int | None = None,
     **fields: Any,
-) -> keras.Model:
+) -> VGG:
     """Builds one of the paper's nets as a Keras functional model with random weights.
 
     Args:
@@ -156,7 +157,8 @@ def build(
             `num_classes` is 1000 and `mean` ImageNet's (123.68, 116.779, 103.939) where not given.
 
     Returns:
-        A model of (batch, crop, crop, 3) RGB images in 0-255, uint8 or float, to (batch, num_classes) logits.
+        A model of (batch, crop, crop, 3) RGB images in 0-255, uint8 or float, to (batch, num_classes) logits. Its
+        `architecture` is its `Architecture`.
 
     Raises:
         UserError: an unknown name or field, a value out of its range, or a floatx of Keras other than float32.
@@ -195,50 +197,7 @@ def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
     return unknown_argument("build()", name, value, known)
 
 
-def _width(model: keras.Model, filters: int) -> float:
-    """From the layer with the most units, since the others are rounded."""
-    names = {layer.name for layer in model.layers}
-    return model.get_layer("fc2").units / FC_UNITS if "fc2" in names else filters / 64
-
-
-def _activation(model: keras.Model) -> dict[str, Any]:
-    leaky = [layer for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU)]
-    return {"activation": "leaky_relu", "negative_slope": float(leaky[0].negative_slope)} if leaky else {}
-
-
-def architecture_of(model: keras.Model) -> Architecture:
-    """The `Architecture` of a model of `build`: what its layers show, the rest as by default.
-
-    Raises:
-        UserError: it is no such model.
-    """
-    try:
-        first = next(layer for layer in model.layers if isinstance(layer, MeanSubtraction))
-        convolution, last = model.get_layer("block1_conv1"), model.get_layer("predictions")
-        names = {layer.name for layer in model.layers}
-        found = Architecture(
-            num_classes=last.units,
-            width=_width(model, convolution.filters),
-            crop=model.input_shape[1],
-            mean=tuple(first.mean),
-            std=tuple(first.std),
-            head="gap" if "avg_pool" in names else "fc",
-            batch_norm="block1_conv1_bn" in names,
-            **_activation(model),
-        )
-        kernels = [(layer.name, layer.kernel_size[0]) for layer in model.layers if hasattr(layer, "kernel_size")]
-        for name in CONFIGURATIONS:
-            candidate = dataclasses.replace(found, name=name)
-            net = layers(candidate)
-            same = [(layer.name, layer.kernel) for layer in net if layer.kind == "conv"] == kernels
-            if same and ("block1_lrn" in names) == any(layer.kind == "lrn" for layer in net):
-                return candidate
-    except (StopIteration, ValueError, AttributeError):
-        pass
-    raise UserError(f"Weights are loaded into a net of vgg_keras.build. Received: {model.name!r}, which is another.")
-
-
-def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> keras.Model:
+def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> VGG:
     drawn = itertools.count(1)
 
     def next_seed():  # one for each random layer: Keras gives equal seeds equal draws
@@ -306,4 +265,5 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
                 )(x)
     if classifier_activation:
         x = keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(x)
-    return keras.Model(image, x, name=f"vgg_{architecture.name.lower().replace('-', '_')}")
+    name = f"vgg_{architecture.name.lower().replace('-', '_')}"
+    return VGG(image, x, name=name, architecture=architecture)

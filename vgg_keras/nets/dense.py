@@ -4,6 +4,7 @@ import keras
 
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction
+from vgg_keras.nets.model import FullyConvolutional, architecture_of
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -31,18 +32,7 @@ class AtLeast(keras.layers.Layer):
         return {**super().get_config(), "side": self.side}
 
 
-@keras.saving.register_keras_serializable(package="vgg_keras")
-class FullyConvolutional(keras.Model):
-    """The net as convolutions alone; `predict` refuses too small images, also once Keras has traced it for any size."""
-
-    def predict(self, x, *args, **kwargs):
-        shape = getattr(x, "shape", None)
-        if shape is not None and len(shape) == 4:
-            self.get_layer("at_least").check(*shape[1:3])
-        return super().predict(x, *args, **kwargs)
-
-
-def to_fully_convolutional(model: keras.Model) -> keras.Model:
+def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
     """The same net as convolutions alone (3.2): images in, a class score map out.
 
     The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1; global average
@@ -59,9 +49,9 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
     Raises:
         UserError: the model is no chain of the layers that `build` makes.
     """
-    crop = model.input_shape[1]
+    architecture = architecture_of(model)
     image = keras.Input((None, None, 3), dtype="float32", name="image")
-    x = AtLeast(crop, name="at_least")(image)
+    x = AtLeast(architecture.crop, name="at_least")(image)
     window = None  # (height, width, channels) of the last map at the crop's size, once the head begins
     for layer in model.layers[1:]:  # the first is the input
         if isinstance(layer, keras.layers.Flatten):
@@ -98,7 +88,7 @@ def to_fully_convolutional(model: keras.Model) -> keras.Model:
         raise UserError(
             f"A net to convert ends in FC layers. Received: {model.name} without any. Build it with build()."
         )
-    return FullyConvolutional(image, x, name=f"{model.name}_dense")
+    return FullyConvolutional(image, x, name=f"{model.name}_dense", architecture=architecture)
 
 
 def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]:

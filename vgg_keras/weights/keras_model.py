@@ -14,7 +14,7 @@ import numpy as np
 from vgg_keras.errors import UserError
 from vgg_keras.weights.foreign import EPSILON, Foreign, Preprocessing, same_names
 
-MODELS = ("Sequential", "Functional", "Model")
+MODELS = ("Sequential", "Functional", "Model", "VGG")
 _PREPROCESSING = ("MeanSubtraction", "Rescaling", "Normalization")
 # At inference these pass their input on.
 _IDENTITY = (
@@ -44,7 +44,7 @@ _NET = (
 )
 # What Keras makes of `image[..., 0] / 127.5` and the like; a .keras names their module too.
 _OPERATIONS = ("GetItem", "Stack", "Flip", "TrueDivide", "Divide", "Cast", "TFOpLambda", "SlicingOpLambda")
-_OURS = ("MeanSubtraction", "LocalResponseNormalization")
+_OURS = ("MeanSubtraction", "LocalResponseNormalization", "VGG")
 _OURS_TOO = ("Conv2D", "Dense", "BatchNormalization")  # Keras's with sums in float32, under Keras's names
 # The fields that make a layer Table 1's, with the values that they may have; one that a file does not hold is a default.
 _FIELDS: dict[str, dict[str, tuple]] = {

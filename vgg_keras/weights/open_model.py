@@ -77,7 +77,7 @@ def open_model(net: Any, dtype: str | None = None):
     """
     import keras
 
-    from vgg_keras.nets.builder import architecture_of
+    from vgg_keras.nets.model import architecture_of
     from vgg_keras.weights.formats.run_folder import LoadedModel
     from vgg_keras.weights.load import load_net
 
@@ -98,12 +98,13 @@ def open_model(net: Any, dtype: str | None = None):
 
 def _ending_in_logits(model):
     """A model without the soft-max of `vgg_keras.build`, made once: a notebook runs a net picture by picture."""
-    import keras
+    from vgg_keras.nets.model import VGG
 
     if model.layers[-1].name == "predictions":
         return model
     # in an object of no kind that Keras would track or save with the model
     made = vars(model).setdefault("_vgg_keras_logits", types.SimpleNamespace(model=None))
     if made.model is None:
-        made.model = keras.Model(model.input, model.get_layer("predictions").output)
+        logits = model.get_layer("predictions").output
+        made.model = VGG(model.input, logits, name=model.name, architecture=model.architecture)
     return made.model

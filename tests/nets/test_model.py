@@ -1,0 +1,95 @@
+"""A net knows its `Architecture`, through every way in which Keras copies or stores a model; other models know none."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+from vgg_keras.config import Architecture
+from vgg_keras.errors import UserError
+from vgg_keras.nets.builder import build
+from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.nets.model import VGG, FullyConvolutional, architecture_of
+
+# Fields that the layers do not show are among them: dropout of a net without FC layers, initial values.
+ARCHITECTURE = Architecture(
+    "A-LRN",
+    num_classes=3,
+    width=0.07,
+    crop=32,
+    mean=(1.0, 2.5, 3.0),
+    std=(1.0, 1.0, 2.0),
+    head="gap",
+    dropout=0.25,
+    activation="leaky_relu",
+    negative_slope=0.1,
+    initializer="he",
+    fc_initializer="gaussian",
+)
+
+
+@pytest.fixture(scope="module")
+def net():
+    made = build(ARCHITECTURE, seed=1)
+    made.get_layer("block1_conv1").trainable = False
+    return made
+
+
+@pytest.fixture(scope="module")
+def dense(net):
+    return to_fully_convolutional(net)
+
+
+def stored(model, path):
+    model.save(path)
+    return keras.saving.load_model(path)
+
+
+COPIES = {
+    "keras file": lambda model, folder: stored(model, folder / "net.keras"),
+    "from_config": lambda model, _: type(model).from_config(model.get_config()),
+    "json": lambda model, _: keras.models.model_from_json(model.to_json()),
+    "deepcopy": lambda model, _: copy.deepcopy(model),
+    "pickle": lambda model, _: pickle.loads(pickle.dumps(model)),
+}
+
+
+def test_a_built_net_has_every_field_of_its_architecture(net, dense):
+    assert type(net) is VGG and type(dense) is FullyConvolutional
+    assert net.architecture == dense.architecture == architecture_of(net) == ARCHITECTURE
+    assert build("A", width=1 / 16, crop=32).architecture.num_classes == 1000  # what is not given is resolved
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("kind", ["net", "dense"])
+def test_a_copy_has_the_architecture(request, tmp_path, kind, way):
+    model = request.getfixturevalue(kind)
+    made = COPIES[way](model, tmp_path)
+    assert type(made) is type(model) and made.architecture == ARCHITECTURE
+    assert not made.get_layer("block1_conv1").trainable and made.get_layer("block2_conv1").trainable
+    made.set_weights(model.get_weights())
+    image = np.full((1, 32, 32, 3), 200.0, np.float32)
+    assert np.array_equal(made.predict(image, verbose=0), model.predict(image, verbose=0))
+
+
+def test_a_clone_of_keras_computes_the_same_and_does_not_know_its_architecture(net, tmp_path):
+    clone = keras.models.clone_model(net)
+    clone.set_weights(net.get_weights())
+    image = np.full((1, 32, 32, 3), 200.0, np.float32)
+    assert np.array_equal(clone.predict(image, verbose=0), net.predict(image, verbose=0))
+    for one in (clone, stored(clone, tmp_path / "clone.keras")):
+        with pytest.raises(UserError, match=r"Received: 'vgg_a_lrn', such a copy\. Copy with type\(net\)\.from_config"):
+            architecture_of(one)
+
+
+def test_models_made_of_a_nets_layers_know_no_architecture(net, dense):
+    cut = keras.Model(net.input, net.get_layer("block5_pool").output, name="cut")
+    wrapped = keras.Model(net.input, keras.layers.Softmax()(net.output), name="wrapped")
+    for other in (cut, wrapped, keras.Sequential([net], name="sequence"), dense):
+        assert type(other) is not VGG and (other is dense or not hasattr(other, "architecture"))
+        with pytest.raises(
+            UserError, match=f"Received: '{other.name}' of type {type(other).__name__}.* give the net itself"
+        ):
+            architecture_of(other)

@@ -1,0 +1,71 @@
+"""Nets that know their `Architecture`: the classes of the models that `build` and `to_fully_convolutional` make."""
+
+from typing import Any
+
+import keras
+
+from vgg_keras.config import Architecture, from_dict, to_dict
+from vgg_keras.errors import UserError
+
+
+class _Net(keras.Model):
+    """A functional model with its `Architecture`, which a `.keras` file, `from_config` and `copy.deepcopy` keep.
+
+    A model that `keras.Model(net.input, ...)` makes of a net's layers is a plain Keras model and knows none.
+    """
+
+    # Keras handles a subclass as a functional model (get_config, from_config, clone_model) if its arguments begin like this.
+    def __init__(self, inputs, outputs, name=None, *, architecture: Architecture | dict | None = None, **kwargs):
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        self._architecture = from_dict(Architecture, architecture) if isinstance(architecture, dict) else architecture
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the net is, its number of classes and its mean included.
+
+        Raises:
+            UserError: the net is a copy by `keras.models.clone_model`, which copies layers alone.
+        """
+        if self._architecture is None:
+            raise UserError(
+                f"keras.models.clone_model copies layers, not a net's Architecture. Received: {self.name!r}, such a copy. "
+                "Copy with type(net).from_config(net.get_config()) instead."
+            )
+        return self._architecture
+
+    def get_config(self) -> dict[str, Any]:
+        known = self._architecture and to_dict(self._architecture)
+        return {**super().get_config(), "architecture": known}
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class VGG(_Net):
+    """A net of Table 1: images (batch, crop, crop, 3), RGB 0-255, to logits (batch, num_classes)."""
+
+
+@keras.saving.register_keras_serializable(package="vgg_keras")
+class FullyConvolutional(_Net):
+    """The same net as convolutions alone (3.2): images of any size from the crop's on to a class score map.
+
+    `predict` refuses too small images, also once Keras has traced it for any size.
+    """
+
+    def predict(self, x, *args, **kwargs):
+        shape = getattr(x, "shape", None)
+        if shape is not None and len(shape) == 4:
+            self.get_layer("at_least").check(*shape[1:3])
+        return super().predict(x, *args, **kwargs)
+
+
+def architecture_of(model: keras.Model) -> Architecture:
+    """The `Architecture` of a model of `build`.
+
+    Raises:
+        UserError: it is no such model.
+    """
+    if not isinstance(model, VGG):
+        raise UserError(
+            f"A net of vgg_keras.build is needed. Received: {getattr(model, 'name', model)!r} of type {type(model).__name__}. "
+            "What keras.Model makes of a net's layers is another model: give the net itself."
+        )
+    return model.architecture
