@@ -1,4 +1,4 @@
-"""What tests share: the folder of real photographs, toy sets made from noise, and the command lines in a subprocess."""
+"""What tests share: ten drawn photographs, the folder of real ones, toy sets of noise, and commands in a subprocess."""
 
 import contextlib
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.photographs import write_photographs
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -48,8 +50,14 @@ NET = {
 
 
 @pytest.fixture(scope="session")
-def photographs() -> Path:
-    """The folder with flowers17/ and awkward_images/; tests that need it are skipped without it."""
+def photographs(tmp_path_factory) -> list[Path]:
+    """Ten JPEG files that look like photographs, for every test that needs some; a test that changes one copies it."""
+    return write_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with flowers17/ and awkward_images/, for results on real photographs; without it tests are skipped."""
     folder = os.environ.get("VGG_KERAS_TEST_DATA")
     if not folder:
         pytest.skip("VGG_KERAS_TEST_DATA names no folder of real photographs")

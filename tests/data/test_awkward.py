@@ -160,9 +160,9 @@ def test_each_kind_of_file_is_read_right_or_skipped_with_the_reason(looked, name
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of EXIF that is damaged
-def test_awkward_photographs_each_have_an_outcome(photographs):
+def test_awkward_photographs_each_have_an_outcome(shared_data):
     """Of Pillow's 33 awkward files, the two that hold no whole picture are skipped, and every other one is read right."""
-    paths = [path for path in sorted((photographs / "awkward_images").rglob("*.*")) if path.suffix in (".jpg", ".mpo")]
+    paths = [path for path in sorted((shared_data / "awkward_images").rglob("*.*")) if path.suffix in (".jpg", ".mpo")]
     split, bad = scan.inspected(of_files([str(path) for path in paths]), Data())
     assert len(paths) == 33
     assert {Path(image.name).name for image in bad} == {"truncated_jpeg.jpg", "ultrahdr.jpg"}

@@ -106,8 +106,8 @@ def test_other_shares_are_held_out_as_asked():
     assert np.flatnonzero(held_out(10, 0.2)).tolist() == [4, 9]
 
 
-def test_photographs_of_flowers(photographs):
-    source = open_source(Data(source=str(photographs / "flowers17")))
+def test_photographs_of_flowers(shared_data):
+    source = open_source(Data(source=str(shared_data / "flowers17")))
     assert (len(source.classes), source.train.size, source.val.size) == (17, 1088, 272)
 
 

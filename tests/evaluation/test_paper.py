@@ -68,9 +68,9 @@ def test_no_cell_for_other_sets_of_images():
     assert cell([net("E", [256], [256])], 5000) == "5,000 images, the paper's 50,000"
 
 
-def test_every_cell_is_the_papers(photographs):
+def test_every_cell_is_the_papers(shared_data):
     """Against tables.json, typed from the paper by others."""
-    tables = json.loads((photographs.parent / "paper" / "tables.json").read_text())
+    tables = json.loads((shared_data.parent / "paper" / "tables.json").read_text())
 
     def errors(row):
         return row["top1"], row["top5"]
