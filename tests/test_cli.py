@@ -8,12 +8,11 @@ import sys
 import pytest
 
 from vgg_keras import cli, errors
+from vgg_keras.commands import COMMANDS
 from vgg_keras.files import replacing
 
 
-@pytest.mark.parametrize(
-    "name", ["train", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark", "launch"]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     script = (
         "import sys, time, runpy; start = time.perf_counter(); sys.argv = ['vgg_keras', '--help']\n"

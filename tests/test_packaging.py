@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import vgg_keras
-from vgg_keras.__main__ import COMMANDS
+from vgg_keras.commands import COMMANDS
 
 ROOT = Path(vgg_keras.__file__).parent
 SETUP = configparser.ConfigParser()

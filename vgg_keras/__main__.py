@@ -5,17 +5,14 @@ vgg-keras --version
 vgg-keras train --help
 """
 
-import ast
 import os
 import runpy
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from vgg_keras import __version__
+from vgg_keras.commands import COMMANDS, summary
 from vgg_keras.errors import NO_ROOM, WRONG_USE, nearest
-
-COMMANDS = ("train", "evaluate", "predict", "export", "compare", "samples", "summarize", "benchmark", "launch")
 
 
 def main() -> int:
@@ -44,7 +41,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
 def usage() -> str:
     """The commands, each with the first line of its file."""
     lines = ["usage: vgg-keras COMMAND [flags]", ""]
-    lines += [f"  {name:<10} {_summary(name)}" for name in COMMANDS]
+    lines += [f"  {name:<10} {summary(name)}" for name in COMMANDS]
     lines += ["", "vgg-keras COMMAND --help lists the flags of a command; vgg-keras --version prints versions."]
     return "\n".join(lines)
 
@@ -67,12 +64,6 @@ def _print(text: str) -> int:
             print(f"error: standard output: {error.strerror}", file=sys.stderr)
             return NO_ROOM
     return 0
-
-
-def _summary(name: str) -> str:
-    # read, not imported: a command's flags are defined when it is imported
-    source = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
 
 
 if __name__ == "__main__":

@@ -14,15 +14,10 @@ scaling: the input over cores and files, memory over files and batch, the comman
 Each prints a table and, last, a line of JSON. Rows are timed in turn, a first round is left out.
 """
 
-import dataclasses
-from pathlib import Path
-
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import Config
-from vgg_keras.errors import UserError
-from vgg_keras.files import require_writable
+from vgg_keras.benchmarks import suites
 
 FLAGS = flags.FLAGS
 cli.define("data", "set")
@@ -40,83 +35,26 @@ flags.DEFINE_integer("times", 1, "How often input's list of files is repeated.",
 flags.DEFINE_string("profile", None, "A folder for a profile of three training steps, for TensorBoard.")
 cli.key("config")
 
-CLASSES = 1000
-# The suites that read a flag which not all read.
-READ_BY = {
-    "images": ("input", "evaluate", "scaling"),
-    "batch": ("train", "scaling"),
-    "only": ("input", "train", "evaluate"),
-    "times": ("input",),
-    "profile": ("train",),
-}
-
-
-def _input(config: Config, architecture) -> None:
-    from vgg_keras.benchmarks import inputs
-
-    inputs.run(config, FLAGS.images or 1024, FLAGS.repeats, FLAGS.only, FLAGS.times)
-
-
-def _train(config: Config, architecture) -> None:
-    from vgg_keras.benchmarks import steps
-
-    steps.run(config, architecture, FLAGS.batch or 16, FLAGS.repeats, FLAGS.only, FLAGS.profile)
-
-
-def _evaluate(config: Config, architecture) -> None:
-    from vgg_keras.benchmarks import evaluation
-
-    evaluation.run(config, architecture, FLAGS.images or 32, FLAGS.repeats, FLAGS.only)
-
-
-def _scaling(config: Config, architecture) -> None:
-    from vgg_keras.benchmarks import scaling
-
-    batches = [FLAGS.batch] if FLAGS.batch else [16, 64, 256]
-    scaling.run(_passed(), FLAGS.images or 1024, FLAGS.repeats, batches)
-
-
-def _all(config: Config, architecture) -> None:
-    """Every suite in a process of its own, and how many cores the input needs to keep a GPU busy."""
-    from vgg_keras.benchmarks.processes import benchmark
-
-    found = {}
-    for suite in ("input", "train", "evaluate", "scaling"):
-        print(f"---- {suite}", flush=True)
-        found[suite] = benchmark([suite, f"--repeats={FLAGS.repeats}", *_passed()], shown=True)
-    if found["train"]["gpu"]:
-        from vgg_keras.benchmarks.inputs import OURS, cores_needed
-
-        trained, read = (
-            next(row["images_per_second"] for row in found[suite]["rows"] if row["name"] == OURS)
-            for suite in ("train", "input")
-        )
-        needed = cores_needed(trained, read, found["input"]["cores"])
-        print(f"{needed:.2g} cores keep the GPU busy, which trains {trained:.3g} images/s")
-
-
-def _passed() -> list[str]:
-    """The flags that say what is measured, for another process."""
-    data = [f"--data={FLAGS.data}"] if FLAGS.data else []
-    return [f"--config={FLAGS.config}", *data, *(f"--set={assignment}" for assignment in FLAGS.set)]
-
-
-SUITES = {"input": _input, "train": _train, "evaluate": _evaluate, "scaling": _scaling, "all": _all}
-
 
 def main(suite: str) -> None:
-    for name, suites in READ_BY.items():
-        if FLAGS[name].present and suite not in suites:
-            raise UserError(f"--{name} is read by {', '.join(suites)}. Received: it with {suite}. Leave it out.")
-    if FLAGS.profile:
-        require_writable(Path(FLAGS.profile) / "trace", "--profile", received=Path(FLAGS.profile))
-    config = cli.configuration()
-    if config.architecture.num_classes not in (0, CLASSES):
-        raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {config.architecture.num_classes}.")
+    for name, readers in suites.READ_BY.items():
+        if suite not in readers:
+            cli.refuse(name, rule=f"--{name} is read by {', '.join(readers)}, and not by {suite}.")
+    cli.folder("profile")
+    data = [f"--data={FLAGS.data}"] if FLAGS.data else []
+    options = suites.Options(
+        config=cli.configuration(),
+        images=FLAGS.images,
+        batch=FLAGS.batch,
+        repeats=FLAGS.repeats,
+        only=FLAGS.only,
+        times=FLAGS.times,
+        profile=FLAGS.profile,
+        passed=[f"--config={FLAGS.config}", *data, *(f"--set={assignment}" for assignment in FLAGS.set)],
+    )
     stop.listen()
-    architecture = dataclasses.replace(config.architecture, num_classes=CLASSES, mean=(123.68, 116.779, 103.939))
-    SUITES[suite](config, architecture)
+    suites.run(suite, options)
 
 
 if __name__ == "__main__":
-    cli.run(main, words=tuple(SUITES), any_backend=True)
+    cli.run(main, words=suites.SUITES, any_backend=True)

@@ -1,10 +1,6 @@
 """The flags that commands share, each defined once, and how a command starts: no TensorFlow before the flags are right."""
 
-import itertools
-import logging
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,25 +8,15 @@ from typing import Any
 from absl import app, flags
 from absl import logging as absl_logging
 
-from vgg_keras import startup, streams, synonyms
+from vgg_keras import startup, streams
 from vgg_keras.config import Config, load
-from vgg_keras.errors import (
-    INTERRUPTED,
-    LOST,
-    NO_ROOM,
-    UNREAD,
-    WRONG_USE,
-    DiskFullError,
-    StoppedError,
-    UserError,
-    WorkerLostError,
-    nearest,
-)
-from vgg_keras.files import FULL, require_writable, user_path
-from vgg_keras.overrides import fields_called, override, parse, parse_assignments
+from vgg_keras.errors import NO_ROOM, UNREAD, StoppedError, UserError, WorkerLostError, nearest
+from vgg_keras.exit_status import refused, status_of
+from vgg_keras.files import require_writable, user_path
+from vgg_keras.flag_hints import unknown_flag
+from vgg_keras.overrides import override, parse, parse_assignments
 
 _PATHS = ("config", "data", "fuse", "heatmap", "init_from", "model", "out", "profile", "weights", "workdir")  # flags
-_ONE_LINE = {place: repr(chr(place))[1:-1] for place in range(32)}  # a path may hold line breaks
 
 _NETS = {
     "model": "--model=RUN is a run's net",
@@ -179,67 +165,47 @@ def run(
     outlives_output: bool = False,
     any_backend: bool = False,
 ) -> None:
-    """Parses the flags and runs a command; a user's mistake becomes one line and status 2, a lost worker 69, a full disk 74,
-    SIGTERM and Ctrl-C 75, an output that nobody reads 141.
+    """Parses the flags, runs a command and ends the process with its exit status.
 
     Args:
-        main: the command; called with what stands behind it without a flag.
-        words: one of these may, and must.
-        many: what others may, one or more, as a message names them: `runs' folders`.
+        main: the command; called with the arguments that are no flags.
+        words: the command takes exactly one of these.
+        many: the command takes one or more arguments, which a message calls so: `runs' folders`.
         outlives_output: whether the command goes on when nobody reads its output any more.
-        any_backend: that Keras's backend may be another than TensorFlow.
+        any_backend: whether Keras's backend may be another than TensorFlow.
     """
     streams.prepare(goes_on=outlives_output)
-    if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
-        os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
     startup.command_settings(any_backend)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # its strategies' notes
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it lists the fonts, once on a machine
 
     def guarded(arguments: list[str]) -> int | None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
-        if many and len(arguments) < 2:
-            return _refuse(f"This command takes {many} beside its flags. Received: none. See --help.")
-        if not words and not many and len(arguments) > 1:
-            return _refuse(f"This command takes flags only. Received: {arguments[1]!r}. See --help.")
-        if words and (len(arguments) != 2 or arguments[1] not in words):
-            received = " ".join(arguments[1:])
-            hint = nearest(received, words)
-            return _refuse(f"This command takes one word beside its flags. Received: {received or 'none'}. {hint}")
         try:
+            _require_arguments(arguments[1:], words, many)
             status = main(*_expanded(arguments[1:]))
             sys.stdout.flush()
             return status
-        except UserError as error:
-            return _refuse(str(error))
-        except OSError as error:
-            if isinstance(error, BrokenPipeError) and error.filename == streams.STREAM:
-                return UNREAD
-            if error.errno is None:  # not the system's word, but some library's
-                raise
-            if isinstance(error, DiskFullError) or error.errno in FULL:
-                return _refuse(
-                    f"There must be room for what is written. Received: {error.filename or 'a file'}: {error.strerror}. "
-                    "What was saved before stands: make room, and the same command goes on.",
-                    NO_ROOM,
-                )
-            return _refuse(
-                f"Files and folders must be there and allow their use. Received: {error.filename or 'a file'}: {error.strerror}"
-            )
-        except (StoppedError, KeyboardInterrupt) as stopped:
-            print(str(stopped) or "stopped", file=sys.stderr)
-            return INTERRUPTED
-        except WorkerLostError as error:
-            print(f"lost: {error}", file=sys.stderr)
-            return LOST
+        except (UserError, OSError, StoppedError, WorkerLostError, KeyboardInterrupt) as error:
+            return status_of(error)
 
     app.run(guarded, flags_parser=_parse)
 
 
-def _expanded(arguments: Sequence[str]) -> list[str]:
-    """The words behind a command with `~` expanded, as it is in the flags that take paths."""
+def _require_arguments(arguments: Sequence[str], words: Sequence[str], many: str) -> None:
+    """Refuses other arguments beside the flags than a command takes."""
+    received = " ".join(arguments)
+    if many and not arguments:
+        raise UserError(f"This command takes {many} beside its flags. Received: none. See --help.")
+    if words and received not in words:
+        hint = nearest(received, words)
+        raise UserError(f"This command takes one word beside its flags. Received: {received or 'none'}. {hint}")
+    if arguments and not words and not many:
+        raise UserError(f"This command takes flags only. Received: {arguments[0]!r}. See --help.")
 
-    def expanded(text):  # others stay as they are typed: a slash at the end of a name says that it is a folder
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `~` expanded, as it is in the flags that take paths."""
+
+    def expanded(text):  # others stay as they are typed: a slash at the end of a name makes it a folder's
         return str(user_path(text)) if text.startswith("~") else text
 
     for name in _PATHS:
@@ -250,49 +216,21 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
 
 def _parse(arguments: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(arguments[1:]):
-        try:
-            app.usage(shorthelp=True, writeto_stdout=True)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            sys.exit(UNREAD)
-        except OSError as error:
-            sys.exit(_refuse(f"{error.filename or 'standard output'}: {error.strerror}", NO_ROOM))
-        sys.exit(0)
+        sys.exit(_print_help())
     try:
         return _FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
-        sys.exit(_refuse(_unknown_flag(error, arguments)))
+        sys.exit(refused(unknown_flag(error, _FLAGS, arguments)))
     except flags.Error as error:
-        sys.exit(_refuse(str(error)))
+        sys.exit(refused(str(error)))
 
 
-def _unknown_flag(error: flags.UnrecognizedFlagError, arguments: Sequence[str]) -> str:
-    """What to write instead: a flag of another name, or the field of the configuration that was meant."""
-    name = error.flagname
-    unknown = f"Unknown command line flag {name!r}."
-    ours = [flag for flag in synonyms.flags_of(name) if flag in _FLAGS]
-    if ours:
-        return f"{unknown} Did you mean --{ours[0]}?"
-    fields = fields_called(name) if "set" in _FLAGS else []
-    if not fields:
-        return str(error)
-    values = [
-        word.partition("=")[2] or after * (not after.startswith("-"))
-        for word, after in itertools.pairwise([*arguments, ""])
-        if word.lstrip("-").partition("=")[0] == name
-    ]
-
-    def assignment(field):
-        try:
-            parse(field, values[0])
-        except (UserError, IndexError):  # what has another name is often written otherwise
-            return f"--set={field}=..."
-        return f"--set={field}={values[0] or '...'}"
-
-    what = f"{' and '.join(fields)} {'are fields' if len(fields) > 1 else 'is a field'}"
-    return f"{unknown} {what}: {' or '.join(map(assignment, fields))}"
-
-
-def _refuse(message: str, status: int = WRONG_USE) -> int:
-    print(f"error: {message.translate(_ONE_LINE)}", file=sys.stderr)
-    return status
+def _print_help() -> int:
+    try:
+        app.usage(shorthelp=True, writeto_stdout=True)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return UNREAD
+    except OSError as error:
+        return refused(f"{error.filename or 'standard output'}: {error.strerror}", NO_ROOM)
+    return 0

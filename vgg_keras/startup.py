@@ -7,9 +7,11 @@ import contextlib
 import importlib.abc
 import importlib.util
 import json
+import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,16 +76,20 @@ def quiet_imports() -> None:
 def command_settings(any_backend: bool = False) -> None:
     """Makes Keras compute for a command as it must: on TensorFlow, in float32, channels last.
 
-    Once Keras is imported, one line on standard error names what of keras.json and the environment is not used; or a
-    `UserError` says that Keras could not read its file.
+    Once Keras is imported, one line on standard error names what of keras.json and the environment is not used. If Keras
+    cannot read its file, the import raises `UserError`.
 
     Args:
-        any_backend: that the command runs on the backend of KERAS_BACKEND.
+        any_backend: whether the command runs on the backend of KERAS_BACKEND.
     """
+    if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
+        os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # its strategies' notes
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it lists the fonts, once on a machine
     if "keras" in sys.modules:
-        _settle(lambda: None, any_backend)
+        _apply_settings(lambda: None, any_backend)
     else:
-        _on_import("keras", lambda start: _settle(start, any_backend))
+        _on_import("keras", lambda start: _apply_settings(start, any_backend))
 
 
 @contextlib.contextmanager
@@ -142,7 +148,7 @@ def _has_gpu() -> bool:
     return not devices.is_dir() or any(True for pattern in _GPU_FILES for _ in devices.glob(pattern))
 
 
-def _settle(start: Callable[[], None], any_backend: bool) -> None:
+def _apply_settings(start: Callable[[], None], any_backend: bool) -> None:
     path, stored = _stored()
     unused = [f"{name}={os.environ.pop(name)}" for name in _LIMITS if os.environ.get(name)]
     chosen = os.environ.get(BACKEND)

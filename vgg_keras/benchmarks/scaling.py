@@ -13,9 +13,9 @@ import tqdm
 
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.processes import benchmark
+from vgg_keras.commands import COMMANDS
 from vgg_keras.text_table import text_table
 
-COMMANDS = ("train", "launch", "evaluate", "compare", "predict", "export", "samples", "summarize", "benchmark")
 TIMES = (1, 10, 100)  # the list of files, repeated
 MICRO_BATCH = 16  # of the steps whose memory is measured
 GIB = 2**20  # in KiB

@@ -1,0 +1,23 @@
+"""The suites by their names, and what their options refuse."""
+
+import pytest
+
+from vgg_keras.benchmarks.suites import READ_BY, SUITES, Options
+from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
+
+
+def options(num_classes):
+    config = Config(architecture=Architecture("A", num_classes=num_classes))
+    return Options(config, None, None, 5, [], 1, None, [])
+
+
+def test_nets_have_imagenets_classes_and_mean():
+    architecture = options(0).architecture
+    assert (architecture.num_classes, architecture.mean) == (1000, (123.68, 116.779, 103.939))
+    with pytest.raises(UserError, match=r"nets have 1000 classes\. Received: 10\."):
+        options(10)
+
+
+def test_flags_are_read_by_suites_that_exist():
+    assert {suite for suites in READ_BY.values() for suite in suites} <= set(SUITES)

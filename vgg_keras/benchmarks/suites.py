@@ -1,0 +1,101 @@
+"""The suites of `benchmark` by their names, and which flags each reads. No framework is imported before one runs."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
+
+CLASSES = 1000
+SUITES = ("input", "train", "evaluate", "scaling", "all")
+# The suites that read a flag which not all read.
+READ_BY = {
+    "images": ("input", "evaluate", "scaling"),
+    "batch": ("train", "scaling"),
+    "only": ("input", "train", "evaluate"),
+    "times": ("input",),
+    "profile": ("train",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The values of the flags.
+
+    Attributes:
+        config: its data and its net, untrained.
+        images: of a round; None: the suite's own number.
+        batch: images of a training step; None: the suite's own.
+        repeats: rounds that are counted.
+        only: rows, by the beginnings of their names; empty: all.
+        times: how often the list of files is repeated.
+        profile: a folder for a profile of training steps; None: none.
+        passed: the flags of the configuration, for another process.
+    """
+
+    config: Config
+    images: int | None
+    batch: int | None
+    repeats: int
+    only: Sequence[str]
+    times: int
+    profile: str | None
+    passed: Sequence[str]
+
+    def __post_init__(self):
+        if (classes := self.config.architecture.num_classes) not in (0, CLASSES):
+            raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {classes}.")
+
+    @property
+    def architecture(self) -> Architecture:
+        """The net; no data decide its classes and its mean."""
+        return dataclasses.replace(self.config.architecture, num_classes=CLASSES, mean=(123.68, 116.779, 103.939))
+
+
+def run(suite: str, options: Options) -> None:
+    """Runs a suite, which prints a table and a line of JSON."""
+    {"input": _input, "train": _train, "evaluate": _evaluate, "scaling": _scaling, "all": _all}[suite](options)
+
+
+def _input(options: Options) -> None:
+    from vgg_keras.benchmarks import inputs
+
+    inputs.run(options.config, options.images or 1024, options.repeats, options.only, options.times)
+
+
+def _train(options: Options) -> None:
+    from vgg_keras.benchmarks import steps
+
+    steps.run(options.config, options.architecture, options.batch or 16, options.repeats, options.only, options.profile)
+
+
+def _evaluate(options: Options) -> None:
+    from vgg_keras.benchmarks import evaluation
+
+    evaluation.run(options.config, options.architecture, options.images or 32, options.repeats, options.only)
+
+
+def _scaling(options: Options) -> None:
+    from vgg_keras.benchmarks import scaling
+
+    batches = [options.batch] if options.batch else [16, 64, 256]
+    scaling.run(options.passed, options.images or 1024, options.repeats, batches)
+
+
+def _all(options: Options) -> None:
+    """Every other suite in a process of its own, and how many cores the input needs to keep a GPU busy."""
+    from vgg_keras.benchmarks.processes import benchmark
+
+    found = {}
+    for suite in SUITES[:-1]:
+        print(f"---- {suite}", flush=True)
+        found[suite] = benchmark([suite, f"--repeats={options.repeats}", *options.passed], shown=True)
+    if found["train"]["gpu"]:
+        from vgg_keras.benchmarks.inputs import OURS, cores_needed
+
+        trained, read = (
+            next(row["images_per_second"] for row in found[suite]["rows"] if row["name"] == OURS)
+            for suite in ("train", "input")
+        )
+        needed = cores_needed(trained, read, found["input"]["cores"])
+        print(f"{needed:.2g} cores keep the GPU busy, which trains {trained:.3g} images/s")
