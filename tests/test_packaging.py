@@ -105,6 +105,17 @@ def test_help_imports_no_framework():
         assert done.returncode == 0 and done.stdout.endswith("set()\n"), done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("-c", "import vgg_keras"), ("-m", "vgg_keras.summarize"), ("-m", "vgg_keras")])
+def test_windows_gets_one_line(tmp_path, arguments):
+    (tmp_path / "sitecustomize.py").write_text("import os, pathlib, site\nos.name = 'nt'\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT.parent}"}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode and "vgg_keras runs on Linux and macOS. On Windows install it in WSL 2." in last
+    if arguments[0] == "-m":
+        assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_command_runs_with_flags_and_exit_status_of_its_module(tmp_path):
     done = vgg_keras_command("summarize", "--config=quickstart", cwd=tmp_path)
     assert done.returncode == 0 and "block5_conv4" in done.stdout

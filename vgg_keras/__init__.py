@@ -8,6 +8,11 @@ Names are imported when they are first used, so `--help` starts no TensorFlow.
 
 import difflib
 import importlib
+import os
+
+if os.name != "posix":
+    # named, so that `python -m vgg_keras.train` prints this line without a traceback
+    raise ImportError("vgg_keras runs on Linux and macOS. On Windows install it in WSL 2.", name=__name__)
 
 from vgg_keras import startup
 

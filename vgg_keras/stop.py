@@ -1,6 +1,6 @@
-"""SIGTERM and Ctrl-C as a wish: long work looks whether it was uttered, puts its things in order and stops.
+"""SIGTERM and Ctrl-C as a request to stop: long work checks for it where nothing is half done, saves and ends.
 
-An exception raised by the signal itself could land in anybody's callback, which may swallow it, or amid a write.
+An exception raised by the signal itself could land in any library's callback, which may swallow it, or amid a write.
 """
 
 import signal
@@ -11,7 +11,7 @@ _requested = False
 
 
 def listen() -> None:
-    """From now on the first signal is a wish; a second Ctrl-C stops the process at once."""
+    """From now on the first signal is a request; a second Ctrl-C ends the process at once."""
     signal.signal(signal.SIGTERM, _receive)
     signal.signal(signal.SIGINT, _receive)
 
@@ -22,7 +22,7 @@ def requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """A place where nothing is half done: raises `StoppedError` where that is wished."""
+    """Raises `StoppedError` if a stop is requested. To be called where nothing is half done."""
     if _requested:
         raise StoppedError("stopped; the same command goes on where it stood")
 

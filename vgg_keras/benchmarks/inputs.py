@@ -64,7 +64,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     first = statistics.median(starts) if starts else None
     data = {
         "data": source.description,
-        "cores": pipeline.cores(),
+        "cores": processor.cores(),
         "files": split.size,
         "scale": config.data.scale,
         "crop": config.architecture.crop,
@@ -159,7 +159,7 @@ def _pillow(split: Split, data: Data, crop: int, images: int) -> Iterable | str:
     return torch.utils.data.DataLoader(
         crops,
         BATCH,
-        num_workers=pipeline.cores(),
+        num_workers=processor.cores(),
         multiprocessing_context="forkserver",
         persistent_workers=True,
         worker_init_fn=leave_signals,

@@ -7,13 +7,13 @@ parallel calls, devices and restarts, and a run that starts at step 1,000 skips 
 import contextlib
 import itertools
 import math
-import os
 import re
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras import processor
 from vgg_keras.config import Data, Evaluation
 from vgg_keras.data.augment import augment, draw_augmentations, epoch_draws, reads_windows
 from vgg_keras.data.decoding import decode, upright
@@ -366,14 +366,9 @@ def choices(data: Data) -> str:
     return f"{num_parallel_calls()} images at once, {PREFETCH} batches ahead, {windows}"
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def num_parallel_calls() -> int:
     """How many images are made at once for training: one more than cores, so that a core goes on where an image waits."""
-    return cores() + 1
+    return processor.cores() + 1
 
 
 def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf.data.Dataset:
