@@ -12,8 +12,9 @@ from vgg_keras.commands import COMMANDS
 ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
 BOTTOM = {
-    *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints", "overrides"),
-    *("processor", "provenance", "runs", "runtime", "startup", "stop", "streams", "synonyms", "text_table", "__init__"),
+    *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints", "locks"),
+    *("overrides", "paths", "processor", "provenance", "runs", "runtime", "startup", "stop", "streams"),
+    *("synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
     "__init__": {"startup"},
@@ -23,8 +24,10 @@ BELOW_BOTTOM = {
     "exit_status": {"errors", "files", "streams"},
     "field_types": {"errors"},
     "flag_hints": {"errors", "overrides", "synonyms"},
-    "files": {"errors"},
+    "files": {"errors", "locks"},
+    "locks": {"errors", "paths"},
     "overrides": {"config", "errors", "field_types", "synonyms"},
+    "paths": {"errors"},
     "provenance": {"__init__"},
     "runs": {"config", "errors", "files"},
     "runtime": {"cluster", "config", "errors", "processor"},

@@ -18,7 +18,7 @@ from absl import flags
 from vgg_keras import cli, stop
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
-from vgg_keras.files import require_writable
+from vgg_keras.paths import require_writable
 from vgg_keras.text_table import text_table
 from vgg_keras.weights import open_model
 

@@ -12,7 +12,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import PREDICT, fields_with
-from vgg_keras.files import printable
+from vgg_keras.paths import printable
 from vgg_keras.text_table import text_table
 from vgg_keras.weights import open_model
 

@@ -20,7 +20,7 @@ from vgg_keras.data import augment, pipeline, scan
 from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
-from vgg_keras.files import printable
+from vgg_keras.paths import printable
 
 BASIS = np.random.default_rng(1).normal(0, 10, (3, 3)).astype(np.float32)
 

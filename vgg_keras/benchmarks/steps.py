@@ -17,8 +17,8 @@ from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
-from vgg_keras.files import plain_folder
 from vgg_keras.nets.architectures import costs, training_operations
+from vgg_keras.paths import plain_folder
 
 OURS, CEILING = "vgg_keras", "layers alone"
 KERAS, KERAS_BF16, TORCH = "Keras", "Keras, bf16", "PyTorch"

@@ -18,7 +18,7 @@ from vgg_keras.data import iterators  # noqa: F401, for the end of a process: `_
 from vgg_keras.data.headers import FIRST_BYTES, KINDS, is_image
 from vgg_keras.data.splits import ChangedError, Source, Split, held_out
 from vgg_keras.errors import UserError
-from vgg_keras.files import printable, user_path
+from vgg_keras.paths import printable, user_path
 
 _SMALL = 2**20  # bytes: a file up to this size is read whole sooner than it is opened twice
 

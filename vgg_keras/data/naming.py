@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.files import printable
+from vgg_keras.paths import printable
 
 # [namespace:]name[/configuration][:version][/arguments], of tensorflow_datasets/core/naming.py
 _NAME = re.compile(

@@ -18,7 +18,7 @@ from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.errors import unknown_argument
-from vgg_keras.files import printable
+from vgg_keras.paths import printable
 
 
 def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any) -> tf.data.Dataset:

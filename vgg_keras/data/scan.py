@@ -29,7 +29,8 @@ from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.pipeline import message_of
 from vgg_keras.data.splits import ChangedError, Source, Split
 from vgg_keras.errors import UserError
-from vgg_keras.files import printable, replacing, sweep, user_path
+from vgg_keras.files import replacing, sweep
+from vgg_keras.paths import printable, user_path
 
 CHUNK = 512  # images decoded at once; where one of them is bad, they are looked at one by one
 SAVE_SECONDS = 60

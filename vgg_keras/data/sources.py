@@ -7,7 +7,7 @@ from vgg_keras.config import Data
 from vgg_keras.data import folders, tfds
 from vgg_keras.data.naming import require_source
 from vgg_keras.data.splits import Source, Split, held_out
-from vgg_keras.files import user_path
+from vgg_keras.paths import user_path
 
 
 def open_source(data: Data) -> Source:

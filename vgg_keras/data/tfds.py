@@ -15,7 +15,7 @@ import tensorflow as tf
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, evenly, held_out
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.files import printable, user_path
+from vgg_keras.paths import printable, user_path
 
 
 def open_builder(data: Data) -> Source:

@@ -13,7 +13,7 @@ from vgg_keras import stop
 from vgg_keras.config import DIVISION, TEST, Config, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
-from vgg_keras.files import locked
+from vgg_keras.locks import locked
 from vgg_keras.overrides import override, parse
 
 MAY_CHANGE = fields_with(TEST)  # what a test may change of a run's configuration

@@ -21,7 +21,7 @@ from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots, protocols
-from vgg_keras.files import printable, user_path
+from vgg_keras.paths import printable, user_path
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.errors import UserError
-from vgg_keras.files import plain_folder
+from vgg_keras.paths import plain_folder
 
 
 def write(model: keras.Model, path: Path) -> None:

@@ -12,7 +12,7 @@ from vgg_keras.data.decoding import decode, upright
 from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.rescaling import rescale, rescaled_size
 from vgg_keras.exports.tiles import TiledNet, in_turn
-from vgg_keras.files import plain_folder
+from vgg_keras.paths import plain_folder
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 

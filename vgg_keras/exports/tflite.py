@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.errors import UserError
-from vgg_keras.files import plain_folder
+from vgg_keras.paths import plain_folder
 
 VARIANTS = ("float32", "float16", "dynamic", "int8")
 PROBABILITY = 1 / 256  # what 1 stands for in int8's output; 0 stands for 0

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from vgg_keras.config import Checkpoint
 from vgg_keras.errors import UserError
-from vgg_keras.files import discard, plain_folder, read_regular, replacing, sha256, sweep, write_json
+from vgg_keras.files import discard, read_regular, replacing, sha256, sweep, write_json
+from vgg_keras.paths import plain_folder
 from vgg_keras.runs import checkpoints_in
 from vgg_keras.training.disk_errors import writing_by_tensorflow
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
-from vgg_keras.files import require_lockable
+from vgg_keras.locks import require_lockable
 from vgg_keras.runs import CHECKPOINTS, checkpoints_in
 from vgg_keras.text_table import text_table
 from vgg_keras.training import estimate, final_evaluation, start, workdir

@@ -4,7 +4,7 @@ from vgg_keras.data.splits import Source
 from vgg_keras.evaluation import evaluator, report
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.evaluation.protocols import require_few_pixels
-from vgg_keras.files import locked
+from vgg_keras.locks import locked
 from vgg_keras.runs import CONFIG, FINAL_EVALUATION, KERAS, MANIFEST, METRICS, TENSORBOARD, WEIGHTS
 from vgg_keras.training import workdir
 from vgg_keras.training.loop import Job, Outcome

@@ -18,7 +18,7 @@ from vgg_keras.data.scan import BadImage, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
 from vgg_keras.errors import UserError
-from vgg_keras.files import locked
+from vgg_keras.locks import locked
 from vgg_keras.runs import CHECKPOINTS, read_config
 from vgg_keras.text_table import text_table
 from vgg_keras.training import final_evaluation, stages, start, workdir

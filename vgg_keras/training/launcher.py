@@ -14,7 +14,7 @@ from pathlib import Path
 from vgg_keras import stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.errors import INTERRUPTED, LOST, NO_ROOM, WRONG_USE, UserError
-from vgg_keras.files import LOCK, missing, remove_empty
+from vgg_keras.locks import LOCK, missing, remove_empty
 from vgg_keras.runs import CHECKPOINTS, FINISHED, WORKER_LOGS, checkpoints_in
 
 TRAIN = ("-m", "vgg_keras.train")

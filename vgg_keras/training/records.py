@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 
 from vgg_keras.evaluation import plots
-from vgg_keras.files import plain_folder, read_regular, replacing, writing
+from vgg_keras.files import read_regular, replacing, writing
+from vgg_keras.paths import plain_folder
 from vgg_keras.runs import LEARNING_CURVE, METRICS, TENSORBOARD
 from vgg_keras.training.disk_errors import writing_by_tensorflow
 

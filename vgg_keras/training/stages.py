@@ -11,7 +11,8 @@ from typing import Any
 
 from vgg_keras.config import Config, Stage
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.files import sha256, user_path, write_json
+from vgg_keras.files import sha256, write_json
+from vgg_keras.paths import user_path
 from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, weights_digest
 from vgg_keras.training.start import require_alike, require_family, require_there
 

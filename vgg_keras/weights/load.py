@@ -12,9 +12,9 @@ import numpy as np
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
-from vgg_keras.files import user_path
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.model import architecture_of
+from vgg_keras.paths import user_path
 from vgg_keras.weights.classes import difference_of_classes, imagenet_classes
 from vgg_keras.weights.foreign import CAFFE, TORCHVISION, Foreign, Preprocessing, same_names, tensors_for
 from vgg_keras.weights.formats import caffe, hdf5, matconvnet, torchvision

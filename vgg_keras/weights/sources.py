@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256 as digest
-from vgg_keras.files import user_path
+from vgg_keras.paths import user_path
 from vgg_keras.runs import CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
 
 IMAGENET = "imagenet"

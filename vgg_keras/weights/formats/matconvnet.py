@@ -10,7 +10,7 @@ import numpy as np
 import scipy.io
 
 from vgg_keras.errors import UserError
-from vgg_keras.files import printable
+from vgg_keras.paths import printable
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.foreign import Foreign, Preprocessing, caffe_names
 
