@@ -23,30 +23,29 @@ def _require(holds: bool, rule: str, received: Any) -> None:
         raise UserError(f"{rule} Received: {received!r}")
 
 
-# The roles in which a field counts beside the run's own. They stand as metadata behind the field's default, and every list
-# of fields is derived from them by `fields_with`.
-# A resumed run may change it, and workers may differ in it: it decides neither the pictures nor their order.
+# The roles of a field, in its metadata. Every list of fields is derived from them by `fields_with`.
+# A resumed run may change it and workers may differ in it: it decides neither the images nor their order.
 RESUME = "resume"
-LIMIT = "limit"  # what a machine's memory bears: a resumed run may change it, workers of one run must agree
-TEST = "test"  # a test of a trained net may set it
-PREDICT = "predict"  # a prediction by a trained net may set it
+LIMIT = "limit"  # what fits in a machine's memory: a resumed run may change it, the workers of a run must agree
+TEST = "test"  # an evaluation of a trained net may change it
+PREDICT = "predict"  # a prediction by a trained net may change it
 MATCH = "match"  # must be the same in two nets for one to start from the other (3.1)
 READING = "reading"  # decides which images of a source are read
-DIVISION = "division"  # decides which of them validate
+DIVISION = "division"  # decides which of them are the validation images
 
 
 def roles(*names: str) -> dict[str, Any]:
-    """The metadata of a field that counts in these roles; of a section each of its fields does."""
+    """The metadata of a field in these roles; those of a section are the roles of each of its fields."""
     return {"roles": frozenset(names)}
 
 
 def setting(default: Any, *names: str) -> Any:
-    """A field with a default and the roles in which it counts."""
+    """A field with a default and its roles."""
     return field(default=default, metadata=roles(*names))
 
 
 class _Checked:
-    """A dataclass whose values are checked when it is made, from Python as from the command line."""
+    """A dataclass that checks its values when it is made, from Python as from the command line."""
 
     def __post_init__(self):
         prefix = "" if type(self).__name__ == "Config" else f"{type(self).__name__.lower()}."
@@ -70,7 +69,7 @@ class Architecture(_Checked):
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
-    # RGB, 0-255, by which the first layer divides after that; empty: it does not, as in 2.1
+    # RGB, 0-255: the first layer divides by it after that; empty: it does not, as in 2.1
     std: tuple[float, ...] = setting((), MATCH)
     head: Literal["fc", "gap"] = setting("fc", MATCH)  # 4096-4096-classes, or global average pooling and one FC layer
     dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
@@ -85,7 +84,7 @@ class Architecture(_Checked):
     initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
 
     def resolved(self, num_classes: int, mean: tuple[float, ...]) -> "Architecture":
-        """With the number of classes and the mean that it leaves to the data, or to the source of its weights."""
+        """With this number of classes and this mean, if it has none of its own."""
         return dataclasses.replace(self, num_classes=self.num_classes or num_classes, mean=self.mean or mean)
 
     def check(self):
@@ -113,31 +112,31 @@ class Data(_Checked):
     source: str = setting("digits", RESUME, TEST, READING)
     # where TensorFlow Datasets keeps its sets; empty: its own default
     data_dir: str = setting("", RESUME, TEST, READING)
-    # 4: the paper's is ILSVRC's validation set, its test too.
-    # own: the source's validation or test split, where it has one; held_out: a share of its training images, so that the
-    # split that the source has is not seen before it closes the run as its test
+    # 4: the paper's is ILSVRC's validation set, which is also its test set.
+    # own: the source's validation or test split, if it has one. held_out: a share of its training images; the source's own
+    # split is then the test set of the final evaluation, unseen before
     validation: Literal["own", "held_out"] = setting("own", READING, DIVISION)
-    # the share of the training images that is held out: each (1/holdout)-th image
+    # the share of the training images that is held out: every (1/holdout)-th image
     holdout: float = setting(0.2, READING, DIVISION)
     batch: int = 256  # 3.1: images of a step, over all devices
-    # images a device holds at once, gradients summed over the batch; 0: its whole share
+    # images that a device processes at once, their gradients summed over the batch; 0: its whole share
     micro_batch: int = setting(0, LIMIT)
     scale: tuple[int, ...] = setting((256,), PREDICT)  # 3.1: S, or Smin,Smax to draw S from for each image
     flip: bool = True  # 3.1: random horizontal flip
     color_shift: float = 0.1  # 3.1: standard deviation of AlexNet's PCA colour shift; 0: none
-    # not stated; anti-aliased, but for the next line
+    # not stated; anti-aliased, except where the next field's window is decoded
     interpolation: Literal["bilinear", "bicubic"] = setting("bilinear", TEST, PREDICT)
-    # whether a JPEG that is trained on is decoded whole and rescaled with anti-aliasing, like every image that is tested;
-    # false: only the crop's square is decoded and rescaled without, three times as fast; bicubic is always exact
+    # how a JPEG is decoded in training. window: only the crop's square, rescaled without anti-aliasing, three times as fast.
+    # full: the whole image, rescaled with anti-aliasing, as in every evaluation. With bicubic always full
     jpeg_decoding: Literal["window", "full"] = "window"
-    # turned cameras: a JPEG is shown as its EXIF tag says, not as its pixels are stored
+    # whether a JPEG is turned upright by its EXIF tag
     exif_orientation: bool = setting(True, TEST, PREDICT, READING)
-    # of an image file, by its header: one with more is skipped undecoded. 134 million: a phone's 108 are read, in 400 MB
+    # an image with more, by its header, is skipped without decoding. 134 million pixels take 400 MB
     max_pixels: int = setting(2**27, TEST, PREDICT, READING)
-    # of an image file: a larger one is skipped unread. 512 MiB: a picture of max_pixels that is not packed has 400 MB
+    # a larger image file is skipped without reading. 512 MiB: an uncompressed image of max_pixels has 400 MB
     max_file_bytes: int = setting(2**29, TEST, PREDICT, READING)
-    statistics_images: int = 10_000  # mean and covariance come from at most as many training images
-    # unreadable images are skipped and named; more than this share stops the run
+    statistics_images: int = 10_000  # mean and covariance are measured on at most so many training images
+    # unreadable images are skipped and listed; more than this share stops the run
     max_bad_fraction: float = setting(0.01, TEST)
 
     def check(self):
@@ -161,22 +160,22 @@ class Training(_Checked):
     stage: str = "single"  # its label in metrics.jsonl
     # 3.1: the run whose best net's weights this one starts from; empty: random ones
     init_from: str = setting("", RESUME)
-    # instead of that, a source of `vgg_keras.load_weights` to fine-tune, of whatever classes
+    # or a source of `vgg_keras.load_weights` to fine-tune, of any classes
     weights: str = setting("", RESUME)
-    weights_sha256: str = setting("", RESUME)  # that the source must have; empty: any
+    weights_sha256: str = setting("", RESUME)  # the source's; empty: any
     layers: Literal["all", "fc"] = (
-        "all"  # the trained layers; fc: the FC layers only, as in a net of the ILSVRC submission
+        "all"  # the trained layers; fc: the FC layers only, as in one net of the ILSVRC submission
     )
-    # decoupled decay, the paper's coupled L2, or Adam without decay; see training/optimizer.py
+    # sgdw: decoupled decay. l2: the paper's coupled L2. adam: Adam without decay. See training/optimizer.py
     optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
     learning_rate: float = 1e-2  # 3.1: at the start
     momentum: float = 0.9  # 3.1; of adam beta_1
-    # 3.1's L2 multiplier 5e-4 shrinks a weight by 1e-2 * 5e-4 / (1 - 0.9) a step, and SGDW's decay is that share itself.
-    weight_decay: float = 5e-5  # of sgdw
+    # 3.1: of sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
+    weight_decay: float = 5e-5
     l2: float = 5e-4  # 3.1, of l2
     epochs: int = 74  # 3.1: at most
-    plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; the best net is told by it too
-    plateau_patience: int = 5  # epochs without a lower one before a division; not stated
+    plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; it also selects the best net
+    plateau_patience: int = 5  # epochs without a lower value before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
     plateau_divisions: int = 3  # 3.1: how often the rate is divided
     plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
@@ -204,9 +203,9 @@ class Training(_Checked):
 
 @dataclass(frozen=True)
 class Stage(_Checked):
-    """One training of a chain (3.1): what differs from the configuration that the chain stands in."""
+    """One training of a chain (3.1): what differs from the configuration of the chain."""
 
-    name: str  # of its folder in the workdir, and for --stages
+    name: str  # of its folder in the workdir, and in --stages
     start: str = ""  # the stage whose best net it starts from; empty: training.init_from's, or random weights
     architecture: str = ""  # another configuration of Table 1; empty: the chain's own
     scale: tuple[int, ...] = ()  # 3.1: S; empty: data.scale
@@ -222,15 +221,17 @@ class Stage(_Checked):
 
 @dataclass(frozen=True)
 class Evaluation(_Checked):
-    """The test of 3.2: the one that closes a run, and `evaluate`'s where its flags do not say otherwise."""
+    """The evaluation of 3.2: the final one of a run, and that of `evaluate`, whose flags override it."""
 
     protocol: Literal["center", "dense", "multi_crop", "both"] = "dense"  # both: the mean of dense and multi_crop
     scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
     grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
-    # images of the crop's size in one pass, in validation too; larger ones as many as equal its pixels
+    # images of the crop's size in one pass, also in validation; of larger images as many as have the same pixels
     batch: int = setting(32, LIMIT)
-    max_pixels: int = setting(2**24, LIMIT)  # of one image rescaled to Q; a larger one is named before the first step
+    max_pixels: int = setting(
+        2**24, LIMIT
+    )  # of one image rescaled to Q; a larger one is reported before the first step
 
     def check(self):
         _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)
@@ -243,7 +244,7 @@ class Evaluation(_Checked):
 
 @dataclass(frozen=True)
 class Export(_Checked):
-    """What an export must hold, compared with its net before it says done."""
+    """The limits of an export's differences from its net, which are measured before it is written."""
 
     images: int = 256  # validation images that the export and the net are compared on
     representative_images: int = 200  # of the training set, from which int8 takes its ranges
@@ -266,7 +267,7 @@ class Checkpoint(_Checked):
 
     every_steps: int = 0  # 0: not by steps
     every_minutes: float = 10.0  # 0: not by time
-    keep: int = 2  # the newest so many stay
+    keep: int = 2  # as many of the newest are kept
 
     def check(self):
         _require(self.every_steps >= 0, "checkpoint.every_steps must be 0 (never) or more.", self.every_steps)
@@ -276,14 +277,14 @@ class Checkpoint(_Checked):
 
 @dataclass(frozen=True)
 class Runtime(_Checked):
-    """The machine's side. May change when a run is resumed."""
+    """The machine. May change when a run is resumed."""
 
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bf16 where the hardware has it
-    # auto: multi_worker where TF_CONFIG names several workers, else mirrored over the GPUs, if several
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bf16 if the hardware has it
+    # auto: multi_worker if TF_CONFIG names several workers, mirrored if there are several devices, else one
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
-    cpu_devices: int = 1  # logical CPU devices to mirror over where there is no GPU
-    start_seconds: float = 300.0  # that workers of multi_worker wait for each other at the start
-    cache_dir: str = "~/.cache/vgg_keras"  # what the scan for unreadable images found, by path, size and time
+    cpu_devices: int = 1  # logical CPU devices to mirror over if there is no GPU
+    start_seconds: float = 300.0  # how long workers of multi_worker wait for each other at the start
+    cache_dir: str = "~/.cache/vgg_keras"  # for the results of the scan for unreadable images, by path, size and time
 
     def check(self):
         _require(self.cpu_devices >= 1, "runtime.cpu_devices must be 1 or more.", self.cpu_devices)
@@ -292,7 +293,7 @@ class Runtime(_Checked):
 
 @dataclass(frozen=True)
 class Config(_Checked):
-    """A whole run: `python -m vgg_keras.train` and a seed decide every bit of it on a CPU."""
+    """A whole run. On a CPU this and the images decide every bit of it."""
 
     architecture: Architecture = field(default_factory=Architecture)
     data: Data = field(default_factory=Data)
@@ -322,9 +323,9 @@ class Config(_Checked):
             _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
 
     def of_stage(self, stage: Stage) -> "Config":
-        """The configuration of one training of the chain; where it starts is for whoever knows the folders.
+        """The configuration of one training of the chain, without the folder that it starts from.
 
-        A stage at another rate decays in the same relation: `training.weight_decay` is the share at `training.learning_rate`.
+        At another rate a stage's decay changes in proportion: `training.weight_decay` is the share at `training.learning_rate`.
         """
         rate = stage.learning_rate or self.training.learning_rate
         return dataclasses.replace(
@@ -348,7 +349,7 @@ class Config(_Checked):
 
     @property
     def test_scales(self) -> tuple[int, ...]:
-        """The values of Q that a test takes where none are named (3.2)."""
+        """The values of Q of an evaluation: those of the configuration, or the single scale (3.2)."""
         return self.evaluation.scales or (self.middle_scale,)
 
     @property
@@ -360,7 +361,7 @@ class Config(_Checked):
 
 
 def paper_chain(last_layers: str = "") -> tuple[Stage, ...]:
-    """3.1's stages of B, C, D and E; `last_layers` are those that the last one trains."""
+    """3.1's stages of B, C, D and E; the last one trains `last_layers`."""
     return (
         Stage("A", architecture="A"),  # 3.1: shallow enough to train from random weights
         Stage("S256", start="A"),  # 3.1: four convolutions and three FC layers of A, the rest random; rate 1e-2
