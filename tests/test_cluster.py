@@ -24,7 +24,7 @@ def test_tf_config_names_the_workers_and_a_chief_is_the_first(monkeypatch):
         monkeypatch.setenv("TF_CONFIG", json.dumps(described))
         cluster = Cluster.from_environment()
         assert cluster == Cluster(("c:3", "a:1", "b:2"), rank)
-        monkeypatch.setenv("TF_CONFIG", cluster.described())
+        monkeypatch.setenv("TF_CONFIG", cluster.tf_config())
         assert Cluster.from_environment() == cluster
     monkeypatch.setenv(
         "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})
@@ -48,17 +48,17 @@ def test_another_tf_config_is_refused(monkeypatch, text):
         Cluster.from_environment()
 
 
-def together(addresses, alike, seconds=20.0):
-    """How the meeting ends for each worker of `alike`, a dict from rank to what it says of itself; and how long it took."""
+def together(addresses, values, seconds=20.0):
+    """How the meeting ends for each worker of `values`, a dict from rank to what must match; and how long it took."""
     ends, began = {}, time.monotonic()
 
     def run(rank):
         try:
-            ends[rank] = meet(Cluster(addresses, rank), seconds, alike[rank])
+            ends[rank] = meet(Cluster(addresses, rank), seconds, values[rank])
         except (WorkerLostError, UserError) as error:
             ends[rank] = error
 
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in alike]
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in values]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -105,7 +105,7 @@ def test_whoever_else_calls_is_not_counted(addresses):
     port, done = int(addresses[0].rsplit(":", 1)[1]), threading.Event()
 
     def call():
-        for line in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"rank": 7, "alike": {}}\n', b'{"rank": "1"}\n', b""):
+        for line in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"rank": 7, "must_match": {}}\n', b'{"rank": "1"}\n', b""):
             while not done.is_set():
                 try:
                     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:

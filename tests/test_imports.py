@@ -13,8 +13,8 @@ ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
 BOTTOM = {
     *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints", "locks"),
-    *("overrides", "paths", "processor", "provenance", "runs", "runtime", "startup", "stop", "streams"),
-    *("synonyms", "text_table", "__init__"),
+    *("log_filter", "overrides", "paths", "processor", "provenance", "runs", "runtime", "startup", "stop"),
+    *("streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
     "__init__": {"startup"},
@@ -31,7 +31,7 @@ BELOW_BOTTOM = {
     "provenance": {"__init__"},
     "runs": {"config", "errors", "files"},
     "runtime": {"cluster", "config", "errors", "processor"},
-    "startup": {"errors"},
+    "startup": {"errors", "log_filter"},
     "stop": {"errors"},
 }
 BELOW = {

@@ -164,7 +164,7 @@ def test_a_worker_that_never_starts_is_named_within_the_starts_time(tmp_path):
     for there in range(2):  # the first worker without the second, and a second without the first
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
         words = command("train", *TOY, "--workdir=run", "--set=runtime.start_seconds=2", cache=tmp_path)
-        environment = {**os.environ, "TF_CONFIG": Cluster(addresses, there).described()}
+        environment = {**os.environ, "TF_CONFIG": Cluster(addresses, there).tf_config()}
         process = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
         alone.append((process, f"worker {1 - there} ({addresses[1 - there]})"))
     for process, absent in alone:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import command
-from vgg_keras import startup
+from vgg_keras.log_filter import LOG_LEVEL
 
 QUICK = ("--config=quickstart", "--set=training.epochs=1", "--set=architecture.width=0.03125")
 
@@ -17,7 +17,7 @@ QUICK = ("--config=quickstart", "--set=training.epochs=1", "--set=architecture.w
 def python(script, *, home=None, **environment):
     """A script in a process of its own, with a home of its own."""
     environment = {name: str(value) for name, value in environment.items()}
-    inherited = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", startup.LOG_LEVEL)}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", LOG_LEVEL)}
     homes = {"HOME": str(home)} if home else {}
     command = [sys.executable, "-W", "error::UserWarning", "-c", script]
     return subprocess.run(command, env={**inherited, **homes, **environment}, capture_output=True, text=True)
@@ -26,41 +26,6 @@ def python(script, *, home=None, **environment):
 def keras_json(folder, **fields):
     (folder / ".keras").mkdir(exist_ok=True)
     (folder / ".keras" / "keras.json").write_text(json.dumps(fields))
-
-
-def test_a_filter_passes_every_line_that_reports_an_error(capfd):
-    reports = [
-        "E0000 00:00:1795631264.418719    7306 cuda_executor.cc:1] out of memory",
-        "F0000 00:00:1795631264.418719    7306 logging.cc:1] Check failed",
-        "2026-11-25 18:27:00.123456: E tensorflow/core/x.cc:5] cannot open",
-        "Traceback (most recent call last):",
-        "anything else",
-    ]
-    noise = [
-        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
-        "I0000 00:00:1795631264.418719    7306 cudart_stub.cc:31] Could not find cuda drivers on your machine",
-        "2026-11-25 18:27:00.123456: W tensorflow/core/x.cc:5] beware",
-        "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with the appropriate "
-        "compiler flags.",
-        "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
-    ]
-    with startup.without_noise():
-        for line in [*reports, *noise]:
-            os.write(2, f"{line}\n".encode())
-    os.write(2, b"after\n")
-    assert capfd.readouterr().err.splitlines() == [*reports, "after"]
-
-
-def test_a_process_that_dies_while_its_errors_are_filtered_loses_none():
-    script = """
-import os
-from vgg_keras import startup
-with startup.without_noise():
-    os.write(2, b"last words\\n")
-    os.abort()
-"""
-    done = python(script)
-    assert done.returncode < 0 and "last words" in done.stderr
 
 
 @pytest.mark.parametrize("first", ["tensorflow", "keras", "vgg_keras.nets.builder"])
@@ -78,13 +43,6 @@ def test_a_standard_error_of_somebodys_own_changes_nothing(stream):
 def test_the_search_for_a_gpu_is_quiet_where_tensorflow_was_imported_before():
     done = python("import tensorflow as tf, vgg_keras; tf.config.list_physical_devices(); tf.add(1, 2)")
     assert done.returncode == 0 and "cuInit" not in done.stderr
-
-
-def test_a_frozen_program_is_not_started_once_more(monkeypatch):
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(subprocess, "Popen", None)
-    with startup.without_noise():
-        pass
 
 
 def test_an_import_that_fails_says_why(tmp_path):
@@ -141,7 +99,7 @@ def test_another_floatx_is_refused_in_one_line(tmp_path, made):
 
 
 def run(name, *arguments, folder, **environment):
-    inherited = {key: value for key, value in os.environ.items() if key not in ("KERAS_BACKEND", startup.LOG_LEVEL)}
+    inherited = {key: value for key, value in os.environ.items() if key not in ("KERAS_BACKEND", LOG_LEVEL)}
     return subprocess.run(
         command(name, *arguments, cache=folder),
         env={**inherited, **environment},

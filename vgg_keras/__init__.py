@@ -40,8 +40,8 @@ startup.quiet_imports()
 
 def __getattr__(name: str):
     if name not in _HOMES:
-        alike = difflib.get_close_matches(name, __all__, n=1)
-        hint = f". Did you mean {alike[0]!r}?" if alike else ""
+        nearest = difflib.get_close_matches(name, __all__, n=1)
+        hint = f". Did you mean {nearest[0]!r}?" if nearest else ""
         raise AttributeError(f"module 'vgg_keras' has no attribute {name!r}{hint}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 

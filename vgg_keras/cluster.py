@@ -1,7 +1,7 @@
-"""The workers of one run on several machines: who they are (TF_CONFIG), how they meet, and what is said of a lost one.
+"""The workers of one run on several machines: TF_CONFIG, their meeting before the run, and the error of a lost one.
 
-Starts no framework. TensorFlow's own start waits for an absent worker without end and lets no Python run meanwhile, not even
-for Ctrl-C; so the workers come together here first, within a time, and see that they are about to make the same run.
+Starts no framework. TensorFlow waits for an absent worker without end, and no Python runs meanwhile, not even for Ctrl-C. So
+the workers meet here first, within a time limit, and compare the run that they are about to make.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from vgg_keras.config import difference
 from vgg_keras.errors import UserError, WorkerLostError
 
 VARIABLE = "TF_CONFIG"
-GREETING_BYTES = 2**20  # more is no worker of ours
-PATIENCE = 5.0  # seconds for an answer of one that is there
+GREETING_BYTES = 2**20  # of a worker's message at most
+ANSWER_SECONDS = 5.0  # for the answer of a worker that is connected
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers of a run, as TF_CONFIG names them: a `chief`, if there is one, is the first.
+    """The workers of a run, as TF_CONFIG names them; a `chief`, if there is one, is the first.
 
     Attributes:
         addresses: host:port of each.
-        rank: which of them this process is; 0, the chief, writes.
+        rank: this process's place among them; 0, the chief, writes.
     """
 
     addresses: tuple[str, ...]
@@ -35,7 +35,7 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> "Cluster | None":
-        """The cluster of TF_CONFIG; None where it is not set or names a single worker.
+        """The cluster of TF_CONFIG; None if it is not set or names a single worker.
 
         Raises:
             UserError: it is no such description, or this process no training worker of it.
@@ -60,13 +60,13 @@ class Cluster:
             ) from None
         return cls(addresses, index + len(chiefs) * (kind == "worker")) if len(addresses) > 1 else None
 
-    def described(self) -> str:
-        """As TF_CONFIG says it."""
+    def tf_config(self) -> str:
+        """The value of TF_CONFIG for this process."""
         task = {"type": "worker", "index": self.rank}
         return json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
 
     def name(self, rank: int) -> str:
-        """A worker, for a person."""
+        """A worker's rank and address, for messages."""
         return f"worker {rank} ({self.addresses[rank]})"
 
     def lost(self, text: str) -> WorkerLostError:
@@ -76,27 +76,29 @@ class Cluster:
             ranks = {0}
         names = ", ".join(self.name(rank) for rank in sorted(ranks) if rank < len(self.addresses))
         return WorkerLostError(
-            f"All workers make each step together. Received: one that ended or does not answer: {names or 'not told which'}. "
+            f"All workers make each step together. Received: one that ended or does not answer: {names or 'an unknown one'}. "
             "Start all again: the same command goes on from the last checkpoint."
         )
 
 
-def meet(cluster: Cluster, seconds: float, alike: dict[str, Any]) -> None:
-    """Returns when all workers are there, and leaves their ports free for TensorFlow.
+def meet(cluster: Cluster, seconds: float, must_match: dict[str, Any]) -> None:
+    """Returns when all workers are connected, with their ports free again for TensorFlow.
 
-    The others call on the first, which knows who is missing and tells them.
+    The others connect to the first, which finds out who is missing and sends them the list.
 
     Args:
         cluster: as this process sees it.
-        seconds: to wait for the others.
-        alike: plain JSON values that must be the first worker's: all make one run.
+        seconds: how long to wait for the others.
+        must_match: plain JSON values that must equal the first worker's.
 
     Raises:
         WorkerLostError: a worker did not come; it is named.
         UserError: a worker was started for another run; the difference is named.
     """
     deadline = time.monotonic() + seconds
-    missing = _gather(cluster, deadline, alike) if cluster.rank == 0 else _report(cluster, deadline, seconds, alike)
+    missing = (
+        _gather(cluster, deadline, must_match) if cluster.rank == 0 else _report(cluster, deadline, seconds, must_match)
+    )
     if missing:
         names = ", ".join(cluster.name(rank) for rank in missing)
         raise WorkerLostError(
@@ -105,7 +107,7 @@ def meet(cluster: Cluster, seconds: float, alike: dict[str, Any]) -> None:
         )
 
 
-def _gather(cluster: Cluster, deadline: float, alike: dict[str, Any]) -> list[int]:
+def _gather(cluster: Cluster, deadline: float, must_match: dict[str, Any]) -> list[int]:
     """The first worker's part: the ranks that did not come."""
     others = range(1, len(cluster.addresses))
     with contextlib.ExitStack() as stack:
@@ -116,24 +118,24 @@ def _gather(cluster: Cluster, deadline: float, alike: dict[str, Any]) -> list[in
                 f"A worker's port must be free. Received: {cluster.name(0)}: {error.strerror}."
             ) from None
         came: dict[int, tuple[socket.socket, dict]] = {}
-        while len(came) < len(others) and (left := deadline - time.monotonic()) > 0:
-            server.settimeout(left)
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # one that is no worker of ours
+        while len(came) < len(others) and (remaining := deadline - time.monotonic()) > 0:
+            server.settimeout(remaining)
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no worker of this run
                 connection = stack.enter_context(server.accept()[0])
-                greeting = _read(connection, PATIENCE)
+                greeting = _read(connection, ANSWER_SECONDS)
                 if greeting["rank"] in others:
-                    came[greeting["rank"]] = connection, greeting["alike"]
+                    came[greeting["rank"]] = connection, greeting["must_match"]
         missing = [rank for rank in others if rank not in came]
         refused = None
         for rank, (_, theirs) in sorted(came.items()):
-            if found := difference(alike, theirs):
+            if found := difference(must_match, theirs):
                 refused = refused or f"All workers make one run. Received: {cluster.name(rank)} with {found}."
         for connection, _ in came.values():
             with contextlib.suppress(OSError):
                 _write(connection, {"missing": missing, "refused": refused})
         for connection, _ in came.values():
-            # they close first: whoever does keeps its port for a minute, and this one is needed
-            connection.settimeout(PATIENCE)
+            # they close first: the system keeps the port of the side that does for a minute, and this one is needed
+            connection.settimeout(ANSWER_SECONDS)
             with contextlib.suppress(OSError):
                 connection.recv(1)
         if refused:
@@ -141,18 +143,18 @@ def _gather(cluster: Cluster, deadline: float, alike: dict[str, Any]) -> list[in
         return missing
 
 
-def _report(cluster: Cluster, deadline: float, seconds: float, alike: dict[str, Any]) -> list[int]:
-    """Another worker's part: the ranks that did not come, as the first one tells, or itself."""
+def _report(cluster: Cluster, deadline: float, seconds: float, must_match: dict[str, Any]) -> list[int]:
+    """Another worker's part: the ranks that did not come, from the first worker, or the first worker itself."""
     host = cluster.addresses[0].rsplit(":", 1)[0]
-    while (left := deadline - time.monotonic()) > 0:
+    while (remaining := deadline - time.monotonic()) > 0:
         try:
             with socket.create_connection(
-                (host, _port(cluster.addresses[0])), timeout=min(left, PATIENCE)
+                (host, _port(cluster.addresses[0])), timeout=min(remaining, ANSWER_SECONDS)
             ) as connection:
-                _write(connection, {"rank": cluster.rank, "alike": alike})
-                answer = _read(connection, seconds + PATIENCE)  # it may have begun to wait just now
+                _write(connection, {"rank": cluster.rank, "must_match": must_match})
+                answer = _read(connection, seconds + ANSWER_SECONDS)  # its waiting may have begun just now
                 missing, refused = answer["missing"], answer["refused"]
-        except (OSError, ValueError, KeyError, TypeError):  # not there yet, or gone again
+        except (OSError, ValueError, KeyError, TypeError):  # not connected yet, or lost again
             time.sleep(0.2)
             continue
         if refused:

@@ -1,4 +1,4 @@
-"""Which devices a run uses and in which precision: chosen from the hardware, and said."""
+"""The devices of a run and its precision, chosen from the hardware and printed."""
 
 import collections
 import dataclasses
@@ -13,18 +13,18 @@ from vgg_keras.config import Runtime
 from vgg_keras.errors import UserError
 
 
-def make_strategy(runtime: Runtime, alike: dict[str, Any] | None = None) -> tf.distribute.Strategy:
+def make_strategy(runtime: Runtime, must_match: dict[str, Any] | None = None) -> tf.distribute.Strategy:
     """One device, MirroredStrategy over this machine's, or MultiWorkerMirroredStrategy over those of TF_CONFIG's workers.
 
     A machine's devices are all its GPUs, or `runtime.cpu_devices` logical CPU devices. Must run before anything else touches
     TensorFlow's devices, and once in a process: two strategies in one process collide.
 
     Args:
-        runtime: what is wished.
-        alike: plain JSON values that must be the same on all workers, beside what is chosen here.
+        runtime: the configuration.
+        must_match: plain JSON values that must be the same on all workers, beside what is chosen here.
 
     Raises:
-        UserError: `mirrored` where there is one device only, `multi_worker` without several workers, or workers that differ.
+        UserError: `mirrored` with a single device, `multi_worker` without several workers, or workers that differ.
         WorkerLostError: a worker did not come within `runtime.start_seconds`.
     """
     cluster = Cluster.from_environment() if runtime.strategy in ("auto", "multi_worker") else None
@@ -37,7 +37,7 @@ def make_strategy(runtime: Runtime, alike: dict[str, Any] | None = None) -> tf.d
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if cluster:
-        return _over_workers(cluster, runtime, len(gpus), alike or {})
+        return _over_workers(cluster, runtime, len(gpus), must_match or {})
     if not gpus and runtime.cpu_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * runtime.cpu_devices)
@@ -53,7 +53,7 @@ def make_strategy(runtime: Runtime, alike: dict[str, Any] | None = None) -> tf.d
 
 
 def compiles_update(strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA compiles the weights' update by itself: on a single CPU, see `steps.compiled_update`."""
+    """Whether XLA compiles the update of the weights, without the step: on a single CPU, see `steps.compiled_update`."""
     one = isinstance(strategy, tf.distribute.OneDeviceStrategy)
     return one and "CPU" in strategy.extended.worker_devices[0]
 
@@ -67,7 +67,7 @@ def choices(strategy: tf.distribute.Strategy, precision: str) -> str:
 
 
 def hardware(strategy: tf.distribute.Strategy) -> str:
-    """What a strategy computes on here, in words: its GPUs with their names, or the processor."""
+    """The hardware that a strategy computes on here: its GPUs with their names, or the processor."""
     used = {int(device.rpartition(":")[2]) for device in strategy.extended.worker_devices if "GPU" in device}
     gpus = [gpu for place, gpu in enumerate(tf.config.list_physical_devices("GPU")) if place in used]
     named = (tf.config.experimental.get_device_details(gpu).get("device_name", "of unknown name") for gpu in gpus)
@@ -77,13 +77,13 @@ def hardware(strategy: tf.distribute.Strategy) -> str:
     return " and ".join(found) or f"CPU: {processor.description()}"
 
 
-def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, alike: dict[str, Any]) -> tf.distribute.Strategy:
+def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, must_match: dict[str, Any]) -> tf.distribute.Strategy:
     if not gpus and runtime.cpu_devices > 1:
         raise UserError(
             f"A worker without GPUs has one CPU device. Received: runtime.cpu_devices={runtime.cpu_devices}. Leave it at 1."
         )
-    meet(cluster, runtime.start_seconds, {**alike, "precision": choose_precision(runtime), "GPUs": gpus})
-    # One that dies between here and TensorFlow's own meeting would be waited for without end, where no Python can run.
+    meet(cluster, runtime.start_seconds, {**must_match, "precision": choose_precision(runtime), "GPUs": gpus})
+    # TensorFlow would wait without end for a worker that dies between here and its own meeting, and no Python can run then.
     faulthandler.dump_traceback_later(runtime.start_seconds, exit=True)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(
@@ -97,19 +97,19 @@ def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, alike: dict[str
         )
     finally:
         faulthandler.cancel_dump_traceback_later()
-    # All workers have equally many batches of one shape: without this they would ask each other before each of them.
+    # All workers have equally many batches of one shape; without this they would communicate before each batch.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy
 
 
 def one_device(runtime: Runtime) -> str:
-    """Settles on one device, for a net that is asked and not trained; returns the precision of `choose_precision`."""
+    """Sets one device for a net that is not trained; returns the precision of `choose_precision`."""
     make_strategy(dataclasses.replace(runtime, strategy="one"))
     return choose_precision(runtime)
 
 
 def choose_precision(runtime: Runtime) -> str:
-    """The Keras dtype policy: `runtime.precision`, or on `auto` mixed_bfloat16 where the hardware multiplies bf16."""
+    """The Keras dtype policy: `runtime.precision`, or on `auto` mixed_bfloat16 if the hardware multiplies bf16."""
     if runtime.precision != "auto":
         return runtime.precision
     gpus = tf.config.list_physical_devices("GPU")

@@ -9,16 +9,15 @@ import importlib.util
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vgg_keras.errors import UserError
+from vgg_keras.log_filter import LOG_LEVEL, errors_only, has_gpu, without_noise
 
-LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # of TensorFlow's C++ code: 0 all, 1 no information, 2 no warnings, 3 no errors
 BACKEND = "KERAS_BACKEND"
 TENSORFLOW = "tensorflow"
 
@@ -33,43 +32,17 @@ _VALID = {
 }
 _LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")  # of the environment
 
-# Lines of a log that report no error, as TensorFlow's C++ libraries, LiteRT and ONNX Runtime write them.
-_NOISE = (
-    r"WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR",
-    r"[IW]\d{4} (\d\d:\d\d:\d\d|\d+:\d+:\d+)\.\d+ .*",  # absl, information and warnings
-    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] .*",  # the same of older versions
-    r"To enable the following instructions: .* rebuild TensorFlow with the appropriate compiler flags\.",
-    r"(.*: )?INFO: .*",
-    r"fully_quantize: \d+, inference_type: .*",  # the TFLite converter's
-    # errors in name only: a plug-in that is registered twice
-    r".*Unable to register cu\w+ factory: .*already been registered.*",
-    r".*computation already registered.*|.*computation_placer\.cc.*already registered.*",
-)
-# Where no GPU is, none can be initialized; where one is, this is an error to see.
-_NO_GPU = r"E.* failed call to cuInit: .*"
-_GPU_FILES = ("nvidia*", "dxg", "nvhost*", "kfd")  # in /dev: NVIDIA's, of Windows' Linux, of Jetson boards, AMD's
-
-# Reads a log from standard input, drops the lines that match one of its arguments, passes the others on as they come.
-_FILTER = """
-import re, sys
-noise = [re.compile(pattern.encode()) for pattern in sys.argv[1:]]
-for line in sys.stdin.buffer:
-    if not any(pattern.fullmatch(line.rstrip()) for pattern in noise):
-        sys.stderr.buffer.write(line)
-        sys.stderr.buffer.flush()
-"""
-
 
 def quiet_imports() -> None:
     """Lets TensorFlow start without log lines that report no error, unless the user has chosen a level of its log."""
     if TENSORFLOW in sys.modules and os.environ.get(LOG_LEVEL) == "1":
-        del os.environ[LOG_LEVEL]  # which TensorFlow sets where the user has set nothing
+        del os.environ[LOG_LEVEL]  # which TensorFlow sets if the user has set nothing
     os.environ.setdefault(LOG_LEVEL, "2")
-    if not _wanted():
+    if not errors_only():
         return
     if TENSORFLOW not in sys.modules:
         _on_import(TENSORFLOW, _quiet_start)
-    elif not _has_gpu():  # imported before, with its own lines; that of the search for a GPU may still come
+    elif not has_gpu():  # imported before, with its own lines; that of the search for a GPU may still come
         _quiet_start(lambda: None)
 
 
@@ -84,68 +57,21 @@ def command_settings(any_backend: bool = False) -> None:
     """
     if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
         os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # its strategies' notes
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it lists the fonts, once on a machine
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # without the notes of its strategies
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # without the note that it lists the fonts
     if "keras" in sys.modules:
         _apply_settings(lambda: None, any_backend)
     else:
         _on_import("keras", lambda start: _apply_settings(start, any_backend))
 
 
-@contextlib.contextmanager
-def without_noise() -> Iterator[None]:
-    """Drops what is written to standard error by C++ libraries and reports no error; all other lines are passed on at once.
-
-    The lines go through a process of their own, so that none is lost where this one crashes, and none waits for Python.
-    """
-    noise = _NOISE if _has_gpu() else (*_NOISE, _NO_GPU)
-    command = [sys.executable, "-I", "-S", "-c", _FILTER, *noise]
-    original = None
-    try:
-        if not _wanted() or not sys.executable or getattr(sys, "frozen", False):  # of a frozen program that is itself
-            raise OSError
-        _flush()
-        original = os.dup(2)
-        passing = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
-    except OSError:  # no standard error, or no process to spare: with noise then
-        if original is not None:
-            os.close(original)
-        yield
-        return
-    try:
-        os.dup2(passing.stdin.fileno(), 2)
-        yield
-    finally:
-        _flush()
-        os.dup2(original, 2)
-        os.close(original)
-        passing.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a process that was started meanwhile holds the other end
-            passing.wait(2)
-
-
-def _flush() -> None:
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or without a reader
-        sys.stderr.flush()
-
-
-def _wanted() -> bool:
-    """Whether the log's level leaves errors alone; a user who wants more gets all."""
-    return os.environ.get(LOG_LEVEL, "2") not in ("0", "1")
-
-
 def _quiet_start(start: Callable[[], None]) -> None:
     with without_noise():
         start()
-        # without a GPU the search for one fails here, and not later among a command's own lines
-        devices = getattr(sys.modules.get(TENSORFLOW), "config", None)  # None: it is kept from being imported
-        if devices and not _has_gpu():
+        # without a GPU the search for one fails here instead of later, among a command's own lines
+        devices = getattr(sys.modules.get(TENSORFLOW), "config", None)  # None: its import is blocked
+        if devices and not has_gpu():
             devices.list_physical_devices()
-
-
-def _has_gpu() -> bool:
-    devices = Path("/dev")
-    return not devices.is_dir() or any(True for pattern in _GPU_FILES for _ in devices.glob(pattern))
 
 
 def _apply_settings(start: Callable[[], None], any_backend: bool) -> None:
@@ -219,9 +145,8 @@ class _FirstImport(importlib.abc.MetaPathFinder):
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                del spec.loader.exec_module  # the loader is itself again, also for whoever reloads the module
-                # not before: a search alone, for whether there is such a module, starts nothing
-                with contextlib.suppress(ValueError):  # somebody has put another list in its place
+                del spec.loader.exec_module  # the loader is as before, also for a reload of the module
+                with contextlib.suppress(ValueError):  # sys.meta_path is another list now
                     sys.meta_path.remove(self)
                 self._around(lambda: execute(module))
 

@@ -63,7 +63,7 @@ def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
     for rank in range(2):
         settings = [(2, images, 4, 0, 0.0, norm, 5, 0, tmp_path / f"{images}-{rank}.npz") for images, _, norm in cases]
         arguments = [str(value) for setting in settings for value in setting]
-        environment = {**os.environ, "TF_CONFIG": Cluster(addresses, rank).described()}
+        environment = {**os.environ, "TF_CONFIG": Cluster(addresses, rank).tf_config()}
         both.append(subprocess.Popen([sys.executable, UPDATES, *arguments], env=environment))
     assert [worker.wait() for worker in both] == [0, 0]
     for images, last, norm in cases:

@@ -22,7 +22,7 @@ from vgg_keras.evaluation.protocols import Dense, mean_posteriors, require_few_p
 from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
-from vgg_keras.startup import without_noise
+from vgg_keras.log_filter import without_noise
 from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.formats.run_folder import LoadedModel
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vgg_keras.config import Export
 from vgg_keras.errors import UserError
-from vgg_keras.startup import without_noise
+from vgg_keras.log_filter import without_noise
 
 
 @dataclass(frozen=True)
