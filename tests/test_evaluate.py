@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import command, write_images
-from vgg_keras.config import Architecture, Config, Data, Evaluation, to_dict
+from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.files import write_json
+from vgg_keras.plain_values import to_dict
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,9 @@ import torch
 from tests.conftest import write_images
 from tests.warm import Warm
 from tests.weights import sources
-from vgg_keras.config import Architecture, Config, Data, to_dict
+from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.files import sha256, write_json
+from vgg_keras.plain_values import to_dict
 
 NET = Architecture("A", num_classes=10, crop=32, width=1 / 16, mean=(70.0, 70.0, 70.0))
 MOST = 200  # MB by which one of these may raise the memory

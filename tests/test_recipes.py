@@ -1,13 +1,15 @@
 """The source recipes as they stand, on a folder in their set's place: smaller nets and crops, else nothing changed."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import load
 from vgg_keras.data.decoding import decode
+from vgg_keras.errors import UserError
+from vgg_keras.recipes import load
 from vgg_keras.weights.formats.run_folder import load_run
 
 TINY = (
@@ -16,6 +18,47 @@ TINY = (
     "--set=data.scale=32",
     "--set=runtime.precision=float32",
 )
+
+
+def test_named_configurations_hold_their_net():
+    assert load("A_LRN").architecture.name == "A-LRN"
+    assert load("E").architecture.width == 1.0
+    assert load("E").test_scales == (256,)
+    assert (load("single_scale").data.scale, load("multi_scale").data.scale) == ((256,), (256, 512))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("VGG11", "'A'"),
+        ("vgg_13", "'B'"),
+        ("VGG-16", "'D'"),
+        ("VGGNet-19", "'E'"),
+        ("16", "'D'"),
+        ("vgg19_bn", "'E' with --set=architecture.batch_norm=true"),
+        ("e", "'E'"),
+        ("a-lrn", "'A_LRN'"),
+        ("QuickStart", "'quickstart'"),
+        ("configs/VGG16", "'D'"),
+    ],
+)
+def test_a_configuration_by_its_name_elsewhere_is_named(name, meant):
+    with pytest.raises(UserError, match=re.escape(f"Did you mean {meant}?")):
+        load(name)
+
+
+def test_a_configuration_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from vgg_keras.config import Config\n\ndef config():\n    return Config(seed=5)\n")
+    assert load(str(path)).seed == 5
+    path.write_text("def config():\n    return 3\n")
+    with pytest.raises(UserError, match=r"must return a vgg_keras\.config\.Config\. Received: 3"):
+        load(str(path))
+    path.write_text("import nowhere\n")
+    with pytest.raises(UserError, match=r"mine\.py must define config\(\)\. It failed with ModuleNotFoundError"):
+        load(str(path))
+    with pytest.raises(UserError, match=r"Received: 'quikstart'\. Did you mean 'quickstart'"):
+        load("quikstart")
 
 
 @pytest.fixture(scope="module")

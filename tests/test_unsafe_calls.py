@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import vgg_keras
-from vgg_keras.config import config_folder
+from vgg_keras.recipes import config_folder
 
 PACKAGE = Path(vgg_keras.__file__).parent
 FILES = sorted({*PACKAGE.rglob("*.py"), *config_folder().glob("*.py")})
@@ -32,7 +32,7 @@ CALLS = {
 }
 # A configuration that is a .py file is its author's code: `--config=mine.py` runs it, and says so. The `vgg-keras` command
 # runs the package's own commands.
-ALLOWED = {("config.py", "exec_module"), ("__main__.py", "runpy")}
+ALLOWED = {("recipes.py", "exec_module"), ("__main__.py", "runpy")}
 
 
 def unsafe(source: str, name: str = "file.py") -> list[str]:

@@ -9,12 +9,13 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from vgg_keras import startup, streams
-from vgg_keras.config import Config, load
+from vgg_keras.config import Config
 from vgg_keras.errors import NO_ROOM, UNREAD, StoppedError, UserError, WorkerLostError, nearest
 from vgg_keras.exit_status import refused, status_of
 from vgg_keras.flag_hints import unknown_flag
 from vgg_keras.overrides import override, parse, parse_assignments
 from vgg_keras.paths import require_writable, user_path
+from vgg_keras.recipes import load
 
 _PATHS = ("config", "data", "fuse", "heatmap", "init_from", "model", "out", "profile", "weights", "workdir")  # flags
 

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vgg_keras.config import difference
 from vgg_keras.errors import UserError, WorkerLostError
+from vgg_keras.plain_values import difference
 
 VARIABLE = "TF_CONFIG"
 GREETING_BYTES = 2**20  # of a worker's message at most

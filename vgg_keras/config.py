@@ -1,4 +1,4 @@
-"""What a run is: frozen dataclasses, read from `configs/NAME.py`, written as JSON.
+"""What a run is: frozen dataclasses, whose fields name the roles in which they count.
 
 The defaults are the paper's recipe (Simonyan & Zisserman, arXiv 1409.1556v6), with its section behind each value;
 a file in `configs/` holds only what differs. This module imports no framework, so every command line can check a
@@ -6,16 +6,12 @@ configuration before TensorFlow starts.
 """
 
 import dataclasses
-import importlib.util
-import json
-import types
 import typing
 from dataclasses import MISSING, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from vgg_keras.errors import UserError, nearest, nearest_configuration
-from vgg_keras.field_types import checked, section_of
+from vgg_keras.errors import UserError, nearest_configuration
+from vgg_keras.field_types import checked
 
 
 def _require(holds: bool, rule: str, received: Any) -> None:
@@ -385,92 +381,9 @@ def fields_with(role: str, cls: type = Config) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def without(values: dict[str, Any], paths: typing.Iterable[str]) -> dict[str, Any]:
-    """`to_dict`'s values without the fields of these paths; a section of which nothing remains is left out."""
-    kept: dict[str, Any] = {}
-    dropped = set(paths)
-    for name, value in values.items():
-        if isinstance(value, dict) and name not in dropped:
-            inside = {path.partition(".")[2] for path in dropped if path.startswith(f"{name}.")}
-            if value := without(value, inside):
-                kept[name] = value
-        elif name not in dropped:
-            kept[name] = value
-    return kept
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """A dataclass as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
-    """The dataclass `cls` from `to_dict`'s values; every field must be known, a missing one takes its default."""
-    hints = typing.get_type_hints(cls)
-    needed = [field.name for field in dataclasses.fields(cls) if field.default is field.default_factory is MISSING]
-    if not isinstance(values, dict) or not set(needed) <= values.keys():
-        what = f" with {', '.join(needed)}" if needed else ""
-        raise UserError(f"{path.rstrip('.') or 'A configuration'} must be a section{what}. Received: {values!r:.100}")
-    for key in values:
-        if key not in hints:
-            raise UserError(f"A configuration holds known fields only. Received: {path + key!r}. {nearest(key, hints)}")
-
-    def made(key, value):
-        kind, parts = hints[key], section_of(hints[key])
-        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-            return from_dict(kind, value, f"{path}{key}.")
-        if parts and isinstance(value, list):
-            return tuple(from_dict(parts, part, f"{path}{key}.{place}.") for place, part in enumerate(value))
-        return value
-
-    return cls(**{key: made(key, value) for key, value in values.items()})
-
-
 def every_field(cls: type = Config, prefix: str = "") -> list[str]:
     """The paths of all fields, as `--set` names them."""
     paths = []
     for name, kind in typing.get_type_hints(cls).items():
         paths += every_field(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else [prefix + name]
     return paths
-
-
-def difference(old: dict[str, Any], new: dict[str, Any], path: str = "") -> str | None:
-    """The first field in which two `to_dict` values differ, as `field: old, now new`; None where they are equal."""
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            if found := difference(before, after, f"{path}{key}."):
-                return found
-        elif before != after:
-            return f"{path}{key}: {before!r}, now {after!r}"
-    return None
-
-
-def config_folder() -> Path:
-    """Where the named configurations lie: inside an installed package, or at the top of a clone."""
-    installed = Path(__file__).parent / "configs"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def load(name: str) -> Config:
-    """The configuration of a name in `configs/` (`E`, `quickstart`) or of a path to a .py file with `config()`.
-
-    Raises:
-        UserError: no such name or file (the nearest name is given), or a file without a `config()` of this kind.
-    """
-    path = Path(name) if name.endswith(".py") else config_folder() / f"{name}.py"
-    if not path.is_file() or path.name.startswith("_"):
-        known = [file.stem for file in config_folder().glob("*.py") if not file.name.startswith("_")]
-        hint = nearest_configuration(name.rpartition("/")[2], known, "--set=architecture.batch_norm=true")
-        raise UserError(f"--config takes a name or a path to a .py file. Received: {name!r}. {hint}")
-    spec = importlib.util.spec_from_file_location("vgg_keras_config", path)
-    module: types.ModuleType = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.config()
-    except UserError:
-        raise
-    except Exception as error:  # a recipe is its author's code: say where it broke
-        raise UserError(f"{path} must define config(). It failed with {type(error).__name__}: {error}") from error
-    _require(isinstance(config, Config), f"config() of {path} must return a vgg_keras.config.Config.", config)
-    return config

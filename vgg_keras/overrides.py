@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from vgg_keras import synonyms
-from vgg_keras.config import Config, difference, every_field, from_dict, to_dict, without
+from vgg_keras.config import Config, every_field
 from vgg_keras.errors import UserError
 from vgg_keras.field_types import parsed, section_of
+from vgg_keras.plain_values import difference, from_dict, to_dict, without
 
 
 def override(config: Config, overrides: Mapping[str, Any], may_change: Collection[str] | None = None) -> Config:

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, from_dict
+from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import read_regular, sha256
+from vgg_keras.plain_values import from_dict
 
 # In the folder of a run:
 CONFIG = "config.json"  # the resolved configuration, the classes, what the data are, how it was started

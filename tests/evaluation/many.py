@@ -3,8 +3,9 @@
 import numpy as np
 
 from tests.conftest import NET
-from vgg_keras.config import Architecture, to_dict
+from vgg_keras.config import Architecture
 from vgg_keras.evaluation.posteriors import Posteriors
+from vgg_keras.plain_values import to_dict
 
 
 def many(random, classes, images):

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from vgg_keras.config import load, to_dict
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.comparison import compare, draw, table
 from vgg_keras.files import write_json
 from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.plain_values import to_dict
+from vgg_keras.recipes import load
 from vgg_keras.text_table import text_table as text
 
 TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "center", "scales": [36], "flip": True}

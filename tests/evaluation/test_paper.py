@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from vgg_keras.config import Architecture, to_dict
+from vgg_keras.config import Architecture
 from vgg_keras.evaluation.paper import DENSE, Cell, cell
+from vgg_keras.plain_values import to_dict
 
 
 def net(name, training_scale, scales, protocol="dense", flip=True, grid=5, split="val", **fields):

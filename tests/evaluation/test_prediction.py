@@ -13,11 +13,12 @@ from scipy.special import softmax
 
 import vgg_keras
 from tests.conftest import write_images
-from vgg_keras.config import Architecture, Config, Data, Evaluation, to_dict
+from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.decoding import decode
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import prediction
 from vgg_keras.files import write_json
+from vgg_keras.plain_values import to_dict
 from vgg_keras.weights.formats.run_folder import save_weights
 
 ARCHITECTURE = Architecture("A", num_classes=3, crop=32, width=1 / 16, mean=(90.0, 80.0, 70.0))

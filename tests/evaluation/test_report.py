@@ -15,10 +15,11 @@ from sklearn.metrics import confusion_matrix
 
 from tests.conftest import NET as ASKED
 from tests.evaluation.many import many
-from vgg_keras.config import Architecture, to_dict
+from vgg_keras.config import Architecture
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import report
 from vgg_keras.evaluation.posteriors import Posteriors
+from vgg_keras.plain_values import to_dict
 
 NET = {**ASKED, "architecture": to_dict(Architecture("E", num_classes=1000)), "data": "forty images"}
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.config import load
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import BatchNormalization, LocalResponseNormalization, MeanSubtraction, build
+from vgg_keras.recipes import load
 from vgg_keras.training.optimizer import SGDW
 
 

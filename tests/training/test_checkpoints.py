@@ -16,9 +16,10 @@ import tensorflow as tf
 from tests.conftest import command
 from tests.training.toy import TOY, checkpoints, digest, metrics, start, wait_for
 from tests.warm import Warm
-from vgg_keras.config import Architecture, Checkpoint, Config, to_dict
+from vgg_keras.config import Architecture, Checkpoint, Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import sweep, write_json
+from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import checkpoints_in
 from vgg_keras.training.checkpoints import Checkpoints
 

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, config_folder, load
+from vgg_keras.config import Config
 from vgg_keras.locks import locked
 from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.overrides import override
+from vgg_keras.recipes import config_folder, load
 from vgg_keras.training import estimate
 from vgg_keras.training.estimate import Speed, Work
 

@@ -7,11 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from vgg_keras.config import load, to_dict
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.nets.builder import build
 from vgg_keras.overrides import override
+from vgg_keras.plain_values import to_dict
+from vgg_keras.recipes import load
 from vgg_keras.training.stages import plan
 from vgg_keras.training.steps import choose_layers
 

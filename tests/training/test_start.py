@@ -15,10 +15,12 @@ import vgg_keras
 from tests.conftest import write_images
 from tests.weights import sources
 from tests.weights.test_load import normalised
-from vgg_keras.config import Architecture, Config, Data, Training, load, to_dict
+from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.plain_values import to_dict
+from vgg_keras.recipes import load
 from vgg_keras.runs import run_config
 from vgg_keras.training import start
 from vgg_keras.training.stages import plan
@@ -198,8 +200,8 @@ def test_fields_that_fit_are_named_of_nets_without_a_head_of_odd_width_and_of_on
 @pytest.fixture
 def run(tmp_path):
     """The folder of a run with weights and a checkpoint's folder, and of one stage of a chain."""
-    from vgg_keras.config import to_dict
     from vgg_keras.files import write_json
+    from vgg_keras.plain_values import to_dict
     from vgg_keras.weights.formats.run_folder import save_weights
 
     for folder in (tmp_path / "run", tmp_path / "chain" / "jitter"):
@@ -251,8 +253,8 @@ def test_a_start_is_described_by_its_source_and_its_digest():
 
 
 def test_a_resume_from_another_start_names_both(tmp_path, theirs):
-    from vgg_keras.config import to_dict
     from vgg_keras.files import write_json
+    from vgg_keras.plain_values import to_dict
     from vgg_keras.training import workdir
 
     _, path = theirs

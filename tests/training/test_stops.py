@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
-from vgg_keras.config import load
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.overrides import override
+from vgg_keras.recipes import load
 from vgg_keras.training import job, loop, start, state
 from vgg_keras.training import workdir as folder
 from vgg_keras.training.workers import Workers

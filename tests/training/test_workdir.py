@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, load, to_dict
+from vgg_keras.config import Config
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.plain_values import to_dict
+from vgg_keras.recipes import load
 from vgg_keras.runs import run_config
 from vgg_keras.training.checkpoints import damage
 from vgg_keras.training.records import read

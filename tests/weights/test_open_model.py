@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 import vgg_keras
-from vgg_keras.config import PREDICT, Config, fields_with, load, to_dict
+from vgg_keras.config import PREDICT, Config, fields_with
 from vgg_keras.errors import UserError
 from vgg_keras.files import write_json
 from vgg_keras.overrides import override
+from vgg_keras.plain_values import to_dict
+from vgg_keras.recipes import load
 from vgg_keras.weights import load as loading
 from vgg_keras.weights.open_model import open_model, resolve
 

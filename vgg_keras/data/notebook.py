@@ -12,13 +12,14 @@ from typing import Any
 import tensorflow as tf
 
 from vgg_keras import synonyms
-from vgg_keras.config import READING, Architecture, Config, Data, fields_with, from_dict
+from vgg_keras.config import READING, Architecture, Config, Data, fields_with
 from vgg_keras.data import pipeline, statistics
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.errors import unknown_argument
 from vgg_keras.paths import printable
+from vgg_keras.plain_values import from_dict
 
 
 def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any) -> tf.data.Dataset:

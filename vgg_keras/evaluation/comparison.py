@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import RESUME, Config, fields_with, from_dict, to_dict, without
+from vgg_keras.config import RESUME, Config, fields_with
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots
 from vgg_keras.paths import user_path
+from vgg_keras.plain_values import from_dict, to_dict, without
 from vgg_keras.runs import CONFIG, RESULT, read_config, read_json
 
 LONGEST = 40  # characters of a label that stands in the table and at the picture's edge

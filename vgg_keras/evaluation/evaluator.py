@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance
-from vgg_keras.config import Config, Evaluation, to_dict
+from vgg_keras.config import Config, Evaluation
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.evaluation import passes, protocols, report
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images, save
 from vgg_keras.files import sweep, write_json
+from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import POSTERIORS, RESULT
 from vgg_keras.weights.formats.run_folder import LoadedModel
 

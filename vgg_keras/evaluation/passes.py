@@ -12,13 +12,14 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import stop
-from vgg_keras.config import Data, difference
+from vgg_keras.config import Data
 from vgg_keras.data.pipeline import message_of, readable_images
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
 from vgg_keras.evaluation.posteriors import Posteriors, load, other_images, save
 from vgg_keras.evaluation.protocols import Finished
+from vgg_keras.plain_values import difference
 
 SAVE_SECONDS = 60
 # What may differ between a pass that was begun and the same gone on with.

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras import provenance, stop
-from vgg_keras.config import Config, to_dict
+from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.headers import KINDS
 from vgg_keras.data.rescaling import center_crop
@@ -23,6 +23,7 @@ from vgg_keras.exports import onnx, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
 from vgg_keras.log_filter import without_noise
+from vgg_keras.plain_values import to_dict
 from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.formats.run_folder import LoadedModel
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import Architecture, from_dict, to_dict
+from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.plain_values import from_dict, to_dict
 
 
 class _Net(keras.Model):

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_keras.config import MATCH, Architecture, Config, Training, fields_with, from_dict
+from vgg_keras.config import MATCH, Architecture, Config, Training, fields_with
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
+from vgg_keras.plain_values import from_dict
 from vgg_keras.runs import read_config, require_whole, weights_digest
 from vgg_keras.weights.sources import IMAGENET, digest_of, require_source
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance
-from vgg_keras.config import LIMIT, RESUME, Config, difference, fields_with, from_dict, to_dict, without
+from vgg_keras.config import LIMIT, RESUME, Config, fields_with
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
+from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_whole
 from vgg_keras.training.records import read
 from vgg_keras.training.start import Start, described, digest, require_classes_of_start

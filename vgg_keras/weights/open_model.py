@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import READING, Config, Data, fields_with, load
+from vgg_keras.config import READING, Config, Data, fields_with
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import override
+from vgg_keras.recipes import load
 from vgg_keras.runs import run_config
 
 _EARLY = fields_with(READING)  # which images are read: needs no net

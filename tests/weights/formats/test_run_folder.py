@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import vgg_keras
-from vgg_keras.config import Architecture, Config, to_dict
+from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
+from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import require_whole
 from vgg_keras.weights.formats.run_folder import load_run, save_weights
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras.config import Config, from_dict
+from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.paths import user_path
+from vgg_keras.plain_values import from_dict
 from vgg_keras.runs import (
     CONFIG,
     KERAS,

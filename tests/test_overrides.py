@@ -1,0 +1,72 @@
+"""Overrides: their types, their names, and the one line that each mistake gets."""
+
+import pytest
+
+from vgg_keras import synonyms
+from vgg_keras.config import Config, every_field
+from vgg_keras.errors import UserError
+from vgg_keras.overrides import override, parse_assignments
+
+
+@pytest.mark.parametrize(
+    ("assignment", "read", "value"),
+    [
+        ("training.learning_rate=1e-3", lambda c: c.training.learning_rate, 1e-3),
+        ("data.scale=256,512", lambda c: c.data.scale, (256, 512)),
+        ("data.flip=false", lambda c: c.data.flip, False),
+        ("architecture.head=gap", lambda c: c.architecture.head, "gap"),
+        ("architecture.mean=1,2,3.5", lambda c: c.architecture.mean, (1.0, 2.0, 3.5)),
+        ("data.source=a=b", lambda c: c.data.source, "a=b"),
+        ("seed=7", lambda c: c.seed, 7),
+        ("evaluation.scales=", lambda c: c.evaluation.scales, ()),
+    ],
+)
+def test_override_sets_one_field_with_its_type(assignment, read, value):
+    assert read(override(Config(), parse_assignments([assignment]))) == value
+    assert type(read(override(Config(), parse_assignments([assignment])))) is type(value)
+
+
+def test_checks_across_fields_see_the_end_of_all_overrides():
+    changed = override(Config(), {"data.scale": (40,), "architecture.crop": 32})
+    assert (changed.data.scale, changed.architecture.crop) == ((40,), 32)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.learning_rat=1", r"'training\.learning_rat'\. Did you mean 'training\.learning_rate'"),
+        ("learning_rate=1", r"Did you mean 'training\.learning_rate'"),
+        ("epochs=1", r"Did you mean 'training\.epochs'"),
+        ("lr=1", r"Did you mean 'training\.learning_rate'"),
+        ("batch_size=8", r"Did you mean 'data\.batch'"),
+        ("training.lr=1", r"Did you mean 'training\.learning_rate'"),
+        ("training.batch=8", r"Did you mean 'data\.batch'"),
+        ("architecture.classes=8", r"Did you mean 'architecture\.num_classes'"),
+        ("bacth=1", r"Did you mean '(data|evaluation)\.batch'"),
+        ("training.learning_rate=inf", r"training\.learning_rate must be a finite number\. Received: inf"),
+        ("data.batch.size=1", r"Received: 'data\.batch\.size'"),
+        ("data=3", r"a field, not a section\. Received: 'data'\. Inside it: data\.source"),
+        ("data.batch", r"takes field\.path=value\. Received: 'data\.batch'"),
+        ("data.batch=big", r"data\.batch must be an integer\. Received: 'big'"),
+        ("data.batch=1.5", r"data\.batch must be an integer\. Received: '1\.5'"),
+        ("data.flip=maybe", r"data\.flip must be true or false\. Received: 'maybe'"),
+        ("data.scale=a,b", r"data\.scale must be int values with commas between them\. Received: 'a,b'"),
+        ("data.scale=512,256", r"Smin <= Smax\. Received: \(512, 256\)"),
+        ("architecture.head=mlp", r"architecture\.head must be one of fc, gap\. Received: 'mlp'"),
+        ("architecture.crop=300", r"data\.scale must be architecture\.crop \(300\) or more\. Received: \(256,\)"),
+        ("training.momentum=1", r"training\.momentum must lie in \[0, 1\)\. Received: 1\.0"),
+        ("seed=-1", r"seed must lie in"),
+    ],
+)
+def test_mistakes_get_one_line(assignment, message):
+    with pytest.raises(UserError, match=message) as caught:
+        override(Config(), parse_assignments([assignment]))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_names_mean_fields_that_exist():
+    paths = set(every_field())
+    assert set(synonyms.FIELDS.values()) <= paths
+    # a name of our own must not stand for another field
+    own = {path.rpartition(".")[2] for path in paths}
+    assert not own & set(synonyms.FIELDS)

@@ -1,0 +1,39 @@
+"""The recipes: configurations by their names in `configs/`, and those of a user's own files."""
+
+import importlib.util
+import types
+from pathlib import Path
+
+from vgg_keras.config import Config
+from vgg_keras.errors import UserError, nearest_configuration
+
+
+def config_folder() -> Path:
+    """The folder of the named configurations: inside an installed package, or at the top of a clone."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def load(name: str) -> Config:
+    """The configuration of a name in `configs/` (`E`, `quickstart`) or of a path to a .py file with `config()`.
+
+    Raises:
+        UserError: no such name or file (the nearest is named), or a file without a `config()` of this kind.
+    """
+    path = Path(name) if name.endswith(".py") else config_folder() / f"{name}.py"
+    if not path.is_file() or path.name.startswith("_"):
+        known = [file.stem for file in config_folder().glob("*.py") if not file.name.startswith("_")]
+        hint = nearest_configuration(name.rpartition("/")[2], known, "--set=architecture.batch_norm=true")
+        raise UserError(f"--config takes a name or a path to a .py file. Received: {name!r}. {hint}")
+    spec = importlib.util.spec_from_file_location("vgg_keras_config", path)
+    module: types.ModuleType = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.config()
+    except UserError:
+        raise
+    except Exception as error:  # a recipe is its author's code
+        raise UserError(f"{path} must define config(). It failed with {type(error).__name__}: {error}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"config() of {path} must return a vgg_keras.config.Config. Received: {config!r}")
+    return config
