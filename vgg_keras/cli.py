@@ -17,8 +17,6 @@ from vgg_keras.overrides import override, parse, parse_assignments
 from vgg_keras.paths import require_writable, user_path
 from vgg_keras.recipes import load
 
-_PATHS = ("config", "data", "fuse", "heatmap", "init_from", "model", "out", "profile", "weights", "workdir")  # flags
-
 _NETS = {
     "model": "--model=RUN is a run's net",
     "weights": "--weights=SOURCE another's",
@@ -204,14 +202,17 @@ def _require_arguments(arguments: Sequence[str], words: Sequence[str], many: str
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `~` expanded, as it is in the flags that take paths."""
+    """The arguments with `~` at their start expanded, as it is in the flags: none takes another text that begins so."""
 
     def expanded(text):  # others stay as they are typed: a slash at the end of a name makes it a folder's
         return str(user_path(text)) if text.startswith("~") else text
 
-    for name in _PATHS:
-        if name in _FLAGS and (value := _FLAGS[name].value):
-            _FLAGS[name].value = expanded(value) if isinstance(value, str) else [expanded(path) for path in value]
+    for name in _FLAGS:
+        value = _FLAGS[name].value
+        if isinstance(value, str):
+            _FLAGS[name].value = expanded(value)
+        elif isinstance(value, list):
+            _FLAGS[name].value = [expanded(item) if isinstance(item, str) else item for item in value]
     return [expanded(word) for word in arguments]
 
 

@@ -44,7 +44,7 @@ def main(*folders: str) -> None:
         draw(rows, images, out)
         print(f"{out}: every run's error")
     first = rows[0]
-    told = [
+    records = [
         {
             "mean": row.mean,
             "deviation": row.deviation,
@@ -52,7 +52,7 @@ def main(*folders: str) -> None:
         }
         for row in rows
     ]
-    print(json.dumps([{**dataclasses.asdict(row), **more} for row, more in zip(rows, told, strict=True)]))
+    print(json.dumps([{**dataclasses.asdict(row), **more} for row, more in zip(rows, records, strict=True)]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""A picture of training images and of the crops that the first epochs make of them (3.1)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vgg_keras.config import Config
+from vgg_keras.data import pipeline
+from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.sources import open_source
+from vgg_keras.data.splits import evenly
+from vgg_keras.data.statistics import measure
+from vgg_keras.evaluation import plots
+
+
+def draw(config: Config, path: Path, images: int, epochs: int) -> None:
+    """Draws the images and their crops, those of a training with this configuration, into `path`.
+
+    Raises:
+        UserError: a mistake in the data, or an image that cannot be read.
+    """
+    data, crop = config.data, config.architecture.crop
+    source, _ = without_bad_images(open_source(data), config)
+    basis = measure(source.train, data.statistics_images).color_basis
+    chosen = evenly(source.train.size, images)
+    rows = len(chosen)
+    figure, axes = plots.pyplot().subplots(
+        rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
+    )
+    scale = "-".join(map(str, dict.fromkeys(data.scale)))
+    flip = "flip" if data.flip else "no flip"
+    figure.suptitle(
+        f"{source.name}: S={scale}, crop {crop}, {flip}, colour shift {data.color_shift:g}", parse_math=False
+    )
+    for place, image in zip(axes, chosen.tolist(), strict=True):
+        original, label = pipeline.picture(source.train, image)
+        place[0].imshow(original.numpy())
+        height, width = original.shape[:2]
+        place[0].set_title(f"{source.classes[label]}, {width} x {height}", fontsize=7, parse_math=False)
+        for epoch in range(epochs):
+            window, _ = pipeline.seen(source.train, image, config.seed, epoch, data, crop, basis)
+            place[epoch + 1].imshow(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8))
+            place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
+        for one in place:
+            one.set_axis_off()
+    plots.save(figure, path)
