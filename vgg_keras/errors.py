@@ -1,4 +1,4 @@
-"""The exceptions that a user meets, the exit statuses they end a command with, and how a message names what was meant."""
+"""The exceptions for users, the exit statuses of commands, and how a message names what was meant."""
 
 import difflib
 import typing
@@ -7,31 +7,31 @@ from typing import Any
 from vgg_keras import synonyms
 
 # Exit statuses beside 0.
-WRONG_USE = 2  # a UserError, said in one line
-LOST = 69  # a worker of several is gone: all start again, and the same command goes on from the last checkpoint
-NO_ROOM = 74  # a write failed, as on a full disk; what was saved before stands: with room the same command goes on
+WRONG_USE = 2  # a UserError, printed in one line
+LOST = 69  # a worker of several is gone: start all again, and the same command goes on from the last checkpoint
+NO_ROOM = 74  # a write failed, as on a full disk; what was saved before is kept: with room the same command goes on
 INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
-UNREAD = 141  # nobody reads standard output any more: what a shell reports of a process that SIGPIPE ended
+UNREAD = 141  # nobody reads standard output any more: a shell's status for a process that SIGPIPE ended
 
 
 class UserError(ValueError):
-    """A mistake that its reader can mend: the command line prints it as one line, without a traceback."""
+    """A mistake that the user can correct: the command line prints it as one line, without a traceback."""
 
 
 def nearest(received: str, known: typing.Iterable[str]) -> str:
-    """A sentence that names the known word most like `received`, or all of them where none is like it."""
+    """A sentence that names the known word nearest to `received`, or all of them if none is near."""
     known = sorted(known)
     matches = difflib.get_close_matches(received, known, n=1)
     return f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(known)}."
 
 
 def nearest_configuration(received: str, known: typing.Iterable[str], batch_norm: str) -> str:
-    """The same for a net, by whatever name it goes elsewhere: VGG16, vgg19_bn, d.
+    """The same for a net by the names of other packages: VGG16, vgg19_bn, d.
 
     Args:
         received: the name.
-        known: those that may be given.
-        batch_norm: what gives a net batch normalisation there.
+        known: the names that may be given.
+        batch_norm: the setting that gives a net batch normalisation, for the message.
     """
     known = list(known)
     same = [name for name in known if synonyms.plain(name) == synonyms.plain(received)]
@@ -42,10 +42,10 @@ def nearest_configuration(received: str, known: typing.Iterable[str], batch_norm
 
 
 def unknown_argument(function: str, received: str, value: Any, arguments: typing.Iterable[str]) -> UserError:
-    """The error of a function that does not take an argument of this name; ours for the same is named.
+    """The error of a function that has no argument of this name; the package's own name for it is named.
 
     Args:
-        function: its name, as the message prints it.
+        function: its name, for the message.
         received: the argument's name.
         value: of it.
         arguments: that the function takes.
@@ -59,12 +59,12 @@ def unknown_argument(function: str, received: str, value: Any, arguments: typing
 
 
 class DiskFullError(OSError):
-    """A write found no room for a file, which it names, or the disk failed, which `EIO` alone says of reads too."""
+    """A write of a file, which it names, found no room, or the disk failed."""
 
 
 class StoppedError(Exception):
-    """Work stopped in order; its words say how to go on."""
+    """Work stopped on request, with everything saved; the message says how to go on."""
 
 
 class WorkerLostError(Exception):
-    """A worker is gone or never came; its words name it. The others cannot go on without it: all start again."""
+    """A worker, which the message names, is gone or never came. The others cannot go on without it: all start again."""

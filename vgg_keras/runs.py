@@ -1,4 +1,4 @@
-"""A run's folder: the name of every file in it, and what is read of them without a framework."""
+"""A run's folder: the names of its files, and reading and verifying them without a framework."""
 
 import json
 import re
@@ -31,7 +31,7 @@ _CHECKPOINT = re.compile(r"epoch-(\d{4,})-step-(\d{9,})")
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first; what has another name, such as a user's copy of one, is not ours."""
+    """The checkpoints in a folder, oldest first. A folder of another name, such as a user's copy of one, is none."""
     found = [
         (tuple(map(int, name.groups())), path)
         for path in folder.glob("epoch-*")
@@ -41,10 +41,10 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:
-    """What `config.json` of a run holds; None where the folder holds no run.
+    """The content of a run's `config.json`; None if the folder holds no run.
 
     Raises:
-        UserError: a file of that name which is none of ours.
+        UserError: a file of that name that is no run's.
     """
     path = workdir / CONFIG
     if not path.exists():
@@ -63,7 +63,7 @@ def run_config(workdir: Path) -> Config:
     """The configuration of a run's folder.
 
     Raises:
-        UserError: it is none; a folder above or below that is one is named.
+        UserError: it is no run's folder; one above or below it is named.
     """
     stored = read_config(workdir)
     if stored is None:
@@ -77,7 +77,7 @@ def run_config(workdir: Path) -> Config:
 
 
 def run_of(path: Path) -> Path | None:
-    """The run's folder in which a file or folder lies, or would lie if it existed; None where it is in none."""
+    """The run's folder that a path lies in, whether the path exists or not; None if it is in none."""
     for folder in list(path.parents)[:3]:  # as in RUN/checkpoints/NAME/FILE
         try:
             if read_config(folder) is not None:
@@ -88,10 +88,10 @@ def run_of(path: Path) -> Path | None:
 
 
 def weights_digest(workdir: Path) -> str:
-    """sha256 of a run's best weights, as its manifest says.
+    """The sha256 of a run's best weights in its manifest.
 
     Raises:
-        UserError: no run there, or none that has saved weights yet.
+        UserError: no run, or one that has not saved weights yet.
     """
     if read_config(workdir) is None:
         run = run_of(workdir)
@@ -103,8 +103,9 @@ def weights_digest(workdir: Path) -> str:
 
 
 def read_manifest(workdir: Path) -> dict[str, list[str]]:
-    """The digests that each of a run's files may have, by its name: `config.json` from the start of the run on, the weights
-    after the first epoch. Two are there while a file changes.
+    """The digests that a run's files may have, by their names; two while a file is replaced.
+
+    `config.json` has one from the start of the run on, the weights after the first epoch.
 
     Raises:
         UserError: the manifest is damaged.
@@ -119,12 +120,12 @@ def read_manifest(workdir: Path) -> dict[str, list[str]]:
 
 
 def require_whole(workdir: Path, resumed: bool = False) -> dict[str, str]:
-    """The sha256 of a run's files, which must be those of its manifest.
+    """The sha256 of a run's files, which must be those in its manifest.
 
     Args:
         workdir: the run's folder.
-        resumed: whether the run goes on, which needs every file of the manifest. A net is read from its configuration and
-            its weights, which must be there then.
+        resumed: whether the run is resumed, which needs every file of the manifest. A net is read from its configuration and
+            its weights, which must exist then.
 
     Raises:
         UserError: one was changed, damaged or removed.
@@ -146,7 +147,7 @@ def require_whole(workdir: Path, resumed: bool = False) -> dict[str, str]:
 
 
 def _manifest_with_weights(workdir: Path) -> dict[str, list[str]]:
-    """The manifest of a run that has saved weights, which must be so."""
+    """The manifest of a run, which must have saved weights."""
     if not (workdir / MANIFEST).exists():
         raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
     found = read_manifest(workdir)
@@ -156,7 +157,7 @@ def _manifest_with_weights(workdir: Path) -> dict[str, list[str]]:
 
 
 def read_json(path: Path, *fields: str) -> dict[str, Any]:
-    """A file of a run that holds these fields.
+    """The content of a JSON file of a run, which must have these fields.
 
     Raises:
         UserError: it is damaged.
@@ -171,7 +172,7 @@ def read_json(path: Path, *fields: str) -> dict[str, Any]:
 
 
 def chain_hint(workdir: Path) -> str:
-    """Where a folder holds a chain's stages: that they are runs."""
+    """A sentence that names the stages in a chain's folder; empty for another folder."""
     stages = sorted(path.parent.name for path in workdir.glob(f"*/{CONFIG}"))
     return (
         f" Each stage of a chain is a run: name one of {', '.join(str(workdir / name) for name in stages)}."

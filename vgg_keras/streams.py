@@ -1,7 +1,7 @@
 """The standard streams of a command: closed ones (`>&-`), and ones whose reader is gone (`| head -1`).
 
-A command whose output nobody reads any more has nothing left to do and ends quietly. A training has: its folder is what it
-is run for, so it goes on without its output.
+A command ends quietly when nobody reads its output any more. A training goes on without its output, since its results are in
+its folder.
 """
 
 import errno
@@ -9,7 +9,7 @@ import io
 import os
 import sys
 
-STREAM = "standard output"  # the file's name in the error of one without a reader
+STREAM = "standard output"  # as the file's name in its errors
 _GONE = {errno.EPIPE, errno.EIO}  # EIO: of a terminal that was closed
 
 
@@ -17,8 +17,8 @@ def prepare(goes_on: bool) -> None:
     """Makes the standard streams safe to write to, whatever text it is.
 
     Args:
-        goes_on: whether the process goes on when nobody reads its standard output any more; if not, a write into it raises
-            `BrokenPipeError`, and one that finds no room an `OSError`. Standard error never ends anything.
+        goes_on: whether the process goes on when nobody reads its standard output any more. If not, a write to it raises
+            `BrokenPipeError`, and a write without room `OSError`. An error of standard error never ends the process.
     """
     _open_closed()
     sys.stdout = _wrapped(sys.stdout, 1, goes_on)
@@ -28,7 +28,7 @@ def prepare(goes_on: bool) -> None:
 def _open_closed() -> None:
     """Opens the null device in the place of each closed stream.
 
-    Else the next file that is opened would get its number, and whatever a library prints would go into that file.
+    Otherwise the next file that is opened would get its number, and what a library prints would go into that file.
     """
     for number in range(3):
         try:
@@ -38,21 +38,21 @@ def _open_closed() -> None:
 
 
 def _wrapped(stream, number: int, goes_on: bool):
-    if stream is None:  # Python's word for a closed one
+    if stream is None:  # closed when Python started
         return open(os.devnull, "w")
-    if stream is not (sys.__stdout__, sys.__stderr__)[number - 1]:  # somebody's own, such as pytest's
+    if stream is not (sys.__stdout__, sys.__stderr__)[number - 1]:  # another library's, such as pytest's
         return stream
     stream.flush()
     return io.TextIOWrapper(
         io.BufferedWriter(_Output(number, goes_on)),
         encoding=stream.encoding,
-        errors="backslashreplace",  # a path need not be UTF-8, nor the terminal take what is
+        errors="backslashreplace",  # a path need not be UTF-8, nor the terminal's encoding have all of it
         line_buffering=stream.line_buffering or stream.write_through,
     )
 
 
 class _Output(io.FileIO):
-    """A standard stream that becomes the null device when its reader is gone, or when an error of it ends the command."""
+    """A standard stream that becomes the null device once its reader is gone, or once its error ends the command."""
 
     def __init__(self, number: int, goes_on: bool):
         super().__init__(number, "w", closefd=False)
@@ -63,9 +63,9 @@ class _Output(io.FileIO):
             return super().write(content)
         except OSError as error:
             gone, failed = error.errno in _GONE, error
-        if self._goes_on and not gone:  # such as a log on a full disk, where there may be room again
+        if self._goes_on and not gone:  # such as a log on a full disk, which may have room again later
             return len(content)
-        null = os.open(os.devnull, os.O_WRONLY)  # so that what is still in buffers does not fail again at the end
+        null = os.open(os.devnull, os.O_WRONLY)  # what is still in buffers must not fail again at the end
         os.dup2(null, self.fileno())
         os.close(null)
         if self._goes_on:
