@@ -19,13 +19,13 @@ def many(random, classes, images):
     names = tuple(f"class number {number}" for number in range(classes))
     ids, prints = tuple(f"{image}.jpg" for image in range(images)), np.arange(images)
     made = Posteriors(
-        probabilities,
-        labels,
-        ids,
-        prints,
-        names,
-        ({**NET, "architecture": to_dict(Architecture("E"))},),
-        np.ones(images, np.bool_),
-        1.0,
+        probabilities=probabilities,
+        labels=labels,
+        ids=ids,
+        fingerprints=prints,
+        classes=names,
+        nets=({**NET, "architecture": to_dict(Architecture("E"))},),
+        done=np.ones(images, np.bool_),
+        seconds=1.0,
     )
     return made, predicted

@@ -11,8 +11,8 @@ from vgg_keras import stop
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import StoppedError, UserError
-from vgg_keras.evaluation import passes, rows
-from vgg_keras.evaluation.posteriors import load
+from vgg_keras.evaluation import image_rows, passes, rows
+from vgg_keras.evaluation.posteriors import Posteriors, load
 
 CLASSES = ("a", "b", "c")
 NET = {
@@ -55,9 +55,13 @@ def no_wish():
     stop._requested = False
 
 
+def begin(path, images, net=NET):
+    return passes.begin(path, image_rows.unknown(Posteriors, images, CLASSES, len(CLASSES), net))
+
+
 def one(protocol, path, images=None, net=NET):
     images = images or split()
-    return passes.run(protocol, passes.begin(path, images, CLASSES, net), path, images, Data(), 32, "test")
+    return passes.run(protocol, begin(path, images, net), path, images, Data(), 32, "test")
 
 
 @pytest.mark.parametrize("in_memory", [2**20, 100])
@@ -94,7 +98,7 @@ def test_an_error_keeps_what_is_done(tmp_path):
 def test_another_setting_is_refused_by_name(tmp_path, field):
     one(Protocol(), tmp_path / "a.npz")
     with pytest.raises(UserError, match=rf"a\.npz, made with another: {field}: .*, now 'other'\. Name another --out"):
-        passes.begin(tmp_path / "a.npz", split(), CLASSES, {**NET, field: "other"})
+        begin(tmp_path / "a.npz", split(), {**NET, field: "other"})
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_another_setting_is_refused_by_name(tmp_path, field):
 def test_other_images_are_refused_by_name(tmp_path, images, message):
     one(Protocol(), tmp_path / "a.npz")
     with pytest.raises(UserError, match=message):
-        passes.begin(tmp_path / "a.npz", images, CLASSES, NET)
+        begin(tmp_path / "a.npz", images)
 
 
 def test_a_test_that_does_not_fit_the_memory_says_what_helps_and_keeps_what_is_done(tmp_path):

@@ -32,7 +32,20 @@ def posteriors(random, classes, images=40):
     ids = tuple(f"set|{image}.jpg" for image in range(images))
     done = np.ones(images, np.bool_)
     prints = np.arange(images)
-    return Posteriors(probabilities.astype(np.float32), labels, ids, prints, tuple(classes), (NET,), done, 1.0)
+    return Posteriors(
+        probabilities=probabilities.astype(np.float32),
+        labels=labels,
+        ids=ids,
+        fingerprints=prints,
+        classes=tuple(classes),
+        nets=(NET,),
+        done=done,
+        seconds=1.0,
+    )
+
+
+def write(folder, measured, result, split):
+    return report.write(folder, [report.row(one) for one in measured], measured[-1], result, split)
 
 
 class Page(HTMLParser):
@@ -59,7 +72,7 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
     first, final = posteriors(random, classes), posteriors(random, classes)
     encoded = tf.io.encode_png(random.integers(0, 256, (50, 700, 3), np.uint8))
     split = Split(40, lambda image: (encoded, tf.constant(0)), lambda image: f"set|{image}.jpg")
-    paths = report.write(tmp_path, [first, final], {"data": "forty images", "rows": [], "precision": "float32"}, split)
+    paths = write(tmp_path, [first, final], {"data": "forty images", "rows": [], "precision": "float32"}, split)
     page = Page((tmp_path / "report.html").read_text())
     assert paths == [tmp_path / "report.html", tmp_path / "report.md"]
     assert page.links == [] and "script" not in page.tags and "<script>alert(1)</script>" in page.text
@@ -86,21 +99,19 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
 
 
 def test_the_papers_cell_stands_beside_its_images(random, tmp_path):
-    report.write(
-        tmp_path, [posteriors(random, [str(name) for name in range(20)], 50_000)], {"data": "", "rows": []}, None
-    )
+    write(tmp_path, [posteriors(random, [str(name) for name in range(20)], 50_000)], {"data": "", "rows": []}, None)
     for name in ("report.html", "report.md"):
         assert "27.3 / 9.0 % (Table 3)" in (tmp_path / name).read_text()
 
 
 def test_a_picture_that_is_gone_does_not_cost_the_report(random, tmp_path):
     gone = Split(40, lambda image: (tf.io.read_file(str(tmp_path / "gone.jpg")), tf.constant(0)), str)
-    report.write(tmp_path, [posteriors(random, "abcdefg")], {"data": "", "rows": []}, gone)
+    write(tmp_path, [posteriors(random, "abcdefg")], {"data": "", "rows": []}, gone)
     assert len(Page((tmp_path / "report.html").read_text()).pictures) == 1  # the confusion matrix
 
 
 def test_top_5_among_five_classes_is_called_meaningless(random, tmp_path):
-    report.write(tmp_path, [posteriors(random, "abcde")], {"data": "", "rows": []}, None)
+    write(tmp_path, [posteriors(random, "abcde")], {"data": "", "rows": []}, None)
     for name in ("report.html", "report.md"):
         text = (tmp_path / name).read_text()
         assert "meaningless among 5 classes" in text
@@ -108,7 +119,7 @@ def test_top_5_among_five_classes_is_called_meaningless(random, tmp_path):
 
 
 def test_a_table_row_of_markdown_has_as_many_cells_as_its_header(random, tmp_path):
-    report.write(tmp_path, [posteriors(random, ["a|b", *"cdefg"])], {"data": "", "rows": []}, None)
+    write(tmp_path, [posteriors(random, ["a|b", *"cdefg"])], {"data": "", "rows": []}, None)
     for block in (tmp_path / "report.md").read_text().split("\n\n"):
         lines = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1, block
@@ -116,7 +127,7 @@ def test_a_table_row_of_markdown_has_as_many_cells_as_its_header(random, tmp_pat
 
 def test_a_thousand_classes_make_a_page_of_reasonable_size(random, tmp_path):
     classes = [f"class number {number}" for number in range(1000)]
-    (html, _) = report.write(tmp_path, [posteriors(random, classes, 5000)], {"data": "", "rows": []}, None)
+    (html, _) = write(tmp_path, [posteriors(random, classes, 5000)], {"data": "", "rows": []}, None)
     assert html.stat().st_size < 2**20
 
 
@@ -125,19 +136,19 @@ def test_classes_without_images_are_named_on_the_pages(random, tmp_path):
     every = np.arange(3000) % 300
     for absent, named in ((2, "class number 0, class number 1."), (150, "class number 99, ...")):
         labels = np.maximum(every, absent)
-        report.write(tmp_path, [dataclasses.replace(made, labels=labels)], {"data": "", "rows": []}, None)
+        write(tmp_path, [dataclasses.replace(made, labels=labels)], {"data": "", "rows": []}, None)
         for name in ("report.html", "report.md"):
             text = (tmp_path / name).read_text()
             assert f"{absent} of 300 classes have no image here, so that no error counts them: class number 0, " in text
             assert named in text
-    report.write(tmp_path, [dataclasses.replace(made, labels=every)], {"data": "", "rows": []}, None)
+    write(tmp_path, [dataclasses.replace(made, labels=every)], {"data": "", "rows": []}, None)
     assert "no image here" not in (tmp_path / "report.html").read_text() + (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize("classes", [17, 200])
 def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the_page(random, tmp_path, classes):
     made, predicted = many(random, classes, 3000)
-    report.write(tmp_path, [made], {"data": "", "rows": []}, None)
+    write(tmp_path, [made], {"data": "", "rows": []}, None)
     with open(tmp_path / "classes.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     expected = confusion_matrix(made.labels, predicted, labels=range(classes))
@@ -176,11 +187,11 @@ def test_the_picture_of_many_classes_shows_the_most_confused_ones(random, monkey
         return draw(matrix, classes, chosen)
 
     monkeypatch.setattr(report, "_draw_matrix", kept)
-    report.write(tmp_path, [made], {"data": "", "rows": []}, None)
+    write(tmp_path, [made], {"data": "", "rows": []}, None)
     assert drawn["chosen"][:2] == [199, 5] and len(set(drawn["chosen"])) == report.DRAWN_CLASSES
     right, _ = many(random, 200, 1000)
     labels = right.probabilities.argmax(axis=1).astype(np.int32)
-    report.write(tmp_path, [dataclasses.replace(right, labels=labels)], {"data": "", "rows": []}, None)
+    write(tmp_path, [dataclasses.replace(right, labels=labels)], {"data": "", "rows": []}, None)
     page = Page((tmp_path / "report.html").read_text())
     assert "no confusion" in page.text and len(page.pictures) == 1  # the overview
 
@@ -194,7 +205,7 @@ def test_a_report_of_imagenet_21k_takes_little_memory(tmp_path):
         "made, _ = many(np.random.default_rng(0), 21_841, 600)\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20\n"
         "before = peak()\n"
-        "report.write(pathlib.Path(sys.argv[1]), [made], {'data': '', 'rows': []}, None)\n"
+        "report.write(pathlib.Path(sys.argv[1]), [report.row(made)], made, {'data': '', 'rows': []}, None)\n"
         "print(f'{before:.2f} GiB before, {peak() - before:.2f} more')\n"
         "assert peak() - before < 0.5\n"
     )

@@ -12,8 +12,9 @@ from vgg_keras import provenance
 from vgg_keras.config import Config, Evaluation
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import DiskFullError, UserError
-from vgg_keras.evaluation import passes, protocols, report
-from vgg_keras.evaluation.posteriors import Posteriors, load, mean, other_images, save
+from vgg_keras.evaluation import image_rows, passes, protocols, report
+from vgg_keras.evaluation.image_rows import other_images
+from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 from vgg_keras.files import sweep, write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import POSTERIORS, RESULT
@@ -70,7 +71,8 @@ def evaluate(run: LoadedModel, config: Config, images: Images, precision: str, f
     for part in protocols.parts(rules.protocol):
         for side in scales:
             path = folder / f"{part}_Q{side}.npz"
-            begun[part, side] = path, passes.begin(path, split, run.classes, net(part, (side,)))
+            new = image_rows.unknown(Posteriors, split, run.classes, len(run.classes), net(part, (side,)))
+            begun[part, side] = path, passes.begin(path, new)
     for path in sorted(set(folder.glob("*.npz")) - {path for path, _ in begun.values()}):
         passes.require_alike(path, next(iter(begun.values()))[1], free=("protocol", "scales", "grid"))
 
@@ -185,7 +187,7 @@ def _leave(folder: Path, measured: Sequence[Posteriors], settings, split: Split 
         "command": provenance.command(),
     }
     save(final, folder / POSTERIORS)
-    report.write(folder, measured, result, split)
+    report.write(folder, rows, final, result, split)
     write_json(folder / RESULT, result)
     return result
 

@@ -12,7 +12,8 @@ from vgg_keras.data import pipeline
 from vgg_keras.data.rescaling import rescale
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import plots
-from vgg_keras.evaluation.protocols import STRIDE, Dense, posterior_of
+from vgg_keras.evaluation.protocols import Dense, posterior_of
+from vgg_keras.evaluation.whole_images import STRIDE
 from vgg_keras.files import sweep
 from vgg_keras.weights.formats.run_folder import LoadedModel
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,10 +17,11 @@ from vgg_keras.data.pipeline import message_of, readable_images
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
-from vgg_keras.evaluation.posteriors import Posteriors, load, other_images, save
+from vgg_keras.evaluation.image_rows import ImageRows, load, other_images, save
 from vgg_keras.evaluation.protocols import Finished
 from vgg_keras.plain_values import difference
 
+Rows = TypeVar("Rows", bound=ImageRows)
 SAVE_SECONDS = 60
 # What may differ between a pass that was begun and the same gone on with.
 _MADE_BY = ("versions", "git_commit")
@@ -31,35 +32,24 @@ class MismatchError(UserError):
     """What was begun is of another net, other images or other settings."""
 
 
-def begin(path: Path, split: Split, classes: tuple[str, ...], net: dict[str, Any]) -> Posteriors:
-    """The posteriors in `path` as far as they are known, or none yet.
+def begin(path: Path, new: Rows) -> Rows:
+    """The rows in `path` as far as they are known, or none yet.
 
     Args:
         path: of the pass's `.npz`.
-        split: the images.
-        classes: the net's.
-        net: how it is asked, with one scale; what is found there must have been asked alike.
+        new: of `image_rows.unknown`, with one net at one scale; what is found must be of the same images and settings.
 
     Raises:
-        MismatchError: the file holds another net's posteriors, or of other images or settings; the difference is named.
+        MismatchError: the file holds another net's rows, or of other images or settings; the difference is named.
     """
-    new = Posteriors(
-        probabilities=np.broadcast_to(np.float32(0), (split.size, len(classes))),  # which `run` makes room for
-        labels=np.zeros(split.size, np.int32),
-        ids=tuple(split.name(image) for image in range(split.size)),
-        fingerprints=np.zeros(split.size, np.int64) if split.fingerprints is None else split.fingerprints,
-        classes=classes,
-        nets=(net,),
-        done=np.zeros(split.size, np.bool_),
-        seconds=0.0,
-    )
     if not path.exists():
         return new
     found = require_alike(path, new, ())
-    return dataclasses.replace(found, nets=({**net, **{name: found.nets[0][name] for name in _MADE_BY}},))
+    made_by = {name: found.nets[0][name] for name in _MADE_BY}
+    return dataclasses.replace(found, nets=({**new.nets[0], **made_by},))
 
 
-def require_alike(path: Path, wanted: Posteriors, free: Sequence[str]) -> Posteriors:
+def require_alike(path: Path, wanted: Rows, free: Sequence[str]) -> Rows:
     """What the file holds, if the same net gave it of the same images; `free` are the settings that may differ.
 
     Raises:
@@ -67,7 +57,7 @@ def require_alike(path: Path, wanted: Posteriors, free: Sequence[str]) -> Poster
     """
     advice = "Name another --out, or remove that folder."
     try:
-        found = load(path)
+        found = load(type(wanted), path)
     except UserError as error:
         raise MismatchError(f"{error} {advice}") from None
     different = f"nets: {len(found.nets)}, now 1" if len(found.nets) > 1 else None
@@ -75,20 +65,21 @@ def require_alike(path: Path, wanted: Posteriors, free: Sequence[str]) -> Poster
     different = different or other_images(found, wanted)
     if different:
         raise MismatchError(
-            f"A folder of --out holds one net's posteriors of one set. Received: {path}, made with another: {different}. {advice}"
+            f"A folder of --out holds one net's {wanted.NAME} of one set. Received: {path}, made with another: {different}. "
+            f"{advice}"
         )
     return found
 
 
 def run(
     protocol: Callable[[Split, Data, int], Iterator[Finished]],
-    known: Posteriors,
+    known: Rows,
     path: Path,
     split: Split,
     data: Data,
     side: int,
     title: str,
-) -> Posteriors:
+) -> Rows:
     """Finishes what `begin` found: the images that are not done yet go through the protocol.
 
     Args:
@@ -106,9 +97,9 @@ def run(
     if not len(todo):
         return known
     rest = split.select(todo)
-    begun, folder = known.probabilities, path.parent
+    begun, folder = known.rows, path.parent
     room = rows.copy(begun, folder) if known.done.any() else rows.zeros(begun.shape, folder)
-    known = dataclasses.replace(known, probabilities=room)
+    known = known.with_rows(room)
     began = saved = time.monotonic()
 
     def keep():
@@ -117,14 +108,14 @@ def run(
     bar = tqdm.tqdm(desc=title, total=split.size, initial=split.size - len(todo), unit="image", disable=None)
     try:
         with bar, readable_images(rest):
-            for places, labels, posteriors in protocol(rest, data, side):
+            for places, labels, found in protocol(rest, data, side):
                 images = todo[places]
-                if not np.isfinite(posteriors).all():
-                    name = split.path(images[~np.isfinite(posteriors).all(axis=1)][0])
+                if not np.isfinite(found).all():
+                    name = split.path(images[~np.isfinite(found).all(axis=1)][0])
                     raise UserError(f"A net's scores must be finite. Received: one that is not, for {name}.")
-                known.probabilities[images], known.labels[images] = posteriors, labels
+                room[images], known.labels[images] = found, labels
                 known.done[images] = True
-                rows.release(known.probabilities)
+                rows.release(room)
                 bar.update(len(images))
                 stop.raise_if_requested()
                 if time.monotonic() - saved > SAVE_SECONDS:
@@ -142,7 +133,7 @@ def run(
         raise
     known = dataclasses.replace(known, seconds=known.seconds + time.monotonic() - began)
     save(known, path)
-    return load(path) if isinstance(known.probabilities, np.memmap) else known  # of a large one no second file is kept
+    return load(type(known), path) if isinstance(room, np.memmap) else known  # of a large one no second file is kept
 
 
 def _compared(net: dict[str, Any], free: Sequence[str]) -> dict[str, Any]:

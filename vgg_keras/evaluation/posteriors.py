@@ -1,146 +1,67 @@
 """Posteriors, the currency of section 4: one format on disk, and the mean over scales, protocols and nets."""
 
-import json
-import struct
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import ClassVar
 
 import numpy as np
 
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import rows
-from vgg_keras.files import replacing
-from vgg_keras.weights.classes import first_difference
+from vgg_keras.evaluation import image_rows, rows
+from vgg_keras.evaluation.image_rows import ImageRows, other_images
+from vgg_keras.runs import POSTERIORS
 
 
-@dataclass(frozen=True)
-class Posteriors:
-    """What nets say of every image of a set.
+@dataclass(frozen=True, kw_only=True)
+class Posteriors(ImageRows):
+    """What nets say of every image of a set; the labels are columns.
 
     Attributes:
-        probabilities: (images, classes) float32; a mapped file where they are many.
-        labels: (images,) int32.
-        ids: what each image is called.
-        fingerprints: (images,) int64 of the files' bytes: images of one name may be two.
-        classes: their names, in the order of the columns.
-        nets: how each of the averaged nets was asked: what it is, the protocol, the scales, the data, the versions.
-        done: (images,) bool; False where a row is not known yet.
-        seconds: that it took.
+        probabilities: (images, classes) float32.
     """
 
+    FILE: ClassVar[str] = POSTERIORS
+    NAME: ClassVar[str] = "probabilities"
+    RULE: ClassVar[str] = "Posteriors are .npz files of an evaluation. Received:"
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("model", "weights_sha256", "architecture", "training_scale", "protocol", "scales", "flip", "grid"),
+            *(
+                "interpolation",
+                "exif_orientation",
+                "precision",
+                "data",
+                "split",
+                "bad_images",
+                "versions",
+                "git_commit",
+            ),
+        }
+    )
+
     probabilities: np.ndarray
-    labels: np.ndarray
-    ids: tuple[str, ...]
-    fingerprints: np.ndarray
-    classes: tuple[str, ...]
-    nets: tuple[dict[str, Any], ...]
-    done: np.ndarray
-    seconds: float
+
+    def check(self) -> None:
+        super().check()
+        if self.probabilities.shape[1] != len(self.classes):
+            raise ValueError(f"probabilities of shape {self.probabilities.shape} and {len(self.classes)} classes")
+        for part, block in rows.blocks(self.probabilities):
+            known = block[self.done[part]]
+            if not (known >= 0).all() or not np.allclose(known.sum(axis=1), 1, atol=1e-3):
+                raise ValueError("rows that are no probabilities")
 
 
-_ARRAYS = ("probabilities", "labels", "fingerprints", "done")
-_WORDS = ("ids", "classes", "nets", "seconds")
-_OF_A_NET = {
-    *("model", "weights_sha256", "architecture", "training_scale", "protocol", "scales", "flip", "grid"),
-    *("interpolation", "exif_orientation", "precision", "data", "split", "bad_images", "versions", "git_commit"),
-}
-
-
-def save(posteriors: Posteriors, path: Path) -> None:
-    """Writes an `.npz` file of arrays alone, what is text as JSON in `description`."""
-    words = json.dumps({name: getattr(posteriors, name) for name in _WORDS}).encode()
-    arrays = {"description": np.frombuffer(words, np.uint8)} | {name: getattr(posteriors, name) for name in _ARRAYS}
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                if name == "probabilities":  # NumPy's own writer would read all of a mapped file into memory
-                    header = {"descr": "<f4", "fortran_order": False, "shape": array.shape}
-                    np.lib.format.write_array_header_1_0(file, header)
-                    for _, block in rows.blocks(array):
-                        file.write(np.ascontiguousarray(block, "<f4"))
-                else:
-                    np.lib.format.write_array(file, array, allow_pickle=False)
+save = image_rows.save
 
 
 def load(path: Path) -> Posteriors:
-    """What `save` wrote, finished or not. Nothing in the file is run: it holds arrays alone, no pickles.
+    """The posteriors in a file, finished or not.
 
     Raises:
         UserError: no such file, or another one.
     """
-    rule = "Posteriors are .npz files of an evaluation. Received:"
-    if path.is_dir():
-        inside = path / "posteriors.npz"
-        raise UserError(f"{rule} {path}, a folder" + (f". Did you mean {inside}?" if inside.exists() else ""))
-    if not path.exists():
-        raise UserError(f"{rule} {path}, which is not there.")
-    if not path.is_file():  # a FIFO would be waited for
-        raise UserError(f"{rule} {path}, which is no file.")
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:  # `save` packs nothing, and what is not packed cannot swell
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise ValueError("its arrays are packed")
-                large = archive.getinfo("probabilities.npy").file_size > rows.IN_MEMORY
-                mapped = {"probabilities": _mapped(file, archive)} if large else {}
-            file.seek(0)
-            with np.load(file) as arrays:
-                words = json.loads(arrays["description"].tobytes())
-                found = Posteriors(
-                    **{name: mapped[name] if name in mapped else arrays[name] for name in _ARRAYS},
-                    ids=tuple(map(str, words["ids"])),
-                    classes=tuple(map(str, words["classes"])),
-                    nets=tuple(map(dict, words["nets"])),
-                    seconds=float(words["seconds"]),
-                )
-            _check(found)
-        except Exception as error:  # zipfile and NumPy meet damaged bytes with a dozen kinds
-            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            if "pickle" in reason:  # NumPy would advise to trust it
-                reason = "it holds no arrays, or Python objects"
-            raise UserError(f"{rule} {path}, another or a damaged file: {reason}.") from None
-    return found
-
-
-def _mapped(file: IO[bytes], archive: zipfile.ZipFile) -> np.ndarray:
-    """The probabilities where they lie in the file, compared with their checksum, which zipfile does at their end."""
-    entry = archive.getinfo("probabilities.npy")
-    with archive.open(entry) as member:
-        if np.lib.format.read_magic(member) != (1, 0):
-            raise ValueError("its arrays are of another version")
-        shape, by_columns, kind = np.lib.format.read_array_header_1_0(member)
-        inside = member.tell()
-        while member.read(rows.BLOCK):
-            pass
-    if by_columns or kind != np.float32 or inside + 4 * int(np.prod(shape, dtype=np.int64)) != entry.file_size:
-        raise ValueError(f"probabilities of shape {shape} and type {kind}")
-    file.seek(entry.header_offset + 26)  # in the entry's own header, of 30 bytes, a name and more
-    start = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
-    return np.memmap(file, np.float32, "r", offset=start + inside, shape=shape)
-
-
-def _check(found: Posteriors) -> None:
-    images, classes = len(found.ids), len(found.classes)
-    for name, shape, kind in (
-        ("probabilities", (images, classes), np.float32),
-        ("labels", (images,), np.int32),
-        ("fingerprints", (images,), np.int64),
-        ("done", (images,), np.bool_),
-    ):
-        array = getattr(found, name)
-        if (array.shape, array.dtype) != (shape, kind):
-            raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
-    if images == 0 or found.labels.min() < 0 or found.labels.max() >= classes:
-        raise ValueError("labels that are no classes")
-    for part, block in rows.blocks(found.probabilities):
-        known = block[found.done[part]]
-        if not (known >= 0).all() or not np.allclose(known.sum(axis=1), 1, atol=1e-3):
-            raise ValueError("rows that are no probabilities")
-    if not found.nets or any(net.keys() != _OF_A_NET for net in found.nets):
-        raise ValueError("nets that are not described")
+    return image_rows.load(Posteriors, path)
 
 
 def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None = None) -> Posteriors:
@@ -195,14 +116,3 @@ def _mean(arrays: Sequence[np.ndarray], folder: Path | None) -> np.ndarray:
         for array in arrays:
             rows.release(array)
     return result
-
-
-def other_images(old: Posteriors, new: Posteriors) -> str | None:
-    """The first difference between the classes or the images of two sets, in words; None where they are the same."""
-    for kind, names, others in (("class", old.classes, new.classes), ("image", old.ids, new.ids)):
-        if found := first_difference(names, others):
-            place, first, other = found
-            return f"{kind} {place} is {first} in the first and {other} in the other"
-    if (old.fingerprints != new.fingerprints).any():
-        return f"{old.ids[int(np.argmax(old.fingerprints != new.fingerprints))]!r} is another file"
-    return None

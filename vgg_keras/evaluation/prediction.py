@@ -78,7 +78,7 @@ def predict_images(
     model, architecture = net.model, net.config.architecture
     config, classes = _config_of(net, config), _names_of(net, classes)
     found = listed(images, config.data.exif_orientation)
-    scanned = [(places, *inspected(split, config.data)) for places, split in _splits(found)]
+    scanned = [(places, *inspected(split, config.data)) for places, split in splits_of(found)]
     if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
         raise UserError(f"Photographs must be pictures. Received: {'; '.join(bad)}.")
     for _, split, _ in scanned:
@@ -168,10 +168,10 @@ def _names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
 
 def _protocol(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Any:
     """`protocols.of`, once for each model: a notebook predicts picture by picture, and tracing takes longer than that."""
-    return _kept(model, (part, architecture, rules), lambda: protocols.of(part, model, architecture, rules))
+    return kept(model, (part, architecture, rules), lambda: protocols.of(part, model, architecture, rules))
 
 
-def _kept(model: keras.Model, key: Any, made: Callable[[], Any]) -> Any:
+def kept(model: keras.Model, key: Any, made: Callable[[], Any]) -> Any:
     """What `made` makes of a model's own layers, kept as long as the model."""
     # in an object of no kind that Keras would track or save with the model
     kept = vars(model).setdefault("_kept_by_vgg_keras", types.SimpleNamespace(values={})).values
@@ -235,7 +235,7 @@ def _png(pixels: np.ndarray) -> bytes:
     return tf.io.encode_png(pixels, compression=1).numpy()  # what is read again at once need not be small
 
 
-def _splits(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
+def splits_of(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
     """The photographs in files and those in memory, each with their places in the order."""
     files = [place for place, image in enumerate(found) if image.encoded is None]
     held = [place for place, image in enumerate(found) if image.encoded is not None]

@@ -18,11 +18,8 @@ from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import costs
+from vgg_keras.evaluation.whole_images import WINDOWS, Windows, halo, tiles
 from vgg_keras.nets.dense import convolutions_and_head
-
-STRIDE = 32  # pixels from one position of the last map to the next: five poolings
-WINDOWS = 256  # positions that go through the FC layers at once, so that reading their weights is no longer felt
 
 BYTES_A_PIXEL = 48  # of an image that is tested whole: itself, rescaled and with its mirror image, float32
 
@@ -44,14 +41,11 @@ class Dense:
             rules: its `flip`, `batch` and `max_pixels` are read.
         """
         convolutions, fc = convolutions_and_head(model)
-        self._rules, self._crop, self._classes = rules, architecture.crop, architecture.num_classes
-        self._window, channels = fc.input_shape[1], fc.input_shape[3]
-        self._halo = halo(architecture)
-
+        self._rules, self._crop = rules, architecture.crop
+        self._halo, self._windows = halo(architecture), Windows(fc)
         images = tf.TensorSpec([None, None, None, 3], tf.float32)
-        windows = tf.TensorSpec([None, self._window, self._window, channels], convolutions.output.dtype)
         self.last_map = tf.function(lambda x: convolutions(x, training=False), [images], jit_compile=False)
-        self.logits = tf.function(lambda x: fc(x, training=False), [windows], jit_compile=False)
+        self.logits = self._windows.outputs
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
         """Every image of the split once, at Q = `side`; of `data` the interpolation is read."""
@@ -60,7 +54,7 @@ class Dense:
             views = [images, images[:, :, ::-1]] if self._rules.flip else [images]
             maps = self.map_of(tf.concat(views, axis=0))
             waiting += zip(ids.numpy(), labels.numpy(), zip(*np.split(maps, len(views)), strict=True), strict=True)
-            positions += len(maps) * math.prod(self._positions(maps))
+            positions += len(maps) * math.prod(self._windows.positions(maps[0]))
             if positions >= WINDOWS:
                 yield self._finish(waiting)
                 waiting, positions = [], 0
@@ -70,43 +64,20 @@ class Dense:
     def map_of(self, images: tf.Tensor) -> np.ndarray:
         """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3).
 
-        Images with more pixels than `batch` crops, which are one image and its mirror image, are cut along their longer
-        side into tiles that overlap by what a position sees, so the map is the same.
+        Images with more pixels than `batch` crops, which are one image and its mirror image, go through the net in tiles.
         """
-        shape = tf.shape(images).numpy()
-        pixels = self._rules.batch * self._crop**2 // shape[0]
-        if shape[1] * shape[2] <= pixels:
-            return self.last_map(images).numpy()
-        axis = 1 if shape[1] > shape[2] else 2
-        length = shape[axis] // STRIDE
-        tile = max(1, pixels // shape[3 - axis] // STRIDE - 2 * self._halo)
-        tiles = []
-        for first in range(0, length, tile):
-            last = min(first + tile, length)
-            before = max(0, first - self._halo)
-            # pixels past the last position are seen by it, though they make none
-            end = shape[axis] if last + self._halo >= length else (last + self._halo) * STRIDE
-            span = np.arange(before * STRIDE, end)
-            tiled = self.last_map(tf.gather(images, span, axis=axis)).numpy()
-            tiles.append(np.take(tiled, np.arange(first - before, last - before), axis=axis))
-        return np.concatenate(tiles, axis=axis)
+        parts = []
+        for tile in tiles(images, self._rules.batch * self._crop**2, self._halo):
+            found = self.last_map(tile.images).numpy()
+            end = found.shape[tile.axis] if tile.end is None else tile.end
+            parts.append(np.take(found, np.arange(tile.first, end), axis=tile.axis))
+        return np.concatenate(parts, axis=tile.axis) if len(parts) > 1 else parts[0]
 
     def score_map(self, image: tf.Tensor) -> np.ndarray:
         """The class score map (rows, columns, classes) of one image (height, width, 3)."""
         (last_map,) = self.map_of(image[tf.newaxis])
-        logits = [self.logits(windows).numpy() for windows in self._windows(last_map)]
-        return np.concatenate(logits).reshape(*self._positions(last_map[np.newaxis]), -1)
-
-    def _positions(self, maps: np.ndarray) -> tuple[int, int]:
-        return maps.shape[1] - self._window + 1, maps.shape[2] - self._window + 1
-
-    def _windows(self, last_map: np.ndarray) -> Iterator[np.ndarray]:
-        """The windows of one map, by rows, (n, k, k, channels), at most WINDOWS at once."""
-        windows = np.lib.stride_tricks.sliding_window_view(last_map, (self._window, self._window), axis=(0, 1))
-        rows, columns = np.indices(windows.shape[:2]).reshape(2, -1)
-        for first in range(0, len(rows), WINDOWS):
-            part = slice(first, first + WINDOWS)
-            yield windows[rows[part], columns[part]].transpose(0, 2, 3, 1)  # (n, channels, k, k) -> (n, k, k, channels)
+        logits = [self.logits(windows).numpy() for windows in self._windows.of(last_map)]
+        return np.concatenate(logits).reshape(*self._windows.positions(last_map), -1)
 
     def _finish(self, waiting: Sequence[tuple[int, int, tuple[np.ndarray, ...]]]) -> Finished:
         ids, labels, maps = zip(*waiting, strict=True)
@@ -116,23 +87,10 @@ class Dense:
 
     def _mean_logits(self, maps: Sequence[np.ndarray]) -> np.ndarray:
         """The mean of the class score map of each last map, (maps, classes); windows of several maps go together."""
-        sums, counts = np.zeros((len(maps), self._classes)), np.zeros((len(maps), 1))
-        held, owners = [], []
-
-        def through_the_fc_layers():
-            np.add.at(sums, owners, self.logits(np.concatenate(held)).numpy().astype(np.float64))
+        sums, counts = np.zeros((len(maps), self._windows.columns)), np.zeros((len(maps), 1))
+        for owners, logits in self._windows.over(maps):
+            np.add.at(sums, owners, logits.astype(np.float64))
             np.add.at(counts, owners, 1)
-            held.clear()
-            owners.clear()
-
-        for owner, last_map in enumerate(maps):
-            for windows in self._windows(last_map):
-                held.append(windows)
-                owners += [owner] * len(windows)
-                if len(owners) >= WINDOWS:
-                    through_the_fc_layers()
-        if held:
-            through_the_fc_layers()
         return sums / counts
 
 
@@ -241,12 +199,6 @@ def mean_posteriors(
                 bar.update(len(images))
                 stop.raise_if_requested()
     return posteriors
-
-
-def halo(architecture: Architecture) -> int:
-    """How many positions' pixels a position of the last map sees beyond its own: what a tile must overlap its neighbours by."""
-    field = next(cost.receptive_field for cost in costs(architecture) if cost.layer.name == "block5_pool")
-    return math.ceil((field - STRIDE) / 2 / STRIDE)
 
 
 def posterior_of(logits: np.ndarray) -> np.ndarray:

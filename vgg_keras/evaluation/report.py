@@ -7,7 +7,7 @@ which the pages show the worst. Nothing here grows with the number of classes sq
 import base64
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from scipy.sparse import coo_array, csr_array
 
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics, paper, plots
+from vgg_keras.evaluation.image_rows import ImageRows
 from vgg_keras.evaluation.posteriors import Posteriors
 from vgg_keras.files import replacing
 
@@ -115,31 +116,50 @@ def table(rows: Sequence[Row], classes: int) -> list[list[str]]:
 
 
 @dataclass(frozen=True)
+class Score:
+    """What a net's output for a class is called, and how one is written."""
+
+    name: str
+    text: Callable[[float], str]
+
+
+PROBABILITY = Score("probability", lambda value: f"{100 * value:.1f} %")
+DECISION_VALUE = Score("SVM's decision value", lambda value: f"{value:.2f}")
+
+
+@dataclass(frozen=True)
 class Mistake:
     """An image whose predicted class is not its actual one."""
 
     name: str
     label: str
     answer: str
-    answer_probability: float
-    label_probability: float
+    answer_score: str
+    label_score: str
     picture: str  # a data URL; empty where the image is not at hand
 
 
-def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], source: Any | None) -> list[Path]:
+def write(
+    folder: Path,
+    rows: Sequence[Row],
+    final: ImageRows,
+    result: dict[str, Any],
+    source: Any | None,
+    score: Score = PROBABILITY,
+) -> list[Path]:
     """Writes report.html and report.md, and returns their paths; beside them classes.csv and confusions.csv.
 
     Args:
         folder: where to.
-        measured: what the table shows, a row each; the last is what the rest of the report is about.
-        result: of `evaluator.evaluate` or `evaluator.fuse`: the settings.
+        rows: of the table; the last is what the rest of the report is about.
+        final: what the last row was measured on, (images, classes) of scores.
+        result: of `evaluator.evaluate`, `evaluator.fuse` or `classification.classify`: the settings.
         source: the split that the images' pictures come from; None: the report has none.
+        score: what `final` holds.
     """
-    final = measured[-1]
     classes = final.classes
-    predicted, scores = metrics.predictions(final.probabilities)
+    predicted, scores = metrics.predictions(final.rows)
     matrix = metrics.confusion(predicted, final.labels, len(classes))
-    rows = [row(posteriors) for posteriors in measured]
     per_class = _per_class(matrix, classes)
     worst = sorted(per_class, key=lambda entry: (-entry[3], -entry[1], entry[0]))[:LISTED_CLASSES]
     confused = _confusions(matrix)
@@ -157,7 +177,8 @@ def write(folder: Path, measured: Sequence[Posteriors], result: dict[str, Any], 
         "untested": [classes[place] for place in np.flatnonzero(counts == 0)[:LISTED_CLASSES]],
         "confusions": [(classes[a], classes[b], count, int(counts[a])) for a, b, count in confused[:CONFUSIONS]],
         "confused_pairs": len(confused),
-        "mistakes": _mistakes(final, predicted, scores, source),
+        "mistakes": _mistakes(final, predicted, scores, source, score),
+        "score": score.name,
         "classes": len(classes),
         "drawn": len(chosen),
         "matrix": _draw_matrix(matrix, classes, chosen) if len(chosen) else "",
@@ -226,7 +247,9 @@ def _differing(architecture: dict[str, Any]) -> dict[str, Any]:
     return {key: architecture[key] for key in ("name", "num_classes", "width", "crop", "head", "batch_norm")}
 
 
-def _mistakes(final: Posteriors, predicted: np.ndarray, scores: np.ndarray, source: Any | None) -> list[Mistake]:
+def _mistakes(
+    final: ImageRows, predicted: np.ndarray, scores: np.ndarray, source: Any | None, score: Score
+) -> list[Mistake]:
     """The images that the net is surest of and wrong about."""
     wrong = np.flatnonzero(predicted != final.labels)
     chosen = wrong[np.argsort(-scores[wrong], kind="stable")[:MISTAKES]]
@@ -235,8 +258,8 @@ def _mistakes(final: Posteriors, predicted: np.ndarray, scores: np.ndarray, sour
             name=final.ids[image],
             label=final.classes[final.labels[image]],
             answer=final.classes[predicted[image]],
-            answer_probability=float(scores[image]),
-            label_probability=float(final.probabilities[image, final.labels[image]]),
+            answer_score=score.text(float(scores[image])),
+            label_score=score.text(float(final.rows[image, final.labels[image]])),
             picture=_picture(source, int(image)),
         )
         for image in chosen

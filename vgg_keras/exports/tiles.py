@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from vgg_keras.config import Evaluation
-from vgg_keras.evaluation.protocols import STRIDE, WINDOWS, halo
+from vgg_keras.evaluation.whole_images import STRIDE, WINDOWS, halo
 from vgg_keras.nets.dense import convolutions_and_head
 from vgg_keras.nets.model import architecture_of
 

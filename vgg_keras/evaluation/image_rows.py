@@ -1,0 +1,196 @@
+"""A row of numbers for each image of a set, in one `.npz` file: posteriors of an evaluation, descriptors of a net."""
+
+import dataclasses
+import json
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar, Self
+
+import numpy as np
+
+from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import rows
+from vgg_keras.files import replacing
+from vgg_keras.weights.classes import first_difference
+
+_ARRAYS = ("labels", "fingerprints", "done")
+_WORDS = ("ids", "classes", "nets", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRows:
+    """What nets compute for every image of a set. A subclass adds the array of the rows.
+
+    Attributes:
+        labels: (images,) int32.
+        ids: what each image is called.
+        fingerprints: (images,) int64 of the files' bytes: images of one name may be two.
+        classes: the names of the labels.
+        nets: how each net was evaluated: what it is, the settings, the data, the versions.
+        done: (images,) bool; False where a row is not known yet.
+        seconds: that it took.
+    """
+
+    FILE: ClassVar[str]  # the usual name
+    NAME: ClassVar[str]  # of the array with the rows, (images, columns) float32; a mapped file where they are many
+    RULE: ClassVar[str]  # what such a file is, for messages
+    SETTINGS: ClassVar[frozenset[str]]  # that each of `nets` has
+
+    labels: np.ndarray
+    ids: tuple[str, ...]
+    fingerprints: np.ndarray
+    classes: tuple[str, ...]
+    nets: tuple[dict[str, Any], ...]
+    done: np.ndarray
+    seconds: float
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The array with the rows."""
+        return getattr(self, self.NAME)
+
+    def with_rows(self, array: np.ndarray) -> Self:
+        """The same with other rows."""
+        return dataclasses.replace(self, **{self.NAME: array})
+
+    def check(self) -> None:
+        """Raises a `ValueError` where the values cannot be right."""
+        images = len(self.ids)
+        for name, shape, kind in (
+            (self.NAME, (images, self.rows.shape[-1] if self.rows.ndim else 0), np.float32),
+            ("labels", (images,), np.int32),
+            ("fingerprints", (images,), np.int64),
+            ("done", (images,), np.bool_),
+        ):
+            array = getattr(self, name)
+            if (array.shape, array.dtype) != (shape, kind):
+                raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
+        known = self.labels.min(initial=0) >= 0 and self.labels.max(initial=0) < len(self.classes)
+        if images == 0 or (self.classes and not known):
+            raise ValueError("labels that are no classes")
+        if not self.nets or any(net.keys() != self.SETTINGS for net in self.nets):
+            raise ValueError("nets that are not described")
+
+
+def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], columns: int, net: dict[str, Any]) -> Any:
+    """Rows of a split of which none is known yet; `passes.run` makes room for them."""
+    return kind(
+        **{kind.NAME: np.broadcast_to(np.float32(0), (split.size, columns))},
+        labels=np.zeros(split.size, np.int32),
+        ids=tuple(split.name(image) for image in range(split.size)),
+        fingerprints=np.zeros(split.size, np.int64) if split.fingerprints is None else split.fingerprints,
+        classes=classes,
+        nets=(net,),
+        done=np.zeros(split.size, np.bool_),
+        seconds=0.0,
+    )
+
+
+def save(found: ImageRows, path: Path) -> None:
+    """Writes an `.npz` file of arrays alone, what is text as JSON in `description`."""
+    words = json.dumps({name: getattr(found, name) for name in _WORDS}).encode()
+    arrays = {"description": np.frombuffer(words, np.uint8), found.NAME: found.rows}
+    write_arrays(path, found.NAME, arrays | {name: getattr(found, name) for name in _ARRAYS})
+
+
+def load(kind: type[ImageRows], path: Path) -> Any:
+    """What `save` wrote, finished or not. Nothing in the file is run: it holds arrays alone, no pickles.
+
+    Raises:
+        UserError: no such file, or another one.
+    """
+
+    def made(arrays):
+        words = json.loads(arrays["description"].tobytes())
+        return kind(
+            **{name: arrays[name] for name in (kind.NAME, *_ARRAYS)},
+            ids=tuple(map(str, words["ids"])),
+            classes=tuple(map(str, words["classes"])),
+            nets=tuple(map(dict, words["nets"])),
+            seconds=float(words["seconds"]),
+        )
+
+    return read_arrays(path, kind, made)
+
+
+def write_arrays(path: Path, large: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as an `.npz` file that is not packed; the one named `large` block by block."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                if name == large:  # NumPy's own writer would read all of a mapped file into memory
+                    header = {"descr": "<f4", "fortran_order": False, "shape": array.shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for _, block in rows.blocks(array):
+                        file.write(np.ascontiguousarray(block, "<f4"))
+                else:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def read_arrays(path: Path, kind: type[ImageRows], made: Callable[[Mapping[str, np.ndarray]], Any]) -> Any:
+    """What a function makes of the arrays of a file that `write_arrays` wrote, checked.
+
+    Args:
+        path: of the file.
+        kind: what the file holds; its array of rows is mapped where it is large.
+        made: of a mapping of names to arrays, returns an object of that kind.
+
+    Raises:
+        UserError: no such file, or another one.
+    """
+    if path.is_dir():
+        inside = path / kind.FILE
+        raise UserError(f"{kind.RULE} {path}, a folder" + (f". Did you mean {inside}?" if inside.exists() else ""))
+    if not path.exists():
+        raise UserError(f"{kind.RULE} {path}, which is not there.")
+    if not path.is_file():  # a FIFO would be waited for
+        raise UserError(f"{kind.RULE} {path}, which is no file.")
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:  # `write_arrays` packs nothing, and what is not packed cannot swell
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("its arrays are packed")
+                large = archive.getinfo(f"{kind.NAME}.npy").file_size > rows.IN_MEMORY
+                mapped = {kind.NAME: _mapped(file, archive, kind.NAME)} if large else {}
+            file.seek(0)
+            with np.load(file) as arrays:
+                found = made({name: arrays[name] for name in arrays.files if name not in mapped} | mapped)
+            found.check()
+        except Exception as error:  # zipfile and NumPy meet damaged bytes with a dozen kinds
+            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            if "pickle" in reason:  # NumPy would advise to trust it
+                reason = "it holds no arrays, or Python objects"
+            raise UserError(f"{kind.RULE} {path}, another or a damaged file: {reason}.") from None
+    return found
+
+
+def _mapped(file: IO[bytes], archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """The rows where they lie in the file, compared with their checksum, which zipfile does at their end."""
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError("its arrays are of another version")
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(member)
+        inside = member.tell()
+        while member.read(rows.BLOCK):
+            pass
+    if by_columns or kind != np.float32 or inside + 4 * int(np.prod(shape, dtype=np.int64)) != entry.file_size:
+        raise ValueError(f"{name} of shape {shape} and type {kind}")
+    file.seek(entry.header_offset + 26)  # in the entry's own header, of 30 bytes, a name and more
+    start = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
+    return np.memmap(file, np.float32, "r", offset=start + inside, shape=shape)
+
+
+def other_images(old: ImageRows, new: ImageRows) -> str | None:
+    """The first difference between the classes or the images of two sets, in words; None where they are the same."""
+    for kind, names, others in (("class", old.classes, new.classes), ("image", old.ids, new.ids)):
+        if found := first_difference(names, others):
+            place, first, other = found
+            return f"{kind} {place} is {first} in the first and {other} in the other"
+    if (old.fingerprints != new.fingerprints).any():
+        return f"{old.ids[int(np.argmax(old.fingerprints != new.fingerprints))]!r} is another file"
+    return None
