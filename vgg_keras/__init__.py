@@ -24,6 +24,7 @@ _HOMES = {
     "VGG": "vgg_keras.nets.model",
     "build": "vgg_keras.nets.builder",
     "to_fully_convolutional": "vgg_keras.nets.dense",
+    "feature_maps": "vgg_keras.nets.feature_maps",
     "SGDW": "vgg_keras.training.optimizer",
     "CoupledSGD": "vgg_keras.training.optimizer",
     "training_data": "vgg_keras.data.notebook",

@@ -7,6 +7,7 @@ from vgg_keras.errors import UserError as UserError
 from vgg_keras.evaluation.prediction import predict_images as predict_images
 from vgg_keras.nets.builder import build as build
 from vgg_keras.nets.dense import to_fully_convolutional as to_fully_convolutional
+from vgg_keras.nets.feature_maps import feature_maps as feature_maps
 from vgg_keras.nets.model import VGG as VGG
 from vgg_keras.training.optimizer import SGDW as SGDW
 from vgg_keras.training.optimizer import CoupledSGD as CoupledSGD

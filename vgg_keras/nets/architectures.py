@@ -62,13 +62,17 @@ def layers(architecture: Architecture) -> list[Layer]:
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs for one image: its output, weights, multiply-adds, and the pixels one output sees."""
+    """What one layer costs for one image: its output, weights, multiply-adds, and the pixels one output sees.
+
+    `stride` is the distance in pixels from one position of the output to the next.
+    """
 
     layer: Layer
     output_side: int
     parameters: int  # trainable
     multiply_adds: int
     receptive_field: int
+    stride: int
 
     @property
     def activations(self) -> int:
@@ -94,7 +98,7 @@ def costs(architecture: Architecture, side: int | None = None) -> list[LayerCost
             rest = 2 * layer.units if layer.kind == "conv" and architecture.batch_norm else layer.units
             parameters, multiply_adds = weights + rest, weights * side**2
         channels = layer.units
-        rows.append(LayerCost(layer, side, parameters, multiply_adds, field))
+        rows.append(LayerCost(layer, side, parameters, multiply_adds, field, stride))
     return rows
 
 

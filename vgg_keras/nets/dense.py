@@ -9,12 +9,15 @@ from vgg_keras.nets.model import FullyConvolutional, architecture_of
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
 class AtLeast(keras.layers.Layer):
-    """Passes images on and refuses those smaller than `side` pixels, where the sizes are known when it is called."""
+    """Passes images on and refuses those smaller than `side` pixels, where the sizes are known when it is called.
 
-    def __init__(self, side: int, **kwargs):
+    `subject` is what takes the images, as the message names it.
+    """
+
+    def __init__(self, side: int, subject: str = "The dense net", **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.side = side
+        self.side, self.subject = side, subject
 
     def call(self, images):
         self.check(*images.shape[1:3])
@@ -24,12 +27,12 @@ class AtLeast(keras.layers.Layer):
         """Raises a `UserError` where a size is known and too small."""
         if any(isinstance(size, int) and size < self.side for size in (height, width)):
             raise UserError(
-                f"The dense net takes images of at least {self.side}x{self.side} pixels. Received: {height}x{width} "
+                f"{self.subject} takes images of at least {self.side}x{self.side} pixels. Received: {height}x{width} "
                 f"(height x width). Rescale the smaller side to {self.side} or more."
             )
 
     def get_config(self):
-        return {**super().get_config(), "side": self.side}
+        return {**super().get_config(), "side": self.side, "subject": self.subject}
 
 
 def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:

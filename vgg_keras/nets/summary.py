@@ -51,14 +51,14 @@ def summarize_family(side: int, batch: int) -> str:
 def summarize_net(architecture: Architecture, side: int, batch: int) -> str:
     """One net layer by layer."""
     net = costs(architecture, side)
-    rows = [["layer", "kernel", "output", "parameters", "multiply-adds", "receptive field"]]
+    rows = [["layer", "kernel", "output", "parameters", "multiply-adds", "stride", "receptive field"]]
     for cost in net:
         output = f"{cost.output_side} x {cost.output_side} x {cost.layer.units}"
         kernel = f"{cost.layer.kernel}x{cost.layer.kernel}" if cost.layer.kind != "lrn" else ""
         numbers = [f"{number:,}" if number else "" for number in (cost.parameters, cost.multiply_adds)]
-        rows.append([cost.layer.name, kernel, output, *numbers, str(cost.receptive_field)])
+        rows.append([cost.layer.name, kernel, output, *numbers, str(cost.stride), str(cost.receptive_field)])
     total = _totals(net, batch)
-    rows.append(["total", "", "", f"{total.parameters:,}", f"{total.multiply_adds:,}", str(total.receptive_field)])
+    rows.append(["total", "", "", f"{total.parameters:,}", f"{total.multiply_adds:,}", "", str(total.receptive_field)])
     title = f"{architecture.name}: {architecture.num_classes} classes, width {architecture.width:g}, input {side} x {side} x 3"
     return f"{title}\n\n{text_table(rows)}\n\nactivations, batch {batch}: {total.activation_bytes / 2**30:.2f} GiB in float32"
 
