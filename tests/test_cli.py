@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.forked import run_all
 from vgg_keras import cli, errors
 from vgg_keras.commands import COMMANDS
 from vgg_keras.files import replacing
@@ -34,57 +35,63 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     }.get(name, "--config") in output
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("train", [], "error: --config is needed"),
-        ("train", ["--config=quikstart"], "Did you mean 'quickstart'"),
-        ("train", ["--config=E", "--set=data.bach=3"], "Did you mean 'data.batch'"),
-        ("train", ["--confg=E"], "Unknown command line flag 'confg'. Did you mean: config"),
-        ("train", ["--config=VGG16"], "Received: 'VGG16'. Did you mean 'D'?"),
-        ("train", ["--config=d"], "Received: 'd'. Did you mean 'D'?"),
-        ("train", ["--config=vgg19"], "Received: 'vgg19'. Did you mean 'E'?"),
-        (
-            "evaluate",
-            ["--config=vgg16_bn", "--weights=x.pth", "--data=digits", "--out=o"],
-            "'D' with --set=architecture.batch_norm=true?",
-        ),
-        ("train", ["--config=E", "--epochs=5"], "training.epochs is a field: --set=training.epochs=5"),
-        ("train", ["--config=E", "--epochs", "5"], "training.epochs is a field: --set=training.epochs=5"),
-        ("train", ["--config=E", "--lr=1e-3"], "training.learning_rate is a field: --set=training.learning_rate=1e-3"),
-        ("samples", ["--batch=8"], "are fields: --set=data.batch=8 or --set=evaluation.batch=8"),
-        ("train", ["--config=E", "--input-shape=96,96,3"], "a field: --set=architecture.crop=..."),
-        ("train", ["--training.epochs=3"], "a field: --set=training.epochs=3"),
-        ("train", ["--config=E", "--dataset=photos"], "Unknown command line flag 'dataset'. Did you mean --data?"),
-        ("train", ["--config=E", "--output_dir=out"], "Did you mean --workdir?"),
-        ("compare", ["--epochs=5"], "Unknown command line flag 'epochs'"),
-        ("train", ["--config=E", "--data=digits", "--set=data.source=cifar10"], "Leave one out"),
-        (
-            "train",
-            ["--config=E", "--strategy=two"],
-            "runtime.strategy must be one of auto, one, mirrored, multi_worker.",
-        ),
-        ("train", ["--config=E", "--strategy=one", "--set=runtime.strategy=one"], "Leave one out"),
-        ("launch", [], "takes the word train and the flags of that command beside its flags. Received: none."),
-        ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
-        ("launch", ["train", "--workdir=run"], "error: --config is needed"),
-        ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
-        ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
-        (
-            "benchmark",
-            [],
-            "takes one word beside its flags. Received: none. Known: all, evaluate, input, scaling, train.",
-        ),
-        ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
-        ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
-        ("compare", [], "takes runs' folders beside its flags. Received: none."),
-        ("compare", ["runs/none"], "Runs are compared by their folders. Received: runs/none, which is none."),
-        ("summarize", ["--config=F"], "Received: 'F'"),
-        ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
-    ],
-)
-def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, message):
-    done = run_command(name, *arguments)
+MISTAKES = [
+    ("train", [], "error: --config is needed"),
+    ("train", ["--config=quikstart"], "Did you mean 'quickstart'"),
+    ("train", ["--config=E", "--set=data.bach=3"], "Did you mean 'data.batch'"),
+    ("train", ["--confg=E"], "Unknown command line flag 'confg'. Did you mean: config"),
+    ("train", ["--config=VGG16"], "Received: 'VGG16'. Did you mean 'D'?"),
+    ("train", ["--config=d"], "Received: 'd'. Did you mean 'D'?"),
+    ("train", ["--config=vgg19"], "Received: 'vgg19'. Did you mean 'E'?"),
+    (
+        "evaluate",
+        ["--config=vgg16_bn", "--weights=x.pth", "--data=digits", "--out=o"],
+        "'D' with --set=architecture.batch_norm=true?",
+    ),
+    ("train", ["--config=E", "--epochs=5"], "training.epochs is a field: --set=training.epochs=5"),
+    ("train", ["--config=E", "--epochs", "5"], "training.epochs is a field: --set=training.epochs=5"),
+    ("train", ["--config=E", "--lr=1e-3"], "training.learning_rate is a field: --set=training.learning_rate=1e-3"),
+    ("samples", ["--batch=8"], "are fields: --set=data.batch=8 or --set=evaluation.batch=8"),
+    ("train", ["--config=E", "--input-shape=96,96,3"], "a field: --set=architecture.crop=..."),
+    ("train", ["--training.epochs=3"], "a field: --set=training.epochs=3"),
+    ("train", ["--config=E", "--dataset=photos"], "Unknown command line flag 'dataset'. Did you mean --data?"),
+    ("train", ["--config=E", "--output_dir=out"], "Did you mean --workdir?"),
+    ("compare", ["--epochs=5"], "Unknown command line flag 'epochs'"),
+    ("train", ["--config=E", "--data=digits", "--set=data.source=cifar10"], "Leave one out"),
+    (
+        "train",
+        ["--config=E", "--strategy=two"],
+        "runtime.strategy must be one of auto, one, mirrored, multi_worker.",
+    ),
+    ("train", ["--config=E", "--strategy=one", "--set=runtime.strategy=one"], "Leave one out"),
+    ("launch", [], "takes the word train and the flags of that command beside its flags. Received: none."),
+    ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
+    ("launch", ["train", "--workdir=run"], "error: --config is needed"),
+    ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
+    ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
+    (
+        "benchmark",
+        [],
+        "takes one word beside its flags. Received: none. Known: all, evaluate, input, scaling, train.",
+    ),
+    ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
+    ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
+    ("compare", [], "takes runs' folders beside its flags. Received: none."),
+    ("compare", ["runs/none"], "Runs are compared by their folders. Received: runs/none, which is none."),
+    ("summarize", ["--config=F"], "Received: 'F'"),
+    ("summarize", ["--side=100"], "error: --side must be the crop's 224 or more. Received: 100"),
+]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """How the command lines of MISTAKES ended."""
+    return run_all([(name, *arguments) for name, arguments, _ in MISTAKES], tmp_path_factory.mktemp("mistakes"))
+
+
+@pytest.mark.parametrize("place", range(len(MISTAKES)), ids=[" ".join((name, *words)) for name, words, _ in MISTAKES])
+def test_mistakes_get_one_line_and_status_2(ended, place):
+    done, message = ended[place], MISTAKES[place][2]
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

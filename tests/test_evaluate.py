@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import command, write_images
+from tests.forked import run_all
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
@@ -100,8 +101,8 @@ def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, wish):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, number):
     arguments = (f"--model={runs / 'E'}", "--protocol=multi_crop", "--scales=32,36", "--set=evaluation.batch=16")
     started = time.monotonic()
     whole = result_of(run_command("evaluate", *arguments, "--out=whole"))
@@ -117,9 +118,9 @@ def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, wish):
     while not first.exists() and time.monotonic() - started < 300:
         time.sleep(0.01)
     time.sleep(whole["seconds"] / 3)  # amid the second pass
-    process.send_signal(wish)
+    process.send_signal(number)
     _, log = process.communicate()
-    if wish == signal.SIGTERM:
+    if number == signal.SIGTERM:
         assert process.returncode == 75, log
         with np.load(tmp_path / "parts" / "multi_crop_Q36.npz") as arrays:
             kept = arrays["probabilities"][arrays["done"]]
@@ -134,40 +135,46 @@ def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, wish):
             np.load(tmp_path / "parts" / f"multi_crop_Q{side}.npz") as b,
         ):
             assert np.abs(a["probabilities"] - b["probabilities"]).max() < 5e-3 and b["done"].all()
-        if wish == signal.SIGTERM and side == 36:
+        if number == signal.SIGTERM and side == 36:
             with np.load(tmp_path / "parts" / "multi_crop_Q36.npz") as arrays:
                 assert np.array_equal(arrays["probabilities"][: len(kept)], kept)  # crops go in order
     assert result["images"] == 359
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "--fuse=A.npz,B.npz the mean of saved posteriors: give one. Received: none of them."),
-        (["--model=a", "--fuse=b,c"], "Received: --model and --fuse."),
-        (
-            ["--model=a", "--config=E"],
-            "--config and --sha256 belong to --weights: a run has its own. Received: --config.",
-        ),
-        (["--weights=a.pth", "--data=b", "--out=o", "--set=evaluation.flp=0"], "Did you mean 'evaluation.flip'?"),
-        (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
-        (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol."),
-        (["--model=a", "--protocol=dence"], "should be one of"),
-        (["--fuse=a.npz,b.npz", "--out=o", "--split=all"], "for the pictures of --data alone"),
-        (["--model=a"], "Received: a, which does not exist."),
-        (["--model=a", "--heatmap_images=3"], "--heatmap_images needs --heatmap"),
-        (["--fuse=a.npz,a.npz", "--out=o", "--data=digits"], "takes two different files of posteriors or more"),
-        (["--model=nowhere"], "--model takes a run's folder, the --workdir of its training. Received: nowhere"),
-    ],
-)
-def test_mistakes_of_the_flags_get_one_line(run_command, arguments, message):
-    done = run_command("evaluate", *arguments)
+MISTAKES = [
+    ([], "--fuse=A.npz,B.npz the mean of saved posteriors: give one. Received: none of them."),
+    (["--model=a", "--fuse=b,c"], "Received: --model and --fuse."),
+    (
+        ["--model=a", "--config=E"],
+        "--config and --sha256 belong to --weights: a run has its own. Received: --config.",
+    ),
+    (["--weights=a.pth", "--data=b", "--out=o", "--set=evaluation.flp=0"], "Did you mean 'evaluation.flip'?"),
+    (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
+    (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol."),
+    (["--model=a", "--protocol=dence"], "should be one of"),
+    (["--fuse=a.npz,b.npz", "--out=o", "--split=all"], "for the pictures of --data alone"),
+    (["--model=a"], "Received: a, which does not exist."),
+    (["--model=a", "--heatmap_images=3"], "--heatmap_images needs --heatmap"),
+    (["--fuse=a.npz,a.npz", "--out=o", "--data=digits"], "takes two different files of posteriors or more"),
+    (["--model=nowhere"], "--model takes a run's folder, the --workdir of its training. Received: nowhere"),
+]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """How `evaluate` ended with the flags of MISTAKES."""
+    return run_all([("evaluate", *arguments) for arguments, _ in MISTAKES], tmp_path_factory.mktemp("mistakes"))
+
+
+@pytest.mark.parametrize("place", range(len(MISTAKES)), ids=[" ".join(words) for words, _ in MISTAKES])
+def test_mistakes_of_the_flags_get_one_line(ended, place):
+    done, (arguments, message) = ended[place], MISTAKES[place]
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert "--data=digits" in arguments or len(done.stderr.strip().splitlines()) == 1  # else TensorFlow has its notes
 
 
 @pytest.mark.slow
-def test_mistakes_that_the_run_tells_get_one_line_too(run_command, runs, tmp_path):
+def test_mistakes_that_the_run_shows_get_one_line_too(run_command, runs, tmp_path):
     write_images(tmp_path / "photos" / "0", [(40, 40)] * 5)
     write_images(tmp_path / "photos" / "zebra", [(40, 40)] * 5)
     for arguments, message in (
