@@ -120,7 +120,7 @@ def layer_names(architecture: Architecture) -> list[str]:
 
 def named_layers(architecture: Architecture) -> dict[str, Layer]:
     """The layers whose maps can be read, by each of their names: ours, Caffe's and the papers'."""
-    known = {}
+    known: dict[str, Layer] = {}
     for layer in _readable(architecture):
         block, _, rest = layer.name.removeprefix("block").partition("_")
         if layer.kind == "conv":
