@@ -37,19 +37,21 @@ _SHARED = {
     "weights": lambda: flags.DEFINE_string(
         "weights",
         None,
-        "The weights of another net, which train starts from and the other commands ask instead of --model: imagenet (Keras "
+        "The weights of another net, which train starts from and other commands use instead of --model: imagenet (Keras "
         "Applications' VGG16, or with --config=E VGG19), a run's folder, or a file: .h5, .pth, .safetensors, .caffemodel, .mat, "
         ".keras; with --config also .weights.h5.",
     ),
-    "sha256": lambda: flags.DEFINE_string("sha256", None, "That the file of --weights must have."),
+    "sha256": lambda: flags.DEFINE_string("sha256", None, "The digest that the file of --weights must have."),
     "out": lambda: flags.DEFINE_string(
-        "out", None, "The folder for the results. Default: evaluation/ in the run's folder; --fuse needs one."
+        "out",
+        None,
+        "The folder for the results. Default: evaluation/ in the run's folder; none for --weights and --fuse.",
     ),
     "strategy": lambda: flags.DEFINE_string(
         "strategy",
         None,
-        "one device, mirrored over those of this machine, multi_worker over the machines of TF_CONFIG, or auto, the default: "
-        "sets runtime.strategy.",
+        "runtime.strategy: one device, mirrored over those of this machine, multi_worker over the machines of TF_CONFIG, or "
+        "auto, the default.",
     ),
     "workdir": lambda: flags.DEFINE_string(
         "workdir", None, "The run's folder. Default: runs/ and the configuration's name."

@@ -1,4 +1,4 @@
-"""Tested runs side by side: those that differ in nothing but their seed make one row, with the mean and spread of its errors.
+"""Evaluated runs side by side: those that differ only in their seed make one row, with the mean and spread of its errors.
 
 python -m vgg_keras.compare runs/A-0 runs/A-1 runs/B-0 runs/B-1
 python -m vgg_keras.compare runs/* --test=evaluation --out=compared.png
@@ -20,7 +20,7 @@ from vgg_keras.text_table import text_table
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
-    "test", "final_evaluation", "The folder of each run whose test is compared; evaluate's is evaluation."
+    "test", "final_evaluation", "The folder of the evaluation in each run; that of `evaluate` is evaluation."
 )
 flags.DEFINE_string("out", None, "A picture of every run's error, such as compared.png.")
 

@@ -25,6 +25,7 @@ RESUME = "resume"
 LIMIT = "limit"  # what fits in a machine's memory: a resumed run may change it, the workers of a run must agree
 TEST = "test"  # an evaluation of a trained net may change it
 PREDICT = "predict"  # a prediction by a trained net may change it
+EXPORT = "export"  # an export may change it, beside what an evaluation or a prediction may
 MATCH = "match"  # must be the same in two nets for one to start from the other (3.1)
 READING = "reading"  # decides which images of a source are read
 DIVISION = "division"  # decides which of them are the validation images
@@ -295,7 +296,7 @@ class Config(_Checked):
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation, metadata=roles(TEST, PREDICT))
-    export: Export = field(default_factory=Export, metadata=roles(RESUME))
+    export: Export = field(default_factory=Export, metadata=roles(RESUME, EXPORT))
     checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=roles(RESUME))
     runtime: Runtime = field(default_factory=Runtime, metadata=roles(RESUME, TEST, PREDICT))
     stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training

@@ -1,4 +1,4 @@
-"""The paper's test time (3.2, 4): dense, multi-scale, multi-crop, both, fusion; every number in one report.
+"""The paper's evaluation (3.2, 4): dense, multi-scale, multi-crop, both, fusion; every number in one report.
 
 python -m vgg_keras.evaluate --model=runs/E/jitter
 python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=tests/E
@@ -31,7 +31,7 @@ flags.DEFINE_enum(
     "split",
     None,
     ["val", "train", "test", "all"],
-    "The images of --data that are tested; all: every one. Default: those that close a run, val, or test where "
+    "The images of --data; all: every one. Default: those of a run's final evaluation, which are val, or test if "
     "data.validation is held_out.",
 )
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")

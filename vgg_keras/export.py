@@ -1,12 +1,12 @@
-"""A net for use elsewhere: SavedModel, TFLite or ONNX, compared with the net before it says done.
+"""A net for use elsewhere: SavedModel, TFLite or ONNX, compared with the net before it is written.
 
 python -m vgg_keras.export --model=runs/E/jitter --format=saved_model --out=exported/E
 python -m vgg_keras.export --model=runs/E/jitter --format=tflite --out=exported/E_tflite
 python -m vgg_keras.export --weights=imagenet --data=photos/ --format=onnx --out=exported/D_onnx
 
 --out is the SavedModel's own folder, or that of model_*.tflite or model.onnx; labels.txt and export.json are beside them.
-docs/export/ has a script for each format that opens it. An export that differs by more than its limit (export.*) leaves
-nothing behind.
+docs/export/ has a script for each format that opens it. An export that differs by more than its limit (export.*) is
+not written.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
+from vgg_keras.config import EXPORT, PREDICT, READING, TEST, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
 from vgg_keras.paths import require_writable
@@ -27,6 +28,8 @@ cli.define("model", "weights", "sha256", "config", "data", "set")
 flags.DEFINE_enum("format", None, ["saved_model", "tflite", "onnx"], "What is written.")
 flags.DEFINE_string("out", None, "The folder that is made; it must be new.")
 
+MAY_CHANGE = [path for role in (EXPORT, PREDICT, TEST, READING) for path in fields_with(role)]
+
 
 def main() -> None:
     cli.require_one_net()
@@ -37,7 +40,8 @@ def main() -> None:
     require_writable(out, "--out")
     if not (FLAGS.model or FLAGS.config):
         cli.require("data", rule="--weights needs --data, whose images the export is compared on.")
-    config, open_net = open_model.resolve(FLAGS.model, FLAGS.weights, FLAGS.config, cli.overrides(), FLAGS.sha256)
+    source = (FLAGS.model, FLAGS.weights, FLAGS.config)
+    config, open_net = open_model.resolve(*source, cli.overrides(), FLAGS.sha256, MAY_CHANGE)
     require_source(config.data.source, config.data.data_dir)
 
     # ---- the net, in float32 whatever it was trained in
@@ -47,7 +51,7 @@ def main() -> None:
     net, config = open_net("float32")
     found = export(net, config, FLAGS.format, out)
 
-    # ---- what it is worth
+    # ---- how near it is to the net
     header = ["", "largest difference", "same top class", "top-1 error", "the net's", "MB", "ms an image", "the net's"]
     rows = [
         [

@@ -112,7 +112,7 @@ def sha256(path: Path | str) -> str:
 
 @contextlib.contextmanager
 def _temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent` with a lock in it, which `sweep` leaves alone as long as this process lives."""
+    """A new folder in `parent` with a lock in it, which `sweep` does not remove as long as this process lives."""
     lock = None
     while lock is None:
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))

@@ -3,9 +3,9 @@
 python -m vgg_keras.launch --workers=2 train --config=quickstart
 python -m vgg_keras.launch --workers=4 --restarts=10 train --config=E --data=imagenet2012 --workdir=runs/E
 
-For the GPUs of one machine `train` alone is enough and has less to do: one process mirrors over all of them. This command is for
-more processes than that, and for trying on one machine what several will do. The first worker's output is shown, the others'
-is in files of the workdir. Ctrl-C or SIGTERM is passed on: all save the same step and end with status 75.
+The GPUs of one machine need only `train`: one process mirrors over all of them. This command restarts all workers when one
+dies, and tries on one machine what several will do. The first worker's output is shown, the others' is in files of the
+workdir. Ctrl-C or SIGTERM is passed on: all save the same step and end with status 75.
 """
 
 from absl import flags
@@ -24,7 +24,7 @@ def main(*words: str) -> int:
     command, arguments = words[0], words[1:]
     if command != "train":
         raise UserError(f"launch starts a training. Received: {command!r}. {nearest(command, ['train'])}")
-    theirs = flags.FlagValues()  # of the command's flags the two that tell where the run lies
+    theirs = flags.FlagValues()  # the two of the command's flags that decide the run's folder
     flags.DEFINE_string("config", "", "", flag_values=theirs)
     flags.DEFINE_string("workdir", "", "", flag_values=theirs)
     try:
@@ -39,5 +39,5 @@ def main(*words: str) -> int:
 
 
 if __name__ == "__main__":
-    FLAGS.set_gnu_getopt(False)  # what stands behind `train` is the command's
+    FLAGS.set_gnu_getopt(False)  # the flags behind `train` are the command's
     cli.run(main, many="the word train and the flags of that command")

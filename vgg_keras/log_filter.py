@@ -73,7 +73,7 @@ def without_noise() -> Iterator[None]:
 
 
 def errors_only() -> bool:
-    """Whether the level of TensorFlow's log leaves only errors; a user who has chosen a lower one gets every line."""
+    """Whether TensorFlow's log is set to errors only; a user who has chosen a lower one gets every line."""
     return os.environ.get(LOG_LEVEL, "2") not in ("0", "1")
 
 

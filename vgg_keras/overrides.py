@@ -24,7 +24,7 @@ def override(config: Config, overrides: Mapping[str, Any], may_change: Collectio
     Args:
         config: stays as it is.
         overrides: values by the paths of their fields, such as data.batch; stages.0.scale is the first stage's.
-        may_change: the paths of the fields that a trained net leaves open; None: all.
+        may_change: the paths of the fields that may change in a trained net; None: all.
 
     Raises:
         UserError: no such field (the nearest is named), a value of another type or out of its range, or a change of a field

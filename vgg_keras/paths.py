@@ -89,7 +89,7 @@ def printable(name: Path | str) -> str:
     """A name from the disk as one line of text that can be written anywhere.
 
     Bytes that are not UTF-8, control characters and line separators become escapes such as `\\xe9` and `\\n`. Two names
-    never become one: where there is an escape, or what looks like one, backslashes are doubled.
+    never become one: with an escape, or text like one, backslashes are doubled.
     """
     text = os.fsdecode(name)
     unsafe = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
@@ -104,7 +104,7 @@ def _escaped(character: str) -> str:
     if character == "\\":
         return r"\\"
     category, code = unicodedata.category(character), ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # by which Python stands for a byte that is not UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # Python's character for a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if category in ("Cc", "Cs", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"

@@ -38,7 +38,7 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
 
 
 def without(values: dict[str, Any], paths: typing.Iterable[str]) -> dict[str, Any]:
-    """`to_dict`'s values without the fields of these paths; a section of which nothing remains is left out."""
+    """`to_dict`'s values without the fields of these paths; a section of which nothing remains is omitted."""
     kept: dict[str, Any] = {}
     dropped = set(paths)
     for name, value in values.items():

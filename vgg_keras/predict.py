@@ -1,4 +1,4 @@
-"""What a net sees in photographs: the five most probable classes of each, by the dense test with mirror images.
+"""The five most probable classes of photographs, by the dense evaluation with mirror images.
 
 python -m vgg_keras.predict --model=runs/E/jitter photo.jpg other.png folder/
 python -m vgg_keras.predict --weights=imagenet photo.jpg --out=annotated.png
@@ -43,7 +43,7 @@ def main(*paths: str) -> None:
         prediction.require_drawable(paths)
     net, config = open_net(precision)
 
-    # ---- what it sees
+    # ---- its predictions
     found = prediction.predict_images(net, paths, config=config, top=FLAGS.top)
     if FLAGS.out:
         prediction.draw(found, config.data, Path(FLAGS.out))

@@ -1,4 +1,4 @@
-"""What the net is shown while it trains (3.1): a few images, and the crops that the first epochs make of them.
+"""A picture of the training images (3.1): a few of them, and the crops that the first epochs make of them.
 
 python -m vgg_keras.samples --data=photos/ --out=samples.png
 python -m vgg_keras.samples --config=single_scale --data=photos/ --set=data.scale=384 --out=samples.png

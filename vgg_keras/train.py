@@ -1,4 +1,4 @@
-"""Trains a net as the paper does (3.1), tests it (3.2), and leaves everything in one folder.
+"""Trains a net as the paper does (3.1), evaluates it (3.2), and writes everything into one folder.
 
 python -m vgg_keras.train --config=quickstart
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E  # the whole chain, a folder for each stage
@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 cli.define("config", "data", "strategy", "set", "workdir", "weights", "sha256")
 flags.DEFINE_list("stages", [], "Stages of the configuration's chain, with commas between them. Default: all.")
 flags.DEFINE_string(
-    "init_from", "", "A run that stands for the chain's first stage, or whose net a single run starts from."
+    "init_from", "", "A run that replaces the chain's first stage, or from whose net a single run starts."
 )
 flags.DEFINE_bool(
     "dry_run", False, "Check and print the plan, and the time to expect after timing a few images of each net."
