@@ -1,15 +1,18 @@
 """What tests share: ten drawn photographs, the folder of real ones, toy sets of noise, and commands in a subprocess."""
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.photographs import write_photographs
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -64,6 +67,25 @@ def shared_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of the whole session: with pytest-xdist its processes have it in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder of `shared_folder` that `make` fills: by the first process that needs it, while the others wait."""
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_name(f"unfinished-{folder.name}")
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(1409_1556)
@@ -71,10 +93,10 @@ def random() -> np.random.Generator:
 
 @pytest.fixture
 def run_command(tmp_path):
-    """Runs `python -m vgg_keras.NAME arguments` and returns the finished process, its output as text."""
+    """Runs `python -m vgg_keras.NAME arguments` in a forked process; returns it finished, its output as text."""
 
     def run(name: str, *arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
-        return subprocess.run(command(name, *arguments, cache=tmp_path), capture_output=True, text=True, cwd=cwd)
+        return warm.finished(warm.run_command, command(name, *arguments, cache=tmp_path), cwd)
 
     return run
 

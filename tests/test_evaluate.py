@@ -3,12 +3,12 @@
 import json
 import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.conftest import command, write_images
 from tests.forked import run_all
 from vgg_keras.config import Architecture, Config, Data, Evaluation
@@ -107,21 +107,16 @@ def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, number):
     started = time.monotonic()
     whole = result_of(run_command("evaluate", *arguments, "--out=whole"))
     seconds = time.monotonic() - started
-    process = subprocess.Popen(
-        command("evaluate", *arguments, "--out=parts", cache=tmp_path),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = command("evaluate", *arguments, "--out=parts", cache=tmp_path)
+    process = warm.Warm(warm.run_command, words, folder=tmp_path, log=tmp_path / "log")
     first = tmp_path / "parts" / "multi_crop_Q32.npz"
     while not first.exists() and time.monotonic() - started < 300:
         time.sleep(0.01)
     time.sleep(whole["seconds"] / 3)  # amid the second pass
     process.send_signal(number)
-    _, log = process.communicate()
+    status, log = process.wait(), (tmp_path / "log").read_text()
     if number == signal.SIGTERM:
-        assert process.returncode == 75, log
+        assert status == 75, log
         with np.load(tmp_path / "parts" / "multi_crop_Q36.npz") as arrays:
             kept = arrays["probabilities"][arrays["done"]]
             assert 0 < len(kept) < 359

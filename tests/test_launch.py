@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import warm
 from tests.conftest import command, free_ports
 from tests.training.toy import checkpoints, digest, metrics, wait_for
 from vgg_keras.cluster import Cluster
@@ -120,7 +121,8 @@ def test_sigterm_to_one_worker_saves_the_step_of_all_and_one_process_goes_on_fro
     (tmp_path / "one").mkdir()
     shutil.copytree(run.workdir, tmp_path / "one" / "run")
     alone = command("train", *TOY, "--workdir=run", cache=tmp_path)
-    subprocess.run(alone, cwd=tmp_path / "one", check=True, capture_output=True)
+    done = warm.finished(warm.run_command, alone, tmp_path / "one")
+    assert done.returncode == 0, done.stderr
     ours, theirs = weights(uninterrupted.workdir, step=15), weights(tmp_path / "one" / "run", step=15)
     difference = max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
     print(f"stopped at step {told[0]} of two workers, at step 15 of one: largest weight difference {difference:.2g}")

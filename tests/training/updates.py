@@ -1,15 +1,9 @@
 """Run by test_steps.py in a process of its own: a few updates over N logical CPU devices, the weights to an .npz file.
 
-With TF_CONFIG it is one of N workers, and that worker's weights go to OUT.
-
-python tests/training/updates.py DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS ALIKE OUT
-
-The nine arguments may be repeated, with the same number of devices.
-ALIKE: all images are one and the same, and nothing is drawn but dropout.
+With TF_CONFIG it is one of N workers, and that worker's weights go to the file.
 """
 
 import os
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -25,20 +19,25 @@ from vgg_keras.training.workers import Workers
 
 
 def main(replicas, *arguments):
+    """Arguments: DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS SAME FILE, all as text.
+
+    The nine may be repeated, with the same number of devices. SAME, 1 or 0: all images are one and the same, and nothing
+    is drawn but dropout.
+    """
     strategy = runtime.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
     assert strategy.num_replicas_in_sync == int(replicas)
     for first in range(0, len(arguments), 9):
         make_updates(strategy, *arguments[first : first + 8])
 
 
-def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, alike, out):
+def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, same, out):
     workers = Workers(strategy)
     share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
     noise = np.random.default_rng(0).integers(0, 256, (int(images), 48, 40, 3), np.uint8)
-    if alike == "1":
+    if same == "1":
         noise = np.repeat(noise[:1, :32, :32], int(images), axis=0)
     encoded = tf.stack([tf.io.encode_png(image) for image in noise])
-    labels = tf.range(int(images), dtype=tf.int32) % (1 if alike == "1" else 4)
+    labels = tf.range(int(images), dtype=tf.int32) % (1 if same == "1" else 4)
     split = Split(
         int(images),
         lambda image: (tf.gather(encoded, image), tf.gather(labels, image)),
@@ -64,7 +63,7 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
 
     def batches(_):
         data = Data(batch=int(batch), scale=(32, 40))
-        if alike == "1":
+        if same == "1":
             data = Data(batch=int(batch), scale=(32,), flip=False, color_shift=0.0)
         return pipeline.training(split, data, 32, basis, 5, 0, int(updates), *share)
 
@@ -73,7 +72,3 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
     copies = [strategy.experimental_local_results(weight.value) for weight in model.weights]
     apart = max(float(tf.reduce_max(tf.abs(copy - values[0]))) for values in copies for copy in values)
     np.savez(out, **{weight.path: weight.numpy() for weight in model.weights}, sums=np.stack(sums), copies=apart)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
