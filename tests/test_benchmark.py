@@ -1,47 +1,13 @@
 """The benchmark's commands, at toy size: their rows, that ratios are those of their own numbers, and that steps are real."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from tests.benchmarks.toy import TOY_NET
 from tests.conftest import write_images
-from vgg_keras.benchmarks import inputs, rounds, scaling, steps
-from vgg_keras.benchmarks.engine import Engine
-from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Architecture
-from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
-
-
-def test_ratios_are_taken_inside_a_round_and_their_median_told():
-    rows = [Row("ours", 10, None, 4e9), Row("theirs", 20, None, 4e9), Row("decoding", 5, None)]
-    found = [{"ours": 1.0, "theirs": 2.0, "decoding": 1.0}, {"ours": 2.0, "theirs": 12.0, "decoding": 2.0}]
-    found += [{"ours": 4.0, "theirs": 4.0, "decoding": 1.0}]
-    ours, theirs, decoding = rounds.summary(rows, found, ("theirs", "decoding"))
-    assert ours["images_per_second"] == 5 and ours["images_per_second_range"] == [2.5, 10]
-    assert ours["gflops"] == 2 and decoding["gflops"] is None
-    assert ours["beside"]["theirs"] == {
-        "median": 2.0,
-        "range": [1.0, 6.0],
-        "fastest": 2.0,
-    }  # of operations, which both have
-    assert ours["beside"]["decoding"] == {
-        "median": 2.0,
-        "range": [0.5, 2.0],
-        "fastest": 2.0,
-    }  # of images: 2/1, 2/1, 2/4
-    assert rounds.ratios(ours)["theirs"] == "2.00 (1.00-6.00), 2.00"
-    assert "theirs" not in theirs["beside"]
-
-
-def test_rows_are_named_by_their_beginnings():
-    rows = [Row(name, 1, None) for name in ("vgg_keras", "Keras", "Keras, bf16")]
-    assert [row.name for row in rounds.chosen(rows, ["Keras"])] == ["Keras", "Keras, bf16"]
-    with pytest.raises(UserError, match="Received: 'keras'. There are 'vgg_keras', 'Keras'"):
-        rounds.chosen(rows, ["keras"])
 
 
 def test_a_steps_operations_are_three_forward_passes_less_the_first_layers_input():
@@ -51,17 +17,6 @@ def test_a_steps_operations_are_three_forward_passes_less_the_first_layers_input
     assert training_operations(architecture) == 2 * (3 * forward - first)
     fc1, rest = 7 * 7 * 512 * 4096, 4096 * 4096 + 4096 * 1000
     assert training_operations(architecture, ("fc",)) == 2 * (forward + fc1 + 2 * rest)  # no gradient goes below fc1
-
-
-@pytest.mark.parametrize(
-    ("device", "share"),
-    [("NVIDIA H100 80GB HBM3", 0.5), ("NVIDIA H100 PCIe", 0.6541), ("T1000", None), ("NVIDIA L40", None)],
-)
-def test_the_share_of_a_gpus_matrix_peak(device, share):
-    machine = Engine("jax", device, True, "mixed_bfloat16", "", *[None] * 5)
-    found = steps.matrix_peak_share({"gflops": 494.5e3}, machine)
-    assert found == share or abs(found - share) < 1e-4
-    assert inputs.cores_needed(3000, 1200, 2) == 5
 
 
 def last_line(done):
@@ -84,10 +39,6 @@ def test_input(run_command, tmp_path):
     low, high = ours["images_per_second_range"]
     assert 0 < low <= ours["images_per_second"] <= high
     assert set(ours["beside"]) == {"decoding alone", "decode, resize, crop", "Pillow, DataLoader"}
-
-
-TOY_NET = ("--config=A", "--set=stages=", "--set=architecture.width=0.0625", "--set=architecture.crop=32")
-TOY_NET = (*TOY_NET, "--set=data.scale=32", "--batch=4", "--repeats=2")
 
 
 @pytest.mark.slow
@@ -117,47 +68,6 @@ def test_train_with_a_profile(run_command, tmp_path):
         if plane.event_metadata[event.metadata_id].name == "train"
     ]
     assert len(steps) == 3  # marked, without which TensorBoard's overview is empty
-
-
-@pytest.mark.slow
-def test_train_on_jax_without_tensorflow(tmp_path):
-    """The command runs, and its step learns: a batch that it sees again and again."""
-    script = (
-        "import sys, runpy, numpy\n"
-        "sys.modules['tensorflow'] = None\n"  # as if it were not installed: importing it fails
-        "from vgg_keras.benchmarks.steps import engine_of\n"
-        "from vgg_keras.config import Architecture, Config, Training\n"
-        "machine = engine_of(Config(training=Training(learning_rate=1e-3)))\n"
-        "net = Architecture('A', num_classes=4, width=1/16, crop=32, mean=(127.0,) * 3, dropout=0.0)\n"
-        "images = numpy.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype('float32')\n"
-        "step = machine.step(net, Config(training=Training(learning_rate=1e-3)), 'float32', images, numpy.arange(4))\n"
-        "print('losses', *(step() for _ in range(12)))\n"
-        f"sys.argv = ['benchmark', 'train', *{TOY_NET!r}, '--only=vgg_keras,layers']\n"
-        "runpy.run_module('vgg_keras.benchmark', run_name='__main__')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True
-    )
-    found = last_line(done)
-    losses = [float(word) for word in done.stdout.split("losses ")[1].splitlines()[0].split()]
-    print(f"losses of 12 steps on JAX: {losses}")
-    assert losses[-1] < 0.5 * losses[0]
-    assert found["backend"] == "jax" and [row["name"] for row in found["rows"]] == ["vgg_keras", "layers alone"]
-
-
-@pytest.mark.slow
-def test_scaling(monkeypatch, capsys):
-    """A process for each number; here one core, one list of files, one command."""
-    monkeypatch.setattr(scaling, "TIMES", (2,))
-    monkeypatch.setattr(scaling, "COMMANDS", ("summarize",))
-    monkeypatch.setattr(scaling.os, "sched_getaffinity", lambda process: {0})
-    passed = [word for word in TOY_NET if word.startswith("--set")]
-    scaling.run(["--config=A", *passed], 64, 1, [4])
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    names = [row["name"] for row in found["rows"]]
-    assert names == ["input on 1 core", "input, files x 2", "training step, batch 4"]
-    assert all(row["images_per_second"] > 0 and row["peak_gib"] > 0.1 for row in found["rows"])
-    assert 0 < found["start_seconds"]["summarize"] < 60
 
 
 @pytest.mark.slow

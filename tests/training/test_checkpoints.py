@@ -123,13 +123,13 @@ def test_none_that_is_whole_is_an_error_each_time(saved):
         (folder / name / "state.index").write_bytes(b"")
     for _ in range(2):
         with pytest.raises(
-            UserError, match=rf"goes on from a whole checkpoint\. Received: .*{NEW}: state.index.*; {OLD}: "
+            UserError, match=rf"resumes from an intact checkpoint\. Received: .*{NEW}: state.index.*; {OLD}: "
         ):
             restored(folder, state)
         assert [path.name for path in checkpoints_in(folder)] == [OLD, NEW]  # left as they were
     (folder / NEW).rename(folder / f"damaged-{NEW}")
     shutil.rmtree(folder / OLD)
-    with pytest.raises(UserError, match=rf"where none is: damaged-{NEW}: set aside before"):
+    with pytest.raises(UserError, match=rf"which holds none: damaged-{NEW}: set aside before"):
         restored(folder, state)
 
 
@@ -154,7 +154,7 @@ def test_workers_beside_the_chief_read_and_change_nothing(saved, capsys):
 def test_a_whole_one_of_another_net_is_refused_and_not_passed_over(saved):
     folder, _ = saved
     other = tf.train.Checkpoint(weights=tf.Variable(tf.zeros([7])))
-    with pytest.raises(UserError, match=rf"must be of the net that goes on from it\. Received: .*{NEW}: "):
+    with pytest.raises(UserError, match=rf"must be of the net that resumes from it\. Received: .*{NEW}: "):
         Checkpoints(folder, other, Checkpoint()).restore()
     assert [path.name for path in checkpoints_in(folder)] == [OLD, NEW]
 
@@ -216,7 +216,7 @@ def test_a_run_goes_on_from_the_one_before_the_damaged_one_or_says_that_there_is
     process = start(tmp_path, "refused", "--workdir=run")
     assert process.wait() == 2
     (said,) = [line for line in (tmp_path / "refused.log").read_text().splitlines() if line.startswith("error: ")]
-    assert "goes on from a whole checkpoint. Received: run/checkpoints, where none is: epoch-0004" in said
+    assert "resumes from an intact checkpoint. Received: run/checkpoints, which holds none: epoch-0004" in said
     assert metrics(workdir) == metrics(uninterrupted) and len(checkpoints(workdir)) == 2
 
 

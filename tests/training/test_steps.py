@@ -1,15 +1,12 @@
 """One update is the same on one device and on two, in one piece and in micro-batches, with full and partial batches."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.conftest import free_ports
+from tests.training.updates import main as run_updates
+from tests.warm import Warm
 from vgg_keras.cluster import Cluster
 from vgg_keras.config import Training
 from vgg_keras.evaluation import metrics
@@ -17,19 +14,18 @@ from vgg_keras.nets.builder import build
 from vgg_keras.training import steps
 from vgg_keras.training.optimizer import SGDW, build_optimizer
 
-UPDATES = Path(__file__).parent / "updates.py"
-
 
 @pytest.fixture(scope="module")
 def updates(tmp_path_factory):
     """Weights and sums after 5 updates, computed once for each setting; a process each, since strategies collide."""
     folder, known = tmp_path_factory.mktemp("updates"), {}
 
-    def run(devices, images, batch=4, micro_batch=0, dropout=0.0, batch_norm=0, steps=5, alike=0):
-        setting = tuple(map(str, (devices, images, batch, micro_batch, dropout, batch_norm, steps, alike)))
+    def run(devices, images, batch=4, micro_batch=0, dropout=0.0, batch_norm=0, steps=5, same=0):
+        setting = tuple(map(str, (devices, images, batch, micro_batch, dropout, batch_norm, steps, same)))
         if setting not in known:
             out = folder / ("-".join(setting) + ".npz")
-            subprocess.run([sys.executable, UPDATES, *setting, out], check=True, capture_output=True, text=True)
+            process = Warm(run_updates, *setting, out, folder=folder, log=out.with_suffix(".log"))
+            assert process.wait() == 0, out.with_suffix(".log").read_text()
             with np.load(out) as arrays:
                 known[setting] = {name: arrays[name] for name in arrays.files}
         return known[setting]
@@ -63,9 +59,9 @@ def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
     for rank in range(2):
         settings = [(2, images, 4, 0, 0.0, norm, 5, 0, tmp_path / f"{images}-{rank}.npz") for images, _, norm in cases]
         arguments = [str(value) for setting in settings for value in setting]
-        environment = {**os.environ, "TF_CONFIG": Cluster(addresses, rank).tf_config()}
-        both.append(subprocess.Popen([sys.executable, UPDATES, *arguments], env=environment))
-    assert [worker.wait() for worker in both] == [0, 0]
+        environment, log = {"TF_CONFIG": Cluster(addresses, rank).tf_config()}, tmp_path / f"{rank}.log"
+        both.append(Warm(run_updates, *arguments, folder=tmp_path, log=log, environment=environment))
+    assert [worker.wait() for worker in both] == [0, 0], (tmp_path / "0.log").read_text()
     for images, last, norm in cases:
         one = updates(1, images, batch_norm=norm)
         for rank in range(2):
@@ -141,8 +137,8 @@ def test_masks_change_from_step_to_step_and_with_the_seed(random):
 @pytest.mark.parametrize(("dropout", "equal"), [(0.0, True), (0.5, False)])
 def test_devices_draw_different_masks(updates, dropout, equal):
     """Two devices with one image each, the same one: equal masks would make the sum twice the first device's loss."""
-    first = updates(1, 2, batch=1, dropout=dropout, steps=1, alike=1)["sums"][0, steps.LOSS]
-    both = updates(2, 2, batch=2, dropout=dropout, steps=1, alike=1)["sums"][0, steps.LOSS]
+    first = updates(1, 2, batch=1, dropout=dropout, steps=1, same=1)["sums"][0, steps.LOSS]
+    both = updates(2, 2, batch=2, dropout=dropout, steps=1, same=1)["sums"][0, steps.LOSS]
     print(f"dropout {dropout}: one device's loss {first:.4f}, two devices' sum {both:.4f}")
     assert (abs(both - 2 * first) < 1e-5) == equal
 
@@ -195,3 +191,16 @@ def test_label_ranks_in_a_graph_equal_those_in_numpy(random):
     assert np.array_equal(
         steps.label_ranks(tf.constant(scores), tf.constant(labels)), metrics.label_ranks(scores, labels)
     )
+
+
+def test_frozen_layers_keep_their_averages():
+    model = build("A", num_classes=4, width=1 / 16, crop=32, batch_norm=True, seed=1)
+    steps.choose_layers(model, "fc")
+    assert {weight.path.split("/")[0] for weight in model.trainable_weights} == {"fc1", "fc2", "predictions"}
+    layer = model.get_layer("block1_conv1_bn")
+    before = [weight.numpy() for weight in layer.weights]
+    model(np.ones((4, 32, 32, 3), np.float32), training=True)
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
+    steps.choose_layers(model, "all")
+    model(np.ones((4, 32, 32, 3), np.float32), training=True)
+    assert any(not np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))

@@ -1,4 +1,4 @@
-"""A run's folder as the workers that do not write find it; tests/training/test_resume.py resumes through the command line."""
+"""A run's folder as the workers that do not write find it; tests/training/test_job.py resumes through the command line."""
 
 import dataclasses
 import json

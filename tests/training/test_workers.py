@@ -24,13 +24,13 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
     assert (alone.rank, alone.count, alone.chief) == (0, 1, True)
     assert alone.any(True, False) == (True, False)
     assert alone.all_equal(7)
-    assert alone.chief_alone(lambda: 3) == alone.chief_first(lambda: 3) == 3
+    assert alone.chief_only(lambda: 3) == alone.chief_first(lambda: 3) == 3
 
     def stopped():
         raise StoppedError("here")
 
     with pytest.raises(StoppedError, match="here"):
-        alone.chief_alone(stopped)
+        alone.chief_only(stopped)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_what_ends_the_chief_ends_all(alone, end, told, words):
     heard = []
     alone.any = lambda *wishes: heard.append(wishes) or wishes
     with pytest.raises(type(end), match=str(end)):
-        alone.chief_alone(work)
+        alone.chief_only(work)
     assert heard == [told]
     alone.chief, alone.any = False, lambda *wishes: told
-    for call in (alone.chief_alone, alone.chief_first):
+    for call in (alone.chief_only, alone.chief_first):
         with pytest.raises(type(end), match=words):
             call(lambda: pytest.fail("this is the first worker's work"))
 

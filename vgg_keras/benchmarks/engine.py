@@ -10,15 +10,15 @@ class Engine:
 
     Attributes:
         name: of the backend.
-        device: in words; a GPU's product name.
+        device: the processor's description, or a GPU's product name.
         gpu: whether it is one.
         precision: Keras dtype policy.
-        chosen: the choices that the program makes here, in a line.
-        step: (architecture, config, precision, images, labels) to our step, which returns its mean loss.
-        layer: (layer, batch, side, channels, dtype, whether with its input's gradient) to calls, each a product of that layer.
-        wait: for what such a call returned.
-        profile: a folder to a context in which what runs is recorded for TensorBoard.
-        profiled_step: a number to a context that tells the record where a step begins and ends.
+        chosen: the choices for this machine, in a line.
+        step: a function of (architecture, config, precision, images, labels) that returns our step, which returns its mean loss.
+        layer: a function of (layer, batch, side, channels, dtype, with_input_gradient) that returns a call for each product.
+        wait: waits for the result of such a call.
+        profile: a function of a folder that returns a context, in which steps are recorded for TensorBoard.
+        profiled_step: a function of a number that returns a context, which marks a step in the record.
     """
 
     name: str

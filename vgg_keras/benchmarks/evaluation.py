@@ -1,6 +1,6 @@
-"""The protocols of 3.2 on photographs, file to posterior, beside `model.predict` and the net's own convolutions.
+"""The protocols of 3.2 on photographs, from file to posterior, beside `model.predict` and the net's own convolutions.
 
-`model.predict` takes crops that lie in memory; it runs before and after each row, so a row's ratio is to its neighbours.
+`model.predict` takes crops in memory. It runs before and after each row, so a row's ratio is to its neighbours.
 """
 
 import statistics
@@ -34,7 +34,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
     Args:
         config: its data, evaluation and runtime are followed.
         architecture: classes and mean known; random weights.
-        images: photographs that centre and dense take in a round; the rest an eighth.
+        images: photographs of a round for centre and dense; the others take an eighth.
         repeats: rounds that are counted.
         only: rows, by the beginnings of their names.
     """
@@ -59,17 +59,17 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
             rate, after = _rate(row), _rate(predict)
             found[-1][row.name] = rate, (before + after) / 2
             before = after
-            rounds.stop_where_wished()
+            rounds.raise_if_requested()
     records = _medians(predict, [convolutions, *rows], found[1:])
     print(f"{architecture.name}, width {architecture.width:g}, {precision}, {processor.description()}")
     print(f"{description}; medians of {repeats} rounds, the spread in brackets\n")
-    _tell(records)
+    _print_table(records)
     net = {"architecture": architecture.name, "width": architecture.width, "crop": architecture.crop}
-    rounds.tell_json("evaluate", **net, precision=precision, data=description, repeats=repeats, rows=records)
+    rounds.print_json("evaluate", **net, precision=precision, data=description, repeats=repeats, rows=records)
 
 
 def _convolutions(architecture, precision: str) -> Row:
-    """Each convolution of the net alone, on tensors of its own shape: the machine's measured rate."""
+    """Each convolution of the net by itself, on tensors of its own shape: the machine's measured rate."""
     dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
     images, channels, operations, calls = 8, 3, 0, []
     for cost in costs(architecture):
@@ -115,7 +115,7 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
     def q(scales):
         return tuple(round(side * crop / 224) for side in scales)
 
-    def whole(split, scales):
+    def uncropped(split, scales):
         total = 0
         for image in range(split.size):
             height, width = decode(split.read(tf.constant(image, tf.int64))[0]).shape[:2]
@@ -128,9 +128,9 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
     def cropped(split, count):
         return 2 * split.size * views * count * at_crop
 
-    def through(split, *asked):
+    def through(split, *passes):
         def work():
-            for protocol, scales in asked:
+            for protocol, scales in passes:
                 for side in scales:
                     for _ in protocol(split, config.data, side):
                         pass
@@ -143,10 +143,10 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
     few, lot = fewer.size, photographs.size
     return [
         Row(f"centre crop, Q={one[0]}", lot, through(photographs, (center, one)), cropped(photographs, 1)),
-        Row(f"dense, Q={one[0]}", lot, through(photographs, (dense, one)), whole(photographs, one)),
-        Row(f"dense, Q={names}", few, through(fewer, (dense, three)), whole(fewer, three)),
+        Row(f"dense, Q={one[0]}", lot, through(photographs, (dense, one)), uncropped(photographs, one)),
+        Row(f"dense, Q={names}", few, through(fewer, (dense, three)), uncropped(fewer, three)),
         Row(f"multi-crop, Q={one[0]}", few, through(fewer, (grid, one)), many),
-        Row(f"both, Q={one[0]}", few, through(fewer, (dense, one), (grid, one)), many + whole(fewer, one)),
+        Row(f"both, Q={one[0]}", few, through(fewer, (dense, one), (grid, one)), many + uncropped(fewer, one)),
     ]
 
 
@@ -183,7 +183,7 @@ def _medians(predict: Row, rows: list[Row], found: list[dict[str, tuple[float, f
     return records
 
 
-def _tell(records: list[dict]) -> None:
+def _print_table(records: list[dict]) -> None:
     header = ["", "images", "images/s", "GFLOP an image", "GFLOP/s", "ideal images/s", "of the ideal"]
     lines = [[*header, "of model.predict"]]
     for row in records:

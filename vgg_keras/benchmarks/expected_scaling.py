@@ -1,7 +1,7 @@
 """What more devices should bring (3.3), by arithmetic: the operations of a step, the bytes of its gradients, a link's rate.
 
-Starts no framework. It is a prediction and no measurement: reading images, the update itself and waiting are left out, and
-gradients are taken to be exchanged after the last of them is known.
+Starts no framework. It is a prediction and no measurement, without reading images, the update itself and waiting. It
+assumes that gradients are exchanged after the last of them is known.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ LINK_SHARE = 0.8  # of a link's nominal rate that an exchange reaches
 
 @dataclass(frozen=True)
 class Link:
-    """What joins the devices: bytes a second in one direction, nominal."""
+    """A connection of devices: nominal bytes a second in one direction."""
 
     name: str
     rate: float
@@ -32,7 +32,7 @@ BETWEEN = (Link("10 GbE", 1.25e9), Link("25 GbE", 3.125e9), Link("100 GbE", 12.5
 
 @dataclass(frozen=True)
 class Net:
-    """What counts of a net: its parameters and an image's multiply-adds."""
+    """A net's parameters and its multiply-adds for an image."""
 
     parameters: int
     multiply_adds: int

@@ -1,8 +1,8 @@
-"""The training pipeline, from JPEG files to batches of crops, beside the ways in which others do it.
+"""The training pipeline, from JPEG files to batches of crops, beside others that do the same.
 
-The usual limit is decoding whole pictures. The straightforward chain decodes, rescales the whole picture to S and crops;
-the PyTorch row does the same with Pillow in a DataLoader's processes. Every row starts anew in each round, and its first
-batch, which waits for threads and processes to start, is not counted.
+The usual limit is full decoding. The straightforward chain decodes an image in full, rescales it to S and crops. The PyTorch
+row does the same with Pillow in a DataLoader's processes. Every row starts again in each round. Its first batch, which waits
+for threads and processes to start, is not counted.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from vgg_keras import processor
 from vgg_keras.benchmarks import rounds
-from vgg_keras.benchmarks.peers import PillowCrops, leave_signals
+from vgg_keras.benchmarks.peers import PillowCrops, ignore_interrupt
 from vgg_keras.benchmarks.rounds import Row
 from vgg_keras.config import Config, Data
 from vgg_keras.data import pipeline
@@ -26,7 +26,7 @@ from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 
-OURS, EXACT = "vgg_keras", "data.jpeg_decoding=full"
+OURS, FULL = "vgg_keras", "data.jpeg_decoding=full"
 DECODING, PLAIN, PILLOW = "decoding alone", "decode, resize, crop", "Pillow, DataLoader"
 BATCH = 32
 BASIS = np.eye(3, dtype=np.float32)  # of the colour shift: its values do not change its cost
@@ -36,8 +36,8 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     """Times the rows and prints a table and a JSON line.
 
     Args:
-        config: its data are read; S, crop and colour shift as in the last stage of its chain.
-        images: that a row goes through in a round.
+        config: its data are read, with S, crop and colour shift of the last stage of its chain.
+        images: that a row reads in a round.
         repeats: rounds that are counted.
         only: rows, by the beginnings of their names.
         times: how often the list of files is repeated.
@@ -59,8 +59,8 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     scale = "-".join(map(str, dict.fromkeys(config.data.scale)))
     print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {processor.description()}")
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
-    rounds.tell(records, beside)
-    rounds.left_out(missing)
+    rounds.print_table(records, beside)
+    rounds.print_missing(missing)
     first = statistics.median(starts) if starts else None
     data = {
         "data": source.description,
@@ -69,7 +69,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
         "scale": config.data.scale,
         "crop": config.architecture.crop,
     }
-    rounds.tell_json("input", **data, repeats=repeats, first_batch_seconds=first, rows=records)
+    rounds.print_json("input", **data, repeats=repeats, first_batch_seconds=first, rows=records)
 
 
 def cores_needed(step_rate: float, input_rate: float, input_cores: int) -> float:
@@ -78,7 +78,7 @@ def cores_needed(step_rate: float, input_rate: float, input_cores: int) -> float
 
 
 def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tuple[list[Row], dict[str, str]]:
-    """The rows, and why there are not others; `starts` takes the seconds until our first batch."""
+    """The rows, and the reasons why others are missing; the seconds until our first batch are added to `starts`."""
     data = dataclasses.replace(config.data, batch=BATCH)
     crop, steps = config.architecture.crop, images // BATCH
     epochs = -(-images // split.size)
@@ -89,7 +89,7 @@ def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tup
 
     def decoding():
         ids = tf.data.Dataset.range(split.size).repeat(epochs).take(images)
-        # a value of each picture, since to hand pictures of many sizes to Python one by one is a cost of its own
+        # one value of each image, because to pass images of many sizes to Python one by one has a cost of its own
         decoded = ids.map(
             lambda image: decode(split.read(image)[0])[0, 0, 0], pipeline.num_parallel_calls(), deterministic=True
         )
@@ -100,7 +100,7 @@ def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tup
     rows = [
         _row(DECODING, decoding, images),
         _row(OURS, ours("window"), images, starts),
-        _row(EXACT, ours("full"), images),
+        _row(FULL, ours("full"), images),
         _row(PLAIN, lambda: _straightforward(split, data, crop, epochs).take(steps), images),
     ]
     loader = _pillow(split, data, crop, images)
@@ -110,7 +110,7 @@ def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tup
 
 
 def _row(name: str, begin: Callable[[], Iterable], images: int, starts: list[float] | None = None) -> Row:
-    """A row that takes all batches of an iterable, the first uncounted; how long that took goes to `starts`."""
+    """A row that takes all batches of an iterable; the seconds of the first are not counted, but added to `starts`."""
 
     def work():
         began = time.perf_counter()
@@ -127,7 +127,7 @@ def _row(name: str, begin: Callable[[], Iterable], images: int, starts: list[flo
 
 
 def _straightforward(split: Split, data: Data, crop: int, epochs: int) -> tf.data.Dataset:
-    """As tutorials write it: the whole picture decoded, rescaled to S, cropped, flipped, shifted; everything tuned."""
+    """As tutorials write it: each image decoded in full, rescaled to S, cropped, flipped, shifted; with autotuning."""
 
     def example(image):
         encoded, label = split.read(image)
@@ -145,7 +145,7 @@ def _straightforward(split: Split, data: Data, crop: int, epochs: int) -> tf.dat
 
 
 def _pillow(split: Split, data: Data, crop: int, images: int) -> Iterable | str:
-    """Pillow in PyTorch's DataLoader with a process a core; or why there is none."""
+    """Pillow in PyTorch's DataLoader with a process for each core; or the reason why it is missing."""
     try:
         import PIL  # noqa: F401
         import torch.utils.data
@@ -155,12 +155,12 @@ def _pillow(split: Split, data: Data, crop: int, images: int) -> Iterable | str:
     if not all(os.path.isfile(path) for path in paths):
         return "the images are no files"
     crops = PillowCrops(paths, crop, data.scale, data.color_shift)
-    # not forked, since a fork of a process with TensorFlow's threads may hang
+    # not forked, because a fork of a process with TensorFlow's threads may hang
     return torch.utils.data.DataLoader(
         crops,
         BATCH,
         num_workers=processor.cores(),
         multiprocessing_context="forkserver",
         persistent_workers=True,
-        worker_init_fn=leave_signals,
+        worker_init_fn=ignore_interrupt,
     )

@@ -1,4 +1,4 @@
-"""What `benchmark train` needs of JAX, where TensorFlow is not to be had: a step of Keras's stateless calls, compiled."""
+"""What `benchmark train` needs of JAX, also without TensorFlow: a compiled step of Keras's stateless calls."""
 
 import functools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from vgg_keras.training.optimizer import build_optimizer
 
 
 def engine(config: Config) -> Engine:
-    """JAX's first device; bf16 on a GPU, a TPU or a CPU that multiplies it, unless the configuration says otherwise."""
+    """JAX's first device; by default in bf16 on a GPU, a TPU or a CPU with bf16 products."""
     device = jax.devices()[0]
     gpu = device.platform == "gpu"
     precision = config.runtime.precision
@@ -79,8 +79,8 @@ def _products(layer, batch, side, channels, dtype, with_input_gradient) -> list[
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
     y = forward(x, kernel)
-    # Both maps are linear, so a gradient's product is a transpose and makes no forward pass. What they take is an argument
-    # each: a constant would be cast and laid out when it is compiled.
+    # Both maps are linear, so a gradient's product is a transpose and makes no forward pass. Their inputs are arguments: a
+    # constant would be cast and laid out at compile time.
     by_kernel = jax.jit(lambda x, kernel, y: jax.linear_transpose(lambda other: forward(x, other), kernel)(y))
     by_input = jax.jit(lambda x, kernel, y: jax.linear_transpose(lambda other: forward(other, kernel), x)(y))
     calls = [functools.partial(jax.jit(forward), x, kernel), functools.partial(by_kernel, x, kernel, y)]

@@ -1,4 +1,4 @@
-"""What `benchmark train` needs of TensorFlow: the training loop's own step, and a layer's products alone."""
+"""What `benchmark train` needs of TensorFlow: the training loop's own step, and a layer's products by themselves."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""How others do the same work: Pillow crops for a DataLoader, Keras Applications' nets, torchvision's layout in PyTorch.
+"""The same work by others: Pillow crops for a DataLoader, Keras Applications' nets, torchvision's layout in PyTorch.
 
-Every step takes a batch that lies in memory, updates by SGD with momentum and the paper's decay, and returns its loss.
+Every step takes a batch in memory, updates by SGD with momentum and the paper's decay, and returns its loss.
 """
 
 import dataclasses
@@ -49,8 +49,8 @@ class PillowCrops:
         return np.ascontiguousarray(pixels + generator.normal(0, self.color_shift, 3).astype(np.float32))
 
 
-def leave_signals(worker: int) -> None:
-    """For a DataLoader's workers, whose terminal is its owner's: Ctrl-C is the owner's to answer."""
+def ignore_interrupt(worker: int) -> None:
+    """For a DataLoader's workers: Ctrl-C in the terminal is handled by their owner."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -1,4 +1,4 @@
-"""A suite in a process of its own, whose memory and devices are its alone."""
+"""A suite in a process of its own, with memory and devices of its own."""
 
 import json
 import os
@@ -10,32 +10,32 @@ from vgg_keras.benchmarks import rounds
 from vgg_keras.errors import UserError
 
 
-def benchmark(words: Sequence[str], cores: Sequence[int] = (), shown: bool = False) -> dict:
-    """Runs `python -m vgg_keras.benchmark` with these words and returns what its last line holds.
+def benchmark(arguments: Sequence[str], cores: Sequence[int] = (), shown: bool = False) -> dict:
+    """Runs `python -m vgg_keras.benchmark` with these arguments and returns the JSON object of its last line.
 
     Args:
-        words: suite and flags.
-        cores: that it may use; all where there are none.
-        shown: whether what it prints is printed, its progress too.
+        arguments: suite and flags.
+        cores: that it may use; none: all.
+        shown: whether its output and progress are printed.
 
     Raises:
-        UserError: it failed; its last words are told.
+        UserError: it failed; the message holds its last line.
         StoppedError: it was stopped.
     """
     pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
-    command = [sys.executable, "-m", "vgg_keras.benchmark", *words]
+    command = [sys.executable, "-m", "vgg_keras.benchmark", *arguments]
     errors, lines = None if shown else subprocess.PIPE, []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=pin) as process:
         if shown:
             for line in process.stdout:
                 print(line, end="", flush=True)
                 lines.append(line)
-            said = ""
+            log = ""
         else:
-            output, said = process.communicate()
+            output, log = process.communicate()
             lines = output.splitlines()
-    rounds.stop_where_wished()
+    rounds.raise_if_requested()
     if process.returncode:
-        last = (said.strip().splitlines() or ["see above"])[-1].removeprefix("error: ")
-        raise UserError(f"{' '.join(words)} ended with status {process.returncode}: {last}")
+        last = (log.strip().splitlines() or ["see above"])[-1].removeprefix("error: ")
+        raise UserError(f"{' '.join(arguments)} ended with status {process.returncode}: {last}")
     return json.loads(lines[-1])

@@ -1,6 +1,7 @@
-"""Rows that are timed in turn, round after round, and what is said of them: medians, and ratios within a round.
+"""Rows that are timed in turn, round after round, and their report: medians, and ratios within a round.
 
-A machine's speed changes from minute to minute, so rows are compared inside a round and the median of those ratios is told.
+A machine's speed changes from minute to minute. So rows are compared within a round, and the median of those ratios is
+reported.
 """
 
 import dataclasses
@@ -21,13 +22,13 @@ from vgg_keras.text_table import text_table
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What is timed.
+    """Work that is timed.
 
     Attributes:
         name: of the table's row.
-        images: that `work` goes through.
-        work: does it once; returns the seconds that count, or None where all of it does.
-        operations: twice the multiply-adds of it all; 0 where they mean nothing.
+        images: that `work` reads.
+        work: a function that does the work once; it returns the seconds that count, or None if all of them do.
+        operations: twice the multiply-adds of the work; 0: not known.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Row:
     operations: float = 0.0
 
     def seconds(self) -> float:
-        """Does the work once and tells how long it took."""
+        """Does the work once and returns its seconds."""
         began = time.perf_counter()
         counted = self.work()
         return time.perf_counter() - began if counted is None else counted
@@ -55,11 +56,11 @@ def chosen(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
     return [row for row in rows if not only or row.name.startswith(tuple(only))]
 
 
-LEAST = 0.5  # seconds of a row in a round: a quick one is done again and again, or its start would be what is timed
+LEAST = 0.5  # seconds of a row in a round: a quick one is repeated, or its start would be timed
 
 
 def timed(rows: Sequence[Row], repeats: int) -> list[dict[str, float]]:
-    """Seconds of each row's work in each round; a first round, in which things are traced and read, is left out."""
+    """Seconds of each row's work in each round, without a first round, in which functions are traced and files cached."""
     rounds = []
     for number in progress(repeats + 1):
         rounds.append({})
@@ -68,7 +69,7 @@ def timed(rows: Sequence[Row], repeats: int) -> list[dict[str, float]]:
             while number and time.perf_counter() - began < LEAST:
                 taken.append(row.seconds())
             rounds[-1][row.name] = statistics.mean(taken)
-            stop_where_wished()
+            raise_if_requested()
     return rounds[1:]
 
 
@@ -77,19 +78,18 @@ def progress(rounds: int) -> Iterator[int]:
     return iter(tqdm.tqdm(range(rounds), "rounds, the first to warm up", unit="round", disable=None))
 
 
-def stop_where_wished() -> None:
+def raise_if_requested() -> None:
     """Ends the benchmark at Ctrl-C or SIGTERM."""
     if stop.requested():
-        raise StoppedError("stopped; of a benchmark nothing is kept")
+        raise StoppedError("stopped; a benchmark keeps no results")
 
 
 def summary(rows: Sequence[Row], rounds: Sequence[dict[str, float]], beside: Sequence[str]) -> list[dict]:
-    """A record a row: rates over the rounds, and the rates of the rows `beside` as ratios of this one's to theirs.
+    """A record for each row: its rates over the rounds, and their ratios to those of the rows `beside`.
 
-    A ratio is told by its median and range over the rounds, and by the fastest round of either, which other work on the
-    machine disturbs least.
-
-    A rate is of operations where both rows have some, so that rows of different batches compare, else of images.
+    A ratio is reported as its median and range over the rounds, and that of the fastest rounds, which other work on the
+    machine disturbs least. Rates are of operations if both rows have some, so that rows of different batches compare, else
+    of images.
     """
     by_name = {row.name: row for row in rows}
     records = []
@@ -121,21 +121,21 @@ def summary(rows: Sequence[Row], rounds: Sequence[dict[str, float]], beside: Seq
 
 
 def ratios(record: dict) -> dict[str, str]:
-    """A record's ratios for a person: `1.34 (1.20-1.41), 1.36` by the other row's name."""
+    """A record's ratios as text: `1.34 (1.20-1.41), 1.36` by the other row's name."""
     return {
         name: f"{ratio['median']:.2f} ({ratio['range'][0]:.2f}-{ratio['range'][1]:.2f}), {ratio['fastest']:.2f}"
         for name, ratio in record["beside"].items()
     }
 
 
-def left_out(reasons: dict[str, str]) -> None:
-    """Says which rows there are not, and why."""
+def print_missing(reasons: dict[str, str]) -> None:
+    """Prints which rows are missing, and why."""
     if reasons:
-        print("left out: " + "; ".join(f"{name}, {reason}" for name, reason in reasons.items()), flush=True)
+        print("missing: " + "; ".join(f"{name}, {reason}" for name, reason in reasons.items()), flush=True)
 
 
-def tell(records: Sequence[dict], beside: Sequence[str]) -> None:
-    """The table of `summary`'s records."""
+def print_table(records: Sequence[dict], beside: Sequence[str]) -> None:
+    """Prints the table of `summary`'s records."""
     beside = [name for name in beside if any(name in record["beside"] for record in records)]
     flops = any(record["gflops"] for record in records)
     header = ["", "images", "images/s", *(["GFLOP/s"] if flops else []), *(f"of {name}" for name in beside)]
@@ -149,8 +149,8 @@ def tell(records: Sequence[dict], beside: Sequence[str]) -> None:
     print(text_table(lines), flush=True)
 
 
-def tell_json(suite: str, **found) -> None:
-    """The last line of a suite: everything that makes its numbers reproducible."""
+def print_json(suite: str, **found) -> None:
+    """Prints the last line of a suite: its records, and everything that makes them reproducible."""
     origin = {
         "peak_kib": _peak_kib(),
         "processor": processor.description(),
@@ -161,7 +161,7 @@ def tell_json(suite: str, **found) -> None:
 
 
 def _peak_kib() -> int:
-    """The most memory that this process held; what the system counts for its children begins with that of their parent."""
+    """The peak memory of this process; the system's count for children would begin with that of their parent."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -1,6 +1,6 @@
-"""How the input's rate follows cores and files, memory files and batch, and how long the commands take to start.
+"""The input's rate over cores and files, memory over files and batch, and the time that the commands take to start.
 
-Each number comes from a process of its own; they run one after the other.
+Each number comes from a process of its own. They run one after the other.
 """
 
 import os
@@ -26,7 +26,7 @@ def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int])
 
     Args:
         flags: `--config`, `--data` and `--set`, for the processes.
-        images: that the input goes through in a round.
+        images: that the input reads in a round.
         repeats: rounds that are counted, in each process.
         batches: of the training steps whose memory is measured, in micro-batches.
     """
@@ -50,7 +50,7 @@ def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int])
             [["until --help is printed", "s"], *([command, f"{seconds:.2f}"] for command, seconds in starts.items())]
         )
     )
-    rounds.tell_json("scaling", rows=records, start_seconds=starts)
+    rounds.print_json("scaling", rows=records, start_seconds=starts)
 
 
 def _start(command: str) -> float:

@@ -1,7 +1,8 @@
-"""A training step of a net beside the same step of others, and beside what the net's layers alone allow.
+"""A training step of a net beside the same step of others, and beside its layers by themselves.
 
-The ceiling is every convolution and FC layer by itself, forward and both gradients, on tensors of the net's own shapes.
-`nets/` knows keras alone, so the suite runs on Keras's TensorFlow and JAX backends; this module imports neither.
+The layers by themselves are the ceiling: every convolution and FC layer, forward and both gradients, on tensors of the
+net's own shapes. `nets/` imports only Keras, so the suite runs on Keras's TensorFlow and JAX backends. This module imports
+neither.
 """
 
 import importlib.util
@@ -85,7 +86,7 @@ def run(
     rows, missing = _rows(machine, config, architecture, images, labels, operations)
     rows = rounds.chosen(rows, only)
     if profile and rows[0].name != OURS:
-        raise UserError(f"--profile records a step of {OURS}. Received: it with --only, which leaves that out.")
+        raise UserError(f"--profile records a step of {OURS}. Received: it with --only, without that row.")
     print(
         f"{architecture.name}, width {architecture.width:g}, batch {batch}; {machine.device}; {machine.chosen}",
         flush=True,
@@ -94,8 +95,8 @@ def run(
     beside = (KERAS, KERAS_BF16, _torch_name(machine), CEILING)
     records = rounds.summary(rows, found, beside)
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
-    rounds.tell(records, beside)
-    rounds.left_out(missing)
+    rounds.print_table(records, beside)
+    rounds.print_missing(missing)
     share = matrix_peak_share(records[0], machine) if records[0]["name"] == OURS else None
     if share is not None:
         print(f"{share:.0%} of the matrix peak of {machine.device}")
@@ -109,7 +110,7 @@ def run(
         "precision": machine.precision,
         "chosen": machine.chosen,
     }
-    rounds.tell_json("train", **net, **how, repeats=repeats, matrix_peak_share=share, rows=records)
+    rounds.print_json("train", **net, **how, repeats=repeats, matrix_peak_share=share, rows=records)
 
 
 def matrix_peak_share(record: dict, machine: Engine) -> float | None:
@@ -121,7 +122,7 @@ def matrix_peak_share(record: dict, machine: Engine) -> float | None:
 
 
 def _rows(machine: Engine, config, architecture, images, labels, operations) -> tuple[list[Row], dict[str, str]]:
-    """The rows, whose steps are made when they are first asked for, so that those alone take memory; and why not others."""
+    """The rows, and why others are missing. A step is made at its first call, so that only rows that run take memory."""
     bf16 = machine.precision == "mixed_bfloat16"
 
     def row(name, begin):
@@ -129,20 +130,20 @@ def _rows(machine: Engine, config, architecture, images, labels, operations) -> 
 
     found = [row(OURS, lambda: machine.step(architecture, config, machine.precision, images, labels))]
     missing: dict[str, str] = {}
-    centred = images - np.array(architecture.mean, np.float32)  # what ours does to images, others are given
-    if _like_applications(architecture):
+    centred = images - np.array(architecture.mean, np.float32)  # as our first layer does
+    if _in_applications(architecture):
         net = architecture.name
-        plainly = {"jit_compile": False} if machine.name == "tensorflow" else {}  # on JAX all is compiled
+        compiled = {"jit_compile": False} if machine.name == "tensorflow" else {}  # on JAX all is compiled
         found.append(row(KERAS, lambda: peers.applications_step(net, "float32", centred, labels)))
         if bf16:
             step = peers.applications_step
-            found.append(row(KERAS_BF16, lambda: step(net, machine.precision, centred, labels, **plainly)))
+            found.append(row(KERAS_BF16, lambda: step(net, machine.precision, centred, labels, **compiled)))
     else:
-        missing[KERAS] = "Keras Applications have D and E of Table 1 alone"
+        missing[KERAS] = "Keras Applications have only D and E of Table 1"
     name = _torch_name(machine)
     plain = architecture.head == "fc" and architecture.activation == "relu" and not architecture.batch_norm
     if not plain or architecture.name == "A-LRN":
-        missing[name] = "which has Table 1's nets without LRN alone"
+        missing[name] = "it has only Table 1's nets without LRN"
     elif importlib.util.find_spec("torch") is None:
         missing[name] = "torch is not installed"
     else:
@@ -155,14 +156,14 @@ def _torch_name(machine: Engine) -> str:
     return f"{TORCH}, {'bf16' if machine.precision == 'mixed_bfloat16' else 'float32'}, channels last"
 
 
-def _like_applications(architecture: Architecture) -> bool:
+def _in_applications(architecture: Architecture) -> bool:
     """Whether Keras Applications have this very net: theirs are D and E at full size."""
     plain = Architecture(architecture.name, num_classes=1000, mean=architecture.mean, dropout=architecture.dropout)
     return architecture.name in peers.APPLICATIONS and architecture == plain
 
 
 def _begun_once(begin: Callable[[], Callable[[], object]]) -> Callable[[], None]:
-    """A step that is made when it is first called for."""
+    """A step that is made at its first call."""
     made = []
 
     def work():
@@ -186,7 +187,7 @@ def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Ca
     def work():
         for call in calls:
             made = call()
-            if not machine.gpu:  # which has a queue of its own, in order
+            if not machine.gpu:  # a GPU's queue runs in order
                 machine.wait(made)
         machine.wait(made)
 
@@ -194,7 +195,7 @@ def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Ca
 
 
 def _profile(machine: Engine, row: Row, folder: Path) -> None:
-    """More steps of the first row, recorded."""
+    """Records PROFILED more steps of a row."""
     folder.mkdir(parents=True, exist_ok=True)
     with plain_folder(folder) as name, machine.profile(name):
         for number in range(PROFILED):

@@ -1,9 +1,9 @@
-"""The whole state of a run on disk, so that a killed run goes on with the same bits.
+"""The complete state of a run on disk, so that a killed run resumes with the same bits.
 
-A checkpoint is a folder, `epoch-0003-step-000000138`, written under a temporary name, synced and renamed: it is there
-whole or not at all. Its epoch counts those that are validated too, so a stop between an epoch's last step and its
-validation has a name of its own. Beside its files stand their digests, so that damage that comes later is known before a
-variable is read: TensorFlow would notice it amid the restore, and not tell it from the state of another net.
+A checkpoint is a folder, `epoch-0003-step-000000138`, written under a temporary name, synced and renamed: it is complete
+or absent. Its epoch number counts the epochs that are trained and validated. A stop between an epoch's last step and its
+validation thus has a name of its own. The folder holds the digests of its files, so that later damage is found before a
+variable is read. TensorFlow would find it in the middle of the restore, and report it like the state of another net.
 """
 
 import json
@@ -22,12 +22,12 @@ from vgg_keras.runs import checkpoints_in
 from vgg_keras.training.disk_errors import writing_by_tensorflow
 
 DIGESTS = "digests.json"  # in a checkpoint: sha256 of each of its files
-_ASIDE = "damaged-"  # before the name of one that is no longer read
+_ASIDE = "damaged-"  # before the name of a damaged one
 _STATE = "state"  # in a checkpoint: the prefix of TensorFlow's files
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, in words; None where they are the ones that were written."""
+    """A description of the damage to a checkpoint's files; None where they match their digests."""
     try:
         digests = json.loads(read_regular(path / DIGESTS))
         changed = [name for name, digest in digests.items() if sha256(path / name) != digest]
@@ -40,11 +40,11 @@ def damage(path: Path) -> str | None:
     return f"{changed[0]} is not what was written" if changed else None
 
 
-def newest_whole(folder: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
-    """The newest whole checkpoint in a folder, None where there is none yet, and the damaged ones that are newer, each with why.
+def newest_intact(folder: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
+    """The newest intact checkpoint in a folder, or None, and the damaged ones that are newer, each with its damage.
 
     Raises:
-        UserError: there are some and none is whole.
+        UserError: there are checkpoints, and all are damaged.
     """
     damaged = []
     for path in reversed(checkpoints_in(folder)):
@@ -56,13 +56,13 @@ def newest_whole(folder: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
         return None, []
     if not any((bad / DIGESTS).exists() for bad, _ in damaged):
         raise UserError(
-            f"A checkpoint holds the digests of its files. Received: {folder}, where none does: none is left, or "
-            "an earlier version of vgg_keras wrote them. Go on with that version, or name another --workdir."
+            f"A checkpoint holds the digests of its files. Received: {folder}, where none does: all were removed, or "
+            "an earlier version of vgg_keras wrote them. Resume with that version, or name another --workdir."
         )
     found = "; ".join(f"{bad.name}: {reason}" for bad, reason in damaged)
     raise UserError(
-        f"A run goes on from a whole checkpoint. Received: {folder}, where none is: {found}. Put one back, or name "
-        "another --workdir to begin anew."
+        f"A run resumes from an intact checkpoint. Received: {folder}, which holds none: {found}. Put one back, or name "
+        "another --workdir to start again."
     )
 
 
@@ -70,22 +70,22 @@ class Checkpoints:
     """Saves and restores `state`, a `tf.train.Checkpoint` of everything that a resumed run needs."""
 
     def __init__(self, folder: Path, state: tf.train.Checkpoint, rules: Checkpoint, writes: bool = True):
-        """`writes` is False for those workers of a run that leave the folder to the chief, and restore after it."""
+        """`writes` is False for the workers of a run beside the chief: they only restore, and after it."""
         self._folder, self._state, self._rules, self._writes = folder, state, rules, writes
         self._last_step, self._last_time = 0, time.monotonic()
         if writes:
             sweep(folder)
 
     def restore(self) -> bool:
-        """Reads the newest whole checkpoint into the state; False where there is none yet.
+        """Reads the newest intact checkpoint into the state; False where there is none yet.
 
-        Damaged ones that are newer are named on standard error and set aside under another name: they count no more, and
-        the run writes its own when it comes there again.
+        Damaged ones that are newer are named on standard error and renamed. They no longer count, and the run writes new
+        ones in their place.
 
         Raises:
-            UserError: there are some and none is whole, or the newest whole one is of another net.
+            UserError: there are checkpoints and all are damaged, or the newest intact one is of another net.
         """
-        path = self._newest_whole()
+        path = self._newest_intact()
         if path is None:
             return False
         with plain_folder(path) as folder:
@@ -93,14 +93,14 @@ class Checkpoints:
                 self._state.read(f"{folder}/{_STATE}").assert_consumed()
             except (tf.errors.OpError, ValueError, AssertionError) as error:
                 raise UserError(
-                    f"A checkpoint must be of the net that goes on from it. Received: {path}: {str(error).splitlines()[0]}. "
-                    "Go on with the version of vgg_keras that wrote it, or name another --workdir."
+                    f"A checkpoint must be of the net that resumes from it. Received: {path}: {str(error).splitlines()[0]}. "
+                    "Resume with the version of vgg_keras that wrote it, or name another --workdir."
                 ) from None
         self._last_step = int(path.name.rpartition("-")[2])
         return True
 
-    def _newest_whole(self) -> Path | None:
-        path, damaged = newest_whole(self._folder)
+    def _newest_intact(self) -> Path | None:
+        path, damaged = newest_intact(self._folder)
         for bad, reason in damaged if self._writes else ():
             aside = bad.with_name(_ASIDE + bad.name)
             if aside.exists():
@@ -114,10 +114,10 @@ class Checkpoints:
         return next(reversed(checkpoints_in(self._folder)), None)
 
     def save(self, epochs: int, step: int) -> None:
-        """Saves the state after so many validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
+        """Saves the state after these validated epochs and steps, and drops the oldest beyond `checkpoint.keep`.
 
         Raises:
-            DiskFullError: there is no room for it; the older ones are then as they were.
+            DiskFullError: there is no room for it; the older ones are unchanged.
         """
         path = self._folder / f"epoch-{epochs:04d}-step-{step:09d}"
         if not path.exists():  # else it holds these very bits
@@ -131,7 +131,7 @@ class Checkpoints:
         self._last_step, self._last_time = step, time.monotonic()
 
     def due(self, step: int) -> bool:
-        """Whether `checkpoint.every_steps` or `every_minutes` asks for one now."""
+        """Whether a checkpoint is due, by `checkpoint.every_steps` or `every_minutes`."""
         by_steps = self._rules.every_steps and step - self._last_step >= self._rules.every_steps
         by_time = self._rules.every_minutes and time.monotonic() - self._last_time >= 60 * self._rules.every_minutes
         return bool(by_steps or by_time)

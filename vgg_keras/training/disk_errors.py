@@ -1,4 +1,4 @@
-"""A disk without room, as TensorFlow tells it: in errors of its own, of which one is that of a full memory too."""
+"""A full disk, as TensorFlow reports it: by errors of its own, of which one also means that the memory is full."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from vgg_keras.files import writing
 
 @contextlib.contextmanager
 def writing_by_tensorflow(path: Path) -> Iterator[None]:
-    """`files.writing` for work in which TensorFlow writes `path`, and does nothing else that could fail.
+    """`files.writing` for work in which TensorFlow writes `path` and does nothing else that could fail.
 
     Raises:
         DiskFullError: there was no room for it.
@@ -22,7 +22,7 @@ def writing_by_tensorflow(path: Path) -> Iterator[None]:
     try:
         with writing(path):
             yield
-    except tf.errors.OpError as error:  # the system's word in TensorFlow's mouth
+    except tf.errors.OpError as error:  # of the system, passed on by TensorFlow
         full = isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.OutOfRangeError)
         raise DiskFullError(
             errno.ENOSPC if full else errno.EIO, message_of(error).split("; ")[-1], str(path)

@@ -1,4 +1,4 @@
-"""What a training would do and how long its steps would take here, with all that it refuses; nothing is written."""
+"""What a training would do and how long its steps would take here, with its error messages; nothing is written."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from vgg_keras.locks import require_lockable
 from vgg_keras.runs import CHECKPOINTS, checkpoints_in
 from vgg_keras.text_table import text_table
 from vgg_keras.training import estimate, final_evaluation, start, workdir
-from vgg_keras.training.checkpoints import newest_whole
+from vgg_keras.training.checkpoints import newest_intact
 from vgg_keras.training.job import choose_devices, finished_results, inspect_start
 from vgg_keras.training.stages import PlannedRun
 
@@ -23,33 +23,33 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
     results = finished_results(runs)
     strategy, workers, precision = choose_devices(runs)
     with workers.together():
-        # ---- the plan, as the listing of the images has it
+        # ---- the plan, from the list of images
         source = open_source(runs[0].config.data)
         print(text_table(_plan_table(runs, results, source)), flush=True)
 
-        # ---- all that the run refuses
+        # ---- what the run refuses
         for run, result in zip(runs, results, strict=True):
             if not result:
                 require_lockable(run.workdir, "--workdir")
-                for path, reason in newest_whole(run.workdir / CHECKPOINTS)[1]:
-                    print(f"damaged checkpoint: {path}: {reason}; the run would go on from an older one", flush=True)
-        made_before = {str(run.workdir) for run, result in zip(runs, results, strict=True) if not result}
-        beginnings = [
-            None if run.config.training.init_from in made_before else inspect_start(run, workers) for run in runs
+                for path, reason in newest_intact(run.workdir / CHECKPOINTS)[1]:
+                    print(f"damaged checkpoint: {path}: {reason}; the run would resume from an older one", flush=True)
+        trained_before = {str(run.workdir) for run, result in zip(runs, results, strict=True) if not result}
+        starts_of_runs = [
+            None if run.config.training.init_from in trained_before else inspect_start(run, workers) for run in runs
         ]
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
         for line in (*(f"skipped: {image}" for image in bad_images), *(f"note: {note}" for note in source.notes)):
             print(line, flush=True)
-        for run, result, beginning in zip(runs, results, beginnings, strict=True):
+        for run, result, start_of_run in zip(runs, results, starts_of_runs, strict=True):
             if not result:
-                workdir.check_images(run.workdir, run.config, source, beginning)
+                workdir.check_images(run.workdir, run.config, source, start_of_run)
                 final_evaluation.require_possible(run, source)
-            if beginning and run.config.training.init_from:  # of training.weights `inspect_start` has seen all
-                start.check_fill(run.config, source.classes, beginning.digest)
+            if start_of_run and run.config.training.init_from:  # of training.weights `inspect_start` has checked all
+                start.check_fill(run.config, source.classes, start_of_run.digest)
         if source.train.size != listed:
             print(
-                f"images that cannot be read are left out:\n{text_table(_plan_table(runs, results, source))}",
+                f"without the images that cannot be read:\n{text_table(_plan_table(runs, results, source))}",
                 flush=True,
             )
 
@@ -87,6 +87,6 @@ def _print_times(
     print(text_table(rows))
     epochs = runs[0].config.training.epochs
     print(
-        f"about {estimate.duration(total)} for the steps, at most {epochs} epochs a training, validation left out; the "
+        f"about {estimate.duration(total)} for the steps, at most {epochs} epochs a training, without validation; the "
         "plateau rule may end one before. A step's time is an image's, times the batch, and that of the weights' update"
     )

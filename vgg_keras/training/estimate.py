@@ -1,7 +1,7 @@
 """What a run would take here: its steps, images and operations, and the time of a step, estimated from a few images.
 
-A whole batch of the paper's would take minutes and 18 GiB on a CPU. So a part of a batch is timed, and one image: what the
-part takes longer is the images' time, the rest is the update's, and both are brought to the whole batch.
+A full batch of the paper would take minutes and 18 GiB on a CPU. So a part of a batch is timed, and one image. The
+difference is the time of the other images, the rest is the update's. Both are scaled to the full batch.
 """
 
 import datetime
@@ -34,7 +34,7 @@ REPEATS = 3
 
 @dataclass(frozen=True)
 class Work:
-    """Of a whole run at its most epochs, validation left out: steps, images, operations."""
+    """Of a complete run with its maximum of epochs, without validation: steps, images, operations."""
 
     steps: int
     images: int
@@ -76,7 +76,7 @@ class Speed:
 def speeds(
     configs: Sequence[Config], source: Source, strategy: tf.distribute.Strategy, precision: str
 ) -> list[Speed | None]:
-    """How fast each of these runs would be; runs of equal nets, that differ in S alone, are timed once.
+    """The speed of each of these runs; runs that differ only in S are timed once.
 
     Nothing is kept, and no more memory is needed than for the net, its optimizer and a part of a batch.
 
@@ -110,7 +110,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     step = steps.train_step(strategy, state.model, state.optimizer, config.seed, 0)
 
     def seconds(only_one: bool) -> float:
-        """Of the fastest step; with `only_one` each device has one image, the others have weight 0 and are cut off."""
+        """Of the fastest step; with `only_one` all images but one of each device have weight 0 and are cut off."""
 
         def batches(_):
             share = (replicas, workers.rank, workers.count)
@@ -131,7 +131,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
 
 
 def part_of_a_batch(config: Config, architecture: Architecture, images: int, strategy: tf.distribute.Strategy) -> int:
-    """How many images on each device are timed: the device's whole share, or as many as are quick and fit the memory."""
+    """How many images on each device are timed: the device's share, or fewer if these take too long or too much memory."""
     kind = "GPU" if "GPU" in strategy.extended.worker_devices[0] else "CPU"
     share = pipeline.per_replica(min(config.data.batch, images), strategy.num_replicas_in_sync)
     values = sum(cost.activations for cost in costs(architecture))
@@ -141,7 +141,7 @@ def part_of_a_batch(config: Config, architecture: Architecture, images: int, str
 
 
 def fastest(work: Callable[[], object]) -> float:
-    """The seconds of the fastest of some calls, after one that is traced."""
+    """The seconds of the fastest of up to REPEATS calls, after a first one that is traced."""
     work()
     began, found = time.perf_counter(), []
     while len(found) < REPEATS and (not found or time.perf_counter() - began < SECONDS):
@@ -165,5 +165,5 @@ def _trained(config: Config) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """For a person."""
+    """As hours, minutes and seconds."""
     return str(datetime.timedelta(seconds=round(seconds)))

@@ -1,4 +1,4 @@
-"""The evaluation that ends a run (3.2): of its best net, from the net's files, in a folder of the run."""
+"""The final evaluation of a run (3.2): of its best net, loaded from the run's files, into a folder of the run."""
 
 from vgg_keras.data.splits import Source
 from vgg_keras.evaluation import evaluator, report
@@ -23,7 +23,7 @@ def require_possible(run: PlannedRun, source: Source) -> None:
 
 
 def evaluate(job: Job, outcome: Outcome) -> dict:
-    """Evaluates the best net, prints the errors and where every file is, and returns the run's result."""
+    """Evaluates the best net, prints the errors and the path of every file, and returns the run's result."""
     config, source, folder = job.config, job.source, job.workdir
     result = _evaluate_best(job)
 
@@ -37,9 +37,9 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     print(f"{described}: top-1 error {percent(result['top1_error'])}, top-5 error {top5}, {result['images']} images")
     for note in source.split(source.final_split).notes:  # such as of classes that the error does not count
         print(f"note: {note}")
-    of_weights = f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
+    weights = f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
     for path, content in (
-        (folder / WEIGHTS, of_weights),
+        (folder / WEIGHTS, weights),
         (folder / METRICS, "a line an epoch"),
         (folder / FINAL_EVALUATION / "report.html", "the test, class by class"),
         *([(curve, "loss and error over the epochs")] if curve else []),
@@ -55,7 +55,7 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
 
 
 def _evaluate_best(job: Job) -> dict:
-    """On the test images, where they are others than those of the validation."""
+    """On the test images if there are any, else on the validation images."""
     source, out = job.source, job.workdir / FINAL_EVALUATION
     net = load_run(job.workdir, dtype=job.precision)
     name, bad_images = source.final_split, tuple(str(image) for image in job.bad_images)
@@ -63,7 +63,7 @@ def _evaluate_best(job: Job) -> dict:
     with locked(out, "--workdir"):
         try:
             return evaluator.evaluate(net, job.config, images, job.precision, out)
-        except MismatchError:  # of an earlier best net, or in another precision: the folder is this evaluation's alone
+        except MismatchError:  # of an earlier best net, or in another precision: the folder belongs to this evaluation
             for stale in out.glob("*.npz"):
                 stale.unlink()
             return evaluator.evaluate(net, job.config, images, job.precision, out)

@@ -31,16 +31,16 @@ from vgg_keras.training.workers import Workers
 
 
 def train(runs: Sequence[PlannedRun]) -> None:
-    """Makes the planned runs, each from its start or from where it is; a finished stage of a chain is not made again.
+    """Trains the planned runs. A run with a checkpoint is resumed; a finished stage of a chain is skipped.
 
     Raises:
         UserError: a mistake in the configuration, the data or a folder.
         StoppedError: by SIGTERM or Ctrl-C, with everything saved.
-        WorkerLostError: one of several workers is gone or never came.
+        WorkerLostError: one of several workers ended or did not start.
     """
     results = finished_results(runs)
     strategy, workers, precision = choose_devices(runs)
-    stop.listen()  # again: with several workers TensorFlow has put a listener of its own in the place of ours
+    stop.listen()  # again: with several workers TensorFlow has replaced our signal handler by its own
     with workers.together():
         for place, run in enumerate(runs):
             if results[place] is None:
@@ -55,41 +55,41 @@ def train(runs: Sequence[PlannedRun]) -> None:
 def _train_one(
     run: PlannedRun, later: Sequence[PlannedRun], strategy: tf.distribute.Strategy, workers: Workers, precision: str
 ) -> dict:
-    """One run; returns its result to the chief, and {} to other workers.
+    """One run; returns its result on the chief, and {} on other workers.
 
-    What the final evaluations of `later` runs of the chain would refuse is refused before the first step.
+    What the final evaluation would refuse, of this run or of the `later` ones of its chain, is refused before the first step.
     """
     stop.raise_if_requested()
     starting_weights = inspect_start(run, workers)
     with locked(run.workdir, "--workdir") if workers.chief else contextlib.nullcontext():
-        # ---- the images
+        # ---- open and scan the images
         source, bad_images = _open_images(run.config, workers)
         for planned in (run, *later):
             final_evaluation.require_possible(planned, source)
 
-        # ---- what the images decide: the classes, the mean, the colour shift
+        # ---- measure their colours and resolve the configuration: classes, mean, colour shift
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
         config, statistics = workers.chief_first(
             lambda: workdir.prepare(run.workdir, run.config, source, hardware, starting_weights, writes=workers.chief)
         )
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
 
-        # ---- the training (3.1)
+        # ---- create the state, restore or initialize it, loop over the epochs (3.1)
         job = Job(config, source, statistics, bad_images, run.workdir, strategy, workers, precision)
         outcome = train_job(job)
 
-        # ---- the final evaluation (3.2), of the best net
+        # ---- final evaluation (3.2) of the best net
         def evaluate() -> dict:
             result = final_evaluation.evaluate(job, outcome)
             if run.name != "single":
                 stages.finish(run.workdir, result)
             return result
 
-        return workers.chief_alone(evaluate) or {}
+        return workers.chief_only(evaluate) or {}
 
 
 def train_job(job: Job) -> Outcome:
-    """Trains a job from where its folder is up to its last epoch.
+    """Trains a job up to its last epoch, from its newest checkpoint if there is one.
 
     Raises:
         UserError: the loss or a weight is not finite, an image can no longer be read, or the workers see different folders.
@@ -103,9 +103,9 @@ def train_job(job: Job) -> Outcome:
 
 
 def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoints) -> Records:
-    """The newest checkpoint's state, or that of the first step with the weights that the run starts from."""
+    """Restores the newest checkpoint into the state, or initializes its weights from those that the run starts from."""
     config, workers = job.config, job.workers
-    resumed = workers.chief_first(checkpoints.restore)  # which sets damaged ones aside
+    resumed = workers.chief_first(checkpoints.restore)  # which renames damaged ones
     if resumed:
         print(f"resumed from {checkpoints.newest()}", flush=True)
     if not workers.all_equal(state.step):
@@ -128,7 +128,7 @@ def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoi
 
 
 def finished_results(runs: Sequence[PlannedRun]) -> list[dict | None]:
-    """The results of finished stages, None for what is still to be done; each folder must hold what is asked for."""
+    """The result of each finished stage, None for other runs. Each folder must be empty or hold this very run."""
     for run in runs:
         workdir.check(run.workdir, run.config, finished=run.result is not None)
     return [run.result for run in runs]
@@ -149,27 +149,27 @@ def choose_devices(runs: Sequence[PlannedRun]) -> tuple[tf.distribute.Strategy, 
 
 
 def _require_one_run(strategy: str) -> None:
-    """Refuses a strategy by which each of several workers would make the run for itself, all in one workdir."""
+    """Refuses a strategy by which each of several workers would train the run by itself, all in one workdir."""
     cluster = Cluster.from_environment()
     if cluster and strategy not in ("auto", "multi_worker"):
         raise UserError(
             f"{len(cluster.addresses)} workers, of {VARIABLE}, make one run by runtime.strategy=auto or multi_worker. "
-            f"Received: {strategy}. Leave it out, or start train alone."
+            f"Received: {strategy}. Leave it out, or unset {VARIABLE}."
         )
 
 
 def inspect_start(run: PlannedRun, workers: Workers) -> start.Start | None:
-    """The weights that a run starts from; None for a run that is resumed.
+    """The inspected weights that a run starts from; None for a run that is resumed.
 
-    The chief goes first, since it may have to download them.
+    The chief goes first, because it may have to download them.
     """
     return workers.chief_first(lambda: None if workdir.begun(run.workdir) else start.look(run.config))
 
 
 def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImage]]:
-    """The images of a run without the bad ones, and those; both are printed.
+    """The images of a run without the bad ones, and the bad ones; both are printed.
 
-    The chief goes first: what it found the others read from its cache, where they share it.
+    The chief goes first: the others read its scan from the cache, if they share it.
     """
     source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(config.data), config))
     for image in bad_images:
@@ -180,12 +180,12 @@ def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImag
     counts += f" and {source.test.size} test images" if source.test else ""
     print(f"data: {source.description}: {counts}, {len(bad_images)} skipped", flush=True)
     if config.data.validation == "held_out" and not source.test:
-        print("no images are apart for a test: those that validate close the run", flush=True)
+        print("there are no test images: the final evaluation uses the validation images", flush=True)
     return source, bad_images
 
 
 def _chain_table(runs: Sequence[PlannedRun], results: Sequence[dict]) -> list[list[str]]:
-    """The stages and what each reached."""
+    """The stages and their errors."""
     rows = [["stage", "net", "S", "epochs", "validation top-1 error", "final evaluation, top-1 error"]]
     for run, result in zip(runs, results, strict=True):
         errors = percent(result["validation_top1_error"]), percent(result["top1_error"])

@@ -1,8 +1,8 @@
 """The training loop of 3.1: epochs of updates, a validation after each, the plateau rule, checkpoints.
 
-It is our own and not `model.fit`, because under MirroredStrategy fit is wrong on a partial batch, gives every device the
-same dropout mask and refuses gradient accumulation, and because a run must be able to stop and go on at any step. One
-clock, the optimizer's `iterations`, and the seed decide everything.
+It is not `model.fit`. Under MirroredStrategy fit is wrong on a partial batch, gives every device the same dropout mask and
+refuses gradient accumulation. And a run must be able to stop and resume at any step. One clock, the optimizer's
+`iterations`, and the seed decide everything.
 """
 
 import contextlib
@@ -37,10 +37,10 @@ class Job:
     """A run that is ready to train.
 
     Attributes:
-        config: resolved: classes and mean are known.
-        source: the images, bad ones left out.
+        config: resolved, so its classes and mean are known.
+        source: the images without the bad ones.
         statistics: of the training images, for the colour shift.
-        bad_images: what the scan left out.
+        bad_images: those that the scan refused.
         workdir: holds `config.json`; checkpoints, metrics and the best weights go there.
         strategy: of `runtime.make_strategy`.
         workers: of the strategy.
@@ -64,7 +64,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run ended: validated epochs, steps, and the best net's validation top-1 error in percent."""
+    """How a run ended: validated epochs, steps, and the best net's validation top-1 error in percent."""
 
     epochs: int
     step: int
@@ -72,7 +72,7 @@ class Outcome:
 
 
 class Loop:
-    """The epochs of a job, from where its state is."""
+    """The epochs of a job, beginning at the step of its state."""
 
     def __init__(self, job: Job, state: TrainingState, checkpoints: Checkpoints, records: Records):
         self._job, self._state, self._checkpoints, self._records = job, state, checkpoints, records
@@ -81,7 +81,7 @@ class Loop:
         share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
         crop, last_step = config.architecture.crop, config.training.epochs * job.steps_per_epoch
 
-        def training_batches(_):  # from this very step on
+        def training_batches(_):  # from the state's step on
             basis = job.statistics.color_basis
             return pipeline.training(source.train, config.data, crop, basis, config.seed, self._step, last_step, *share)
 
@@ -138,7 +138,7 @@ class Loop:
         return Outcome(int(state.validated), self._step, float(state.plateau.top1_error))
 
     def _train_epoch(self, epoch: int) -> float:
-        """The updates of an epoch that are not done yet; returns images per second."""
+        """The remaining updates of an epoch; returns images per second."""
         totals, seconds, images = self._state.totals, 0.0, 0.0
         while self._step < epoch * self._job.steps_per_epoch:
             started = time.perf_counter()
@@ -156,7 +156,7 @@ class Loop:
         return round(images / max(seconds, 1e-9), 1)
 
     def _validate(self) -> np.ndarray:
-        """What `steps` sums over the validation images, (4,) float64."""
+        """The sums of `steps` over the validation images, (4,) float64."""
         sums = np.zeros(4)
         for batch in self._validation_batches:
             sums += self._validation_step(batch).numpy()
@@ -184,10 +184,10 @@ class Loop:
         }
 
     def _save_or_stop(self) -> None:
-        """A checkpoint where one is due; where a stop is requested, the checkpoint and the end.
+        """Saves a checkpoint if one is due or a stop is requested, and then stops if requested.
 
         Raises:
-            StoppedError: a stop was requested of any worker.
+            StoppedError: a stop was requested on any worker.
         """
         chief = self._job.workers.chief
         stopping, due = self._job.workers.any(stop.requested(), chief and self._checkpoints.due(self._step))
@@ -195,16 +195,16 @@ class Loop:
             self._save()
         if stopping:
             raise StoppedError(
-                f"stopped at step {self._step}, saved in {self._job.workdir}; the same command goes on from there"
+                f"stopped at step {self._step}, saved in {self._job.workdir}; the same command resumes there"
             )
 
     def _save(self) -> None:
         self._require_finite_weights(float(self._state.optimizer.learning_rate.numpy()))
-        if self._job.workers.chief:  # whose variables are everybody's
+        if self._job.workers.chief:  # all workers have the same variables
             self._checkpoints.save(int(self._state.validated), self._step)
 
     def _require_finite_weights(self, learning_rate: float) -> None:
-        """ReLU makes 0 of a weight that is not a number, so the loss alone does not show it."""
+        """The loss does not show it: ReLU turns a weight that is not a number into 0."""
         for variable in self._state.model.weights:
             if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
                 raise UserError(_not_finite(f"Weight {variable.path}", self._step, learning_rate))
@@ -224,14 +224,14 @@ class Loop:
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turns memory that is full into a message."""
+    """Turns a full memory into a message."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             "A step must fit the memory. "
             f"Received: {pipeline.message_of(error)}. A smaller data.micro_batch needs less memory for the same result, in "
-            "validation a smaller evaluation.batch. The same command with it goes on where it stood."
+            "validation a smaller evaluation.batch. The same command with it resumes the run."
         ) from error
 
 
@@ -240,7 +240,7 @@ def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | No
     return {
         f"{prefix}loss": float(sums[steps.LOSS] / images),
         f"{prefix}top1_error": float(100 * sums[steps.TOP1_WRONG] / images),
-        # among five classes or fewer no answer could be wrong
+        # with five classes or fewer every answer would be right
         f"{prefix}top5_error": float(100 * sums[steps.TOP5_WRONG] / images) if classes > 5 else None,
     }
 

@@ -22,7 +22,7 @@ _OF_KERAS = tuple(inspect.signature(keras.optimizers.SGD.__init__).parameters)[1
 
 
 class _DecayingSGD(keras.optimizers.SGD):
-    """Keras's SGD with momentum, and `weight_decay` kept from Keras's own rule, which is neither of ours."""
+    """Keras's SGD with momentum. It does not see `weight_decay`, since Keras's own rule is neither of ours."""
 
     def __init__(self, weight_decay, learning_rate, momentum, nesterov, name, **kwargs):
         require_float32()
@@ -54,8 +54,8 @@ class SGDW(_DecayingSGD):
 
     d is the share of a weight that a step at the first rate takes away. It is not multiplied by the learning rate, and it
     follows the schedule: when the rate is divided by 10, so is the decay. At a constant rate this is
-    `tensorflow_addons.optimizers.SGDW`; under a schedule it is that class with the same schedule on both, which its
-    documentation asks for. The paper's L2 multiplier l = 5e-4 corresponds to d = r(0) * l / (1 - momentum) = 5e-5.
+    `tensorflow_addons.optimizers.SGDW`; under a schedule it is that class with the same schedule on both, as its
+    documentation requires. The paper's L2 multiplier l = 5e-4 corresponds to d = r(0) * l / (1 - momentum) = 5e-5.
 
     Args:
         weight_decay: d, in [0, 1).

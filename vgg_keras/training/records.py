@@ -1,4 +1,4 @@
-"""What a run tells while it runs: metrics.jsonl, TensorBoard events, a progress bar, a learning curve."""
+"""What a run records: metrics.jsonl, TensorBoard events, a learning curve."""
 
 import contextlib
 import itertools
@@ -25,11 +25,12 @@ class Records:
     """The epochs of a run, as lines of metrics.jsonl and as TensorBoard scalars."""
 
     def __init__(self, workdir: Path, epochs: int | None, writes: bool = True):
-        """`epochs` is where a resumed run stands: lines of later ones, which it repeats, are dropped; None: it begins.
-
-        What cannot be read of a resumed run's lines is named on standard error, and the file kept under another name.
-
-        `writes` is False for those workers of a run that leave the records to the chief.
+        """
+        Args:
+            workdir: of the run.
+            epochs: validated epochs of a resumed run, which repeats later ones: their lines are dropped. Damaged lines are
+                named on standard error, and the file is kept under another name. None: the run is new.
+            writes: False for the workers of a run beside the chief.
 
         Raises:
             DiskFullError: there is no room.
@@ -39,7 +40,7 @@ class Records:
             return
         self._path, self._tensorboard = workdir / METRICS, workdir / TENSORBOARD
         if epochs is not None:
-            _keep_what_is_damaged(self._path, epochs)
+            _report_damage(self._path, epochs)
         lines = [] if epochs is None else [line for line in read(workdir) if line.get("epoch", 0) <= epochs]
         with replacing(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -71,12 +72,12 @@ class Records:
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; those that are damaged, or a last one that a crash cut short, are left out."""
+    """The lines of metrics.jsonl without damaged ones, such as a last one that a crash cut short."""
     return [line for line in _parsed(workdir / METRICS).values() if isinstance(line, dict)]
 
 
 def _parsed(path: Path) -> dict[int, dict[str, Any] | str]:
-    """Each line by its number, from 1, or in words what is wrong with it."""
+    """Each line by its number, from 1; for a damaged one a description of its damage."""
     found: dict[int, dict[str, Any] | str] = {}
     for number, text in enumerate(read_regular(path).splitlines() if path.exists() else [], start=1):
         try:
@@ -87,7 +88,7 @@ def _parsed(path: Path) -> dict[int, dict[str, Any] | str]:
 
 
 def _checked(line: Any) -> dict[str, Any]:
-    """A line as it was read, if it is one of ours; else a `ValueError`."""
+    """A line if it is one of ours; else a `ValueError`."""
     if not isinstance(line, dict):
         raise ValueError("no JSON object")
     if type(line.get("epoch", 0)) is not int:
@@ -95,10 +96,10 @@ def _checked(line: Any) -> dict[str, Any]:
     return line
 
 
-def _keep_what_is_damaged(path: Path, epochs: int) -> None:
-    """Names the lines that cannot be read, and the epochs up to this one that are missing; keeps a copy of such a file.
+def _report_damage(path: Path, epochs: int) -> None:
+    """Names the damaged lines and the missing epochs up to this one; keeps a copy of a damaged file.
 
-    A last line without an end is what a kill leaves of an epoch that is done again, and no damage.
+    An unfinished last line is no damage: a kill cut it short, and the resumed run repeats its epoch.
     """
     parsed = _parsed(path)
     bad = {number: reason for number, reason in parsed.items() if isinstance(reason, str)}
@@ -124,12 +125,11 @@ def _keep_what_is_damaged(path: Path, epochs: int) -> None:
 
 
 def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path | None:
-    """Draws loss and top-1 error over the epochs, and where the learning rate was divided; returns the picture's path.
+    """Draws loss and top-1 error over the epochs, and the divisions of the learning rate; returns the picture's path.
 
-    Lines that lack a number are left out; None where none is left. The best net is marked: that of the lowest validation
+    Lines without all numbers are skipped; None if no line remains. The best net is marked: that of the lowest validation
     `metric`, `loss` or `top1_error`.
     """
-
     epochs = [line for line in read(workdir) if "epoch" in line]
     epochs = [line for line in epochs if all(isinstance(line.get(name), int | float) for name in _CURVES)]
     if not epochs:
@@ -162,5 +162,5 @@ def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path | None:
 
 
 def percent(value: float | None) -> str:
-    """An error for a person: `2.51 %`, or a dash where it means nothing."""
+    """An error as text: `2.51 %`, or a dash where it means nothing."""
     return "-" if value is None or math.isnan(value) else f"{value:.2f} %"

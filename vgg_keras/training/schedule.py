@@ -24,7 +24,7 @@ class Plateau(tf.Module):
         self.finished = tf.Variable(False, trainable=False, name="finished")
 
     def update(self, loss: float, top1_error: float) -> bool:
-        """Takes an epoch's validation loss and error, in percent; True where the one that counts is the lowest so far."""
+        """Takes an epoch's validation loss and error, in percent; True if the metric is the lowest so far."""
         metric = {"loss": loss, "top1_error": top1_error}[self._training.plateau_metric]
         if metric < float(self.best):
             self.best.assign(metric)

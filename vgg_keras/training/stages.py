@@ -40,36 +40,74 @@ class PlannedRun:
 
 
 def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[PlannedRun]:
-    """The runs that a configuration and the flags ask for, in their order.
+    """The runs of a configuration and the flags, in their order.
 
     Args:
-        config: with or without a chain, which fine-tuning (`training.weights`) leaves out.
+        config: with or without a chain; fine-tuning (`training.weights`) ignores the chain.
         workdir: of the run, or of the chain's folders.
         names: of `--stages`; none: all of the chain.
-        init_from: an existing run. It stands for the chain's first stage, or with `names` for what the first of them starts
-            from; empty: none.
+        init_from: an existing run; empty: none. It replaces the chain's first stage, or with `names` the stage that the
+            first of them starts from.
 
     Raises:
         UserError: no such stage; a start that is neither planned nor finished, or is of another family or width.
     """
+    if config.training.weights or not config.stages:
+        return [_plan_single(config, workdir, names, init_from)]
+    _require_folder_for_chain(workdir)
+    stages, replaced = _choose_stages(config, names, init_from)
+
+    # the files of a finished stage are read once
+    inspected = dict.fromkeys(name for stage in stages for name in (stage.start, stage.name) if name)
+    results = {name: finished(workdir / name) for name in inspected if not (init_from and name == replaced)}
+    planned: dict[str, PlannedRun] = {}
+    for stage in stages:
+        replaces = bool(init_from) and stage.start == replaced
+        if replaces:
+            start = init_from
+        elif stage.start:
+            start = str(workdir / stage.start)
+        else:
+            start = config.training.init_from
+        of_stage = config.of_stage(stage)
+        of_stage = dataclasses.replace(of_stage, training=dataclasses.replace(of_stage.training, init_from=start))
+        if replaces or not stage.start:  # its start is no stage of this chain
+            if start:
+                require_alike(user_path(start), of_stage.architecture)
+        elif stage.start in planned:  # finished by then
+            require_family(planned[stage.start].config.architecture, of_stage.architecture, start)
+        else:
+            if results[stage.start] is None:
+                missing = _unfinished({stage.name: stage for stage in config.stages}, stage, workdir)
+                raise UserError(
+                    f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
+                    f"(--stages={','.join([*missing, stage.name])}), or name a run that replaces it: --init_from=RUN."
+                )
+            require_alike(user_path(start), of_stage.architecture, inspected=True)
+        planned[stage.name] = PlannedRun(stage.name, of_stage, workdir / stage.name, results[stage.name])
+    return list(planned.values())
+
+
+def _plan_single(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> PlannedRun:
+    """The one run of a configuration without a chain, or of fine-tuning."""
     if names and config.training.weights:
         raise UserError(
             "--weights fine-tunes in one training, without stages. Received: "
-            f"{config.training.weights} with --stages={','.join(names)}. Leave one out, or let a run of your own stand for the "
-            "stage before: --init_from=RUN."
+            f"{config.training.weights} with --stages={','.join(names)}. Leave one out, or replace the stage before by a "
+            "run of your own: --init_from=RUN."
         )
-    if not config.stages or config.training.weights:
-        if names:
-            raise UserError(
-                f"--stages names stages of a chain. Received: {', '.join(names)}; the configuration has none."
-            )
-        init_from = init_from or config.training.init_from
-        training = dataclasses.replace(config.training, init_from=init_from)
-        single = PlannedRun("single", dataclasses.replace(config, training=training, stages=()), workdir)
-        if init_from:
-            require_alike(user_path(init_from), single.config.architecture)
-        require_there(single.config)
-        return [single]
+    if names:
+        raise UserError(f"--stages names stages of a chain. Received: {', '.join(names)}; the configuration has none.")
+    training = dataclasses.replace(config.training, init_from=init_from or config.training.init_from)
+    config = dataclasses.replace(config, training=training, stages=())
+    if training.init_from:
+        require_alike(user_path(training.init_from), config.architecture)
+    require_there(config)
+    return PlannedRun("single", config, workdir)
+
+
+def _require_folder_for_chain(workdir: Path) -> None:
+    """Refuses a `--workdir` that cannot hold a folder for each stage."""
     if read_config(workdir) is not None:
         raise UserError(
             f"A chain has a folder for each stage. Received: --workdir={workdir}, which holds a single run. Name another, or "
@@ -77,42 +115,23 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         )
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
-    known = {stage.name: stage for stage in config.stages}
+
+
+def _choose_stages(config: Config, names: Sequence[str], init_from: str) -> tuple[list[Stage], str | None]:
+    """The stages of `--stages`, and the name of the stage that `init_from` replaces; None: it replaces none."""
+    known = [stage.name for stage in config.stages]
     for name in names:
         if name not in known:
             raise UserError(f"--stages names stages of the chain. Received: {name!r}. {nearest(name, known)}")
-    chosen = [stage for stage in config.stages if not names or stage.name in names]
-    stands_for = None  # the stage in whose place init_from stands
-    if init_from:
-        stands_for = chosen[0].start if names else chosen.pop(0).name
-        if not chosen:
-            raise UserError("--init_from stands for the chain's first stage. Received: a chain of one. Leave it out.")
-
-    # the results of finished stages; the files of each are read once
-    inspected = dict.fromkeys(name for stage in chosen for name in (stage.start, stage.name) if name)
-    done = {name: finished(workdir / name) for name in inspected if not (init_from and name == stands_for)}
-    planned: dict[str, PlannedRun] = {}
-    for stage in chosen:
-        if init_from and stage.start == stands_for:
-            start = init_from
-        else:
-            start = str(workdir / stage.start) if stage.start else config.training.init_from
-        part = config.of_stage(stage)
-        part = dataclasses.replace(part, training=dataclasses.replace(part.training, init_from=start))
-        run = PlannedRun(stage.name, part, workdir / stage.name, done[stage.name])
-        if stage.start in planned and stage.start != stands_for:  # made by then
-            require_family(planned[stage.start].config.architecture, part.architecture, start)
-        elif start:
-            own = Path(start) == workdir / stage.start
-            if own and done[stage.start] is None:
-                missing = _unfinished(known, stage, workdir)
-                raise UserError(
-                    f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
-                    f"(--stages={','.join([*missing, stage.name])}), or name a run that stands for it: --init_from=RUN."
-                )
-            require_alike(user_path(start), part.architecture, inspected=own)
-        planned[stage.name] = run
-    return list(planned.values())
+    stages = [stage for stage in config.stages if not names or stage.name in names]
+    if not init_from:
+        return stages, None
+    if names:
+        return stages, stages[0].start
+    first, *rest = stages
+    if not rest:
+        raise UserError("--init_from replaces the chain's first stage. Received: a chain of one. Leave it out.")
+    return rest, first.name
 
 
 def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[str]:
@@ -125,7 +144,7 @@ def _unfinished(known: dict[str, Stage], stage: Stage, workdir: Path) -> list[st
 
 
 def finished(workdir: Path) -> dict[str, Any] | None:
-    """The result of a finished stage; None where it has not finished.
+    """The result of a finished stage; None for a stage that is not finished.
 
     Raises:
         UserError: its files are no longer those that it finished with.

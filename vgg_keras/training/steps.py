@@ -1,8 +1,8 @@
 """One update and one validation batch, as traced functions, for any number of devices.
 
 Two devices must give the same update as one (3.1: synchronous, "exactly the same as with a single GPU"). So every image
-carries its share of the step's mean as a weight, gradients are summed over micro-batches and devices, and images of
-weight 0, which only fill up, are cut off before the net sees them.
+carries its share of the step's mean as a weight, and gradients are summed over micro-batches and devices. Images of weight
+0 only pad the batch: they are cut off before the net.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
 
 
 def choose_layers(model: keras.Model, layers: str) -> None:
-    """Freezes what is not trained: with "fc" every layer but the FC ones, batch norm's averages among them."""
+    """Freezes the layers that are not trained: with "fc" all but the FC layers, and batch norm's averages with them."""
     for layer in model.layers:
         layer.trainable = layers == "all" or isinstance(layer, keras.layers.Dense)
 
@@ -93,7 +93,7 @@ def train_step(
                     sums + part_sums,
                 )
 
-            # a loop, one part at a time: unrolled, the parts could all be in memory at once
+            # a loop, one part at a time: unrolled, all parts could be in memory at once
             _, gradients, averages, sums = tf.while_loop(
                 lambda index, *_: index * micro_batch < count,
                 body,
@@ -107,8 +107,8 @@ def train_step(
             )
 
         if averages:
-            # Their mean over the devices that had an image: one net, whichever device is asked. Keras's own assignment
-            # would leave each device with averages of its own.
+            # Their mean over the devices that had an image, so that all devices keep one net. Keras's own assignment would
+            # give each device averages of its own.
             real = tf.cast(weights[0] > 0, tf.float32)
             context = tf.distribute.get_replica_context()
             *summed, devices = context.all_reduce(
@@ -119,8 +119,9 @@ def train_step(
         update(gradients)
         return sums
 
-    # No XLA for the net: on a CPU it makes a VGG step two to four times slower, and under a strategy it fails.
-    @tf.function(jit_compile=False)
+    # No XLA for the net: on a CPU it makes a VGG step two to four times slower, and under a strategy it fails. No AutoGraph:
+    # nothing here needs it, and to rewrite the functions takes a second at the start.
+    @tf.function(jit_compile=False, autograph=False)
     def step(batch):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, args=batch), axis=None)
 
@@ -130,16 +131,16 @@ def train_step(
 def compiled_update(
     strategy: tf.distribute.Strategy, model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> Callable[[list[tf.Tensor]], None]:
-    """The optimizer's step, gradients in; on a single CPU as one function compiled by XLA.
+    """The optimizer's step, a function of the gradients; on a single CPU compiled by XLA.
 
-    Keras makes ten passes over weights and velocities, XLA one: of D's 138 million it took a third of the time. Under a
-    strategy of several devices it cannot be compiled, on a GPU it was not measured.
+    Keras makes ten passes over weights and velocities, XLA one: with D's 138 million it took a third of the time. Under a
+    strategy of several devices it cannot be compiled; on a GPU it was not measured.
     """
 
     def update(gradients):
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
 
-    return tf.function(update, jit_compile=True) if runtime.compiles_update(strategy) else update
+    return tf.function(update, jit_compile=True, autograph=False) if runtime.compiles_update(strategy) else update
 
 
 def validation_step(strategy: tf.distribute.Strategy, model: keras.Model) -> Callable[[tuple], tf.Tensor]:
@@ -150,7 +151,7 @@ def validation_step(strategy: tf.distribute.Strategy, model: keras.Model) -> Cal
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return _sums(logits, labels, losses, weights)
 
-    @tf.function(jit_compile=False)
+    @tf.function(jit_compile=False, autograph=False)
     def step(batch):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, args=batch), axis=None)
 
@@ -166,7 +167,7 @@ def _sums(logits, labels, losses, weights) -> tf.Tensor:
 
 
 def label_ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """How many classes stand before the right one in each row; `evaluation.metrics.label_ranks` inside a graph."""
+    """How many classes rank before the right one in each row; `evaluation.metrics.label_ranks` inside a graph."""
     right = tf.gather(logits, labels, axis=1, batch_dims=1)[:, tf.newaxis]
     before = tf.range(tf.shape(logits)[1])[tf.newaxis] < labels[:, tf.newaxis]
     ahead = tf.logical_not(logits <= right) | ((logits == right) & before)

@@ -1,4 +1,4 @@
-"""The folder of a run: what it was asked to do, on which data, and whether that is still so when it is resumed."""
+"""The folder of a run: its configuration and its data, and the checks that a resumed run still has both."""
 
 import dataclasses
 from pathlib import Path
@@ -17,19 +17,19 @@ from vgg_keras.training.start import Start, described, digest, require_classes_o
 
 
 def check(workdir: Path, config: Config, finished: bool = False) -> None:
-    """Refuses a folder that holds a run of another configuration, or whose files have changed, before any work is done.
+    """Refuses a folder that holds a run of another configuration or changed files, before any work is done.
 
     Args:
         workdir: of the run.
-        config: as asked for.
-        finished: that nothing is left to do, so no checkpoint is needed to go on from.
+        config: as the command received it.
+        finished: whether the run is finished, so that no checkpoint is needed.
 
     Raises:
         UserError: a field differs or a file has changed, which is named, or the folder holds other things.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
-    if checkpoints_in(workdir / CHECKPOINTS) and not finished:  # whose files `stages.finished` has compared
+    if checkpoints_in(workdir / CHECKPOINTS) and not finished:  # whose files `stages.finished` has checked
         require_whole(workdir, resumed=True)
     stored = read_config(workdir)
     if stored is None:
@@ -39,11 +39,11 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     if not begun(workdir) and not finished:
-        # one line may stand before the first checkpoint; after two there was one
+        # one line may be written before the first checkpoint; two lines mean that there was one
         if sum("epoch" in line for line in read(workdir)) > 1:
             raise UserError(
-                f"A run goes on from a checkpoint. Received: {workdir}, with epochs in metrics.jsonl and none in checkpoints/. "
-                "Put a checkpoint back, or name another --workdir to begin anew."
+                f"A run resumes from a checkpoint. Received: {workdir}, with epochs in metrics.jsonl and none in checkpoints/. "
+                "Put a checkpoint back, or name another --workdir to start again."
             )
         return
     before = from_dict(Config, stored["config"])
@@ -54,7 +54,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         new_start = described(config.training.start, start)
         raise UserError(
             f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from {old_start}, now "
-            f"{new_start}. Give the --init_from or --weights of its beginning, or name another --workdir."
+            f"{new_start}. Give the same --init_from or --weights, or name another --workdir."
         )
     if found := difference(old, new):
         raise UserError(
@@ -64,17 +64,17 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
 
 
 def worker_fields(config: Config) -> dict[str, Any]:
-    """The configuration as plain values, without what may differ from worker to worker.
+    """The configuration as plain values, without the fields that may differ between workers.
 
-    The images and the start may lie elsewhere: they are compared by their names and by their digest.
+    Paths of the images and of the start may differ: names and digests are compared instead.
     """
     return without(to_dict(config), fields_with(RESUME))
 
 
 def resume_fields(config: Config) -> dict[str, Any]:
-    """What a run must keep when it is resumed: `worker_fields` without the limits, which a message may advise to change."""
+    """What a resumed run must keep: `worker_fields` without the limits, which a message may advise to change."""
     limits = set(fields_with(LIMIT))
-    if config.architecture.batch_norm:  # of a part of a batch, batch normalisation's mean and variance are others
+    if config.architecture.batch_norm:  # whose mean and variance are those of the micro-batch
         limits.remove("data.micro_batch")
     return without(worker_fields(config), limits)
 
@@ -82,16 +82,16 @@ def resume_fields(config: Config) -> dict[str, Any]:
 def check_images(
     workdir: Path, config: Config, source: Source, start: Start | None, writes: bool = True
 ) -> dict[str, Any] | None:
-    """Refuses images, classes or a start that are not those of the run, before its first step. Nothing is written.
+    """Refuses images, classes or a start that differ from the run's, before its first step. Nothing is written.
 
     Args:
         workdir, config, source, start, writes: as in `prepare`.
 
     Returns:
-        What the folder's `config.json` holds, where the run goes on; None where it begins.
+        The content of the folder's `config.json` if the run is resumed; None if it is new.
 
     Raises:
-        UserError: the data set is no longer the one that the run was begun with, or another worker's start is another.
+        UserError: the run was begun with another data set, or this worker's start differs from the chief's.
     """
     data = _images(source)
     if begun(workdir) or not writes:
@@ -123,7 +123,7 @@ def check_images(
 
 
 def _images(source: Source) -> dict[str, Any]:
-    """What tells the images of a run."""
+    """What identifies the images of a run."""
     return {
         name: {"images": split.size, "sha256_of_names": split.digest()}
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
@@ -139,18 +139,18 @@ def prepare(
     start: Start | None,
     writes: bool = True,
 ) -> tuple[Config, Statistics]:
-    """The resolved configuration and the training set's statistics: measured and written, or read again.
+    """The resolved configuration and the training set's statistics: measured and written, or read from the folder.
 
     Args:
         workdir: locked.
-        config: as asked for.
-        source: the images, bad ones left out.
-        hardware: what was chosen for this machine, kept beside the configuration.
-        start: of `start.look`; None for a run that goes on.
-        writes: False for those workers of a run that read what its chief has prepared.
+        config: as the command received it.
+        source: the images without the bad ones.
+        hardware: what was chosen for this machine, stored beside the configuration.
+        start: of `start.look`; None for a resumed run.
+        writes: False for the workers of a run beside the chief, which read what it has written.
 
     Raises:
-        UserError: the data set is no longer the one that the run was begun with, or another worker's start is another.
+        UserError: the run was begun with another data set, or this worker's start differs from the chief's.
     """
     if writes:
         sweep(workdir)
@@ -183,15 +183,15 @@ def prepare(
             "versions": provenance.versions(),
         },
     )
-    # until there is a checkpoint, before which a kill may come, both are written anew
+    # a run that is killed before its first checkpoint writes both again
     write_json(workdir / MANIFEST, {CONFIG: [sha256(workdir / CONFIG)]})
     return resolved, statistics
 
 
 def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
-    """Writes the `config.json` of a run that goes on with other limits or from another place: tests of its net read it.
+    """Writes the `config.json` of a run that is resumed with other limits or paths, which evaluations of its net read.
 
-    Killed at any moment, it leaves a run that goes on: the manifest first names the old digest and the new one.
+    A kill at any moment leaves a run that can be resumed: the manifest first holds the old digest and the new one.
     """
     known = read_manifest(workdir)
     with replacing(workdir / CONFIG) as temporary:
@@ -202,7 +202,7 @@ def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
 
 
 def begun(workdir: Path) -> bool:
-    """Whether a run stands there that a change would spoil: one with a checkpoint."""
+    """Whether the folder holds a run with a checkpoint, which is resumed."""
     return (workdir / CONFIG).exists() and bool(checkpoints_in(workdir / CHECKPOINTS))
 
 

@@ -1,4 +1,4 @@
-"""The processes that make a run together: which of them writes, and how they agree. A run on one machine has one."""
+"""The processes of one run: which of them writes, and how they agree. A run on one machine has one."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from vgg_keras.errors import StoppedError, UserError
 
 Result = TypeVar("Result")
 
-# How TensorFlow says that another worker is gone, in the middle of a collective operation. Other errors are of the same types.
+# How TensorFlow reports a lost worker, in the middle of a collective operation. Other errors are of the same types.
 _GONE = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -32,7 +32,7 @@ class Workers:
     Attributes:
         rank: of this process.
         count: of all.
-        chief: whether this process writes and tells.
+        chief: whether this process writes and prints.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
@@ -45,23 +45,23 @@ class Workers:
         self.count = len(self._cluster.addresses) if self._cluster else 1
         self.chief = self.rank == 0
 
-    def any(self, *wishes: bool) -> tuple[bool, ...]:
-        """For each of these, whether it is any worker's."""
+    def any(self, *conditions: bool) -> tuple[bool, ...]:
+        """For each condition, whether it holds on any worker."""
         if self.count == 1:
-            return wishes
-        return tuple(bool(count) for count in self._sum(tf.cast(tf.stack(wishes), tf.float32)).numpy())
+            return conditions
+        return tuple(bool(count) for count in self._sum(tf.cast(tf.stack(conditions), tf.float32)).numpy())
 
     def all_equal(self, number: int) -> bool:
-        """Whether all give the same number."""
+        """Whether the number is the same on all workers."""
         mine = tf.one_hot(self.rank, self.count, dtype=tf.float64) * number
         return self.count == 1 or len(set(self._sum(mine).numpy())) == 1
 
-    def chief_alone(self, work: Callable[[], Result]) -> Result | None:
-        """What `work` returns to the chief, and None to the others, who wait for its end.
+    def chief_only(self, work: Callable[[], Result]) -> Result | None:
+        """The result of `work` on the chief, and None on the others, which wait for its end.
 
         Raises:
-            StoppedError, UserError: on all, where the chief was stopped or found a user's mistake; else the others would take it
-                for lost, and be started again with the same mistake.
+            StoppedError, UserError: on all workers, if the chief was stopped or found a user's mistake. Else the others would
+                report the chief as lost, and be started again with the same mistake.
         """
         result, end = None, None
         if self.chief:
@@ -71,14 +71,14 @@ class Workers:
                 end = error
         stopped, refused = self.any(isinstance(end, StoppedError), isinstance(end, UserError))
         if stopped:
-            raise end or StoppedError("stopped with the first worker; the same command goes on where it stood")
+            raise end or StoppedError("stopped with the first worker; the same command resumes the run")
         if refused:
             raise end or UserError("All workers make one run. Received: a mistake, which the first worker names.")
         return result
 
     def chief_first(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns to each; the others begin when the chief has done it, so that they find what it leaves."""
-        result = self.chief_alone(work)
+        """The result of `work` on each; the others begin when the chief has finished, so that they find its files."""
+        result = self.chief_only(work)
         return result if self.chief else work()
 
     @tf.function
@@ -87,10 +87,10 @@ class Workers:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """For work in which the chief alone tells what it does, and a lost worker is named.
+        """For work of all workers: only the chief prints, and a lost worker is named.
 
         Raises:
-            WorkerLostError: a worker is gone.
+            WorkerLostError: a worker is lost.
         """
         with contextlib.ExitStack() as stack:
             if not self.chief:

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped or spoilt, through the command line: what is promised of them."""
+"""A whole training, through the command line: what it writes, and what holds when it is killed, stopped or damaged."""
 
 import fcntl
 import hashlib
@@ -141,7 +141,7 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
     shutil.rmtree(workdir / "checkpoints")
     done = run_command("train", *TOY, f"--workdir={workdir}")
     assert (
-        done.returncode == 2 and "A run goes on from a checkpoint" in done.stderr
+        done.returncode == 2 and "A run resumes from a checkpoint" in done.stderr
     )  # and does not begin anew in silence
     assert len(metrics(workdir)) == 4
 
