@@ -1,4 +1,6 @@
-"""A SavedModel's signatures beside the whole dense net: every size and batch, none at all, and what is refused."""
+"""A SavedModel's signatures beside the dense net: every size and batch, empty batches, and what is refused."""
+
+import dataclasses
 
 import keras
 import numpy as np
@@ -7,10 +9,13 @@ import tensorflow as tf
 from scipy.special import softmax
 
 import vgg_keras
+from tests.data.awkward import bomb, rows, smooth, tiff, turned, written
+from tests.data.awkward import png as png_file
 from vgg_keras.config import Architecture, Config, Data, Evaluation
+from vgg_keras.data.decoding import decode
 from vgg_keras.data.rescaling import rescale
+from vgg_keras.evaluation.prediction import predict_images
 from vgg_keras.exports import saved_model
-from vgg_keras.exports.tiles import TiledNet
 from vgg_keras.nets.dense import to_fully_convolutional
 
 CROP, BATCH = 64, 3
@@ -40,7 +45,7 @@ def pictures(random, count, height, width):
 
 
 @pytest.mark.parametrize("head", ["fc", "gap"])
-def test_every_size_and_batch_gives_what_the_whole_dense_net_gives(head, random):
+def test_every_size_and_batch_gives_what_the_dense_net_gives_at_once(head, random):
     """The truth is one convolutional net over whole images; the SavedModel cuts them into tiles and batches into groups."""
     model = small(head)
     module, dense = served(model), to_fully_convolutional(model)
@@ -63,27 +68,6 @@ def test_every_size_and_batch_gives_what_the_whole_dense_net_gives(head, random)
         features = module.features(tf.constant(images))["features"].numpy()
         assert features.shape == wanted.shape
         assert np.abs(features - wanted).max() <= 1e-5 * np.abs(wanted).max()
-
-
-def test_no_more_pixels_than_a_batch_of_crops_go_through_the_net_at_once(random):
-    """Whatever the image and the batch, but for the few positions that a tile overlaps its neighbours by."""
-    module, sizes = served(small(), max_pixels=2**24), []
-    convolutions = module._net._convolutions
-
-    def recorded(images):
-        shape = tf.ensure_shape(tf.numpy_function(lambda x: sizes.append(x) or x, [tf.shape(images)], tf.int32), [4])
-        with tf.control_dependencies([shape]):
-            return convolutions(tf.identity(images))
-
-    module._net._convolutions = recorded
-    module.serving_default(tf.constant(pictures(random, 40, 64, 64)))
-    assert (
-        len(sizes) == 40 + 3 * 40
-    )  # an image and its mirror image: at Q=64 whole, at Q=96 in a tile for each position
-    module.encoded(tf.stack([tf.io.encode_png(pictures(random, 1, 64, 4000)[0])]))
-    least = 2 + 2 * module._net._halo  # positions, with the pixels past the last one
-    assert max(np.prod(size[:3]) for size in sizes) <= max(BATCH * CROP**2, 2 * 96 * 32 * least)
-    assert len(sizes) > 160 + 30  # the tiles of a strip of 4000 and of 6000 pixels
 
 
 def test_a_batch_of_no_images_gives_no_rows(tmp_path, random):
@@ -139,12 +123,55 @@ def test_an_image_without_pixels_and_a_file_that_is_none_are_named():
     assert module.encoded(tf.stack([png(1, 1), png(64, 70)]))["probabilities"].shape == (2, 3)
 
 
-def test_windows_of_several_maps_go_through_the_fc_layers_together(random):
-    """More positions than one batch of windows holds, of maps whose ends fall inside of one."""
-    model = small()
-    tiled = TiledNet(model, Evaluation(batch=64))
-    images = random.uniform(0, 255, (3, 32 * 11, 32 * 13, 3)).astype(np.float32)  # 10 x 12 positions each
-    scores = np.asarray(to_fully_convolutional(model)(images, training=False), np.float64)
-    assert scores.shape[1:3] == (10, 12)
-    found = tiled.mean_logits(tiled.last_map(tf.constant(images))).numpy()
-    assert np.abs(found - scores.mean(axis=(1, 2))).max() <= 1e-5 * np.abs(scores).max()
+@pytest.mark.slow
+def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, net, photos):
+    folder, (parity,) = exported("saved_model")
+    print(
+        f"SavedModel: largest difference from evaluate's dense test {parity.difference:.2g} of {parity.images} images"
+    )
+    assert parity.difference <= 1e-5 and parity.agreement == 1.0 and parity.images == 12
+    (variables,) = (folder / "variables").glob("variables.data*")
+    assert variables.stat().st_size < 1.1 * 4 * net.model.count_params()  # each weight once
+    loaded = tf.saved_model.load(str(folder))
+    assert sorted(loaded.signatures) == ["encoded", "features", "serving_default"]
+
+    # a batch of files of different sizes, and the same pictures as arrays of one size
+    paths = sorted(photos.glob("val/*/*.jpg"))
+    answer = loaded.signatures["encoded"](encoded=tf.constant([path.read_bytes() for path in paths]))
+    expected = predict_images(net, paths, top=3)
+    rows = {prediction.path: prediction for prediction in expected}
+    for place, path in enumerate(paths):
+        prediction = rows[str(path)]
+        assert answer["class_name"].numpy()[place].decode() == prediction.classes[0]
+        assert net.classes[answer["class_index"].numpy()[place]] == prediction.classes[0]
+        probabilities = dict(zip(prediction.classes, prediction.probabilities, strict=True))
+        assert np.abs(answer["probabilities"][place] - [probabilities[name] for name in net.classes]).max() <= 1e-5
+    pixels = np.stack([decode(path.read_bytes()).numpy() for path in paths[::2]])
+    served = loaded.signatures["serving_default"](images=tf.constant(pixels))["probabilities"].numpy()
+    assert np.abs(served - answer["probabilities"].numpy()[::2]).max() <= 1e-5
+    assert np.ptp(served, axis=0).max() > 1e-3
+
+    # the map before the last layer, of which that layer makes the dense net's scores
+    features = loaded.signatures["features"](images=tf.constant(pixels))["features"].numpy()
+    dense = to_fully_convolutional(net.model)
+    scores = dense.predict(np.stack([rescale(image, 40, "bilinear") for image in pixels]), verbose=0)
+    kernel, bias = net.model.get_layer("predictions").get_weights()
+    assert np.abs(features @ kernel + bias - scores).max() <= 1e-4 * np.abs(scores).max()
+
+
+def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_path, net):
+    stored = decode(written(smooth(2, 48, 60), "JPEG")).numpy()
+    (tmp_path / "turned.jpg").write_bytes(turned(written(smooth(2, 48, 60), "JPEG"), tiff(6)))
+    (tmp_path / "upright.png").write_bytes(png_file(48, 60, 2, 8, rows(np.rot90(stored, -1))))
+    (tmp_path / "stored.png").write_bytes(png_file(60, 48, 2, 8, rows(stored)))
+    files = [tmp_path / name for name in ("turned.jpg", "upright.png", "stored.png")]
+    as_stored = dataclasses.replace(net.config, data=dataclasses.replace(net.config.data, exif_orientation=False))
+    for config, equal in ((net.config, 1), (as_stored, 2)):
+        module = saved_model.Served(net.model, config, net.classes)
+        served = module.encoded(tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
+        predicted = predict_images(net, files, config=config, top=3)
+        named = [dict(zip(one.classes, one.probabilities, strict=True)) for one in predicted]
+        assert np.abs(served - [[one[name] for name in net.classes] for one in named]).max() <= 1e-5
+        assert np.abs(served[0] - served[equal]).max() <= 1e-6 < 1e-4 < np.abs(served[0] - served[3 - equal]).max()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"20000 x 20000 pixels, more than data\.max_pixels"):
+        module.encoded(tf.constant([bomb()]))

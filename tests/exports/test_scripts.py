@@ -1,47 +1,17 @@
-"""The scripts of docs/export/: each opens what `export` wrote with its format's own library and says what `predict` says."""
+"""The scripts of docs/export/: each opens an export with its format's own library and prints what `predict` prints."""
 
 import ast
 import dataclasses
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import vgg_keras
-from tests.conftest import write_images
-from tests.data.awkward import tiff, turned
-from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
+from tests import warm
+from vgg_keras.config import Evaluation
 from vgg_keras.evaluation.prediction import predict_images
-from vgg_keras.exports.export import export
-from vgg_keras.weights.formats.run_folder import LoadedModel
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "export"
-CLASSES = ("great cat", "Hund", "лев")
-
-# TFLite says that it will move, and that uint8 inputs have no statistics
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*tf.lite.*:UserWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory):
-    """A net of three classes whose names have spaces and other alphabets, and photographs; one of a camera on its side."""
-    root = tmp_path_factory.mktemp("scripts")
-    for label, name in enumerate(sorted(CLASSES)):
-        paths = write_images(root / "photos" / name, [(48, 60), (70, 50)] * 4, seed=label)
-        paths[0].write_bytes(turned(paths[0].read_bytes(), tiff(6)))
-    architecture = Architecture("A", num_classes=3, crop=32, width=1 / 8, mean=(120.0, 110.0, 100.0), initializer="he")
-    data, runtime = Data(source=str(root / "photos"), scale=(40,)), Config().runtime
-    config = Config(architecture, data, export=Export(images=3, representative_images=18, min_agreement=0.0))
-    config = dataclasses.replace(config, runtime=dataclasses.replace(runtime, cache_dir=str(root / "cache")))
-    model = vgg_keras.build(architecture, dtype="float32", seed=3)
-    kernel, bias = model.get_layer("predictions").get_weights()
-    model.get_layer("predictions").set_weights([kernel / 50, bias])
-    return LoadedModel(model, config, tuple(sorted(CLASSES)), root, "12")
 
 
 @pytest.mark.slow
@@ -58,9 +28,8 @@ def net(tmp_path_factory):
         ("onnx", "onnx.py", ([],), 0.02),
     ],
 )
-def test_a_script_says_what_predict_says(tmp_path, net, form, script, more, limit):
-    out = tmp_path / "exported" / "E"
-    export(net, net.config, form, out)
+def test_a_script_prints_the_probabilities_of_predict(tmp_path, exported, net, form, script, more, limit):
+    out, _ = exported(form)
     config = net.config
     if form != "saved_model":  # the middle of a picture, without mirror image
         config = dataclasses.replace(config, evaluation=Evaluation(protocol="center", flip=False))
@@ -69,7 +38,7 @@ def test_a_script_says_what_predict_says(tmp_path, net, form, script, more, limi
         probabilities = dict(zip(expected.classes, expected.probabilities, strict=True))
         for words in more:
             command = [sys.executable, str(SCRIPTS / script), str(out), str(photograph), *words]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+            done = warm.finished(warm.run_script, command, tmp_path)
             assert done.returncode == 0, done.stderr
             found = dict(reversed(line.split(" ", 1)) for line in done.stdout.splitlines())
             print(f"{script} {' '.join(words)}: {found}, predict: {probabilities}")

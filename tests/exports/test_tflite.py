@@ -1,6 +1,7 @@
 """int8 takes a picture's bytes as they are, however dark the pictures were that it was calibrated on."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -13,13 +14,6 @@ from vgg_keras.errors import UserError
 from vgg_keras.exports import tflite
 from vgg_keras.exports.export import export
 from vgg_keras.weights.formats.run_folder import LoadedModel
-
-# TFLite says that it will move, and that uint8 inputs have no statistics
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*tf.lite.*:UserWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
 
 
 def pictures(count, brightest, seed):
@@ -39,7 +33,7 @@ def net_for(images, mean):
 
 
 def fed_as_documented(path, images):
-    """The probabilities of `model_int8.tflite`, asked as README says: uint8 RGB 0-255 in, uint8 of 1/256 out."""
+    """The probabilities of `model_int8.tflite`, given what docs/export.md says: uint8 RGB 0-255 in, uint8 of 1/256 out."""
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(model_path=str(path)).get_signature_runner()
@@ -48,7 +42,8 @@ def fed_as_documented(path, images):
     )
 
 
-@pytest.mark.parametrize(("brightest", "mean"), [(8, 4.0), (30, 12.0), (30, 0.0), (255, 120.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("brightest", "mean"), [(8, 4.0), (30, 0.0), (255, 120.0)])
 def test_int8_is_fed_bytes_on_dark_and_on_ordinary_pictures(tmp_path, brightest, mean):
     model = net_for(pictures(60, brightest, seed=0), (mean,) * 3)
     ended = keras.Model(model.input, keras.layers.Softmax()(model.output))
@@ -60,10 +55,11 @@ def test_int8_is_fed_bytes_on_dark_and_on_ordinary_pictures(tmp_path, brightest,
     print(f"brightest {brightest}, mean {mean}: same top class {agreement:.0%}")
     assert np.bincount(expected.argmax(axis=1)).max() < 80
     assert agreement >= 0.9
-    ask = tflite.opened(tmp_path / "int8.tflite")
-    assert np.array_equal(np.stack([ask(image) for image in images]), found.astype(np.float32))
+    run = tflite.opened(tmp_path / "int8.tflite")
+    assert np.array_equal(np.stack([run(image) for image in images]), found.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_the_error_that_an_export_prints_is_the_one_that_its_user_gets(tmp_path, monkeypatch):
     """All photographs dark: fed as documented, an input scaled to the brightest of them would see a black picture."""
     for seed, (split, count) in enumerate((("train", 8), ("val", 8))):
@@ -97,6 +93,7 @@ def test_the_error_that_an_export_prints_is_the_one_that_its_user_gets(tmp_path,
     assert (gives["dtype"], gives["quantization"]) == (np.uint8, (1 / 256, 0))
 
 
+@pytest.mark.slow
 def test_an_input_that_would_need_scaling_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "_with_pixels_as_input", lambda content: content)
     crops = pictures(10, 30, seed=0)
@@ -105,3 +102,21 @@ def test_an_input_that_would_need_scaling_is_refused(tmp_path, monkeypatch):
     tflite.write(ended, "int8", (crop[np.newaxis] for crop in crops), tmp_path / "int8.tflite")
     with pytest.raises(UserError, match=r"\(scale 1, zero point 0\).* Received: int8\.tflite with uint8, scale 0\.11"):
         tflite.opened(tmp_path / "int8.tflite")
+
+
+@pytest.mark.slow
+def test_exported_files_of_every_variant_answer_as_the_net_does(exported, net):
+    folder, found = exported("tflite")
+    assert [parity.form for parity in found] == list(tflite.VARIANTS)
+    for parity in found:
+        print(f"TFLite {parity.form}: largest difference {parity.difference:.2g}, {parity.size:,} bytes")
+    assert found[0].difference <= 1e-5 and found[1].difference <= 1e-2
+    assert found[0].size > 1.8 * found[1].size > 3 * found[2].size
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(folder / "model_int8.tflite"))
+    for details in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+        assert details["dtype"] == np.uint8
+    assert (folder / "labels.txt").read_text("utf-8").splitlines() == list(net.classes)
+    described = json.loads((folder / "export.json").read_text())
+    assert described["takes"].startswith("(1, 32, 32, 3) RGB in 0-255") and len(described["parity"]) == 4

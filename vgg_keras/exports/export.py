@@ -1,7 +1,8 @@
-"""The files of one format, and each beside the net: the images are the validation's, in the order of its split."""
+"""Writes the files of one format and compares each with the net, on validation images."""
 
 import dataclasses
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,13 @@ from vgg_keras.plain_values import to_dict
 from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
-# What a user of the files must give them; docs/export/ has a script for each.
+# What the files take; docs/export/ has a script for each format.
 TAKES = {
     "saved_model": f"serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) {KINDS} files",
     "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), {picture}",
     "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, {picture}",
 }
-PICTURE = "such as the middle of a picture whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
+PICTURE = "such as the middle of an image whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
 
 
 def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parity]:
@@ -41,7 +42,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
 
     Args:
         net: of `load_net`, in float32.
-        config: its data are the images, its evaluation the test inside a SavedModel.
+        config: its data are the images, its evaluation is the test inside a SavedModel.
         form: saved_model, tflite or onnx.
         out: must not exist.
 
@@ -49,7 +50,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
         A `Parity` for each file.
 
     Raises:
-        UserError: a difference above its limit, or a mistake in the data; `out` is not there then.
+        UserError: a difference above its limit, or a mistake in the data; `out` does not exist then.
     """
     with replacing(out) as folder:
         folder.mkdir()
@@ -72,7 +73,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
 
 
 def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
-    """What the files must be given, in words and in numbers: whole pictures, or crops of pictures."""
+    """What the files take, as text and as numbers: image files, or crops."""
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
         return {"takes": TAKES[form], "test_scales": list(config.test_scales), "limits": limits}
@@ -81,14 +82,38 @@ def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
     return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture)), "picture": picture}
 
 
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """The files of one format, and the net's answers on the images that both are run on.
+
+    Attributes:
+        paths: of each form.
+        opened: a function of a path that returns a function of one image to probabilities.
+        images: as that function takes them.
+        labels: (n,).
+        probabilities: of the net, (n, classes).
+        seconds: that the net takes for an image.
+    """
+
+    paths: dict[str, Path]
+    opened: Callable[[Path], Callable[[Any], np.ndarray]]
+    images: Sequence[Any]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    seconds: float
+
+
 def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:
-    """Writes a format's files into `folder`, compares each with the net, and returns how they stand, and the classes' names.
+    """Writes the files of a format into `folder` and compares each with the net.
 
     Args:
         net: in float32.
         config: data, test and limits.
         form: saved_model, tflite or onnx.
         folder: empty.
+
+    Returns:
+        A `Parity` for each file, and the names of the classes.
 
     Raises:
         UserError: a difference above its limit, or data of another number of classes.
@@ -98,64 +123,70 @@ def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[li
     source, _ = without_bad_images(source, config)
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
     chosen = source.val.select(evenly(source.val.size, config.export.images))
-    count = chosen.size
-    if form == "saved_model":  # which is compared with the dense test
-        require_few_pixels(chosen, config.evaluation, config.test_scales)
-    rules = config.export
     with pipeline.readable_images(chosen):
-        files, labels = zip(*(pipeline.encoded(chosen, image) for image in range(count)), strict=True)
-        labels = np.array(labels)
         if form == "saved_model":
-            with without_noise():
-                saved_model.write(net, config, folder)
-            theirs, seconds = _dense(net, config, chosen)
-            made, opened, images = {"saved_model": folder}, saved_model.opened, files
+            written = _write_saved_model(net, config, chosen, folder)
         else:
-            crops = np.stack([_crop(chosen, image, config) for image in range(count)])
-            ended = keras.Model(
-                net.model.input, keras.layers.Softmax(dtype="float32", name="probabilities")(net.model.output)
-            )
-            once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
-            theirs, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
-            images = crops
-            if form == "onnx":
-                made, opened = {"onnx": folder / "model.onnx"}, onnx.opened
-                with without_noise():
-                    onnx.write(ended, made["onnx"])
-            else:
-                made, opened = {name: folder / f"model_{name}.tflite" for name in tflite.VARIANTS}, tflite.opened
-                for variant, path in made.items():
-                    with without_noise():
-                        tflite.write(ended, variant, _representative(source.train, config), path)
-                    stop.raise_if_requested()
-    found = [compare(name, path, opened, images, theirs, seconds, labels, rules) for name, path in made.items()]
+            written = _write_of_crops(net, config, form, chosen, source.train, folder)
+    compared = written.images, written.probabilities, written.seconds, written.labels, config.export
+    found = [compare(name, path, written.opened, *compared) for name, path in written.paths.items()]
     return found, net.classes
 
 
-def _timed(calls) -> tuple[np.ndarray, float]:
-    """What the calls return, one below the other, and the seconds that one takes once it is traced."""
-    calls[0]()
+def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: Path) -> Written:
+    """The SavedModel, which takes image files and is compared with the dense test."""
+    require_few_pixels(chosen, config.evaluation, config.test_scales)
+    files, labels = zip(*(pipeline.encoded(chosen, image) for image in range(chosen.size)), strict=True)
+    with without_noise():
+        saved_model.write(net, config, folder)
+    probabilities, seconds = _dense(net, config, chosen)
+    return Written({"saved_model": folder}, saved_model.opened, files, np.array(labels), probabilities, seconds)
+
+
+def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, train: Split, folder: Path) -> Written:
+    """The ONNX file, or the TFLite files of all variants, which take crops and are compared with the net on crops."""
+    crops, labels = zip(*(_crop(chosen, image, config) for image in range(chosen.size)), strict=True)
+    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+    ended = keras.Model(net.model.input, softmax(net.model.output))
+    once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
+    probabilities, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
+    if form == "onnx":
+        paths, opened = {"onnx": folder / "model.onnx"}, onnx.opened
+        with without_noise():
+            onnx.write(ended, paths["onnx"])
+    else:
+        paths, opened = {name: folder / f"model_{name}.tflite" for name in tflite.VARIANTS}, tflite.opened
+        for variant, path in paths.items():
+            with without_noise():
+                tflite.write(ended, variant, _representative(train, config), path)
+            stop.raise_if_requested()
+    return Written(paths, opened, crops, np.array(labels), probabilities, seconds)
+
+
+def _timed(calls: Sequence[Callable[[], np.ndarray]]) -> tuple[np.ndarray, float]:
+    """The concatenated results of the calls, and the mean seconds of one."""
+    calls[0]()  # not timed, because it traces
     began = time.perf_counter()
     rows = [call() for call in tqdm.tqdm(calls, "the net", unit="image", disable=None)]
     return np.concatenate(rows), (time.perf_counter() - began) / len(calls)
 
 
 def _dense(net: LoadedModel, config: Config, split: Split) -> tuple[np.ndarray, float]:
-    """The posteriors of `evaluate`'s dense test, and the seconds an image takes in it."""
+    """The posteriors of `evaluate`'s dense test, and its seconds for an image."""
     protocol = Dense(net.model, net.config.architecture, config.evaluation)
-    asked, classes = [(protocol, side) for side in config.test_scales], net.config.architecture.num_classes
+    passes, classes = [(protocol, side) for side in config.test_scales], net.config.architecture.num_classes
     began = time.perf_counter()
-    posteriors = mean_posteriors(asked, split, config.data, classes, "the net")
+    posteriors = mean_posteriors(passes, split, config.data, classes, "the net")
     return posteriors, (time.perf_counter() - began) / split.size
 
 
-def _crop(split: Split, image: int, config: Config) -> np.ndarray:
-    """The middle of an image at S, as whole numbers, which every format can take."""
-    pixels, _ = pipeline.picture(split, image)
+def _crop(split: Split, image: int, config: Config) -> tuple[np.ndarray, int]:
+    """The middle of an image at S, rounded to integers, which every format can take; and the image's label."""
+    pixels, label = pipeline.picture(split, image)
     crop = center_crop(pixels, config.middle_scale, config.architecture.crop, config.data.interpolation)
-    return np.round(crop.numpy()).astype(np.float32)
+    return np.round(crop.numpy()).astype(np.float32), label
 
 
-def _representative(train: Split, config: Config):
+def _representative(train: Split, config: Config) -> Iterator[np.ndarray]:
     for image in evenly(train.size, config.export.representative_images).tolist():
-        yield _crop(train, image, config)[np.newaxis]
+        yield _crop(train, image, config)[0][np.newaxis]

@@ -14,8 +14,8 @@ from vgg_keras.paths import plain_folder
 def write(model: keras.Model, path: Path) -> None:
     """Writes (n, crop, crop, 3) float32 RGB 0-255 to (n, classes) probabilities.
 
-    tf2onnx keeps a copy of all constants from each of its steps, 23 GB for D at full size. So it is given the weights as
-    inputs, and they become constants afterwards, as Keras's own export makes them.
+    tf2onnx keeps a copy of all constants from each of its steps, 23 GB for D at full size. So the weights are inputs during
+    the conversion. They become constants after it, as in Keras's own export.
 
     Args:
         model: in float32, ends in a soft-max.
@@ -32,37 +32,37 @@ def write(model: keras.Model, path: Path) -> None:
     trained, others = model.trainable_variables, model.non_trainable_variables
     weights = {f"weight_{place}": variable.numpy() for place, variable in enumerate([*trained, *others])}
 
-    def asked(image, *values):
+    def net(image, *values):
         return model.stateless_call(values[: len(trained)], values[len(trained) :], image, training=False)[0]
 
     takes = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")]
     takes += [tf.TensorSpec(array.shape, array.dtype, name=name) for name, array in weights.items()]
-    converted, _ = tf2onnx.convert.from_function(tf.function(asked, input_signature=takes, jit_compile=False), takes)
+    converted, _ = tf2onnx.convert.from_function(tf.function(net, input_signature=takes, jit_compile=False), takes)
     _fold(converted.graph, weights, converted.opset_import)
     onnx.save(converted, path)
 
 
 def _fold(graph, weights: dict[str, np.ndarray], opsets) -> None:
-    """Makes constants of these inputs of a graph, and of what its nodes make of constants alone."""
+    """Turns these inputs of a graph into constants, and computes the nodes whose inputs are all constants."""
     from onnx import numpy_helper
     from onnx.reference import ReferenceEvaluator
 
     versions = {opset.domain: opset.version for opset in opsets}
     known = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer} | weights
     kept = []
-    for node in graph.node:  # each stands behind those that it needs
+    for node in graph.node:  # each comes after those that it needs
         if all(name in known for name in node.input):
-            asked = {name: known[name] for name in node.input}
-            made = ReferenceEvaluator(node, opsets=versions).run(None, asked)
-            known.update(zip(node.output, made, strict=True))
+            inputs = {name: known[name] for name in node.input}
+            outputs = ReferenceEvaluator(node, opsets=versions).run(None, inputs)
+            known.update(zip(node.output, outputs, strict=True))
         else:
             kept.append(node)
     used = {name for node in kept for name in node.input}
     constants = [numpy_helper.from_array(array, name) for name, array in known.items() if name in used]
     inputs = [entry for entry in graph.input if entry.name not in weights]
-    for field, left in ((graph.node, kept), (graph.initializer, constants), (graph.input, inputs)):
+    for field, entries in ((graph.node, kept), (graph.initializer, constants), (graph.input, inputs)):
         del field[:]
-        field.extend(left)
+        field.extend(entries)
 
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:

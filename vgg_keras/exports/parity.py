@@ -1,4 +1,4 @@
-"""Whether an export says what its net says: both asked about the same images, one at a time."""
+"""Whether an export computes what its net computes: both run on the same images, one at a time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from vgg_keras.log_filter import without_noise
 
 @dataclass(frozen=True)
 class Parity:
-    """An export beside its net.
+    """An export compared with its net.
 
     Attributes:
         form: saved_model, onnx, or a variant of tflite.
@@ -23,8 +23,8 @@ class Parity:
         agreement: the share of images with the same top class.
         error, net_error: top-1 errors in percent.
         size: bytes on disk.
-        seconds, net_seconds: for an image, loading left out.
-        images: that both were asked about.
+        seconds, net_seconds: for an image, without loading.
+        images: that both were run on.
     """
 
     form: str
@@ -48,15 +48,15 @@ def compare(
     labels: np.ndarray,
     rules: Export,
 ) -> Parity:
-    """Asks an export and compares.
+    """Runs an export on images and compares it with its net.
 
     Args:
         form: its name.
         path: its file or folder.
-        opened: of a path, returns a function of one image to probabilities (classes,).
+        opened: a function of a path that returns a function of one image to probabilities (classes,).
         images: n of them, as that function takes them.
-        net: the net's.
-        net_seconds: that they took, for an image.
+        net: the net's probabilities, (n, classes).
+        net_seconds: that the net took for an image.
         labels: (n,).
         rules: the limits.
 
@@ -64,34 +64,40 @@ def compare(
         UserError: it differs by more than its limit.
     """
     with without_noise():
-        ask = opened(path)
-        ask(images[0])  # what only the first call does is left out, as it is of the net's seconds
+        run = opened(path)
+        run(images[0])  # not timed, because the first call does more than the others; the net's is not timed either
     began = time.perf_counter()
-    found = np.stack([ask(image) for image in images])
+    found = np.stack([run(image) for image in images])
     seconds = (time.perf_counter() - began) / len(labels)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     parity = Parity(
-        form,
-        float(np.abs(found - net).max()),
-        float(np.mean(found.argmax(axis=1) == net.argmax(axis=1))),
-        100 * float(np.mean(found.argmax(axis=1) != labels)),
-        100 * float(np.mean(net.argmax(axis=1) != labels)),
-        sum(file.stat().st_size for file in files),
-        seconds,
-        net_seconds,
-        len(labels),
+        form=form,
+        difference=float(np.abs(found - net).max()),
+        agreement=float(np.mean(found.argmax(axis=1) == net.argmax(axis=1))),
+        error=100 * float(np.mean(found.argmax(axis=1) != labels)),
+        net_error=100 * float(np.mean(net.argmax(axis=1) != labels)),
+        size=sum(file.stat().st_size for file in files),
+        seconds=seconds,
+        net_seconds=net_seconds,
+        images=len(labels),
     )
-    limit = rules.max_difference_float16 if form == "float16" else rules.max_difference
-    if form in ("dynamic", "int8"):
+    _require_parity(parity, rules)
+    return parity
+
+
+def _require_parity(parity: Parity, rules: Export) -> None:
+    """Refuses an export that differs from its net by more than the limit of its form."""
+    if parity.form in ("dynamic", "int8"):
         if not parity.agreement >= rules.min_agreement:
             raise UserError(
                 f"An export must have its net's top class for export.min_agreement={rules.min_agreement:g} of the images. "
-                f"Received: {form} with {parity.agreement:.3f} of {parity.images}. Nothing was left."
+                f"Received: {parity.form} with {parity.agreement:.3f} of {parity.images}. Nothing was written."
             )
-    elif not parity.difference <= limit:
-        name = "max_difference_float16" if form == "float16" else "max_difference"
+        return
+    name = "max_difference_float16" if parity.form == "float16" else "max_difference"
+    limit = getattr(rules, name)
+    if not parity.difference <= limit:
         raise UserError(
             f"An export's probabilities must be its net's within export.{name}={limit:g}. "
-            f"Received: {form}, which differs by {parity.difference:.3g}. Nothing was left."
+            f"Received: {parity.form}, which differs by {parity.difference:.3g}. Nothing was written."
         )
-    return parity

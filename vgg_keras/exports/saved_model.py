@@ -1,4 +1,4 @@
-"""A SavedModel that takes photographs as they are: decoding, rescaling, the dense test of 3.2 and the names are inside."""
+"""A SavedModel of image files to classes: decoding, rescaling, the dense test of 3.2 and the names are inside."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ class Served(tf.Module):
             classes: names in the order of the logits.
         """
         super().__init__(name="vgg")
-        self.weights = [variable.value for variable in model.weights]  # Keras keeps its variables to itself
+        self.weights = [variable.value for variable in model.weights]  # `tf.Module` does not track Keras's variables
         self._net = TiledNet(model, config.evaluation)
         self._sides, self._rules, self._data = config.test_scales, config.evaluation, config.data
         self._classes = tf.constant(classes)
@@ -90,7 +90,7 @@ class Served(tf.Module):
         return tf.add_n(of_sides) / len(of_sides)
 
     def _checked(self, images, side, name):
-        """Images that are small enough at Q, and the height and the width that they have then."""
+        """Images that are small enough at Q, and their height and width at Q."""
         count, height, width, _ = tf.unstack(tf.shape(images))
         reason = tf.where(count > 0, _too_large(height, width, side, self._rules.max_pixels), "")
         images = _unless(reason, name, images)
@@ -98,7 +98,7 @@ class Served(tf.Module):
         return images, *(tf.cast(size, tf.int32) for size in rescaled_size(known[0], known[1], side))
 
     def _in_groups(self, images, side, views, function, columns):
-        """What a function makes of the images rescaled, (n or more, columns), a few images at once."""
+        """The results of a function on the rescaled images, (n or more, columns), a few images at once."""
         count, height, width, _ = tf.unstack(tf.shape(images))
         size = rescaled_size(tf.maximum(height, 1), tf.maximum(width, 1), side)
         at_once = self._net.at_once(*size, views)
@@ -121,8 +121,8 @@ class Served(tf.Module):
 
 
 def _too_large(height, width, side, max_pixels):
-    """Why an image must not be rescaled to Q, a string scalar; empty where it may."""
-    # in float64: a strip of one pixel by millions overflows whole numbers
+    """Why an image must not be rescaled to Q, a string scalar; empty if it may be."""
+    # in float64: the sizes of a strip of one pixel by millions overflow int32
     sizes = [tf.cast(size, tf.float64) for size in (height, width)]
     factor = side / tf.maximum(tf.minimum(*sizes), 1)
     then = [tf.round(size * factor) for size in sizes]
@@ -135,7 +135,7 @@ def _too_large(height, width, side, max_pixels):
 
 
 def _unless(reason, name, value):
-    """The value, or an error where there is a reason for one: nothing is computed of the value before that."""
+    """The value, or an error if there is a reason for one, before anything is computed from the value."""
     with tf.control_dependencies([tf.debugging.Assert(reason == "", [tf.strings.join([name, reason])])]):
         return tf.identity(value)
 
@@ -156,7 +156,7 @@ def opened(folder: Path) -> Callable[[bytes], np.ndarray]:
     with plain_folder(folder) as name:
         loaded = tf.saved_model.load(name)
 
-    def ask(file):  # holds `loaded`, whose functions hold their variables weakly
+    def run(file):  # holds `loaded`, whose functions hold their variables weakly
         return loaded.signatures["encoded"](encoded=tf.constant([file]))["probabilities"].numpy()[0]
 
-    return ask
+    return run

@@ -12,7 +12,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import plain_folder
 
 VARIANTS = ("float32", "float16", "dynamic", "int8")
-PROBABILITY = 1 / 256  # what 1 stands for in int8's output; 0 stands for 0
+PROBABILITY = 1 / 256  # the scale of int8's output, whose zero point is 0
 
 
 def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray], path: Path) -> None:
@@ -20,16 +20,16 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
 
     Args:
         model: in float32, ends in a soft-max.
-        variant: float32; float16, its weights in half; dynamic, its weights in int8 and its activations where they meet
-            them; int8, weights and activations, with uint8 RGB as it is in and uint8 probabilities of 1/256 out.
-        representative: training crops (1, crop, crop, 3) float32, from which int8 takes its ranges.
+        variant: float32; float16: weights in half precision; dynamic: weights in int8, activations quantised as they are
+            used; int8: weights and activations, from uint8 RGB to uint8 probabilities of scale 1/256.
+        representative: training crops (1, crop, crop, 3) float32, which calibrate int8's ranges.
         path: of the `.tflite`.
     """
     with (
         tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as temporary,
         plain_folder(temporary) as folder,
     ):
-        model.export(folder, verbose=False)  # which `from_keras_model` does too, and prints every variable of
+        model.export(folder, verbose=False)  # as `from_keras_model` does, which prints every variable
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if variant != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -44,11 +44,11 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
 
 
 def _with_pixels_as_input(content: bytes) -> bytearray:
-    """An int8 file whose input has scale 1 and zero point 0, so that a picture's bytes are what it takes.
+    """An int8 file whose input has scale 1 and zero point 0, so that it takes an image's bytes.
 
     The converter takes the input's scale from the brightest calibration pixel. The file's first operation converts the
-    input to the net's own int8 range, whatever the two scales, so the input's is free: the ranges inside stay as they
-    were calibrated, and dark pictures keep their resolution.
+    input to the net's own int8 range, from any scale. So the input's scale can be changed: the calibrated ranges inside stay,
+    and dark images keep their resolution.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -62,12 +62,12 @@ def _with_pixels_as_input(content: bytes) -> bytearray:
 
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of one crop (crop, crop, 3), RGB 0-255 in whole numbers, to LiteRT's probabilities (classes,).
+    """A function of one crop (crop, crop, 3), RGB 0-255 in integers, to LiteRT's probabilities (classes,).
 
-    The file is given what its documentation tells a user to give it: the crop's numbers as float32, or as uint8.
+    Its input is the documented one: the crop's numbers as float32, or as uint8.
 
     Raises:
-        UserError: its input or its output is quantised in another way than is documented.
+        UserError: its input or its output is not quantised as documented.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -84,7 +84,7 @@ def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         described = "; ".join(f"{kind.__name__}, scale {scale:g}, zero point {zero}" for kind, scale, zero in found)
         raise UserError(
             "A TFLite file takes and gives float32, or uint8 RGB (scale 1, zero point 0) and uint8 probabilities (scale "
-            f"1/256, zero point 0). Received: {path.name} with {described}. Nothing was left."
+            f"1/256, zero point 0). Received: {path.name} with {described}. Nothing was written."
         )
 
     def probabilities(crop):

@@ -1,6 +1,6 @@
 """The dense net of 3.2 as TensorFlow operations in parts, so that its memory grows neither with an image nor with a batch.
 
-The parts are those of `evaluation.protocols.Dense`, which runs Python between them; a SavedModel holds operations alone.
+The parts are those of `evaluation.protocols.Dense`, which runs Python between them. A SavedModel holds only operations.
 """
 
 import keras
@@ -66,7 +66,7 @@ class TiledNet:
             first = place * tile
             last = tf.minimum(first + tile, length)
             before = tf.maximum(0, first - self._halo)
-            # pixels past the last position are seen by it, though they make none
+            # the last position sees the pixels behind it, which make no position
             end = tf.where(last + self._halo >= length, cut, (last + self._halo) * STRIDE)
             start, size = before * STRIDE, end - before * STRIDE
             begin = tf.where(vertical, tf.stack([0, start, 0, 0]), tf.stack([0, 0, start, 0]))
@@ -122,11 +122,11 @@ class TiledNet:
 
 
 def in_turn(add, times: tf.Tensor, shape: list[int | None]) -> tf.Tensor:
-    """What `add(place, array)` writes to a `tf.TensorArray` at the places before `times`, in one, one place after another.
+    """The concatenation of what `add(place, array)` writes to a `tf.TensorArray`, one place after another.
 
     Args:
         add: returns the next place and the array.
-        times: how often; 0 gives an empty tensor where all of `shape` but its first number is known.
+        times: the number of places; 0 gives an empty tensor if all of `shape` but its first number is known.
         shape: of what is written at a place.
     """
     array = tf.TensorArray(tf.float32, size=times, infer_shape=False, element_shape=shape)
