@@ -1,5 +1,6 @@
 """What tests share: ten drawn photographs, the folder of real ones, toy sets of noise, and commands in a subprocess."""
 
+import collections
 import contextlib
 import fcntl
 import os
@@ -18,11 +19,20 @@ from tests.photographs import write_photographs
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects `full` tests unless `-m` names them.
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets pytest-xdist deal out files in the order below, not by their number of tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
 
-    `-m 'not full'` in addopts would not do: another `-m`, such as `-m "not slow"`, replaces it.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs the files with most slow tests first, and deselects `full` tests unless `-m` names them.
+
+    Else one of two processes would run a long file at the end, while the other waits. `-m 'not full'` in addopts would not
+    do: another `-m`, such as `-m "not slow"`, replaces it.
     """
+    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # a stable sort: a file's tests stay together
     if "full" in config.option.markexpr:
         return
     full = [item for item in items if item.get_closest_marker("full")]
