@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import warm
 from tests.conftest import command
-from tests.training.toy import TOY, checkpoints, digest, metrics, start, wait_for
+from tests.training.toy import TOY, checkpoints, digest, metrics, start
 from tests.warm import Warm
 from vgg_keras.config import Architecture, Checkpoint, Config
 from vgg_keras.errors import UserError
@@ -286,23 +287,18 @@ def test_killed_amid_saves_a_whole_one_is_always_there(tmp_path, kills):
 # ---- no room
 
 
+def run_with_small_files(words):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))  # below a checkpoint's 900 kB
+    warm.run_command(words)
+
+
 @pytest.fixture(params=["limit", "disk"])
 def room(request, tmp_path):
     """A folder, and what runs a command in it with room for small files alone: by a limit of the process, on a full disk."""
     folder = tmp_path / "room"
     folder.mkdir()
     if request.param == "limit":
-
-        def tight(words):
-            prefix = [
-                "sh",
-                "-c",
-                'ulimit -f 200; exec "$@"',
-                "sh",
-            ]  # blocks of 512 or 1024 bytes: below a checkpoint's 900 kB
-            return subprocess.run([*prefix, *words], cwd=folder, capture_output=True, text=True)
-
-        yield folder, tight
+        yield folder, lambda words: warm.finished(run_with_small_files, words, folder)
         return
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder], capture_output=True, text=True)
     if made.returncode:
@@ -312,7 +308,7 @@ def room(request, tmp_path):
         filler = folder / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(folder).free - 200_000))
         try:
-            return subprocess.run(words, cwd=folder, capture_output=True, text=True)
+            return warm.finished(warm.run_command, words, folder)
         finally:
             filler.unlink()
 
@@ -321,13 +317,10 @@ def room(request, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_room_a_run_ends_in_order_and_goes_on_when_there_is_some(room, uninterrupted, tmp_path):
+def test_without_room_a_run_ends_in_order_and_resumes_when_there_is_some(room, uninterrupted, stopped, tmp_path):
     folder, tight = room
     workdir = folder / "run"
-    process = start(folder, "run")
-    wait_for(lambda: len(checkpoints(workdir)) > 1, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 75
+    shutil.copytree(stopped, workdir)
     before = {path: path.read_bytes() for path in (workdir / "checkpoints").rglob("*") if path.is_file()}
     lines = metrics(workdir)
     done = tight(command("train", *TOY, "--workdir=run", cache=tmp_path))

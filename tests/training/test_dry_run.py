@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import write_images
 from vgg_keras.locks import locked
 
-SMALL = ("--config=quickstart", "--set=architecture.width=0.03125")
+SMALL = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.03125")
 
 
 @pytest.mark.slow
