@@ -13,7 +13,7 @@ from scipy.special import softmax
 import vgg_keras
 from tests.conftest import write_images
 from tests.weights import sources
-from tests.weights.test_load import normalised
+from tests.weights.sources import normalised
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.rescaling import center_crop
 from vgg_keras.errors import UserError
@@ -99,7 +99,7 @@ def test_the_command_line(run_command, tmp_path, album):
     done = run_command("predict", *words, "--set=evaluation.protocol=center", str(paths[0]))
     assert done.returncode == 0 and str(paths[0]) in done.stdout and "%" in done.stdout
     for arguments, message in (
-        ([*words, "notes.txt", "--sha256=00"], "must have the sha256 that is asked for, 00"),
+        ([*words, "notes.txt", "--sha256=00"], "must have the expected sha256, 00"),
         (
             ["--model=absent", str(paths[0])],
             "--model takes a run's folder, the --workdir of its training. Received: absent",

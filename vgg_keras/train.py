@@ -15,7 +15,8 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.data.naming import require_source
-from vgg_keras.training import stages, start
+from vgg_keras.training import stages
+from vgg_keras.training.fine_tuning import rate_warning
 
 FLAGS = flags.FLAGS
 cli.define("config", "data", "strategy", "set", "workdir", "weights", "sha256")
@@ -36,7 +37,7 @@ def main() -> None:
         one = f"fine-tuning from {config.training.weights}: one training, without the chain's stages ({names})"
         print(one, flush=True)
     runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
-    if warning := start.warning(config):
+    if warning := rate_warning(config):
         print(warning, file=sys.stderr, flush=True)
     if FLAGS.dry_run:
         nets = ", ".join(f"{run.name} ({run.config.architecture.name}, S={run.scale})" for run in runs)

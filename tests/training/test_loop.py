@@ -10,9 +10,10 @@ from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.overrides import override
 from vgg_keras.recipes import load
-from vgg_keras.training import job, loop, start, state
+from vgg_keras.training import job, loop, state
 from vgg_keras.training import workdir as folder
 from vgg_keras.training.workers import Workers
+from vgg_keras.weights.initialize import Start
 
 RATE = 1e-7  # nothing is learnt at it, so that validation stands still from the first epoch on
 STEPS, BATCHES = 5, 3  # of an epoch and of a validation
@@ -39,7 +40,7 @@ def source():
 
 def train(workdir, source):
     workdir.mkdir(exist_ok=True)
-    config, statistics = folder.prepare(workdir, CONFIG, source, {}, start.look(CONFIG))
+    config, statistics = folder.prepare(workdir, CONFIG, source, {}, Start())
     strategy = tf.distribute.get_strategy()
     return job.train_job(loop.Job(config, source, statistics, [], workdir, strategy, Workers(strategy), "float32"))
 

@@ -167,6 +167,24 @@ def kernels(folder):
     return found
 
 
+def test_fine_tuning_is_one_training_with_one_start(tmp_path):
+    path = tmp_path / "vgg.pth"
+    path.write_bytes(b"weights")
+    config = override(load("E"), {"training.weights": path})
+    (run,) = plan(config, tmp_path / "E", [], "")
+    assert (run.name, run.config.stages, run.config.training.start) == ("single", (), str(path))
+    for names, init_from, message in (
+        (["S256"], "", r"--weights fine-tunes in one training, without stages\. Received: .* with --stages=S256"),
+        ([], str(tmp_path), r"are two starts: leave one out\. Received: "),
+    ):
+        with pytest.raises(UserError, match=message):
+            plan(config, tmp_path / "E", names, init_from)
+    with pytest.raises(UserError, match=r"must exist\. Received: absent\.pth"):
+        plan(override(load("E"), {"training.weights": "absent.pth"}), tmp_path / "E", [], "")
+    with pytest.raises(UserError, match=r"weights_sha256 belongs to training\.weights\. Received: '12'"):
+        override(load("E"), {"training.weights_sha256": "12"})
+
+
 @pytest.mark.slow
 def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path):
     done = run_command("train", *TOY, "--workdir=E", "--dry_run")
@@ -187,7 +205,7 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path
         in first.stdout
     )
     lines = [json.loads(line) for line in (tmp_path / "E" / "S256" / "metrics.jsonl").read_text().splitlines()]
-    assert lines[0]["started_from"] == "E/A" and "block1_conv2" in lines[0]["left"]
+    assert lines[0]["started_from"] == "E/A" and "block1_conv2" in lines[0]["random"]
     assert lines[1]["stage"] == "S256"
 
     shutil.move(tmp_path / "E", tmp_path / "moved")

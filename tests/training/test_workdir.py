@@ -18,8 +18,8 @@ from vgg_keras.recipes import load
 from vgg_keras.runs import run_config
 from vgg_keras.training.checkpoints import damage
 from vgg_keras.training.records import read
-from vgg_keras.training.start import Start
 from vgg_keras.training.workdir import check, prepare, worker_fields
+from vgg_keras.weights.initialize import Start
 
 
 def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_path):
@@ -38,7 +38,7 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     assert first.architecture.mean == start.mean
     for same in (start, None):  # None: of a run that goes on, whose start is compared before
         assert prepared(same, writes=False)[0] == first
-    for other, told in ((dataclasses.replace(start, digest="34cd"), "34cd"), (Start(None, ()), "random weights")):
+    for other, told in ((dataclasses.replace(start, digest="34cd"), "34cd"), (Start(), "random weights")):
         with pytest.raises(UserError, match=f"start from the same weights. Received: 12ab for the first, {told} here"):
             prepared(other, writes=False)
     config = override(config, {"training.weights": "vgg.pth"})
@@ -50,21 +50,36 @@ def test_a_start_of_other_classes_is_refused_before_the_colours_are_measured(tmp
     """3.1 takes the last layer too, so as many classes of other names would be trained on in silence."""
     for seed, name in enumerate(("cat", "owl")):
         write_images(tmp_path / "photos" / name, [(40, 50)] * 5, seed=seed)
-    write_json(tmp_path / "start" / "config.json", {"config": to_dict(Config()), "classes": ["cat", "dog"]})
     config = override(Config(), {"data.source": tmp_path / "photos", "training.init_from": tmp_path / "start"})
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match=r"class 1 is 'owl', the net's 'dog'\. --weights=.*start fine-tunes it"):
-        prepare(tmp_path / "run", config, open_source(config.data), {}, Start("12ab", ()))
+        prepare(tmp_path / "run", config, open_source(config.data), {}, Start("12ab", classes=("cat", "dog")))
     assert list((tmp_path / "run").iterdir()) == []
 
 
 TOY = override(load("quickstart"), {"architecture.width": 0.0625})
 
 
+def test_a_resume_from_another_start_names_both(tmp_path):
+    path = tmp_path / "vgg.pth"
+    path.write_bytes(b"weights")
+    config = override(Config(), {"training.weights": path})
+    (tmp_path / "run" / "checkpoints" / "epoch-0001-step-000000001").mkdir(parents=True)
+    write_json(
+        tmp_path / "run" / "config.json",
+        {"config": to_dict(config), "classes": ["a", "b", "c"], "started_from": "12ab"},
+    )
+    write_json(tmp_path / "run" / "manifest.json", {"config.json": [sha256(tmp_path / "run" / "config.json")]})
+    with pytest.raises(UserError, match=rf"begun from {path} \(sha256 12ab\), now {path} \(sha256 {sha256(path)}\)\."):
+        check(tmp_path / "run", config)
+    with pytest.raises(UserError, match=rf"begun from {path} \(sha256 12ab\), now random weights\."):
+        check(tmp_path / "run", Config())
+
+
 @pytest.fixture
 def run(tmp_path):
     """The folder of a run of `TOY` with a checkpoint and its first best weights."""
-    prepare(tmp_path, TOY, open_source(TOY.data), {}, Start(None, ()))
+    prepare(tmp_path, TOY, open_source(TOY.data), {}, Start())
     (tmp_path / "checkpoints" / "epoch-0001-step-000000007").mkdir(parents=True)
     names = ("model.weights.h5", "model.keras")
     for name in names:

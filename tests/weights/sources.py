@@ -1,9 +1,16 @@
-"""Nets of other frameworks with random weights, and their files, written from the public layouts alone."""
+"""Nets of other frameworks with random weights, their files, written from the public layouts alone, and what they compute."""
 
 import struct
 
+import keras
 import numpy as np
 import torch
+from safetensors.numpy import save_file
+
+import vgg_keras
+
+BGR_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
+TORCHVISION_MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 
 CONFIGURATIONS = {  # torchvision's letters are the paper's
     "A": [[64], [128], [256] * 2, [512] * 2, [512] * 2],
@@ -65,6 +72,43 @@ def logits(net, images):
     """A torch net's logits of (batch, height, width, 3) arrays that are ready for it."""
     with torch.no_grad():
         return net(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32))).numpy()
+
+
+def normalised(images):
+    """As torchvision does it, its numbers."""
+    return (images / np.float32(255) - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+
+
+def as_caffe(images):
+    """As Caffe's models take them."""
+    return images[..., ::-1].astype(np.float32) - BGR_MEAN
+
+
+def ours(model, images):
+    """The outputs of a Keras model, without tracing it."""
+    return keras.ops.convert_to_numpy(model(np.asarray(images, np.float32), training=False))
+
+
+def difference(name, ours, theirs):
+    """The largest difference of two nets' outputs as a share of the largest output, printed."""
+    largest = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    print(f"{name}: largest relative difference {largest:.2g} of outputs up to {np.abs(theirs).max():.3g}")
+    assert np.ptp(theirs, axis=0).max() > 1e-3 * np.abs(theirs).max()  # the images differ
+    return largest
+
+
+def small(name="A", **fields):
+    """A thin net of `vgg_keras.build`."""
+    return vgg_keras.build(name, **{"num_classes": 4, "crop": 32, "width": 1 / 16, "mean": (9.0, 8.0, 7.0), **fields})
+
+
+def save_torch(net, path):
+    """A torch net's state dict as `.pth` or `.safetensors`."""
+    if path.suffix == ".pth":
+        torch.save(net.state_dict(), path)
+    else:
+        save_file({key: value.numpy() for key, value in net.state_dict().items()}, path)
+    return path
 
 
 def convolutions_and_fc(net):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
+from vgg_keras.nets.architectures import IMAGENET_MEAN
 
 CLASSES = 1000
 SUITES = ("input", "train", "evaluate", "scaling", "all")
@@ -49,7 +50,7 @@ class Options:
     @property
     def architecture(self) -> Architecture:
         """The net; no data decide its classes and its mean."""
-        return dataclasses.replace(self.config.architecture, num_classes=CLASSES, mean=(123.68, 116.779, 103.939))
+        return self.config.architecture.resolved(CLASSES, IMAGENET_MEAN)
 
 
 def run(suite: str, options: Options) -> None:

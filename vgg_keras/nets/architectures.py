@@ -21,6 +21,7 @@ TABLE_1 = {
 }
 # fmt: on
 FC_UNITS = 4096  # 2.1: the hidden FC layers
+IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
 
 
 @dataclass(frozen=True)

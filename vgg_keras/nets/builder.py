@@ -9,10 +9,8 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, unknown_argument
-from vgg_keras.nets.architectures import layers
+from vgg_keras.nets.architectures import IMAGENET_MEAN, layers
 from vgg_keras.nets.model import VGG
-
-IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")

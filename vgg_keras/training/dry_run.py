@@ -8,7 +8,7 @@ from vgg_keras.data.splits import Source
 from vgg_keras.locks import require_lockable
 from vgg_keras.runs import CHECKPOINTS, checkpoints_in
 from vgg_keras.text_table import text_table
-from vgg_keras.training import estimate, final_evaluation, start, workdir
+from vgg_keras.training import estimate, final_evaluation, workdir
 from vgg_keras.training.checkpoints import newest_intact
 from vgg_keras.training.job import choose_devices, finished_results, inspect_start
 from vgg_keras.training.stages import PlannedRun
@@ -45,8 +45,6 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
             if not result:
                 workdir.check_images(run.workdir, run.config, source, start_of_run)
                 final_evaluation.require_possible(run, source)
-            if start_of_run and run.config.training.init_from:  # of training.weights `inspect_start` has checked all
-                start.check_fill(run.config, source.classes, start_of_run.digest)
         if source.train.size != listed:
             print(
                 f"without the images that cannot be read:\n{text_table(_plan_table(runs, results, source))}",

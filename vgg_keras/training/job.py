@@ -21,13 +21,14 @@ from vgg_keras.errors import UserError
 from vgg_keras.locks import locked
 from vgg_keras.runs import CHECKPOINTS, read_config
 from vgg_keras.text_table import text_table
-from vgg_keras.training import final_evaluation, stages, start, workdir
+from vgg_keras.training import final_evaluation, stages, workdir
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loop import Job, Loop, Outcome
 from vgg_keras.training.records import Records, percent
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.training.state import TrainingState, create_state
 from vgg_keras.training.workers import Workers
+from vgg_keras.weights import initialize
 
 
 def train(runs: Sequence[PlannedRun]) -> None:
@@ -120,10 +121,10 @@ def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoi
     if config.training.start:
         with job.strategy.scope():
             digest = read_config(job.workdir)["started_from"]
-            moved = start.fill(state.model, config, job.source.classes, digest)
-        random = f"left random: {', '.join(moved.left)}" if moved.left else "none left random"
-        print(f"started from {config.training.start}: copied {', '.join(moved.copied)}; {random}", flush=True)
-        records.add({"started_from": config.training.start, "copied": moved.copied, "left": moved.left})
+            layers = initialize.initialize(state.model, config, job.source.classes, digest)
+        copied, random = (", ".join(names) or "none" for names in (layers.copied, layers.random))
+        print(f"started from {config.training.start}: copied {copied}; random: {random}", flush=True)
+        records.add({"started_from": config.training.start, "copied": layers.copied, "random": layers.random})
     return records
 
 
@@ -158,12 +159,12 @@ def _require_one_run(strategy: str) -> None:
         )
 
 
-def inspect_start(run: PlannedRun, workers: Workers) -> start.Start | None:
+def inspect_start(run: PlannedRun, workers: Workers) -> initialize.Start | None:
     """The inspected weights that a run starts from; None for a run that is resumed.
 
     The chief goes first, because it may have to download them.
     """
-    return workers.chief_first(lambda: None if workdir.begun(run.workdir) else start.look(run.config))
+    return workers.chief_first(lambda: None if workdir.begun(run.workdir) else initialize.inspect(run.config))
 
 
 def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImage]]:

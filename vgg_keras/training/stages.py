@@ -12,9 +12,8 @@ from typing import Any
 from vgg_keras.config import Config, Stage
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.paths import user_path
 from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, weights_digest
-from vgg_keras.training.start import require_alike, require_family, require_there
+from vgg_keras.weights.initialize import require_family, require_start
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         of_stage = config.of_stage(stage)
         of_stage = dataclasses.replace(of_stage, training=dataclasses.replace(of_stage.training, init_from=start))
         if replaces or not stage.start:  # its start is no stage of this chain
-            if start:
-                require_alike(user_path(start), of_stage.architecture)
+            require_start(of_stage)
         elif stage.start in planned:  # finished by then
             require_family(planned[stage.start].config.architecture, of_stage.architecture, start)
         else:
@@ -83,7 +81,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
                     f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
                     f"(--stages={','.join([*missing, stage.name])}), or name a run that replaces it: --init_from=RUN."
                 )
-            require_alike(user_path(start), of_stage.architecture, inspected=True)
+            require_start(of_stage, verified=True)
         planned[stage.name] = PlannedRun(stage.name, of_stage, workdir / stage.name, results[stage.name])
     return list(planned.values())
 
@@ -100,9 +98,7 @@ def _plan_single(config: Config, workdir: Path, names: Sequence[str], init_from:
         raise UserError(f"--stages names stages of a chain. Received: {', '.join(names)}; the configuration has none.")
     training = dataclasses.replace(config.training, init_from=init_from or config.training.init_from)
     config = dataclasses.replace(config, training=training, stages=())
-    if training.init_from:
-        require_alike(user_path(training.init_from), config.architecture)
-    require_there(config)
+    require_start(config)
     return PlannedRun("single", config, workdir)
 
 

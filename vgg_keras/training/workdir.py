@@ -13,7 +13,7 @@ from vgg_keras.files import replacing, sha256, sweep, write_json
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_whole
 from vgg_keras.training.records import read
-from vgg_keras.training.start import Start, described, digest, require_classes_of_start
+from vgg_keras.weights.initialize import Start, describe, digest, require_classes
 
 
 def check(workdir: Path, config: Config, finished: bool = False) -> None:
@@ -50,8 +50,8 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
     old, new = resume_fields(before), resume_fields(_resolved_as(config, before))
     start = digest(config)
     if stored.get("started_from") != start:
-        old_start = described(before.training.start, stored.get("started_from"))
-        new_start = described(config.training.start, start)
+        old_start = describe(before.training.start, stored.get("started_from"))
+        new_start = describe(config.training.start, start)
         raise UserError(
             f"A workdir is resumed with the start that it was begun with. Received: {workdir}, begun from {old_start}, now "
             f"{new_start}. Give the same --init_from or --weights, or name another --workdir."
@@ -100,7 +100,7 @@ def check_images(
             raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
         if start is not None and stored["started_from"] != start.digest:
             first = from_dict(Config, stored["config"]).training.start
-            theirs, mine = described(first, stored["started_from"]), described(config.training.start, start.digest)
+            theirs, mine = describe(first, stored["started_from"]), describe(config.training.start, start.digest)
             raise UserError(f"All workers start from the same weights. Received: {theirs} for the first, {mine} here.")
         rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
         if stored["classes"] != list(source.classes):
@@ -118,7 +118,8 @@ def check_images(
             f"architecture.num_classes must be 0 or the data's {len(source.classes)}. "
             f"Received: {config.architecture.num_classes}"
         )
-    require_classes_of_start(config, source.classes)
+    if start is not None:
+        require_classes(start, config, source.classes)
     return None
 
 
@@ -146,7 +147,7 @@ def prepare(
         config: as the command received it.
         source: the images without the bad ones.
         hardware: what was chosen for this machine, stored beside the configuration.
-        start: of `start.look`; None for a resumed run.
+        start: of `initialize.inspect`; None for a resumed run.
         writes: False for the workers of a run beside the chief, which read what it has written.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Nets on disk: one file per format."""
+"""Weights of any source into a net: verified, read, converted, and copied layer by layer."""

@@ -1,10 +1,15 @@
-"""Whether the images that a net is used on are of its classes: by number, and by name and order where names are known."""
+"""A net's classes and those of the images it is run on: they must be as many, of the same names in the same order."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights.formats.run_folder import LoadedModel
+
+if TYPE_CHECKING:  # a command line compares classes before a framework starts
+    from vgg_keras.weights.formats.run_folder import LoadedModel
 
 _CLASSES = Path(__file__).parent / "imagenet_classes.txt"  # WordNet's id and a name for each, in ILSVRC's order
 

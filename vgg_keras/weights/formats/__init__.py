@@ -1,1 +1,23 @@
-"""One file for each format of weights on disk."""
+"""One file for each format of weights on disk. A new format is a module here and its line in READERS."""
+
+import importlib
+from collections.abc import Callable
+
+# The ending of a file's name -> the module here and its function: of a path to a `SourceWeights`. The first that fits counts.
+# They are imported when a file is read, so that a command line is checked before a framework starts.
+READERS = {
+    ".weights.h5": ("hdf5", "read_keras"),
+    ".keras": ("hdf5", "read_keras"),
+    ".h5": ("hdf5", "read_h5"),
+    ".pth": ("torchvision", "read"),
+    ".pt": ("torchvision", "read"),
+    ".safetensors": ("torchvision", "read"),
+    ".caffemodel": ("caffe", "read"),
+    ".mat": ("matconvnet", "read"),
+}
+
+
+def reader(ending: str) -> Callable:
+    """The function that reads files of this ending."""
+    module, function = READERS[ending]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), function)

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights.foreign import CAFFE, CAFFE_WORDS, Foreign, Preprocessing, caffe_names
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, Preprocessing, SourceWeights, caffe_names
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # message -> field -> (number, type, whether repeated)
@@ -47,7 +47,7 @@ _MESSAGES = {
 }
 
 
-def read(path: Path) -> Foreign:
+def read(path: Path) -> SourceWeights:
     """The layers with weights of a `.caffemodel`. Its nets take BGR minus a mean, which the file may hold.
 
     Raises:
@@ -68,7 +68,7 @@ def read(path: Path) -> Foreign:
         raise UserError(f"A .caffemodel holds layers with weights. Received: {path}, with none.")
     stated = _preprocessing(net, path)
     assumed = "" if stated else f"the authors', {CAFFE_WORDS}"
-    return Foreign(str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed)
+    return SourceWeights(str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed)
 
 
 def _preprocessing(net, path: Path) -> Preprocessing | None:

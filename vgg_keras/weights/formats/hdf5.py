@@ -8,27 +8,27 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights import keras_model
-from vgg_keras.weights.foreign import CAFFE, CAFFE_WORDS, Foreign, same_names
+from vgg_keras.weights.formats import keras_model
+from vgg_keras.weights.formats.keras_model import ModelFile
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, same_names
 
-_INSIDE_KERAS = "model.weights.h5"  # in a .keras archive
+_WEIGHTS = "model.weights.h5"  # in a .keras archive
 _CONFIG = "config.json"
 _KERAS_RULE = "A .keras file holds a net of vgg_keras."
 _H5_RULE = "A whole model in a .h5 file holds a net of Table 1."
-_MOST = 100  # bytes that one byte of a file may become: weights cannot be packed
-_MOST_CONFIG = 2**20  # bytes of a configuration; a net of ours has some 30 thousand
-_MOST_LAYERS = 1000
+_MAX_RATIO = 100  # bytes that one byte of a file may become: weights cannot be packed
+_MAX_CONFIG_BYTES = 2**20  # bytes of a configuration; a net of ours has some 30 thousand
+_MAX_LAYERS = 1000
 # Names of layers without weights that a file of weights may hold: what they do is the same in every net.
-_PLAIN = re.compile(r"(^|_)(input|pool|pooling2d|flatten|dropout)(_|\d|$)")
+_NO_WEIGHTS = re.compile(r"(^|_)(input|pool|pooling2d|flatten|dropout)(_|\d|$)")
 # Keras's names for the layers of a net of ours, in a `.weights.h5`.
-_GROUPS = {
+_OUR_LAYERS = {
     "input_layer",
     "at_least",  # of the dense net
     "mean_subtraction",
@@ -46,7 +46,7 @@ _GROUPS = {
 }
 
 
-def read_h5(path: Path) -> Foreign:
+def read_h5(path: Path) -> SourceWeights:
     """A `.h5` of Keras's older format: a whole model, or weights alone such as Keras Applications' VGG16 and VGG19.
 
     A whole model holds its configuration, which is believed. One that begins with a convolution, and weights alone, are
@@ -56,20 +56,20 @@ def read_h5(path: Path) -> Foreign:
         UserError: not such a file, or a model that is not a net of Table 1.
     """
     with _open(path, path) as file:
-        root = _inside(file, "model_weights", path) if "model_weights" in file else file
-        if "mean_subtraction" in _words(root.attrs.get("layer_names", ()), path):
+        root = _member(file, "model_weights", path) if "model_weights" in file else file
+        if "mean_subtraction" in _names(root.attrs.get("layer_names", ()), path):
             raise UserError(
                 f"A plain .h5 is Keras Applications'. Received: {path}, a net of vgg_keras. Save it as .keras or .weights.h5."
             )
         model = _model_config(file, path)
-        layers = None if model is None else keras_model.chain(model, _H5_RULE, path)
-        tensors = _older_weights(root, layers, path)
+        layers = None if model is None else keras_model.chain(model, ModelFile(_H5_RULE, path))
+        tensors = _keras_2_weights(root, layers, path)
     if not tensors:
-        raise _unlike(path, "Keras's older .h5 format, with layer_names")
+        raise _without(path, "Keras's older .h5 format, with layer_names")
     if layers is None:
-        found = Foreign(str(path), tensors, same_names, channels_first=False, preprocessing=None)
+        found = SourceWeights(str(path), tensors, same_names, channels_first=False, preprocessing=None)
     else:
-        found = keras_model.describe(layers, tensors, _H5_RULE, path)
+        found = keras_model.describe(layers, tensors, ModelFile(_H5_RULE, path))
     if found.preprocessing is None:
         found = dataclasses.replace(found, preprocessing=CAFFE, assumed=f"Keras Applications', {CAFFE_WORDS}")
     return found
@@ -80,13 +80,13 @@ def _model_config(file: h5py.File, path: Path) -> object | None:
     if "model_config" not in file.attrs:
         return None
     stored = file.attrs.get_id("model_config")
-    if stored.shape != () or stored.dtype.itemsize > _MOST_CONFIG:
-        raise _unlike(path, "a model's configuration, a text")
+    if stored.shape != () or stored.dtype.itemsize > _MAX_CONFIG_BYTES:
+        raise _without(path, "a model's configuration, a text")
     return _json(file.attrs["model_config"], _H5_RULE, path)
 
 
 def _json(text: str | bytes, rule: str, path: Path) -> object:
-    if len(text) > _MOST_CONFIG:
+    if len(text) > _MAX_CONFIG_BYTES:
         raise UserError(f"{rule} Received: {path}, with a configuration of {len(text):,} bytes.")
     try:
         return json.loads(text)
@@ -95,13 +95,13 @@ def _json(text: str | bytes, rule: str, path: Path) -> object:
         raise UserError(f"{rule} Received: {path}, whose configuration is not JSON: {reason}.") from None
 
 
-def _older_weights(root: h5py.Group, layers: list[keras_model.Layer] | None, path: Path) -> dict:
+def _keras_2_weights(root: h5py.Group, layers: list[keras_model.SavedLayer] | None, path: Path) -> dict:
     """The arrays of each layer with weights; those of a model inside the model go by their own layers' names."""
     kinds = {layer.name: layer.kind for layer in layers or ()}
     tensors: dict[str, tuple] = {}
-    for group in _words(root.attrs.get("layer_names", ()), path):
-        names = _words(_inside(root, group, path).attrs.get("weight_names", ()), path)
-        if layers is None and not names and not _PLAIN.search(group):
+    for group in _names(root.attrs.get("layer_names", ()), path):
+        names = _names(_member(root, group, path).attrs.get("weight_names", ()), path)
+        if layers is None and not names and not _NO_WEIGHTS.search(group):
             raise UserError(
                 f"A .h5 of weights alone is Keras Applications'. Received: {path}, of a net with the layer {group}, whose "
                 "configuration it does not hold. Save the whole model: model.save(...)."
@@ -114,11 +114,11 @@ def _older_weights(root: h5py.Group, layers: list[keras_model.Layer] | None, pat
             if layer in tensors:
                 raise UserError(f"A .h5 file names each layer once. Received: {path}, with {layer[:50]} twice.")
             own = own[:2] if kinds.get(layer) == "Normalization" else own  # the third counts what it was adapted to
-            tensors[layer] = tuple(_array(_inside(root, f"{group}/{name}", path), path) for name in own)
+            tensors[layer] = tuple(_array(_member(root, f"{group}/{name}", path), path) for name in own)
     return tensors
 
 
-def read_keras(path: Path) -> Foreign:
+def read_keras(path: Path) -> SourceWeights:
     """A net's `.weights.h5`, or the one inside its `.keras`; of the latter the configuration is read too, as JSON.
 
     A `.weights.h5` does not hold the mean that its net subtracts, nor leaky ReLU's slope.
@@ -128,43 +128,44 @@ def read_keras(path: Path) -> Foreign:
     """
     if not zipfile.is_zipfile(path):
         return _read_weights(path)
+    model_file = ModelFile(_KERAS_RULE, path)
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in (_CONFIG, _INSIDE_KERAS):
+            for name in (_CONFIG, _WEIGHTS):
                 stored = archive.getinfo(name)
-                if stored.file_size > _MOST * stored.compress_size:
+                if stored.file_size > _MAX_RATIO * stored.compress_size:
                     raise UserError(
                         f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
                     )
-            layers = keras_model.chain(_json(archive.read(_CONFIG), _KERAS_RULE, path), _KERAS_RULE, path)
-            with _open(path, io.BytesIO(archive.read(_INSIDE_KERAS))) as file:
+            layers = keras_model.chain(_json(archive.read(_CONFIG), _KERAS_RULE, path), model_file)
+            with _open(path, io.BytesIO(archive.read(_WEIGHTS))) as file:
                 counted = {layer.name for layer in layers if layer.kind == "Normalization"}
-                tensors, _ = _newer_weights(file, path, counted)
+                tensors, _ = _keras_3_weights(file, path, counted)
     except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"A .keras file holds {_CONFIG} and {_INSIDE_KERAS}. Received: {path}: {error}.") from None
-    found = keras_model.describe(layers, tensors, _KERAS_RULE, path)
+        raise UserError(f"A .keras file holds {_CONFIG} and {_WEIGHTS}. Received: {path}: {error}.") from None
+    found = keras_model.describe(layers, tensors, model_file)
     if found.preprocessing is None:
-        raise _foreign_net(path)
+        raise _not_ours(path)
     return found
 
 
-def _foreign_net(path: Path) -> UserError:
+def _not_ours(path: Path) -> UserError:
     return UserError(
         f"A .keras or .weights.h5 file holds a net of vgg_keras, which begins with a mean. Received: {path}, another."
     )
 
 
-def _read_weights(path: Path) -> Foreign:
+def _read_weights(path: Path) -> SourceWeights:
     with _open(path, path) as file:
-        tensors, groups = _newer_weights(file, path)
+        tensors, groups = _keras_3_weights(file, path)
     kinds = {re.sub(r"_\d+$", "", group) for group in groups}
     if groups and "mean_subtraction" not in kinds:
-        raise _foreign_net(path)
-    if kinds - _GROUPS:
-        raise UserError(f"{_foreign_net(path)} It has {min(kinds - _GROUPS)[:50]}.")
+        raise _not_ours(path)
+    if kinds - _OUR_LAYERS:
+        raise UserError(f"{_not_ours(path)} It has {min(kinds - _OUR_LAYERS)[:50]}.")
     if not tensors:
-        raise _unlike(path, "the weights of a Keras 3 model, with layers/")
-    return Foreign(
+        raise _without(path, "the weights of a Keras 3 model, with layers/")
+    return SourceWeights(
         str(path),
         tensors,
         same_names,
@@ -175,7 +176,7 @@ def _read_weights(path: Path) -> Foreign:
     )
 
 
-def _newer_weights(file: h5py.File, path: Path, counted: set[str] = frozenset()) -> tuple[dict, list[str]]:
+def _keras_3_weights(file: h5py.File, path: Path, counted: set[str] = frozenset()) -> tuple[dict, list[str]]:
     """The arrays of each layer with weights, and Keras's names of all layers, those of models inside the model included.
 
     Args:
@@ -186,14 +187,14 @@ def _newer_weights(file: h5py.File, path: Path, counted: set[str] = frozenset())
     waiting = ["layers"] if "layers" in file else []
     while waiting:
         place = waiting.pop()
-        for group in _inside(file, place, path):
+        for group in _member(file, place, path):
             groups.append(group)
-            if len(groups) > _MOST_LAYERS:
-                raise _unlike(path, f"at most {_MOST_LAYERS} layers")
-            node = _inside(file, f"{place}/{group}", path)
+            if len(groups) > _MAX_LAYERS:
+                raise _without(path, f"at most {_MAX_LAYERS} layers")
+            node = _member(file, f"{place}/{group}", path)
             if "layers" in node:
                 waiting.append(f"{place}/{group}/layers")
-            variables = _inside(file, f"{place}/{group}/vars", path)
+            variables = _member(file, f"{place}/{group}/vars", path)
             if not len(variables):
                 continue
             name = variables.attrs.get("name", group)
@@ -201,7 +202,7 @@ def _newer_weights(file: h5py.File, path: Path, counted: set[str] = frozenset())
             if name in tensors:
                 raise UserError(f"A file of weights names each layer once. Received: {path}, with {name[:50]} twice.")
             order = sorted(variables, key=lambda key: (len(key), key))[: 2 if name in counted else None]
-            tensors[name] = tuple(_array(_inside(file, f"{place}/{group}/vars/{key}", path), path) for key in order)
+            tensors[name] = tuple(_array(_member(file, f"{place}/{group}/vars/{key}", path), path) for key in order)
     return tensors, groups
 
 
@@ -212,13 +213,13 @@ def _open(path: Path, stored: Path | io.BytesIO) -> h5py.File:
         raise UserError(f"{path} must be an HDF5 file. Received another, or a damaged one: {error}.") from None
 
 
-def _inside(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset:
-    """What stands in a group under a path, each step of which must be in the file itself."""
+def _member(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset:
+    """The group or data set of a name in a group; each part of the name must be in the file itself."""
     node = root
     for part in name.split("/"):
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
         if link is None:
-            raise _unlike(path, f"{name}, which it names")
+            raise _without(path, f"{name}, which it names")
         if not isinstance(link, h5py.HardLink):
             raise UserError(f"A file of weights holds them itself. Received: {path}, whose {name} is a link elsewhere.")
         node = node[part]
@@ -227,24 +228,24 @@ def _inside(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Datase
 
 def _array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
-        raise _unlike(path, "floating-point numbers")
+        raise _without(path, "floating-point numbers")
     if dataset.external or dataset.is_virtual:
         raise UserError(
             f"A file of weights holds them itself. Received: {path}, whose {dataset.name} lies in another file."
         )
-    if dataset.nbytes > _MOST * dataset.id.get_storage_size():
+    if dataset.nbytes > _MAX_RATIO * dataset.id.get_storage_size():
         raise UserError(
             f"{path} must hold a net's weights. Received: {dataset.name}, {dataset.nbytes:,} bytes once read."
         )
     return dataset[()]
 
 
-def _words(names, path: Path) -> Iterator[str]:
+def _names(names, path: Path) -> list[str]:
     try:
         return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
     except (TypeError, UnicodeDecodeError):
-        raise _unlike(path, "names of layers") from None
+        raise _without(path, "names of layers") from None
 
 
-def _unlike(path: Path, what: str) -> UserError:
+def _without(path: Path, what: str) -> UserError:
     return UserError(f"{path} must hold {what}. Received: none.")

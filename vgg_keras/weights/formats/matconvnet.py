@@ -12,10 +12,10 @@ import scipy.io
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 from vgg_keras.weights.classes import imagenet_classes
-from vgg_keras.weights.foreign import Foreign, Preprocessing, caffe_names
+from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, caffe_names
 
 
-def read(path: Path) -> Foreign:
+def read(path: Path) -> SourceWeights:
     """The layers with weights, the mean and the classes of a simplenn net, in its form since 2014 or its first one.
 
     Raises:
@@ -30,6 +30,20 @@ def read(path: Path) -> Foreign:
     except Exception as error:  # SciPy raises whatever a damaged file makes of its parser
         raise UserError(f"{path} must be a whole .mat file. Received another: {error}.") from None
     net = net.get("net", net)  # MatConvNet saves the fields, others the structure
+    meta = net.get("meta") if isinstance(net, dict) else getattr(net, "meta", None)
+    meta = net if meta is None else meta
+    return SourceWeights(
+        str(path),
+        _tensors(net, path),
+        caffe_names,
+        channels_first=False,
+        preprocessing=Preprocessing(_mean(meta, path)),
+        classes=_classes(meta, path),
+    )
+
+
+def _tensors(net, path: Path) -> dict[str, tuple[np.ndarray, ...]]:
+    """Kernel and bias of each convolution, by its name."""
     tensors = {}
     for layer in np.atleast_1d(_field(net, "layers", path)):
         if getattr(layer, "type", None) != "conv":
@@ -43,25 +57,23 @@ def read(path: Path) -> Foreign:
         tensors[str(layer.name)] = _kernel(arrays[0], arrays[1].size), arrays[1]
     if not tensors:
         raise UserError(f"A .mat file of MatConvNet holds convolutions. Received: {path}, with none.")
-    meta = getattr(net, "meta", None) if not isinstance(net, dict) else net.get("meta")
-    meta = net if meta is None else meta
+    return tensors
+
+
+def _mean(meta, path: Path) -> tuple[float, ...]:
+    """The mean that the net subtracts, R, G, B: one value or an image for each."""
     mean = np.asarray(_field(_field(meta, "normalization", path), "averageImage", path), float)
-    mean = mean.reshape(-1, 3).mean(axis=0) if mean.size % 3 == 0 and mean.size else None
-    if mean is None:
+    if mean.size % 3 or not mean.size:
         raise UserError(f"A .mat file of MatConvNet holds the mean that it subtracts. Received: {path}, with none.")
+    return tuple(mean.reshape(-1, 3).mean(axis=0).tolist())
+
+
+def _classes(meta, path: Path) -> tuple[str, ...]:
+    """The names of the classes; ImageNet's by their ids, since the file describes them by synsets: 'tench, Tinca tinca'."""
     described = _field(meta, "classes", path) if _has(meta, "classes") else None
-    classes, ids = (_names(described, field) for field in ("description", "name"))
+    classes, ids = (_texts(described, field) for field in ("description", "name"))
     imagenet_ids, imagenet_names = imagenet_classes()
-    return Foreign(
-        str(path),
-        tensors,
-        caffe_names,
-        channels_first=False,
-        preprocessing=Preprocessing(tuple(mean.tolist())),
-        classes=imagenet_names
-        if ids == imagenet_ids
-        else classes,  # its descriptions are synsets: 'tench, Tinca tinca'
-    )
+    return imagenet_names if ids == imagenet_ids else classes
 
 
 def _kernel(array: np.ndarray, outputs: int) -> np.ndarray:
@@ -71,7 +83,7 @@ def _kernel(array: np.ndarray, outputs: int) -> np.ndarray:
     return array.reshape(1, 1, -1, outputs)
 
 
-def _names(struct, field: str) -> tuple[str, ...]:
+def _texts(struct, field: str) -> tuple[str, ...]:
     """A field's texts; none where it is not there."""
     found = getattr(struct, field, ())
     return tuple(printable(str(name)) for name in np.atleast_1d(found)) if np.size(found) else ()

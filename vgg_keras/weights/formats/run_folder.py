@@ -5,6 +5,7 @@ is built from the configuration and takes weights only. `model.keras`, beside th
 Keras alone.
 """
 
+import dataclasses
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import keras
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
-from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.builder import build
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict
@@ -30,20 +30,21 @@ from vgg_keras.runs import (
     require_whole,
     run_of,
 )
-from vgg_keras.weights.foreign import tensors_for
+from vgg_keras.weights.convert import convert, random_layers
 from vgg_keras.weights.formats.hdf5 import read_keras
+from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, parsing
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A net from disk.
+    """A net that is ready to run.
 
     Attributes:
         model: with its best weights.
         config: the run's, its architecture resolved.
-        classes: their names, in the order of the logits; empty where a foreign file does not name them.
-        path: the run's folder, or the foreign file.
-        weights_sha256: of the file that the weights came from.
+        classes: their names, in the order of the logits; empty where another framework's file does not name them.
+        path: the run's folder, or another framework's file; of a model in memory its name.
+        weights_sha256: of the file that the weights came from; empty for a model in memory.
     """
 
     model: keras.Model
@@ -54,10 +55,10 @@ class LoadedModel:
 
 
 def save_weights(model: keras.Model, workdir: Path) -> None:
-    """Writes the net's weights beside the `config.json` that is there, and the digests of all.
+    """Writes the net's weights beside the existing `config.json`, and the digests of all.
 
-    Killed at any moment, it leaves a net that loads: while the files change places the manifest names the digests of
-    the old ones and of the new. That of `config.json` is the one from the start of the run, whatever the file is now.
+    Killed at any moment, it leaves a net that loads: while the files are replaced the manifest names the old digests and the
+    new ones. That of `config.json` is the one from the start of the run, whatever the file is now.
     """
     manifest = workdir / MANIFEST
     known = read_manifest(workdir) if manifest.exists() else {CONFIG: [sha256(workdir / CONFIG)]}
@@ -72,26 +73,46 @@ def save_weights(model: keras.Model, workdir: Path) -> None:
             ):
                 shutil.copyfileobj(source, file)
             new = {WEIGHTS: [sha256(weights_file)], KERAS: [sha256(keras_file)]}
-            if WEIGHTS in known:  # the first ones are named when they are there
+            if WEIGHTS in known:  # the first ones are named once they are written
                 write_json(manifest, {name: digests + new.get(name, []) for name, digests in known.items()})
     write_json(manifest, {CONFIG: known[CONFIG], **new})
 
 
-def _fill(model: keras.Model, config: Config, path: Path) -> None:
-    """By our own reader: Keras's would unpack 4 GiB out of 16 MB before it looks at a shape."""
-    try:
-        tensors, missing = tensors_for(read_keras(path), config.architecture)
-        if missing:
-            raise UserError(
-                f"A run's {WEIGHTS} holds its net's weights. Received: {path}, without {', '.join(missing)}."
-            )
-        for name, arrays in tensors.items():
-            model.get_layer(name).set_weights(arrays)
-    except UserError:
-        raise
-    except Exception as error:  # whatever a prepared file makes of HDF5 and of Keras
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"A run's {WEIGHTS} holds its net's weights. Received: {path}: {reason}") from None
+@dataclass(frozen=True)
+class StoredRun:
+    """What a run's folder holds of its net: the configuration and the best weights, with their sha256."""
+
+    config: Config
+    weights: SourceWeights
+    weights_sha256: str
+
+
+def read(workdir: Path) -> StoredRun:
+    """A run's configuration and weights, no net built.
+
+    Raises:
+        UserError: no run there, none that has saved weights yet, or files that differ from their digests.
+    """
+    stored = read_config(workdir)
+    if stored is None:
+        run = run_of(workdir)
+        hint = f" Give the run's folder, {run}." if run else chain_hint(workdir)
+        raise UserError(
+            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
+        )
+    digests = require_whole(workdir)
+    config = from_dict(Config, stored["config"])
+    with parsing(workdir / WEIGHTS):
+        weights = read_keras(workdir / WEIGHTS)
+    architecture = config.architecture
+    weights = dataclasses.replace(
+        weights,
+        path=str(workdir),
+        preprocessing=Preprocessing(architecture.mean, architecture.std or (1.0, 1.0, 1.0)),
+        classes=tuple(stored["classes"]),
+        negative_slope=architecture.negative_slope,
+    )
+    return StoredRun(config, weights, digests[WEIGHTS])
 
 
 def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
@@ -102,25 +123,18 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global policy.
 
     Raises:
-        UserError: no run there, none that has saved weights yet, or files that differ from their digests.
+        UserError: of `read`, or weights that are not the net's.
     """
     workdir = user_path(workdir)
-    stored = read_config(workdir)
-    if stored is None:
-        run = run_of(workdir)
-        hint = f" Give the run's folder, {run}." if run else chain_hint(workdir)
+    run = read(workdir)
+    architecture = run.config.architecture
+    with parsing(workdir / WEIGHTS):
+        converted = convert(run.weights, architecture)  # before a net is built, which could fill the memory
+    if missing := random_layers(architecture, converted):
         raise UserError(
-            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
+            f"A run's {WEIGHTS} holds its net's weights. Received: {workdir}, without {', '.join(missing)}."
         )
-    found = require_whole(workdir)
-    config = from_dict(Config, stored["config"])
-    needed = 4 * sum(
-        cost.parameters for cost in costs(config.architecture)
-    )  # told before a net is built that fills the memory
-    if needed > (held := (workdir / WEIGHTS).stat().st_size):
-        raise UserError(
-            f"A run's {WEIGHTS} holds its net's weights. Received: {workdir}, with {held:,} bytes for a net of {needed:,}."
-        )
-    model = build(config.architecture, dtype=dtype)
-    _fill(model, config, workdir / WEIGHTS)
-    return LoadedModel(model, config, tuple(stored["classes"]), workdir, found[WEIGHTS])
+    model = build(architecture, dtype=dtype)
+    for name, arrays in converted.items():
+        model.get_layer(name).set_weights(arrays)
+    return LoadedModel(model, run.config, run.weights.classes, workdir, run.weights_sha256)

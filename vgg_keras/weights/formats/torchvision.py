@@ -14,7 +14,7 @@ import numpy as np
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import layers
-from vgg_keras.weights.foreign import CAFFE, TOP, TORCHVISION, TORCHVISION_WORDS, Foreign
+from vgg_keras.weights.source_weights import CAFFE, HEAD, TORCHVISION, TORCHVISION_WORDS, SourceWeights
 
 _HEADS = {
     "torchvision": ("classifier.0", "classifier.3", "classifier.6"),
@@ -28,7 +28,7 @@ CAFFES = ("00b39a1b", "d01eb7cb")
 _CAFFE_NAME = re.compile(rf"vgg(16|19)-({'|'.join(CAFFES)})\.pth")
 
 
-def read(path: Path) -> Foreign:
+def read(path: Path) -> SourceWeights:
     """The state dict in a `.pth`, `.pt` or `.safetensors` file. A pickle is unpickled by torch, tensors only.
 
     Raises:
@@ -51,7 +51,7 @@ def read(path: Path) -> Foreign:
         tensors[layer] = tuple(parts[part] for part in _ORDER if part in parts)
     head = _HEADS["timm" if any(name.startswith(("pre_logits.", "head.")) for name in tensors) else "torchvision"]
     caffe = _CAFFE_NAME.fullmatch(path.name)
-    return Foreign(
+    return SourceWeights(
         str(path),
         tensors,
         lambda architecture: _names(architecture, head),
@@ -64,7 +64,7 @@ def read(path: Path) -> Foreign:
 
 def _names(architecture: Architecture, head: tuple[str, ...]) -> dict[str, str]:
     """`features` counts convolution, batch norm, ReLU and pooling."""
-    named, place = dict(zip(TOP, head, strict=True)), 0
+    named, place = dict(zip(HEAD, head, strict=True)), 0
     for layer in layers(architecture):
         if layer.kind == "conv":
             named[layer.name] = f"features.{place}"

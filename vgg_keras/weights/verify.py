@@ -1,4 +1,4 @@
-"""A source of weights before it is opened: what it is, that it is there, and that its digest is the expected one.
+"""A source of weights before it is read: that it exists, has a known format, and has the sha256 that it should have.
 
 No framework is needed here, so a command line refuses a wrong source at once.
 """
@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 
 from vgg_keras.errors import UserError
-from vgg_keras.files import sha256 as digest
+from vgg_keras.files import sha256 as file_sha256
 from vgg_keras.paths import user_path
-from vgg_keras.runs import CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
+from vgg_keras.runs import CHECKPOINTS, CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
+from vgg_keras.weights.formats import READERS
 
 IMAGENET = "imagenet"
 # Keras Applications' files of the authors' two nets
@@ -19,9 +20,8 @@ APPLICATIONS = {
     "E": "vgg19_weights_tf_dim_ordering_tf_kernels.h5",
 }
 _RUNS_FILES = (CONFIG, KERAS, MANIFEST, WEIGHTS)
-_CHECKPOINTS = "checkpoints"  # of a run; `training/checkpoints.py` names it
-ENDINGS = (".weights.h5", ".keras", ".h5", ".pth", ".pt", ".safetensors", ".caffemodel", ".mat")
-# What a file that has a public name must be: of these digests one.
+ENDINGS = tuple(READERS)
+# A file under a public name must have one of these digests.
 PINNED = {
     # keras/src/applications/vgg16.py and vgg19.py
     "vgg16_weights_tf_dim_ordering_tf_kernels.h5": ("md5", "64373286793e3c8b2b4e3219cbf3544b"),
@@ -53,7 +53,7 @@ _TORCHVISION = re.compile(rf"^vgg\d+(?:_bn)?-(?!{_DATE}\.)([0-9a-f]{{8}})\.pth$"
 
 
 def ending_of(path: Path) -> str:
-    """The ending of a file's name that tells its format.
+    """The ending of a file's name, which chooses its format.
 
     Raises:
         UserError: none of the known ones.
@@ -67,10 +67,10 @@ def ending_of(path: Path) -> str:
 
 
 def require_source(source: str | Path) -> None:
-    """Refuses what is no source: neither `imagenet`, nor a run's folder, nor a file with a known ending.
+    """Refuses what is neither `imagenet`, nor a run's folder, nor an existing file with a known ending.
 
     Raises:
-        UserError: it is none, not there, or a file that belongs to a run, whose folder is named.
+        UserError: it is none of these, or a file that belongs to a run, whose folder is named.
     """
     path = user_path(source)
     if str(source) == IMAGENET:
@@ -82,16 +82,16 @@ def require_source(source: str | Path) -> None:
     ending_of(path)
     if not path.exists():
         raise UserError(f"A file of weights must exist. Received: {source}, which does not.")
-    if not path.is_file():  # a FIFO would be waited for, and a device read until the memory is full
+    if not path.is_file():  # reading a FIFO would wait, and a device would fill the memory
         raise UserError(f"Weights come from a file or a run's folder. Received: {source}, which is neither.")
 
 
 def _require_no_part_of_a_run(path: Path) -> None:
-    """Refuses a run's own files: the folder has their digests, the mean and the classes; a foreign file in it passes."""
+    """Refuses a run's own files: its folder has their digests, the mean and the classes. Another file in it passes."""
     run = run_of(path)
     if run is None:
         return
-    own = path.name in _RUNS_FILES or path.relative_to(run).parts[0] == _CHECKPOINTS
+    own = path.name in _RUNS_FILES or path.relative_to(run).parts[0] == CHECKPOINTS
     if own or not path.exists() or not path.name.lower().endswith(ENDINGS):
         raise UserError(
             f"A run's net is named by the run's folder. Received: {path}, a path in it. Give the run's folder, {run}."
@@ -99,12 +99,12 @@ def _require_no_part_of_a_run(path: Path) -> None:
 
 
 def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
-    """The digest that tells a source: a file's sha256, that of a run's weights, for `imagenet` what its download must have.
+    """The digest that identifies a source: a file's sha256, that of a run's weights, or what `imagenet`'s file must have.
 
     Args:
         source: as in `load_weights`.
-        name: of the net, which says which file `imagenet` is.
-        sha256: that the file must have; of `imagenet` it is checked once the file is there.
+        name: of the net, which chooses the file of `imagenet`.
+        sha256: that the file must have; that of `imagenet` is checked once the file is downloaded.
 
     Raises:
         UserError: no such source, another sha256, or another file under a public name.
@@ -113,7 +113,7 @@ def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
     path = user_path(source)
     if str(source) == IMAGENET:
         return " ".join(PINNED[application(name)])
-    found = weights_digest(path) if path.is_dir() else digest(path)
+    found = weights_digest(path) if path.is_dir() else file_sha256(path)
     require_digest(sha256, found, source)
     if not path.is_dir():
         _require_pinned(path, found)
@@ -132,20 +132,20 @@ def application(name: str) -> str:
 
 
 def require_digest(expected: str | None, found: str, source: str | Path) -> None:
-    """Refuses another sha256 than the one that is asked for, if one is."""
+    """Refuses another sha256 than the expected one, if one is expected."""
     if expected and expected.lower() != found:
         raise UserError(
-            f"A file of weights must have the sha256 that is asked for, {expected}. Received: {source} with {found}."
+            f"A file of weights must have the expected sha256, {expected}. Received: {source} with {found}."
         )
 
 
 def is_public(path: Path) -> bool:
-    """Whether a file has a public name, and so the digest and the preprocessing that it promises."""
+    """Whether a file has a public name, which implies a digest and a preprocessing."""
     return path.name in PINNED or _TORCHVISION.search(path.name) is not None
 
 
 def _require_pinned(path: Path, found: str) -> None:
-    """Refuses another file than the one that its public name promises; `found` is its sha256."""
+    """Refuses another file under a public name; `found` is its sha256."""
     named = _TORCHVISION.search(path.name)
     if named and named[1] != found[:8]:
         raise UserError(

@@ -1,0 +1,102 @@
+"""The net that a file holds is inferred from names and shapes; of weights that do not fit, the fields that would are named."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from safetensors.numpy import save_file
+
+import vgg_keras
+from tests.weights import sources
+from tests.weights.sources import ours, save_torch, small, torch_vgg
+from vgg_keras.config import Architecture, Config, Data
+from vgg_keras.errors import UserError
+from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.weights import convert, inference
+from vgg_keras.weights.inference import convert_or_suggest, resolved
+from vgg_keras.weights.load import load_net
+from vgg_keras.weights.read import read
+
+
+def test_a_files_own_net_is_converted_once(tmp_path, monkeypatch):
+    converted = []
+
+    def counted(*arguments):
+        converted.append(arguments)
+        return convert.convert(*arguments)
+
+    monkeypatch.setattr(inference, "convert", counted)
+    net = torch_vgg("B", batch_norm=True, width=1 / 16, crop=32)
+    path = save_torch(net, tmp_path / "vgg.pth")
+    assert load_net(path).config.architecture.name == "B" and len(converted) == 1
+    torch.save({**net.state_dict(), "classifier.6.bias": torch.full((7,), float("inf"))}, path)
+    with pytest.raises(UserError, match=r"must be finite\. Received: .*vgg\.pth, whose classifier\.6 holds"):
+        load_net(path)
+
+
+def test_odd_widths_take_their_own_weights(tmp_path, random):
+    images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    for width in (0.03, 0.3, 1 / 3):
+        source, target = small(width=width, seed=1), small(width=width, seed=2)
+        source.save(tmp_path / "net.keras")
+        vgg_keras.load_weights(target, tmp_path / "net.keras")
+        assert np.array_equal(ours(source, images), ours(target, images)), width
+
+
+# ---- the fields that would fit
+
+
+def thin(**fields):
+    return Architecture(**{"name": "A", "width": 1 / 16, "crop": 32, **fields})
+
+
+def suggestion(path, architecture):
+    """The fields that a refusal names, as text behind `architecture.`; they are checked to fit."""
+    source, _ = read(path)
+    with pytest.raises(UserError) as caught:
+        convert_or_suggest(source, resolved(architecture, source), prefix="--set=architecture.")
+    assert "\n" not in str(caught.value)
+    assignments = [word.removeprefix("--set=") for word in str(caught.value).split(" It fits ")[1].split()]
+    fitting = override(Config(architecture=architecture, data=Data(scale=(64,))), parse_assignments(assignments))
+    convert_or_suggest(source, resolved(fitting.architecture, source))
+    return [text.removeprefix("architecture.") for text in assignments]
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth", ".caffemodel", ".mat", ".h5", ".keras", ".weights.h5"])
+def test_weights_of_every_format_that_do_not_fit_name_every_field_that_would(tmp_path, ending):
+    net, path = torch_vgg("A", width=1 / 16, crop=64), tmp_path / f"net{ending}"
+    if ending in (".pth", ".safetensors"):
+        save_torch(net, path)
+    elif ending == ".caffemodel":
+        path.write_bytes(sources.caffemodel(sources.convolutions_and_fc(net)))
+    elif ending == ".mat":
+        mean = np.array([1.0, 2.0, 3.0])
+        scipy.io.savemat(path, sources.matconvnet(sources.convolutions_and_fc(net), mean), oned_as="row")
+    else:
+        built = vgg_keras.build("A", num_classes=7, width=1 / 16, crop=64)
+        if ending == ".h5":
+            keras.Model(built.layers[1].output, built.output).save(path)
+        else:
+            (built.save if ending == ".keras" else built.save_weights)(path)
+    other = thin(name="D", width=1 / 8, head="gap", batch_norm=True, mean=(1.0, 2.0, 3.0))
+    named = suggestion(path, other)
+    expected = ["name=A", "width=0.0625", "crop=64", "head=fc", "batch_norm=false"]
+    assert [word for word in named if "mean" not in word] == expected
+
+
+def test_fields_are_named_of_nets_without_a_head_of_odd_width_and_of_one_fc_layer(tmp_path):
+    gap = vgg_keras.build("D", num_classes=3, crop=32, width=0.3, head="gap", mean=(1.0, 2.0, 3.0))
+    gap.save(tmp_path / "gap.keras")
+    leaky = vgg_keras.build("A", num_classes=3, crop=32, width=0.3, activation="leaky_relu", negative_slope=0.1)
+    leaky.save(tmp_path / "leaky.keras")
+    state = torch_vgg("E", width=1 / 16, crop=32).state_dict()
+    topless = {key: value.numpy() for key, value in state.items() if key.startswith("features")}
+    save_file(topless, tmp_path / "topless.safetensors")
+    for name, fields, wanted in (
+        ("gap.keras", {"name": "D", "width": 0.3}, ["head=gap"]),
+        ("leaky.keras", {"width": 0.3}, ["activation=leaky_relu", "negative_slope=0.1"]),
+        ("topless.safetensors", {"head": "gap", "num_classes": 3}, ["name=E"]),
+        ("topless.safetensors", {"width": 0.5, "num_classes": 3}, ["name=E", "width=0.0625"]),
+    ):
+        assert suggestion(tmp_path / name, thin(**fields)) == wanted

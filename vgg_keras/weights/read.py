@@ -1,0 +1,70 @@
+"""A source of weights into memory, whatever its format: a run's folder, `imagenet`, or a file of another framework."""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from vgg_keras.errors import UserError
+from vgg_keras.paths import user_path
+from vgg_keras.weights.formats import reader, run_folder, torchvision
+from vgg_keras.weights.source_weights import CAFFE, SourceWeights, parsing
+from vgg_keras.weights.verify import IMAGENET, PINNED, application, digest_of, ending_of, is_public, require_digest
+
+_DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # from where Keras Applications has them
+
+
+def read(source: str | Path, name: str = "D", sha256: str | None = None) -> tuple[SourceWeights, str]:
+    """What a source holds, and the sha256 of its weights.
+
+    Args:
+        source, sha256: as in `load_weights`.
+        name: of the net, which chooses the file of `imagenet`.
+
+    Raises:
+        UserError: an unknown source, another sha256, or a file that is not what its name says.
+    """
+    path = path_of(source)
+    if str(source) == IMAGENET:
+        path = _downloaded(application(name))
+    elif path.is_dir():
+        run = run_folder.read(path)
+        require_digest(sha256, run.weights_sha256, source)
+        return run.weights, run.weights_sha256
+    found = digest_of(path, name, sha256)
+    with parsing(source):
+        weights = reader(ending_of(path))(path)
+    if found[:8] in torchvision.CAFFES:
+        weights = dataclasses.replace(weights, preprocessing=CAFFE, assumed="")
+    return (dataclasses.replace(weights, assumed="") if is_public(path) else weights), found
+
+
+def path_of(source: str | Path) -> Path:
+    """The path of a source.
+
+    Raises:
+        UserError: it is of another type.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(f"A source of weights is a path or 'imagenet'. Received: {type(source).__name__}.")
+    return user_path(source)
+
+
+def print_assumption(source: str | Path, weights: SourceWeights) -> None:
+    """Prints how the source's images are read where it does not hold that."""
+    if weights.assumed:
+        print(f"{source}: read as {weights.assumed}; the file does not say so", file=sys.stderr, flush=True)
+
+
+def _downloaded(name: str) -> Path:
+    """Keras Applications' file, by its own downloader, into its own folder, with its own hash."""
+    import keras
+
+    url = f"{_DOWNLOADS}/{name.split('_')[0]}/{name}"
+    try:
+        return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=PINNED[name][1]))
+    except Exception as error:  # a download fails in as many ways as there are networks
+        raise UserError(
+            f"Keras Applications' {name} could not be downloaded: {' '.join(str(error).split())}. "
+            "Name a local file: --weights=FILE.h5."
+        ) from None

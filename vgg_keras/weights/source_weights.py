@@ -1,0 +1,115 @@
+"""What every reader of a format returns: a net's weights as its source holds them, and what the source says of its net."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vgg_keras.config import Architecture
+from vgg_keras.errors import UserError
+from vgg_keras.nets.architectures import IMAGENET_MEAN, layers
+
+FIRST = "block1_conv1"
+HEAD = ("fc1", "fc2", "predictions")
+EPSILON = 1e-3  # of Keras's batch norm, which `nets/builder.py` leaves as it is
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a source does to an RGB image in 0-255 before its net sees it: (image - mean) / std, as RGB or as BGR.
+
+    Attributes:
+        mean, std: R, G, B, in 0-255.
+        bgr: whether the net takes blue first.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    bgr: bool = False
+
+
+# Of the authors' models, Caffe's and Keras Applications': 3.1's mean of the training set, no division.
+CAFFE = Preprocessing(IMAGENET_MEAN, bgr=True)
+CAFFE_WORDS = f"BGR minus the mean {', '.join(f'{value:g}' for value in reversed(IMAGENET_MEAN))}"
+# Of torchvision and timm: values in 0-1, normalised.
+TORCHVISION = Preprocessing((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
+TORCHVISION_WORDS = "RGB in 0-1, normalised by the mean 0.485, 0.456, 0.406 and the deviation 0.229, 0.224, 0.225"
+
+
+@dataclass(frozen=True)
+class SourceWeights:
+    """A net's weights as a file or a run holds them.
+
+    Attributes:
+        path: as the user named it.
+        tensors: by the source's name of a layer: kernel and bias, or batch norm's scale, shift, mean and variance.
+        names: the source's name of each layer of an architecture by ours; batch norm's layers end in `_bn`.
+        channels_first: kernels are (out, in, height, width), else (height, width, in, out). An FC layer's kernel may be flat:
+            its first three axes or its last three are then one, in this order.
+        preprocessing: the source's; None: the net's own, which the source does not hold.
+        epsilon: of the source's batch norm.
+        classes: their names, where the source has them.
+        activation, lrn: `relu` or `leaky_relu`, and whether there is an LRN.
+        negative_slope: of `leaky_relu`; None: the net's own, which the source does not hold.
+        steps: of the net from its first convolution on, as `convert.steps_of` names them; empty: the source does not hold them.
+        crop: side of the net's input; 0: the source does not hold it.
+        assumed: where the source does not hold the preprocessing: what is assumed, in words.
+    """
+
+    path: str
+    tensors: Mapping[str, tuple[np.ndarray, ...]]
+    names: Callable[[Architecture], dict[str, str]]
+    channels_first: bool
+    preprocessing: Preprocessing | None
+    epsilon: float = EPSILON
+    classes: tuple[str, ...] = ()
+    activation: str = "relu"
+    lrn: bool = False
+    negative_slope: float | None = None
+    steps: tuple[str, ...] = ()
+    crop: int = 0
+    assumed: str = ""
+
+    def units(self, kernel: np.ndarray) -> int:
+        """How many outputs a kernel has."""
+        return int(kernel.shape[0 if self.channels_first else -1])
+
+    def num_classes(self, architecture: Architecture) -> int:
+        """How many classes its last layer has; 0 where it has no last layer."""
+        arrays = self.tensors.get(self.names(architecture)["predictions"])
+        return self.units(arrays[0]) if arrays else 0
+
+
+def same_names(architecture: Architecture) -> dict[str, str]:
+    """The names of a source that has ours, which are Keras Applications'."""
+    names = []
+    for layer in layers(architecture):
+        if layer.kind in ("conv", "fc"):
+            names.append(layer.name)
+        if layer.kind == "conv" and architecture.batch_norm:
+            names.append(f"{layer.name}_bn")
+    return {name: name for name in names}
+
+
+def caffe_names(architecture: Architecture) -> dict[str, str]:
+    """conv1_1 to fc8, as in the authors' files."""
+    head = dict(zip(HEAD, ("fc6", "fc7", "fc8"), strict=True))
+    return {
+        name: head.get(name, name.replace("block", "conv").replace("_conv", "_")) for name in same_names(architecture)
+    }
+
+
+@contextlib.contextmanager
+def parsing(source: str | Path) -> Iterator[None]:
+    """Turns whatever a damaged or malicious file makes of its parser into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"A file of weights must be whole and what its name says. Received: {source}: {type(error).__name__}: {reason}"
+        ) from None
