@@ -17,6 +17,7 @@ from tests.conftest import write_images
 from tests.data.crops import cropped
 from vgg_keras.config import Data, Evaluation
 from vgg_keras.data import augment, pipeline, scan
+from vgg_keras.data.errors import readable_images
 from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
@@ -117,7 +118,7 @@ def test_an_image_of_another_size_than_the_scan_found_stops_a_run(image, exact):
     with pytest.raises(
         UserError, match=f"p{image}, which has {width - 2} x {height - 1} pixels and had {width} x {height}"
     ):
-        with pipeline.readable_images(split.followed_by(noise(3))):
+        with readable_images(split.followed_by(noise(3))):
             list(pipeline.training(split, data, 32, BASIS, 3, 0, 1))
 
 
@@ -156,7 +157,7 @@ def test_whatever_takes_the_place_of_an_image_stops_what_reads_it_with_a_line(tm
     ]
     for read in readers if "FIFO" in fault else readers[:1]:
         with pytest.raises(UserError, match=rf"must stay as they were .*(?:{fault})") as error:
-            with pipeline.readable_images(whole):
+            with readable_images(whole):
                 list(read())
         assert "\n" not in str(error.value)
         assert printable(name) in str(error.value)
@@ -219,7 +220,7 @@ def test_a_script_ends_while_images_are_read(tmp_path, devices):
 )
 def test_an_error_of_the_disk_becomes_a_line_and_one_of_a_step_stays_itself(error, of_input):
     with pytest.raises(UserError if of_input else type(error)):
-        with pipeline.readable_images():
+        with readable_images():
             raise error
 
 
@@ -342,12 +343,12 @@ def test_a_strip_that_has_more_pixels_at_q_than_32_bits_count_is_named():
     strip = tf.constant(file.getvalue())
     split = Split(1, lambda image: (strip, tf.constant(0)), str)
     with pytest.raises(UserError, match="256 x 2560000000 pixels then"):
-        with pipeline.readable_images(split):
+        with readable_images(split):
             list(pipeline.whole_images(split, Data(), Evaluation(), 224, 256))
 
 
 def test_an_image_past_the_limit_of_pixels_is_named(random):
     split, rules = pictures(random, [(40, 40), (10, 200)]), Evaluation(max_pixels=40 * 700)
     with pytest.raises(UserError, match=r"Received: p1, 40 x 800 pixels then\. Raise the limit"):
-        with pipeline.readable_images(split):
+        with readable_images(split):
             list(pipeline.whole_images(split, Data(), rules, 32, 40))

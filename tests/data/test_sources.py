@@ -12,6 +12,7 @@ from tests.conftest import write_images
 from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import pipeline
 from vgg_keras.data.decoding import decode
+from vgg_keras.data.errors import readable_images
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.data.splits import held_out
@@ -328,7 +329,7 @@ def test_a_record_that_is_damaged_in_mid_run_stops_it_with_shard_and_offset(own_
     with pytest.raises(
         UserError, match=rf"can no longer be read: .*{re.escape(victim)}: corrupted record at {int(place) + 12}\."
     ):
-        with pipeline.readable_images(source.split("all")):
+        with readable_images(source.split("all")):
             list(pipeline.training(source.train, data, 32, np.zeros((3, 3), np.float32), 0, 0, 6))
 
 

@@ -8,7 +8,7 @@ import resource
 import pytest
 import tensorflow as tf
 
-from vgg_keras.data import pipeline
+from vgg_keras.data.errors import readable_images
 from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.training import loop, records
 
@@ -101,13 +101,13 @@ def test_an_image_that_goes_bad_after_the_scan_ends_in_one_line(tmp_path):
     with pytest.raises(
         UserError, match="must stay as they were when the run began. Received one that can no longer be read"
     ):
-        with pipeline.readable_images():
+        with readable_images():
             next(iter(strategy.distribute_datasets_from_function(images)))
     path.unlink()
-    with pytest.raises(UserError, match=r"image\.jpg"), pipeline.readable_images():
+    with pytest.raises(UserError, match=r"image\.jpg"), readable_images():
         next(iter(strategy.distribute_datasets_from_function(images)))
     with pytest.raises(tf.errors.InvalidArgumentError):  # an error of the net's own is not blamed on the images
-        with pipeline.readable_images():
+        with readable_images():
             tf.ensure_shape(tf.zeros([2]), [3])
 
 

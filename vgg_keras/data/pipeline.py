@@ -4,11 +4,7 @@ Everything random is a function of (seed, epoch, image id), so the pictures of a
 parallel calls, devices and restarts, and a run that starts at step 1,000 skips numbers, not images.
 """
 
-import contextlib
-import itertools
 import math
-import re
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -17,96 +13,9 @@ from vgg_keras import processor
 from vgg_keras.config import Data, Evaluation
 from vgg_keras.data.augment import augment, draw_augmentations, epoch_draws, reads_windows
 from vgg_keras.data.decoding import decode, upright
+from vgg_keras.data.errors import readable_image
 from vgg_keras.data.rescaling import center_crop, rescale, rescaled_size
-from vgg_keras.data.splits import ChangedError, Split
-from vgg_keras.errors import UserError
-
-_UNREADABLE = (
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.DataLossError,
-    tf.errors.FailedPreconditionError,  # a folder in a file's place
-    tf.errors.UnknownError,  # the disk failed, links in a circle, or a `ChangedError`
-    tf.errors.AbortedError,  # a network's disk lost the file
-    tf.errors.UnavailableError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.ResourceExhaustedError,  # too many open files; or memory, which is no image's fault
-    ChangedError,
-    UnicodeDecodeError,  # of TensorFlow's words on a path that is not UTF-8
-)
-_UNCHANGED = "The images must stay as they were when the run began. Received"
-
-
-@contextlib.contextmanager
-def readable_images(split: Split | None = None) -> Iterator[None]:
-    """Turns an image that went bad after the scan, or that is too large for a test, into a message.
-
-    Args:
-        split: of the images, to name one that is too large for a test or changed its size, or the shard of a damaged record;
-            in a training, those that are trained on stand first.
-
-    Raises:
-        UserError: an element of a dataset could not be made.
-    """
-    try:
-        yield
-    except _UNREADABLE as error:
-        if found := re.search(r"too large: image (\d+), (\d+ x \d+)", str(error)):
-            raise UserError(
-                "An image rescaled to Q must have evaluation.max_pixels or fewer. "
-                f"Received: {split.path(int(found[1]))}, {found[2]} pixels then. Raise the limit, or leave the image out."
-            ) from error
-        if not _of_input(error):
-            raise
-        if found := re.search(
-            r"scanned: image\] \[(\d+)\] \[has\] \[(\d+) (\d+)\] \[and had\] \[(\d+) (\d+)\]", str(error)
-        ):
-            image, *sizes = map(int, found.groups())
-            raise UserError(
-                f"{_UNCHANGED}: {split.path(image) if split else image}, "
-                f"which has {sizes[1]} x {sizes[0]} pixels and had {sizes[3]} x {sizes[2]}. Put it back to go on, or begin "
-                "anew in another folder."
-            ) from error
-        raise UserError(
-            f"{_UNCHANGED} one that can no longer be read: {_record(split, error) or _changed(split, error)}"
-            f"{message_of(error)}. Run the same command again: the scan names it, or takes it as it is now. Put it back to go "
-            "on, or begin anew without it in another folder."
-        ) from error
-
-
-def _of_input(error: Exception) -> bool:
-    """Whether an error is of an image that was to be read, and not of a step of the net."""
-    if not isinstance(error, tf.errors.OpError):
-        return True
-    if isinstance(error, tf.errors.ResourceExhaustedError) and "open files" not in str(error):
-        return False
-    return "IteratorGetNext" in str(error) or "{{node ReadFile}}" in str(error)
-
-
-def _record(split: Split | None, error: Exception) -> str:
-    """Which record TensorFlow means, of which it tells the place in its shard alone: one that still cannot be read there."""
-    found = re.search(r"corrupted record at (\d+)", str(error))
-    ends = tuple(f"@{int(found[1]) - before}" for before in (0, 12)) if found else ()  # its length fails, or its data
-    for image in range(split.size if split and found else 0):
-        if split.name(image).endswith(ends):
-            try:
-                split.read(tf.constant(image, tf.int64))
-            except tf.errors.DataLossError:
-                return f"{split.path(image)}: "
-    return ""
-
-
-def _changed(split: Split | None, error: Exception) -> str:
-    """Which file it may be that cannot be decoded, of which TensorFlow does not tell: one that was written anew."""
-    if not (split and split.changed and isinstance(error, tf.errors.InvalidArgumentError)):
-        return ""
-    found = [split.path(image) for image in range(split.size) if split.changed(image)]
-    more = f" or one of {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-    return f"{' or '.join(found[:_NAMED])}{more}, written anew: " if found else ""
-
-
-_NAMED = 3  # of such files in a message
+from vgg_keras.data.splits import Split
 
 
 def whole(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -123,7 +32,7 @@ def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
     Raises:
         UserError: it cannot be read.
     """
-    with _readable(split, image):
+    with readable_image(split, image):
         pixels, label = whole(split, tf.constant(image, tf.int64))
         return pixels, int(label)
 
@@ -134,42 +43,9 @@ def encoded(split: Split, image: int) -> tuple[bytes, int]:
     Raises:
         UserError: it cannot be read.
     """
-    with _readable(split, image):
+    with readable_image(split, image):
         content, label = split.read(split.unchanged(tf.constant(image, tf.int64)))
         return content.numpy(), int(label)
-
-
-@contextlib.contextmanager
-def _readable(split: Split, image: int) -> Iterator[None]:
-    """Turns an image that cannot be read outside of any dataset into a message."""
-    try:
-        yield
-    except _UNREADABLE as error:
-        path = split.path(image)
-        raise UserError(
-            f"An image must be readable. Received: {path}, which can no longer be read: {message_of(error, path)}."
-        ) from error
-
-
-def message_of(error: Exception, path: str = "") -> str:
-    """The words of an error that matter to a user, in one line; `path` is not named again where the caller has named it."""
-    return _words(error).removeprefix(f"{path}: ").removeprefix(f"{path}; ")
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return error.object.decode(errors="backslashreplace").rpartition(": ")[2].partition("\n")[0]
-    lines = str(error).splitlines()
-    if found := next((line for line in lines if "ChangedError: " in line), None):  # of Python inside of tf.data
-        return found.partition("ChangedError: ")[2]
-    if lines[0] == "Graph execution error:":  # of a tf.function: where it was traced comes first
-        lines = [before for before, line in itertools.pairwise(lines) if "[[{{node " in line] or lines
-    said = lines[0].split("}} ")[-1].split(" [Op:")[0].rstrip(". ")
-    # which map of the pipeline met it: nobody's concern but ours
-    return said.rpartition("transformation with iterator: ")[2].split(": ", 1)[-1] if _IN_MAP in said else said
-
-
-_IN_MAP = "Error in user-defined function passed to"
 
 
 PREFETCH = 2  # batches that are made before they are asked for
@@ -263,7 +139,7 @@ def seen(
     """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
     draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
     drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
-    with _readable(split, image):
+    with readable_image(split, image):
         image = tf.constant(image, tf.int64)
         encoded, label = split.read(split.unchanged(image))
         return augment(image, encoded, drawn, data, crop, split.orientation(image)), label

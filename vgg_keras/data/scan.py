@@ -25,8 +25,8 @@ import tqdm
 from vgg_keras import stop
 from vgg_keras.config import Config, Data
 from vgg_keras.data.decoding import decode
+from vgg_keras.data.errors import message_of
 from vgg_keras.data.headers import orientation, refusal
-from vgg_keras.data.pipeline import message_of
 from vgg_keras.data.splits import ChangedError, Source, Split
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sweep

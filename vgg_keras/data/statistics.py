@@ -8,7 +8,7 @@ import tqdm
 
 from vgg_keras import stop
 from vgg_keras.data.decoding import decode
-from vgg_keras.data.pipeline import readable_images
+from vgg_keras.data.errors import readable_images
 from vgg_keras.data.splits import Split, evenly
 
 

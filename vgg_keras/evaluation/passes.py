@@ -13,7 +13,7 @@ import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Data
-from vgg_keras.data.pipeline import message_of, readable_images
+from vgg_keras.data.errors import message_of, readable_images
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows

@@ -15,8 +15,9 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation
+from vgg_keras.data.errors import readable_images
 from vgg_keras.data.folders import files_below, of_files
-from vgg_keras.data.pipeline import picture, readable_images
+from vgg_keras.data.pipeline import picture
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError

@@ -14,6 +14,7 @@ import tqdm
 from vgg_keras import provenance, stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
+from vgg_keras.data.errors import readable_images
 from vgg_keras.data.headers import KINDS
 from vgg_keras.data.rescaling import center_crop
 from vgg_keras.data.scan import without_bad_images
@@ -123,7 +124,7 @@ def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[li
     source, _ = without_bad_images(source, config)
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
     chosen = source.val.select(evenly(source.val.size, config.export.images))
-    with pipeline.readable_images(chosen):
+    with readable_images(chosen):
         if form == "saved_model":
             written = _write_saved_model(net, config, chosen, folder)
         else:

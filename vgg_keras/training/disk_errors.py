@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.data.pipeline import message_of
+from vgg_keras.data.errors import message_of
 from vgg_keras.errors import DiskFullError
 from vgg_keras.files import writing
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Config
 from vgg_keras.data import pipeline
+from vgg_keras.data.errors import readable_images
 from vgg_keras.data.splits import Source
 from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.training import steps
@@ -121,7 +122,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
         batches = iter(strategy.distribute_datasets_from_function(batches))
         return fastest(lambda: step(next(batches)).numpy())
 
-    with pipeline.readable_images(source.train), enough_memory():
+    with readable_images(source.train), enough_memory():
         several = seconds(only_one=False)
         one = seconds(only_one=True) if images > 1 else several
     image = (several - one) / (images - 1) if images > 1 else several

@@ -20,6 +20,7 @@ import tqdm
 from vgg_keras import stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
+from vgg_keras.data.errors import message_of, readable_images
 from vgg_keras.data.scan import BadImage
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
@@ -112,7 +113,7 @@ class Loop:
             StoppedError: by a signal, with everything saved.
         """
         state, source, epochs = self._state, self._job.source, self._job.config.training.epochs
-        images = pipeline.readable_images(source.train.followed_by(source.val))
+        images = readable_images(source.train.followed_by(source.val))
         with self._progress, enough_memory(), images:
             while int(state.validated) < epochs and not state.plateau.finished:
                 epoch = int(state.validated) + 1
@@ -230,7 +231,7 @@ def enough_memory() -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             "A step must fit the memory. "
-            f"Received: {pipeline.message_of(error)}. A smaller data.micro_batch needs less memory for the same result, in "
+            f"Received: {message_of(error)}. A smaller data.micro_batch needs less memory for the same result, in "
             "validation a smaller evaluation.batch. The same command with it resumes the run."
         ) from error
 
