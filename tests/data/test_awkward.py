@@ -18,7 +18,7 @@ from tests.data import awkward
 from tests.data.awkward import bmp, chunk, png, rows, turned, written
 from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import pipeline, scan
-from vgg_keras.data.folders import of_files
+from vgg_keras.data.image_files import of_files
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
 
@@ -214,7 +214,7 @@ def test_the_limit_of_pixels_is_a_field(tmp_path):
 BOMBS = """
 import resource, sys
 from vgg_keras.config import Data
-from vgg_keras.data.folders import of_files
+from vgg_keras.data.image_files import of_files
 from vgg_keras.data.scan import inspected
 
 def peak():

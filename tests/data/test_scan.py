@@ -16,6 +16,7 @@ import tensorflow as tf
 from tests.conftest import write_images
 from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import scan
+from vgg_keras.data.scan_cache import ScanCache
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 
@@ -62,13 +63,13 @@ def test_bad_images_are_named_and_no_good_one_is_lost(photos):
 def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
     look(photos)
     seen = []
-    decoded = scan._decoded
+    decoded = scan._inspect_chunk
 
     def noted(split, content, images, max_pixels):
         seen.extend(split.name(image) for image in images)
         return decoded(split, content, images, max_pixels)
 
-    monkeypatch.setattr(scan, "_decoded", noted)
+    monkeypatch.setattr(scan, "_inspect_chunk", noted)
     _, bad = look(photos)
     assert not seen and len(bad) == 5
     shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
@@ -144,7 +145,7 @@ def slow_scan(photos):
 
     from vgg_keras import stop
 
-    decoded = scan._decoded
+    decoded = scan._inspect_chunk
 
     def slow(*arguments):
         for number, one in enumerate(decoded(*arguments)):
@@ -153,7 +154,7 @@ def slow_scan(photos):
             time.sleep(0.1)
             yield one
 
-    scan._decoded = slow
+    scan._inspect_chunk = slow
     stop.listen()
     try:
         look(Path(photos))
@@ -167,8 +168,8 @@ def test_sigterm_stops_a_scan_between_two_images_and_what_was_found_is_kept(phot
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=100)[0] == "stopped\n"
     (cache,) = (photos.parent / "cache").iterdir()
-    good, bad = scan._read_cache(cache)
-    assert 1 <= len(good) + len(bad) < 36  # of the training images
+    kept = ScanCache(cache)
+    assert 1 <= len(kept.good) + len(kept.bad) < 36  # of the training images
 
 
 def test_fingerprints_are_the_files_and_not_the_names(photos):

@@ -16,7 +16,7 @@ from vgg_keras.data.errors import readable_images
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.data.splits import held_out
-from vgg_keras.data.tfds import record_offsets
+from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError
 
 SPLITS = ("train", "val", "test")

@@ -1,1 +1,1 @@
-"""Section 3.1's images: where they come from, what is done to one of them, and how they stream."""
+"""Section 3.1's images: sources, the scan, augmentation, and the datasets of batches."""

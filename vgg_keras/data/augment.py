@@ -1,7 +1,7 @@
 """3.1's augmentation: the training image rescaled to S, a random crop, a random horizontal flip, a random colour shift.
 
-What is random is drawn for all images of a step at once (`draw_augmentations`) and applied image by image (`augment`). A JPEG
-goes through `fast_jpeg`, which decodes the crop's window only; everything else is decoded in full.
+Random numbers are drawn for all images of a step at once (`draw_augmentations`) and applied to each image (`augment`). Of a JPEG
+only the crop's window is decoded (`fast_jpeg`); all other files are decoded in full.
 """
 
 from typing import NamedTuple
@@ -16,21 +16,21 @@ from vgg_keras.data.rescaling import resample_window
 
 
 class Augmentation(NamedTuple):
-    """What 3.1 does to an image in an epoch; of many images, each field with their axes first.
+    """The random choices of 3.1 for an image in an epoch; for many images each field has their axes first.
 
     Attributes:
-        size: (2,) int32, height and width of the image for which the others hold.
-        decode_mode: int32. 0 to 3: of a JPEG only the window is decoded, halved so often by the decoder, and rescaled without a
+        size: (2,) int32, height and width of the stored image, for which the other fields hold.
+        decode_mode: int32. 0 to 3: only the window of a JPEG is decoded, halved so often by the decoder, and rescaled without a
             filter. FULL_DECODE: the image is decoded in full, and the window rescaled with anti-aliasing.
         window: (4,) float32, what becomes the crop: top, left, height, width in pixels of the image as `decode_mode` decodes it.
-        mirrored: whether left and right are exchanged.
+        flipped: whether left and right are exchanged.
         shift: (3,) float32, added to R, G and B.
     """
 
     size: tf.Tensor
     decode_mode: tf.Tensor
     window: tf.Tensor
-    mirrored: tf.Tensor
+    flipped: tf.Tensor
     shift: tf.Tensor
 
 
@@ -42,7 +42,7 @@ def augment(
     crop: int,
     orientation: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """One training image as 3.1 shows it to the net: rescaled to S, cropped, flipped, its colours shifted.
+    """One training image as the net gets it in 3.1: rescaled to S, cropped, flipped, its colours shifted.
 
     Args:
         image: its id, for a message.
@@ -50,8 +50,8 @@ def augment(
         drawn: of `draw_augmentations`.
         data: its `flip`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
         crop: side of the result.
-        orientation: EXIF's; None: the file is upright. The window is drawn in the image as it is stored, where it lies as
-            evenly as in the upright one, and the crop is turned: a hundredth of the pixels.
+        orientation: EXIF's; None: the file is upright. The window is drawn in the stored image, where its distribution is the
+            same, and only the crop is rotated: a hundredth of the pixels.
 
     Returns:
         (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
@@ -78,9 +78,9 @@ def augment(
     # 3.1: random horizontal flipping
     flipped = upright_crop
     if data.flip:
-        flipped = tf.cond(drawn.mirrored, lambda: tf.reverse(upright_crop, [1]), lambda: upright_crop)
+        flipped = tf.cond(drawn.flipped, lambda: tf.reverse(upright_crop, [1]), lambda: upright_crop)
 
-    # 3.1: random RGB colour shift; it is added to whole rows, which is four times faster
+    # 3.1: random RGB colour shift; adding it to full rows is four times faster
     if not data.color_shift:
         return flipped
     shifted = tf.reshape(flipped, [crop, 3 * crop]) + tf.tile(drawn.shift, [crop])
@@ -88,22 +88,21 @@ def augment(
 
 
 def epoch_draws(epoch_seed: tf.Tensor, images: int) -> tf.Tensor:
-    """All that is random about an epoch's crops, (images, 7) float32, a row an image, whatever the order of the images.
+    """All random numbers of an epoch's crops, (images, 7) float32, a row for each image, whatever their order.
 
-    Columns: S, the crop's row and column and the flip, even in [0, 1); the colour shift's three, of a standard normal.
+    Columns: S, the crop's row and column, and the flip, uniform in [0, 1); the colour shift's three, standard normal.
     """
-    even_seed, normal_seed = tf.unstack(tf.random.split(epoch_seed, 2))
-    even = tf.random.stateless_uniform([images, 4], even_seed)
-    return tf.concat([even, tf.random.stateless_normal([images, 3], normal_seed)], axis=1)
+    uniform_seed, normal_seed = tf.unstack(tf.random.split(epoch_seed, 2))
+    uniform = tf.random.stateless_uniform([images, 4], uniform_seed)
+    return tf.concat([uniform, tf.random.stateless_normal([images, 3], normal_seed)], axis=1)
 
 
 def draw_augmentations(
     size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray
 ) -> Augmentation:
-    """3.1's augmentation of images, in which `draws` alone is random: S, a random crop, a flip and a colour shift.
+    """The augmentation of images from their random numbers: S, a random crop, a flip and a colour shift.
 
-    It is made for all images of a step at once, since TensorFlow takes longer to begin the small operations of one image
-    than to do them for many.
+    Computed for all images of a step at once, since for one image the small operations would cost more to start than to run.
 
     Args:
         size: (..., 2), height and width of each image as it is stored.
@@ -116,7 +115,7 @@ def draw_augmentations(
     window_decoding = jpeg & reads_windows(data)
     window = draw_window(size, draws, data.scale, crop, window_decoding)
     window_decoding &= window.integer & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
-    # of whole pictures in pixels of their own; the last one of a halved picture may reach beyond them
+    # for full decoding in pixels of the stored image; the last window of a halved image may reach beyond it
     pixels, halved = tf.cast(size, tf.float32), fast_jpeg.pixels_of_one(window.halvings)
     side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(pixels, axis=-1, keepdims=True))
     corner = tf.minimum(window.corner * halved, pixels - side)
@@ -126,25 +125,25 @@ def draw_augmentations(
         size=tf.cast(size, tf.int32),
         decode_mode=tf.where(window_decoding, window.halvings, fast_jpeg.FULL_DECODE),
         window=tf.concat([corner, side, side], axis=-1),
-        mirrored=draws[..., 3] < 0.5,
+        flipped=draws[..., 3] < 0.5,
         # [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, one draw an image
         shift=tf.linalg.matvec(color_basis, data.color_shift * draws[..., 4:]),
     )
 
 
 def reads_windows(data: Data) -> bool:
-    """Whether of a JPEG only the crop's window is decoded for training; full decoding is always anti-aliased."""
+    """Whether training decodes only the crop's window of a JPEG; full decoding is always anti-aliased."""
     return data.interpolation == "bilinear" and data.jpeg_decoding == "window"
 
 
 class Window(NamedTuple):
-    """A square window of an image that becomes a crop; of many images, each field with their axes first.
+    """A square window of an image that becomes a crop; for many images each field has their axes first.
 
     Attributes:
-        halvings: how often the image is halved first, 0 to 3: JPEG decodes so at no cost.
-        corner: (2,), its first row and column in pixels of the image after that, float32.
-        side: likewise.
-        integer: whether corner and side are whole numbers.
+        halvings: how often the image is halved first, 0 to 3: a JPEG's decoder does so at no cost.
+        corner: (2,) float32, its first row and column in pixels of the halved image.
+        side: float32, likewise.
+        integer: whether corner and side are integers.
     """
 
     halvings: tf.Tensor
@@ -158,9 +157,9 @@ def draw_window(
 ) -> Window:
     """3.1's random crop of images rescaled to S, as the window of each that it shows.
 
-    A crop of side c at S shows a window whose side is c / S of the image's smaller side. Where the image is rescaled down,
-    the window lies at whole pixels of the halved image, at each as often as at another; S is then off by one part in 2 c or
-    less. So does a window that is decoded without the rest and enlarged, by two at most, where S is off by one part in c or less.
+    A crop of side c at S shows a window whose side is c / S of the image's smaller side. Where the image is rescaled down, the
+    window has integer coordinates in the halved image, each equally often; S is then off by one part in 2 c or less. A window
+    that is decoded alone and enlarged, by two at most, has integer coordinates too, where S is off by one part in c or less.
 
     Args:
         size: (..., 2), height and width of each image.

@@ -1,7 +1,7 @@
-"""What `--data` may name, judged before any framework starts: digits, a folder, or a set of TensorFlow Datasets.
+"""What `--data` may name, checked before any framework starts: digits, a folder, or a set of TensorFlow Datasets.
 
-A name with a slash, a backslash or a dot is most often a folder that is not there. TensorFlow Datasets takes seconds to say
-so, in many words.
+A name with a slash, a backslash or a dot is most often a folder that does not exist. TensorFlow Datasets would take seconds to
+report that, in many lines.
 """
 
 import importlib.util
@@ -59,25 +59,21 @@ def _neighbour(path: Path) -> str:
 
 
 def _may_be_a_set(name: str, data_dir: str) -> bool:
-    """Whether a set of this name is part of TensorFlow Datasets, was defined by the user, or lies prepared on the disk."""
-    if "tensorflow_datasets" in sys.modules:  # by a recipe, say, that defines one: it answers itself, and at once
+    """Whether a set of this name is part of TensorFlow Datasets, was defined by the user, or is prepared on the disk."""
+    if (
+        "tensorflow_datasets" in sys.modules
+    ):  # such as by a recipe that defines a set: it will report unknown names quickly
         return True
     prepared = Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
     return (prepared / name).is_dir() or _plain(name) in _known_sets()
 
 
-_WITHOUT_SETS = (
-    "core",
-    "datasets",
-    "proto",
-    "scripts",
-    "testing",
-    "url_checksums",
-)  # or, of datasets, one in each folder
+# Folders of the package without sets, and `datasets`, which has a folder for each set.
+_WITHOUT_SETS = ("core", "datasets", "proto", "scripts", "testing", "url_checksums")
 
 
 def _known_sets() -> set[str]:
-    """The names of the sets in the package, and of its other classes, out of its files: to import it takes seconds."""
+    """The names of the sets in the package, and of its other classes, from its files: importing it takes seconds."""
     spec = importlib.util.find_spec("tensorflow_datasets")
     root = Path(spec.submodule_search_locations[0])
     names = [folder.name for folder in (root / "datasets").iterdir()]

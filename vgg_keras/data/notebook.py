@@ -1,7 +1,7 @@
 """The pipeline for a notebook: datasets that `model.fit` and `model.evaluate` take, on one device.
 
-Each call opens the set as it is now. Files that have not changed are neither decoded again, since the scan keeps on disk what
-it found, nor measured again: statistics are kept by the images that they come from.
+Each call opens the set as it is now. Files that have not changed are not decoded again, because the scan's findings are on disk.
+Nor are they measured again: statistics are kept by the identity of their images.
 """
 
 import dataclasses
@@ -112,8 +112,8 @@ _measured: dict[tuple[str, int], statistics.Statistics] = {}  # by the identity 
 
 
 def _open(data: Data) -> Source:
-    """The set as it is now; what the scan remarks is printed once, and that it has changed too."""
-    # S counts beside a crop, which plays no part here
+    """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
+    # S is checked against the crop, which does not matter here
     config = Config(data=dataclasses.replace(data, scale=Data().scale))
     source, bad = without_bad_images(open_source(data), config)
     remarks = [*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in source.notes)]
@@ -133,7 +133,7 @@ def _open(data: Data) -> Source:
 
 
 def _measure(train: Split, data: Data) -> statistics.Statistics:
-    """Mean and covariance of these training images, measured once as long as they are the same."""
+    """Mean and covariance of these training images, measured once for the same images."""
     key = _identity(train), data.statistics_images
     if key not in _measured:
         _measured[key] = statistics.measure(train, data.statistics_images)
@@ -143,14 +143,13 @@ def _measure(train: Split, data: Data) -> statistics.Statistics:
 def _identity(split: Split) -> str:
     """sha256 over the names and the contents of the images, in their order.
 
-    By contents and not by place, so that a folder is measured again where others are put in its place, and not where it
-    was only moved.
+    By contents and not by path: another folder at the same path is measured again, a moved folder is not.
     """
     contents = b"" if split.fingerprints is None else split.fingerprints.tobytes()
     return hashlib.sha256(split.digest().encode() + contents).hexdigest()
 
 
 def _unfilled(images, labels, weights):
-    """Without the images that fill a last batch up."""
+    """A batch without the images that pad the last one."""
     real = weights > 0
     return tf.boolean_mask(images, real), tf.boolean_mask(labels, real)

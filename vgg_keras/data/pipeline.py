@@ -1,7 +1,7 @@
-"""tf.data: which image stands where in which step, and how images become batches.
+"""tf.data: which images make up which step, and how they become batches.
 
-Everything random is a function of (seed, epoch, image id), so the pictures of a step are the same for any number of
-parallel calls, devices and restarts, and a run that starts at step 1,000 skips numbers, not images.
+Everything random is a function of (seed, epoch, image id). So the images of a step are the same for any number of parallel
+calls, devices and restarts. A run that starts at step 1,000 skips numbers, not images.
 """
 
 import math
@@ -18,22 +18,22 @@ from vgg_keras.data.rescaling import center_crop, rescale, rescaled_size
 from vgg_keras.data.splits import Split
 
 
-def whole(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """One image (height, width, 3) uint8 as it is looked at, and its label."""
-    encoded, label = split.read(split.unchanged(image))
+def upright_image(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One image (height, width, 3) uint8, upright, and its label; its file is checked already."""
+    encoded, label = split.read(image)
     orientation = split.orientation(image)
     pixels = decode(encoded)
     return pixels if orientation is None else upright(pixels, orientation), label
 
 
 def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
-    """The same outside of any dataset.
+    """One image (height, width, 3) uint8, upright, and its label, outside of any dataset.
 
     Raises:
         UserError: it cannot be read.
     """
     with readable_image(split, image):
-        pixels, label = whole(split, tf.constant(image, tf.int64))
+        pixels, label = upright_image(split, split.unchanged(tf.constant(image, tf.int64)))
         return pixels, int(label)
 
 
@@ -48,7 +48,7 @@ def encoded(split: Split, image: int) -> tuple[bytes, int]:
         return content.numpy(), int(label)
 
 
-PREFETCH = 2  # batches that are made before they are asked for
+PREFETCH = 2  # batches that are ready before the net needs them
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
@@ -75,13 +75,17 @@ def training(
 ) -> tf.data.Dataset:
     """The training batches of the steps in [first_step, last_step), each step as an element for each device of a worker.
 
-    An epoch takes every image exactly once, in an order of its own. Its last batch may be partial: the slots that are
-    left repeat an image with weight 0, behind the real ones on each device.
+    An epoch has every image exactly once, in an order of its own. Its last batch may be partial: the slots beyond its images
+    repeat one with weight 0, behind the real ones on each device.
 
     Args:
         split: scanned.
+        data: of the recipe.
+        crop: side of the images.
+        color_basis: (3, 3), of `Statistics.color_basis`.
+        seed: of orders and augmentation.
         replicas: devices in all, equally many on each worker.
-        worker: whose elements these are; images of the others are not read.
+        worker: the number of the worker that gets these elements; images of the others are not read.
         workers: in all.
 
     Returns:
@@ -91,11 +95,7 @@ def training(
     """
     steps = steps_per_epoch(split.size, data.batch)
     rows = per_replica(data.batch, replicas)
-    slot = tf.range(rows * replicas, dtype=tf.int64)
-    place = slot % rows * replicas + slot // rows  # dealt out in turn: a partial batch spreads over the devices
-    mine = rows * replicas // workers
-    place = place[worker * mine : (worker + 1) * mine]
-
+    places = _places_of_worker(rows, replicas, worker, workers)
     sizes, jpegs = tf.constant(split.sizes), tf.constant(split.jpegs)
 
     def epoch_steps(epoch):
@@ -109,14 +109,14 @@ def training(
     def step_slots(order, draws, step):
         start = step * data.batch
         count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
-        slots = tf.minimum(place, count - 1)
-        weights = tf.where(place < count, 1.0 / tf.cast(count, tf.float32), 0.0)
+        slots = tf.minimum(places, count - 1)
+        weights = tf.where(places < count, 1.0 / tf.cast(count, tf.float32), 0.0)
         # for the whole step on every worker, since TensorFlow rounds by the number of images
         images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
         known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
         drawn = draw_augmentations(*known, data, crop, color_basis)
         images, drawn = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
-        # the files are checked for the whole step at once: the check runs in Python, which one image after another waits for
+        # the files of a step are checked together: the check runs in Python, for one image after another
         return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights))
 
     def example(image, drawn, weight):
@@ -128,15 +128,26 @@ def training(
     return without_autotune(examples.batch(rows, drop_remainder=True).prefetch(PREFETCH), threads=num_parallel_calls())
 
 
+def _places_of_worker(rows: int, replicas: int, worker: int, workers: int) -> tf.Tensor:
+    """Which images of a global batch fill a worker's slots, device after device.
+
+    They are dealt out in turn, so that a partial batch spreads over the devices.
+    """
+    slot = tf.range(rows * replicas, dtype=tf.int64)
+    places = slot % rows * replicas + slot // rows
+    per_worker = rows * replicas // workers
+    return places[worker * per_worker : (worker + 1) * per_worker]
+
+
 def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """What decides an epoch's order and its crops."""
+    """The seed of an epoch's order and its augmentation."""
     return tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
 
 
 def seen(
     split: Split, image: int, seed: int, epoch: int, data: Data, crop: int, color_basis: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """What the net is shown of an image in an epoch, (crop, crop, 3) float32, and its label."""
+    """The crop of an image in an epoch's training, (crop, crop, 3) float32, and its label."""
     draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
     drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
     with readable_image(split, image):
@@ -148,41 +159,45 @@ def seen(
 def validation(
     split: Split, data: Data, crop: int, side: int, batch: int, replicas: int = 1, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """Every image once over all workers: the centre crop of each, rescaled to `side`, in its order.
+    """The centre crop of every image, rescaled to `side`: each image once over all workers, in their order.
 
     Returns:
         A dataset of full batches (images (batch, crop, crop, 3) float32, labels (batch,) int32, weights (batch,)
         float32): weight 1, and 0 for the images that fill the last batches up, so that each device gets equally many.
     """
-    turn, mine = batch * replicas, batch * replicas // workers  # slots of all devices together, and of this worker's
+    turn, per_worker = batch * replicas, batch * replicas // workers  # slots of all devices, and of this worker's
     turns = math.ceil(split.size / turn)
 
-    def example(place):
-        slot = place // mine * turn + worker * mine + place % mine
-        pixels, label = whole(split, tf.minimum(slot, split.size - 1))
+    def slot_of(place):
+        return place // per_worker * turn + worker * per_worker + place % per_worker
+
+    def example(image, slot):
+        pixels, label = upright_image(split, image)
         window = center_crop(pixels, side, crop, data.interpolation)
         return window, label, tf.cast(slot < split.size, tf.float32)
 
+    slots = tf.data.Dataset.range(turns * per_worker).map(slot_of)
+    ids = split.checked(slots.map(lambda slot: tf.minimum(slot, split.size - 1)))
     return without_autotune(
-        tf.data.Dataset.range(turns * mine)
+        tf.data.Dataset.zip(ids, slots)
         .map(example, tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
         .prefetch(PREFETCH)
     )
 
 
-STRETCH = 4  # batches' worth of images among which those of one size are put together
+STRETCH = 4  # how many batches of images are searched for those of one size
 
 
 def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: int) -> tf.data.Dataset:
-    """Every image once, whole, its smaller side at `side`; neighbouring images of one size stand together in batches.
+    """Every image once, uncropped, its smaller side at `side`; neighbouring images of one size share a batch.
 
     A batch has at most as many pixels as `rules.batch` crops, its mirror images counted where `rules.flip` wants them; or
     it is a single image.
 
     Returns:
-        A dataset of (images (n, height, width, 3) float32, labels (n,) int32, ids (n,) int64), in an order of its own: the
-        ids tell which image is which.
+        A dataset of (images (n, height, width, 3) float32, labels (n,) int32, ids (n,) int64), in an order of its own, with
+        the ids of the images.
     """
 
     def example(image):
@@ -200,19 +215,22 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
     def grouped(ids):
         images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)
         return images.group_by_window(
-            size, lambda size, alike: alike.batch(images_in_a_batch(size)), window_size_func=images_in_a_batch
+            size, lambda size, images: images.batch(images_in_a_batch(size)), window_size_func=images_in_a_batch
         )
 
     # in stretches: photographs have hundreds of sizes, and a batch of each would have to wait in memory for its last image
     return without_autotune(
-        tf.data.Dataset.range(split.size).window(STRETCH * rules.batch).flat_map(grouped).prefetch(PREFETCH)
+        split.checked(tf.data.Dataset.range(split.size))
+        .window(STRETCH * rules.batch)
+        .flat_map(grouped)
+        .prefetch(PREFETCH)
     )
 
 
 def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, grid: int) -> tf.data.Dataset:
     """The crops of a regular grid over every image, its smaller side at `side` (3.2); a grid of 1 is the centre crop.
 
-    Places that coincide, as all of a square image's do at `side` = `crop`, come once and count as often.
+    Crops that coincide come once and are counted, such as all of a square image at `side` = `crop`.
 
     Returns:
         A dataset of (crops (n, crop, crop, 3) float32, labels (n,) int32, ids (n,) int64, counts (n,) int32), n from 1 to
@@ -232,26 +250,27 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         counts = tf.reshape(rows[:, None] * columns, [-1])
         return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
 
-    images = tf.data.Dataset.range(split.size).map(example, tf.data.AUTOTUNE, deterministic=True)
+    ids = split.checked(tf.data.Dataset.range(split.size))
+    images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)
     return without_autotune(images.rebatch(rules.batch).prefetch(PREFETCH))
 
 
 def choices(data: Data) -> str:
     """How training images are read on this machine, in a line."""
-    windows = "JPEG windows" if reads_windows(data) else "whole pictures"
+    windows = "JPEG windows" if reads_windows(data) else "full decoding"
     return f"{num_parallel_calls()} images at once, {PREFETCH} batches ahead, {windows}"
 
 
 def num_parallel_calls() -> int:
-    """How many images are made at once for training: one more than cores, so that a core goes on where an image waits."""
+    """How many images are made at once for training: one more than cores, so that no core is idle while an image waits."""
     return processor.cores() + 1
 
 
 def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf.data.Dataset:
-    """Without tf.data's tuning thread, for which the ends of iterators waited by up to 3 seconds.
+    """Without tf.data's tuning thread, which delays the end of an iterator by up to 3 seconds.
 
     Args:
-        threads: of its own for each of its iterators, for one that lasts a run: in TensorFlow's pool images would queue
+        threads: a private pool for each iterator, for a dataset that lasts a run: in TensorFlow's pool images would queue
             behind the operations of a step. None: that pool.
     """
     options = tf.data.Options()
@@ -262,7 +281,7 @@ def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf
 
 
 def places(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The different first pixels of `grid` crops spread evenly over `spare` pixels and the crop, and how often each comes."""
+    """The first pixels of `grid` crops spread evenly over `spare` pixels and the crop, each once, and how often it comes."""
     if grid == 1:
         return tf.reshape(spare // 2, [1]), tf.ones([1], tf.int32)
     even = tf.linspace(tf.constant(0, tf.float64), tf.cast(spare, tf.float64), grid)
@@ -271,8 +290,8 @@ def places(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _rescaled(split: Split, data: Data, rules: Evaluation, side: int, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The whole image with its smaller side at `side`, and its label; an error where it would be too large."""
-    pixels, label = whole(split, image)
+    """The image with its smaller side at `side`, and its label; an error where it would be too large."""
+    pixels, label = upright_image(split, image)
     height, width = rescaled_size(tf.shape(pixels)[0], tf.shape(pixels)[1], side)
     few = height * width <= rules.max_pixels
     too_large = tf.strings.format("too large: image {}, {} x {}", (image, height, width))

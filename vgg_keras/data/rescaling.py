@@ -1,4 +1,4 @@
-"""Images at another size, anti-aliased: the whole image with its smaller side at S or Q, or a window of it."""
+"""Images at another size, anti-aliased: the full image with its smaller side at S or Q, or a window of it."""
 
 import tensorflow as tf
 
@@ -6,9 +6,9 @@ KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 
 
 def rescaled_size(height: tf.Tensor, width: tf.Tensor, side: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Height and width with the smaller one at `side` and the aspect ratio kept, rounded to whole pixels, int64.
+    """Height and width with the smaller one at `side` and the same aspect ratio, rounded to integers, int64.
 
-    A strip of one pixel by ten million has more than 32 bits count.
+    The pixels of a strip of one by ten million may exceed int32.
     """
     factor = tf.cast(side, tf.float64) / tf.cast(tf.minimum(height, width), tf.float64)
 
@@ -19,7 +19,7 @@ def rescaled_size(height: tf.Tensor, width: tf.Tensor, side: tf.Tensor) -> tuple
 
 
 def rescale(image: tf.Tensor, side: int, interpolation: str) -> tf.Tensor:
-    """The whole image with its smaller side at `side`, (height, width, 3) float32; it must fit the memory."""
+    """The full image with its smaller side at `side`, (height, width, 3) float32; it must fit the memory."""
     rescaled = rescaled_size(tf.shape(image)[0], tf.shape(image)[1], side)
     size = [tf.cast(length, tf.int32) for length in rescaled]
     return rescale_and_crop(image, rescaled, 0, 0, size, interpolation)
@@ -37,11 +37,11 @@ def center_crop(image: tf.Tensor, side: int, crop: int, interpolation: str) -> t
 def rescale_and_crop(image, rescaled, top, left, size, interpolation: str) -> tf.Tensor:
     """The window of `size` at (top, left) of `image` rescaled to `rescaled`, anti-aliased.
 
-    One operation that computes the window's pixels only; they equal those of rescaling the whole image and cropping.
+    One operation that computes only the window's pixels; they equal those of rescaling the full image and cropping.
 
     Args:
         image: (height, width, 3), uint8 or float.
-        rescaled: (height, width) of the whole rescaled image.
+        rescaled: (height, width) of the full rescaled image.
         top, left: of the window in the rescaled image, pixels.
         size: (height, width) of the window.
         interpolation: "bilinear" or "bicubic".

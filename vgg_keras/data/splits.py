@@ -11,9 +11,11 @@ import tensorflow as tf
 
 from vgg_keras.errors import UserError
 
+_CHECKED = 16  # images together; between the check and the reading a file could change unseen
+
 
 class ChangedError(Exception):
-    """A file is no longer the one that was listed; its words name it and say what it is now, in one line."""
+    """A file is no longer the one that was listed; the message names it and says what it is now, in one line."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,15 @@ class Split:
         size: the number of images.
         read: image id, an int64 scalar, to (the encoded file, the label as int32); a TensorFlow function, so that reading
             runs inside tf.data. Nothing is kept in memory.
-        require_unchanged: image ids to a tensor that cannot be had where a file is no longer the one that was listed; None where
-            files do not change. Python runs for it, so it is called for many images at once.
-        name: image id to what the image is called, the same on every machine: a path below `root`.
-        root: the folder that the names stand in on this machine; empty where there is none.
-        stamp: image id to words that change when its file does (path, size, time); None where nothing can be damaged.
+        require_unchanged: image ids to a tensor whose evaluation fails where a file is no longer the one that was listed; None
+            where files do not change. It runs in Python, so it is called for many images at once.
+        name: image id to the image's name, the same on every machine: a path below `root`.
+        root: the folder of the names on this machine; empty where there is none.
+        stamp: image id to a text that changes when its file does (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
-        inspect: image id and `data.max_file_bytes` to why its file is not to be read, in a few words, or to nothing: judged
-            by what the system says of it and by its first bytes. None where that is not needed.
+        inspect: image id and `data.max_file_bytes` to why its file is not to be read, in a few words, or to an empty text, by
+            the file's kind, its size and its first bytes. None where that is not needed.
         changed: image id to whether its file was written anew since it was listed; None where that is not known.
         labels: (images,) int32; None where they are known after the scan, or mean nothing.
         classes: the names of the labels; empty where labels mean nothing.
@@ -58,15 +60,22 @@ class Split:
     notes: tuple[str, ...] = ()
 
     def path(self, image: int) -> str:
-        """Where the image is found, as a message shows it."""
+        """The image's path, as a message shows it."""
         return os.path.join(self.root, self.name(image))
 
     def unchanged(self, images: tf.Tensor) -> tf.Tensor:
-        """These ids, one or many, once their files are known to be those that were listed; an error where one is not."""
+        """These ids, one or many, after a check that their files are those that were listed; an error where one is not."""
         if self.require_unchanged is None:
             return images
         with tf.control_dependencies([self.require_unchanged(images)]):
             return tf.identity(images)
+
+    def checked(self, ids: tf.data.Dataset) -> tf.data.Dataset:
+        """These ids, their files checked by `unchanged` some at a time: a check of one image alone would cost 0.15 ms."""
+        if self.require_unchanged is None:
+            return ids
+        known = tf.data.experimental.assert_cardinality(ids.cardinality())
+        return ids.batch(_CHECKED).map(self.unchanged).unbatch().apply(known)
 
     def orientation(self, image: tf.Tensor) -> tf.Tensor | None:
         """EXIF's of an image, inside of tf.data too; None where every image is upright as it is stored."""
@@ -80,7 +89,7 @@ class Split:
         return sha.hexdigest()
 
     def select(self, ids: np.ndarray) -> "Split":
-        """The split of these images alone, renumbered from 0 in the given order."""
+        """The split of these images, renumbered from 0 in the given order."""
         kept = np.asarray(ids, np.int64)
         table = tf.constant(kept)
         return dataclasses.replace(
@@ -102,7 +111,7 @@ class Split:
         ours, others = self._found(), other._found()
         found = {name: (ours[name], others[name]) for name in ours if name in others}
         if "orientations" in ours or "orientations" in others:
-            found["orientations"] = _told(self), _told(other)
+            found["orientations"] = _orientations(self), _orientations(other)
 
         def of_both(function):
             return lambda image, *more: (
@@ -139,7 +148,7 @@ class Split:
 _FOUND = ("fingerprints", "orientations", "sizes", "jpegs", "labels")  # the fields of a split with a row an image
 
 
-def _told(split: Split) -> np.ndarray:
+def _orientations(split: Split) -> np.ndarray:
     return np.ones(split.size, np.int32) if split.orientations is None else split.orientations
 
 
@@ -152,7 +161,7 @@ class Source:
         description: one line: what it is and how it is divided.
         classes: their names, in label order.
         train, val: its splits.
-        test: the images that close a run where `val` is held out of the training images; None: `val` closes it.
+        test: the images of the final evaluation where `val` is held out of the training images; None: it uses `val`.
     """
 
     name: str
@@ -164,24 +173,24 @@ class Source:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the images, a line each."""
+        """The notes of all splits, each once."""
         splits = [split for split in (self.train, self.val, self.test) if split]
         return tuple(dict.fromkeys(note for split in splits for note in split.notes))
 
     @property
     def final_split(self) -> str:
-        """The name of the split that closes a run."""
+        """The name of the split of the final evaluation."""
         return "test" if self.test else "val"
 
     def split(self, name: str) -> Split:
-        """The images that a test names: `val`, `train`, `test` or `all`.
+        """The images of `val`, `train`, `test` or `all`.
 
         Raises:
             UserError: `test`, of which there is none.
         """
         if name == "all":
-            whole = self.val.followed_by(self.train)
-            return whole if self.test is None else self.test.followed_by(whole)
+            both = self.val.followed_by(self.train)
+            return both if self.test is None else self.test.followed_by(both)
         found = {"val": self.val, "train": self.train, "test": self.test}[name]
         if found is None:
             raise UserError(
@@ -197,6 +206,6 @@ def evenly(size: int, most: int) -> np.ndarray:
 
 
 def held_out(size: int, share: float) -> np.ndarray:
-    """A mask of `size` images: True for those that validate, this share of them, evenly spaced; at 0.2 each fifth."""
-    places = np.arange(size + 1) * share + 1e-9  # so that 5 * 0.2 is 1, whatever binary fractions make of it
+    """A mask of `size` images: True for the validation images, this share of them, evenly spaced; at 0.2 each fifth."""
+    places = np.arange(size + 1) * share + 1e-9  # so that 5 * 0.2 is 1 in spite of rounding
     return np.floor(places[1:]) > np.floor(places[:-1])

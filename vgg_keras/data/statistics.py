@@ -14,7 +14,7 @@ from vgg_keras.data.splits import Split, evenly
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of RGB values in 0-255, each image counting alike whatever its size.
+    """Of RGB values in 0-255, each image with the same weight whatever its size.
 
     Attributes:
         mean: R, G, B.
@@ -46,8 +46,8 @@ def measure(split: Split, images: int) -> Statistics:
     """Mean and covariance of a training split, from all its images or from `images` of them, evenly spaced."""
     chosen = evenly(split.size, images)
     count = len(chosen)
-    rows = tf.data.Dataset.from_tensor_slices(chosen)
-    rows = rows.map(lambda image: color_sums(decode(split.read(split.unchanged(image))[0])), tf.data.AUTOTUNE)
+    ids = split.checked(tf.data.Dataset.from_tensor_slices(chosen))
+    rows = ids.map(lambda image: color_sums(decode(split.read(image)[0])), tf.data.AUTOTUNE)
     progress = tqdm.tqdm(
         rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None
     )

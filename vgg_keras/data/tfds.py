@@ -1,12 +1,11 @@
 """Any classification set of TensorFlow Datasets by its name, each record read by its place in its shard.
 
-Shards are TFRecord files, which only stream. Their record offsets, listed once from the headers, make them readable in
-any order, so a TFDS set is shuffled over its whole list like a folder, and a resumed run skips nothing but numbers.
+The offsets of its records are listed once (`tfrecords`). So a TFDS set is shuffled over its full list like a folder, and a
+resumed run skips only numbers.
 """
 
 import contextlib
 import os
-import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, evenly, held_out
+from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable, user_path
 
@@ -21,55 +21,28 @@ from vgg_keras.paths import printable, user_path
 def open_builder(data: Data) -> Source:
     """The TFDS set `data.source`, downloaded and prepared where it is not yet.
 
-    Its one image feature and its one class label feature are found in its features; validation is the split
-    `validation`, else `test`, else a held-out share of `train`. With `data.validation=held_out` it is that share, and the
-    split `test`, else `validation`, is the test's.
+    Its one image feature and its one class label feature are found in its features. The validation split is `validation`, else
+    `test`, else a held-out share of `train`. With `data.validation=held_out` it is that share; `test`, else `validation`, is
+    then the test split.
 
     Raises:
         UserError: no such set; one that must be downloaded by hand, with its instructions; one without an image or a
             label, or with several.
     """
-    import tensorflow_datasets as tfds
-
-    data_dir = _data_dir(data.data_dir)
-    try:
-        builder = tfds.builder(data.source, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError:
-        hint = nearest(data.source, ["digits", *tfds.list_builders(with_community_datasets=False)])
-        if not hint.startswith("Did") or "/" in data.source:
-            hint = "There is no folder of that name either; `tfds.list_builders()` names the sets."
-        raise UserError(
-            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is none. {hint}"
-        ) from None
-    except (ValueError, AssertionError) as error:  # such as an unknown configuration or version of a known set
-        raise UserError(f"TensorFlow Datasets refuses the name {data.source!r}: {_one_line(error)}") from None
-    features = builder.info.features
-    if not isinstance(features, tfds.features.FeaturesDict):
-        features = {}
-    image_key = _only_key(features, tfds.features.Image, "image", data.source)
-    label_key = _only_key(features, tfds.features.ClassLabel, "class label", data.source)
-    if features[image_key].np_dtype != np.uint8:
-        raise UserError(f"Images must be 8 bits deep. Received: {data.source!r} with {features[image_key].np_dtype}.")
-
+    builder = _builder(data)
+    image_key, label_key = _image_and_label(builder, data.source)
     _prepare(builder)
-    decoders = {image_key: tfds.decode.SkipDecoding()}
-
-    classes = tuple(map(printable, features[label_key].names))
+    splits, classes = builder.info.splits, tuple(map(printable, builder.info.features[label_key].names))
+    if "train" not in splits:
+        raise UserError(f"A data set must have a split 'train'. Received: {data.source!r} with {list(splits)}.")
 
     def split(name: str) -> Split:
-        return _split(builder, name, lambda record: _pick(features, decoders, record, image_key, label_key), classes)
+        return _split(builder, name, image_key, label_key, classes)
 
-    if "train" not in builder.info.splits:
-        raise UserError(
-            f"A data set must have a split 'train'. Received: {data.source!r} with {list(builder.info.splits)}."
-        )
-    train, test = split("train"), None
+    train = split("train")
     order = ("validation", "test") if data.validation == "own" else ("test", "validation")
-    for own in [name for name in order if name in builder.info.splits]:
-        test = split(own)
-        if _labelled(test):
-            break
-        test = None
+    opened = ((name, split(name)) for name in order if name in splits)
+    own, test = next(((name, one) for name, one in opened if _labelled(one)), ("", None))
     if test and data.validation == "own":
         val, test, division = test, None, f"validation on its split {own!r}"
     else:
@@ -86,8 +59,39 @@ def open_builder(data: Data) -> Source:
     )
 
 
+def _builder(data: Data):
+    """The builder of a set by its name; nothing is downloaded yet."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(data.source, data_dir=_data_dir(data.data_dir))
+    except tfds.core.registered.DatasetNotFoundError:
+        hint = nearest(data.source, ["digits", *tfds.list_builders(with_community_datasets=False)])
+        if not hint.startswith("Did") or "/" in data.source:
+            hint = "There is no folder of that name either; `tfds.list_builders()` names the sets."
+        raise UserError(
+            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is none. {hint}"
+        ) from None
+    except (ValueError, AssertionError) as error:  # such as an unknown configuration or version of a known set
+        raise UserError(f"TensorFlow Datasets refuses the name {data.source!r}: {_one_line(error)}") from None
+
+
+def _image_and_label(builder, source: str) -> tuple[str, str]:
+    """The keys of a set's one image feature and its one class label feature."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    if not isinstance(features, tfds.features.FeaturesDict):
+        features = {}
+    image_key = _only_key(features, tfds.features.Image, "image", source)
+    label_key = _only_key(features, tfds.features.ClassLabel, "class label", source)
+    if features[image_key].np_dtype != np.uint8:
+        raise UserError(f"Images must be 8 bits deep. Received: {source!r} with {features[image_key].np_dtype}.")
+    return image_key, label_key
+
+
 def _data_dir(name: str) -> str | None:
-    """Where TensorFlow Datasets keeps its sets; None: where it does by itself, which needs a user with a home."""
+    """Where TensorFlow Datasets keeps its sets; None: its own default, which needs a user with a home."""
     if name:
         return str(user_path(name))
     if not os.environ.get("TFDS_DATA_DIR"):
@@ -133,18 +137,11 @@ def _only_key(features, kind: type, what: str, source: str) -> str:
     return keys[0]
 
 
-def _pick(features, decoders, record, image_key, label_key):
-    example = features.deserialize_example(record, decoders=decoders)
-    # one beyond int32 must not become a class by losing its upper digits
-    label = tf.clip_by_value(tf.cast(example[label_key], tf.int64), tf.int32.min, tf.int32.max)
-    return example[image_key], tf.cast(label, tf.int32)
-
-
-_FIRST_LABELS = 16  # records that tell whether a split has labels
+_FIRST_LABELS = 16  # records that are read to know whether a split has labels
 
 
 def _labelled(split: Split) -> bool:
-    """Whether a split has labels, told by some readable records of it: some sets keep those of their test split back."""
+    """Whether some readable records of a split have labels: some sets do not publish those of their test split."""
     for image in evenly(split.size, _FIRST_LABELS):
         with contextlib.suppress(tf.errors.OpError):  # a damaged one, which the scan names
             if int(split.read(tf.constant(image, tf.int64))[1]) >= 0:
@@ -152,60 +149,17 @@ def _labelled(split: Split) -> bool:
     return False
 
 
-_HEADER = 12  # bytes: a record's length (8) and that number's checksum (4), before its data and 4 bytes more
-_CRC32C = np.arange(256, dtype=np.uint32)  # what a byte does to the checksum
-for _ in range(8):
-    _CRC32C = np.where(_CRC32C & 1, _CRC32C >> 1 ^ np.uint32(0x82F63B78), _CRC32C >> 1)
+def _split(builder, name: str, image_key: str, label_key: str, classes: tuple[str, ...]) -> Split:
+    """A split whose records are read by their offsets; the image is not decoded."""
+    import tensorflow_datasets as tfds
 
-
-def record_offsets(path: str) -> list[int]:
-    """Where each record of a TFRecord file begins.
-
-    A record whose data is damaged has its place all the same, and the scan names it. Behind a damaged length the others
-    cannot be found.
-
-    Raises:
-        UserError: a length is damaged, or the last record is cut short; its place is named.
-    """
-    offsets, headers, place, size = [], [], 0, os.path.getsize(path)
-    with open(path, "rb", buffering=0) as file:
-        while place < size:
-            headers.append(os.pread(file.fileno(), _HEADER, place).ljust(_HEADER, b"\0"))
-            offsets.append(place)
-            place += _HEADER + struct.unpack("<Q", headers[-1][:8])[0] + 4
-    sound = _sound(np.frombuffer(b"".join(headers), np.uint8).reshape(-1, _HEADER))
-    # one whose checksum is damaged and not its number leads to a sound one all the same, or to the file's end
-    lost = ~sound & ~np.append(sound, place == size)[1:]
-    if lost.any():
-        raise UserError(
-            "Each record of a TFRecord file is found by the lengths before it. Received: "
-            f"{path}@{offsets[int(np.argmax(lost))]}, whose length is damaged. Put the file back, or prepare the set anew."
-        )
-    if place != size:
-        raise UserError(
-            f"A TFRecord file must end with a whole record. Received: {path}@{offsets[-1]}, cut short. "
-            "Put the file back, or prepare the set anew."
-        )
-    return offsets
-
-
-def _sound(headers: np.ndarray) -> np.ndarray:
-    """Which of these headers, (records, 12) uint8, have the checksum of their length: CRC-32C, rotated and shifted."""
-    checksum = np.full(len(headers), 0xFFFFFFFF, np.uint32)
-    for byte in headers[:, :8].T:
-        checksum = checksum >> 8 ^ _CRC32C[checksum & 0xFF ^ byte]
-    checksum = ~checksum
-    masked = (checksum >> 15 | checksum << 17) + np.uint32(0xA282EAD8)
-    return masked == np.ascontiguousarray(headers[:, 8:]).view("<u4")[:, 0]
-
-
-def _split(builder, name: str, pick, classes: tuple[str, ...]) -> Split:
+    features, decoders = builder.info.features, {image_key: tfds.decode.SkipDecoding()}
     shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
     offsets = [record_offsets(path) for path in shards]
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
     stamps = [f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards]
-    paths = tf.constant([os.fsencode(path) for path in shards])  # which need not be UTF-8
+    paths = tf.constant([os.fsencode(path) for path in shards])  # a path need not be UTF-8
     shard_table, offset_table = tf.constant(shard_of), tf.constant(offset_of)
 
     def read(image):
@@ -217,7 +171,10 @@ def _split(builder, name: str, pick, classes: tuple[str, ...]) -> Split:
             byte_offsets=[tf.gather(offset_table, image)],
         )
         records = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
-        return pick(records.take(1).get_single_element())
+        example = features.deserialize_example(records.take(1).get_single_element(), decoders=decoders)
+        # a label beyond int32 must not become a class by losing its upper digits
+        label = tf.clip_by_value(tf.cast(example[label_key], tf.int64), tf.int32.min, tf.int32.max)
+        return example[image_key], tf.cast(label, tf.int32)
 
     return Split(
         size=len(shard_of),

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.errors import readable_images
-from vgg_keras.data.folders import files_below, of_files
+from vgg_keras.data.image_files import of_files
+from vgg_keras.data.listing import files_below
 from vgg_keras.data.pipeline import picture
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
