@@ -1,4 +1,4 @@
-"""Image files that are awkward, each as bytes: written by Pillow, or bent by hand where Pillow writes none."""
+"""Awkward image files as bytes: written by Pillow, or made by hand where Pillow writes none."""
 
 import io
 import struct
@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 
 
 def smooth(seed: int = 5, height: int = 40, width: int = 60) -> np.ndarray:
@@ -32,7 +33,7 @@ def tiff(orientation: int, big: bool = False, kind: int = 3, count: int = 1, tag
     return (b"MM\0*" if big else b"II*\0") + struct.pack(order + "IH", 8, 2) + entries + bytes(4)
 
 
-def turned(jpeg: bytes, data: bytes, before: bytes = b"") -> bytes:
+def with_exif(jpeg: bytes, data: bytes, before: bytes = b"") -> bytes:
     """A JPEG file with EXIF's data in front of its other segments, `before` them."""
     segment = b"\xff\xe1" + struct.pack(">H", 8 + len(data)) + b"Exif\0\0" + data
     return jpeg[:2] + before + segment + jpeg[2:]
@@ -73,3 +74,98 @@ def bmp(info: int, width: int, height: int, depth: int, packing: int, content: b
     place = 14 + info if depth > 8 else 14 + info + 1024
     head = struct.pack("<IiiHHIIiiII", info, width, height, 1, depth, packing, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(content), 0, 0, place) + head + content
+
+
+PIXELS = smooth()
+OTHER = 255 - PIXELS
+PICTURE = PIL.Image.fromarray(PIXELS)
+PALETTE = PICTURE.quantize(64)
+RGBA = np.concatenate([PIXELS, np.linspace(0, 255, 2400).reshape(40, 60, 1).astype(np.uint8)], axis=-1)
+JPEG = written(PICTURE, "JPEG")
+CMYK = written(PICTURE.convert("CMYK"), "JPEG")
+ADOBE = CMYK[CMYK.index(b"\xff\xee") :][:16]
+FRAME = JPEG.index(b"\xff\xc0")  # its header: length, bits, height, width
+SCAN = JPEG.index(b"\xff\xda") + 14  # where the pixels begin
+DEEP = PIXELS.astype(np.uint16) * 256 + 200
+READ, LOSSLESS = (
+    3.0,
+    0.0,
+)  # the largest mean difference from Pillow, in grey levels: of JPEG's two decoders, and of others
+# A file, and how it ends: the difference that it may have from Pillow, or words of the reason for which it is skipped.
+KINDS = {
+    "subsampled.jpg": (written(PICTURE, "JPEG", subsampling="4:2:0"), READ),
+    "subsampled_411.jpg": (written(PICTURE, "JPEG", subsampling="4:1:1"), READ),
+    "full.jpg": (written(PICTURE, "JPEG", subsampling="4:4:4"), READ),
+    "progressive.jpg": (written(PICTURE, "JPEG", progressive=True), READ),
+    "restarts.jpg": (written(PICTURE, "JPEG", restart_marker_blocks=2), READ),
+    "grey.jpg": (written(PICTURE.convert("L"), "JPEG"), READ),
+    "rgb_inside.jpg": (written(PICTURE, "JPEG", keep_rgb=True), READ),
+    "cmyk.jpg": (CMYK, READ),
+    "ycck.jpg": (CMYK.replace(ADOBE, ADOBE[:-1] + b"\2"), READ),
+    "cmyk_unmarked.jpg": (CMYK.replace(ADOBE, b""), "save it as RGB"),
+    "several.mpo": (written(PICTURE, "MPO", save_all=True, append_images=[PIL.Image.fromarray(OTHER)]), READ),
+    "rotated.jpg": (with_exif(JPEG, tiff(6)), READ),
+    "rotated_grey.jpg": (with_exif(written(PICTURE.convert("L"), "JPEG"), tiff(5, big=True)), READ),
+    "dot.jpg": (written(PICTURE.crop((0, 0, 1, 1)), "JPEG"), READ),
+    "wide.jpg": (written(PICTURE.resize((2000, 1)), "JPEG"), READ),
+    "tall.jpg": (written(PICTURE.resize((1, 2000)), "JPEG"), READ),
+    "junk_behind.jpg": (JPEG + bytes(1000), READ),
+    "damaged_within.jpg": (JPEG[: SCAN + 200] + 20 * b"\x55" + JPEG[SCAN + 220 :], READ),
+    "half.jpg": (JPEG[: len(JPEG) // 2], "Invalid JPEG data"),
+    "endless.jpg": (JPEG[:-2], "Invalid JPEG data"),
+    "head.jpg": (JPEG[:20], "Invalid JPEG data"),
+    "twelve_bits.jpg": (JPEG[: FRAME + 4] + b"\x0c" + JPEG[FRAME + 5 :], "Invalid JPEG data"),
+    "lossless.jpg": (JPEG.replace(b"\xff\xc0", b"\xff\xc3", 1), "Invalid JPEG data"),
+    "lying_large.jpg": (
+        JPEG[: FRAME + 5] + struct.pack(">HH", 65_000, 65_000) + JPEG[FRAME + 9 :],
+        "65000 x 65000 pixels, more than data.max_pixels=134217728",
+    ),
+    "page.jpg": (b"<html>not found</html>", "no JPEG, PNG, BMP, GIF or WebP file"),
+    "text.jpg": (b"mine", "no JPEG, PNG, BMP, GIF or WebP file"),
+    "empty.jpg": (b"", "an empty file"),
+    "grey.png": (written(PICTURE.convert("L"), "PNG"), LOSSLESS),
+    "one_bit.png": (written(PICTURE.convert("1"), "PNG"), LOSSLESS),
+    "grey_alpha.png": (written(PICTURE.convert("LA"), "PNG"), LOSSLESS),
+    "alpha.png": (written(RGBA, "PNG"), LOSSLESS),
+    "palette.png": (written(PALETTE, "PNG"), LOSSLESS),
+    "palette_clear.png": (written(PALETTE, "PNG", transparency=0), LOSSLESS),
+    "deep.png": (png(60, 40, 2, 16, rows(DEEP.astype(">u2"))), LOSSLESS),
+    "deep_grey.png": (png(60, 40, 0, 16, rows(DEEP[..., 0].astype(">u2"))), LOSSLESS),
+    "gamma.png": (png(60, 40, 2, 8, rows(PIXELS), chunk(b"gAMA", struct.pack(">I", 100_000))), LOSSLESS),
+    "animated.png": (written(PICTURE, "PNG", save_all=True, append_images=[PIL.Image.fromarray(OTHER)]), LOSSLESS),
+    "png_inside.jpg": (written(PICTURE, "PNG"), LOSSLESS),
+    "half.png": (written(PICTURE, "PNG")[:1000], "Invalid PNG data"),
+    "lying_small.png": (png(10, 10, 2, 8, rows(PIXELS)), "Invalid PNG data"),
+    "lying_larger.png": (png(600, 400, 2, 8, rows(PIXELS)), "Invalid PNG data"),
+    "lying_large.png": (png(2**31 - 1, 2**31 - 1, 2, 8, rows(PIXELS)), "2147483647 x 2147483647 pixels, more than"),
+    "colour.bmp": (written(PICTURE, "BMP"), LOSSLESS),
+    "grey.bmp": (written(PICTURE.convert("L"), "BMP"), LOSSLESS),
+    "alpha.bmp": (written(RGBA, "BMP"), LOSSLESS),
+    "top_down.bmp": (bmp(40, 60, -40, 24, 0, PIXELS[:, :, ::-1].tobytes()), LOSSLESS),
+    "masks.bmp": (
+        bmp(56, 60, -40, 32, 3, struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0) + RGBA[:, :, [2, 1, 0, 3]].tobytes()),
+        LOSSLESS,
+    ),
+    "masks_swapped.bmp": (
+        bmp(56, 60, -40, 32, 3, struct.pack("<4I", 0xFF, 0xFF00, 0xFF0000, 0) + RGBA.tobytes()),
+        "save it as PNG",
+    ),
+    "palette.bmp": (written(PALETTE, "BMP"), "save it as PNG"),
+    "one_bit.bmp": (written(PICTURE.convert("1"), "BMP"), "save it as PNG"),
+    "sixteen_bits.bmp": (bmp(40, 60, 40, 16, 0, bytes(4800)), "save it as PNG"),
+    "half.bmp": (written(PICTURE, "BMP")[:3000], "Input size should match"),
+    "plain.gif": (written(PALETTE, "GIF"), LOSSLESS),
+    "animated.gif": (written(PICTURE, "GIF", save_all=True, append_images=[PIL.Image.fromarray(OTHER)]), LOSSLESS),
+    "clear.gif": (written(PALETTE, "GIF", transparency=0), LOSSLESS),
+    "half.gif": (written(PALETTE, "GIF")[:1000], "Invalid GIF data"),
+    "frames.gif": (many_frames(40, 2000), "160000000 pixels in all frames, more than"),
+    "plain.webp": (written(PICTURE, "WEBP"), LOSSLESS),
+    "lossless.webp": (written(PICTURE, "WEBP", lossless=True), LOSSLESS),
+    "alpha.webp": (written(RGBA, "WEBP"), "save it, or its first frame, as PNG"),
+    "alpha_lossless.webp": (written(RGBA, "WEBP", lossless=True), "save it, or its first frame, as PNG"),
+    "animated.webp": (
+        written(PICTURE, "WEBP", save_all=True, append_images=[PIL.Image.fromarray(OTHER)]),
+        "save it, or its first frame, as PNG",
+    ),
+    "picture.tif": (written(PICTURE, "TIFF"), "no JPEG, PNG, BMP, GIF or WebP file"),
+}

@@ -1,4 +1,4 @@
-"""Training crops of files that no scan has seen: their sizes are told by decoding them."""
+"""Training crops of files that were not scanned: their sizes are found by decoding them."""
 
 import numpy as np
 import tensorflow as tf
@@ -20,3 +20,11 @@ def cropped(encoded, draws, data, crop=32, basis=NO_SHIFT, orientation=None):
     drawn = augmented(encoded, draws, data, crop, basis)
     turn = None if orientation is None else tf.constant(orientation)
     return augment.augment(tf.constant(0), encoded, drawn, data, crop, turn).numpy()
+
+
+def without_flip(*draws):
+    """A row of draws: S, row and column; no flip."""
+    return tf.constant([*draws, 0.9, 0, 0, 0], tf.float32)
+
+
+PLAIN = {"flip": False, "color_shift": 0.0}

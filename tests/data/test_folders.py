@@ -1,16 +1,107 @@
-"""A folder as a data set: links, names of every kind, splits under other names, files that are none."""
+"""A folder as a data set: its splits and class names, and what is refused."""
 
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
-from vgg_keras.config import Config, Data, Runtime
-from vgg_keras.data import scan
+from tests.data.scans import bad, names, opened
+from tests.data.toy_splits import SPLITS, labels
+from vgg_keras.config import Data
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.errors import UserError
+
+HELD_OUT = ("002", "005"), ("000", "001", "003", "004")  # of six at a third, and the rest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, count in (("train", 6), ("val", 2)):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / "photos" / split / name, [(40, 50)] * count)
+    return tmp_path / "photos"
+
+
+def test_a_folder_with_train_and_val(folder):
+    (folder / "train" / "cat" / ".hidden").write_text("no image")
+    write_images(folder / "train" / "dog" / ".thumbnails", [(8, 8)])
+    source = open_source(Data(source=str(folder)))
+    assert source.classes == ("cat", "dog")
+    assert labels(source.train) == [0] * 6 + [1] * 6
+    assert labels(source.val) == [0, 0, 1, 1]
+    assert source.val.name(3) == "val/dog/001.jpg"
+    assert source.val.path(3) == str(folder / "val" / "dog" / "001.jpg")
+    encoded, _ = source.val.read(tf.constant(3, tf.int64))
+    assert encoded.numpy() == (folder / "val" / "dog" / "001.jpg").read_bytes()
+
+
+def test_one_level_of_classes_holds_out_a_share_of_each(folder):
+    source = open_source(Data(source=str(folder / "train"), holdout=1 / 3))
+    assert [source.val.name(image) for image in range(4)] == [
+        f"{name}/{number}.jpg" for name in ("cat", "dog") for number in ("002", "005")
+    ]
+    assert labels(source.train) == [0] * 4 + [1] * 4
+
+
+def test_a_share_of_train_is_held_out_and_val_is_the_test_set(folder):
+    data = Data(source=str(folder), validation="held_out", holdout=1 / 3)
+    source = open_source(data)
+    held, rest = [[f"train/{name}/{n}.jpg" for name in ("cat", "dog") for n in numbers] for numbers in HELD_OUT]
+    tests = [f"val/{name}/{n}.jpg" for name in ("cat", "dog") for n in ("000", "001")]
+    named = {name: [split.name(i) for i in range(split.size)] for name, split in vars(source).items() if name in SPLITS}
+    assert named == {"train": rest, "val": held, "test": tests}
+    assert "33% of each class of train/ held out, its val/ for the test" in source.description
+    for name, expected in (*named.items(), ("all", tests + sorted(held + rest))):
+        _, classes, found, split = open_test(data, name)
+        assert found == name and classes == ("cat", "dog") and [split.name(i) for i in range(split.size)] == expected, (
+            name
+        )
+    shutil.rmtree(folder / "train")  # the test's images are enough for a test
+    assert open_test(data, None)[2] == "test" and open_test(data, "test")[3].size == 4
+    with pytest.raises(UserError, match=r"train/ needs val/ and the reverse"):
+        open_test(data, "val")
+
+
+@pytest.mark.parametrize("validation", ["own", "held_out"])
+def test_a_set_without_held_out_images_has_no_split_test(validation, folder):
+    for source in ("digits", str(folder / "train")) + ((str(folder),) if validation == "own" else ()):
+        data = Data(source=source, validation=validation)
+        assert open_source(data).test is None
+        with pytest.raises(
+            UserError, match=rf"A set has a split 'test' where .* Received: .*{Path(source).name}.*--split=val\."
+        ):
+            open_test(data, "test")
+        assert open_test(data, None)[2] == "val"
+
+
+def test_flowers17_has_1088_training_and_272_validation_images(shared_data):
+    source = open_source(Data(source=str(shared_data / "flowers17")))
+    assert (len(source.classes), source.train.size, source.val.size) == (17, 1088, 272)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: shutil.rmtree(root / "val"), r"train/ needs val/.*without val/"),
+        (lambda root: (root / "val").rename(root / "validation"), r"without val/\. Rename validation/ to val/"),
+        (lambda root: shutil.rmtree(root / "val" / "dog"), r"with 1: cat"),
+        (
+            lambda root: (root / "val" / "dog").rename(root / "val" / "dogs"),
+            r"same classes.*'dog' is in train/ only \(and 1",
+        ),
+        (lambda root: [path.unlink() for path in (root / "train" / "cat").iterdir()], r"train/cat, which is empty"),
+        (lambda root: shutil.rmtree(root / "train") or shutil.rmtree(root / "val"), r"photos with 0: none"),
+    ],
+)
+def test_a_wrong_folder_is_named(folder, change, message):
+    change(folder)
+    with pytest.raises(UserError, match=message):
+        open_source(Data(source=str(folder)))
+
 
 LABELS = {  # a folder's name, and the class's
     b"caf\xe9": r"caf\xe9",
@@ -24,14 +115,6 @@ LABELS = {  # a folder's name, and the class's
 }
 
 
-def opened(root, **fields):
-    return open_source(Data(source=str(root), **fields))
-
-
-def names(source):
-    return sorted(split.name(image) for split in (source.train, source.val) for image in range(split.size))
-
-
 def test_every_class_name_is_one_printable_line_of_its_own(tmp_path):
     root = tmp_path / os.fsdecode(b"fot\xf6s\n")
     for folder in LABELS:
@@ -42,67 +125,6 @@ def test_every_class_name_is_one_printable_line_of_its_own(tmp_path):
     for text in (*source.classes, *names(source), source.train.path(0), source.description):
         assert text.encode() and len(text.splitlines()) == 1
     assert source.val.labels.tolist() == list(range(len(LABELS)))
-
-
-@pytest.fixture
-def photos(tmp_path):
-    for name in ("cat", "dog"):
-        write_images(tmp_path / "photos" / name, [(8, 8)] * 5)
-    return tmp_path / "photos"
-
-
-def test_linked_folders_and_files_are_read_as_if_they_lay_there(photos):
-    outside = photos.parent / "outside"
-    write_images(outside / "deep", [(8, 8)] * 4)
-    (photos / "cat" / "more").symlink_to(outside)
-    (photos / "dog" / "one.jpg").symlink_to(outside / "deep" / "000.jpg")
-    (photos / "bird").symlink_to(outside / "deep")
-    source = opened(photos)
-    assert source.classes == ("bird", "cat", "dog")
-    assert len(names(source)) == 5 + 5 + 4 + 1 + 4
-    assert "cat/more/deep/003.jpg" in names(source) and "dog/one.jpg" in names(source)
-    assert [note.split(": ")[0] for note in source.notes] == [str(photos / "cat" / "more" / "deep")]
-    assert "the same folder as" in source.notes[0] and str(photos / "bird") in source.notes[0]
-
-
-@pytest.mark.parametrize("target", [".", "..", "../..", "/", "sub/.."])
-def test_a_link_to_a_folder_above_it_is_named_and_not_followed(photos, target):
-    (photos / "cat" / "sub").mkdir()
-    (photos / "cat" / "loop").symlink_to(target)
-    source = opened(photos)
-    assert len(names(source)) == 10
-    (note,) = source.notes
-    assert note == f"{photos / 'cat' / 'loop'}: a link to a folder above it, which is not followed"
-
-
-def test_a_folder_that_is_reached_twice_in_a_class_is_read_once(photos):
-    write_images(photos / "cat" / "sub", [(8, 8)] * 2)
-    (photos / "cat" / "again").symlink_to("sub")
-    source = opened(photos)
-    assert len(names(source)) == 12 and "cat/sub/001.jpg" in names(source)
-    (note,) = source.notes
-    assert note.startswith(f"{photos / 'cat' / 'again'}: a link to a folder of its class that is read already")
-
-
-def test_a_class_that_is_a_link_is_named_where_it_cannot_be_read(photos):
-    (photos / "loop").symlink_to("loop")
-    (photos / "gone").symlink_to("/no/such/folder")
-    source = opened(photos)
-    assert source.classes == ("cat", "dog") and len(source.notes) == 2
-    assert all("a link that leads nowhere" in note for note in source.notes)
-    (photos / "all").symlink_to(".")
-    with pytest.raises(UserError, match=r"must hold images.*photos/all, which is empty\. .*a folder above it"):
-        opened(photos)
-
-
-def test_train_and_val_that_share_a_folder_are_named(photos, tmp_path):
-    (tmp_path / "set" / "train").mkdir(parents=True)
-    (tmp_path / "set" / "val").mkdir()
-    for split in ("train", "val"):
-        for name in ("cat", "dog"):
-            (tmp_path / "set" / split / name).symlink_to(photos / name)
-    notes = opened(tmp_path / "set").notes
-    assert len(notes) == 2 and all("its images are read for both" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +143,7 @@ def test_train_and_val_that_share_a_folder_are_named(photos, tmp_path):
     ],
 )
 @pytest.mark.parametrize("validation", ["own", "held_out"])
-def test_nobody_is_told_to_validate_on_the_test_set(tmp_path, folders, said, unsaid, validation):
+def test_no_hint_names_the_test_set_for_validation(tmp_path, folders, said, unsaid, validation):
     for split in folders.split():
         for name in ("cat", "dog"):
             write_images(tmp_path / split / name, [(8, 8)] * 2)
@@ -133,77 +155,17 @@ def test_nobody_is_told_to_validate_on_the_test_set(tmp_path, folders, said, uns
             open_test(Data(source=str(tmp_path)), "all")
 
 
-def bad(root, **fields):
-    config = Config(
-        data=Data(source=str(root), max_bad_fraction=0.9, **fields),
-        runtime=Runtime(cache_dir=str(root.parent / "cache")),
-    )
-    source, found = scan.without_bad_images(open_source(config.data), config)
-    assert all(len(str(image).splitlines()) == 1 for image in found)
-    return source, {os.path.basename(image.name): image.reason for image in found}
-
-
-def test_what_is_no_regular_file_is_named_unread(photos, monkeypatch):
-    import socket
-
-    cat = photos / "cat"
-    os.mkfifo(cat / "fifo.jpg")
-    (cat / "zero.jpg").symlink_to("/dev/zero")
-    (cat / "loop.jpg").symlink_to("loop.jpg")
-    (cat / "gone.jpg").symlink_to("/no/such/file")
-    (cat / "folder.jpg").mkdir()
-    with socket.socket(socket.AF_UNIX) as listener:
-        monkeypatch.chdir(cat)  # a socket's path is short
-        listener.bind("socket.jpg")
-    source, reasons = bad(photos)
-    assert reasons == {
-        "fifo.jpg": "a FIFO, where a file is needed",
-        "zero.jpg": "a device, where a file is needed",
-        "socket.jpg": "a socket, where a file is needed",
-        "loop.jpg": "Too many levels of symbolic links",
-        "gone.jpg": "No such file or directory",
-    }
-    assert source.train.size + source.val.size == 10
-
-
-def test_files_of_gigabytes_are_judged_by_their_sizes_and_first_bytes(photos):
-    """Sparse files: to read one of them would take its size in memory."""
-    beginnings = {"tar.jpg": b"photos/", "jpeg.jpg": b"\xff\xd8\xff\xe0", "small.png": b"\x89PNG\r\n\x1a\n"}
-    for name, beginning in beginnings.items():
-        (photos / "cat" / name).write_bytes(beginning)
-        os.truncate(photos / "cat" / name, 3 * 2**20 if name == "small.png" else 3 * 2**30)
-    (photos / "cat" / "zeros.jpg").touch()
-    os.truncate(photos / "cat" / "zeros.jpg", 2**28)
-    _, reasons = bad(photos)
-    too_large = "3,221,225,472 bytes, more than data.max_file_bytes=536870912"
-    assert {name: reasons[name] for name in ("tar.jpg", "jpeg.jpg")} == {"tar.jpg": too_large, "jpeg.jpg": too_large}
-    assert reasons["zeros.jpg"] == "no JPEG, PNG, BMP, GIF or WebP file"
-    with pytest.raises(UserError, match=r"data\.max_file_bytes must be 1 or more\. Received: 0"):
-        Data(max_file_bytes=0)
-    assert bad(photos, max_file_bytes=2**21)[1]["small.png"].endswith("more than data.max_file_bytes=2097152")
-
-
-def test_a_class_without_a_readable_image_is_named(photos):
-    for number in range(5):
-        (photos / "dog" / f"{number:03d}.jpg").write_bytes(b"no image")
-    source, _ = bad(photos)
-    assert source.notes == (
-        "1 of 2 classes have no readable train image, so that nothing trains them: 'dog'",
-        "1 of 2 classes have no readable val image, so that no error counts them: 'dog'",
-    )
-
-
-def test_a_class_too_small_to_hold_an_image_out_is_named(photos):
-    (photos / "dog" / "004.jpg").unlink()
-    source, _ = bad(photos)
+def test_a_class_too_small_to_hold_an_image_out_is_named(class_folders):
+    (class_folders / "dog" / "004.jpg").unlink()
+    source, _ = bad(class_folders)
     assert source.notes == ("1 of 2 classes have no readable val image, so that no error counts them: 'dog'",)
     assert np.bincount(source.train.labels).tolist() == [4, 4]
 
 
-def test_labels_of_the_listing_are_those_that_are_read_though_the_scan_knew_others(photos):
-    bad(photos)
-    write_images(photos / "ant", [(8, 8)] * 5)
-    source, _ = bad(photos)
+def test_labels_are_those_of_the_listing_not_of_an_earlier_scan(class_folders):
+    bad(class_folders)
+    write_images(class_folders / "ant", [(8, 8)] * 5)
+    source, _ = bad(class_folders)
     for split in (source.train, source.val):
         read = [int(split.read(tf.constant(image, tf.int64))[1]) for image in range(split.size)]
         assert split.labels.tolist() == read and set(read) == {0, 1, 2}

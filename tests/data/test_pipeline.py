@@ -1,62 +1,91 @@
-"""What stands in which step: every image once an epoch, and the same pictures for any number of devices and restarts."""
+"""The images of a step: every image once an epoch, and the same crops for any number of devices and restarts."""
 
 import dataclasses
-import io
-import os
-import re
-import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from tests.conftest import write_images
+from tests.data.awkward import tiff, with_exif
 from tests.data.crops import cropped
+from tests.data.images import ORIENTATIONS, pillow_upright
+from tests.data.scans import scanned_photos
+from tests.data.toy_splits import BASIS, noise, pictures
 from vgg_keras.config import Data, Evaluation
-from vgg_keras.data import augment, pipeline, scan
-from vgg_keras.data.errors import readable_images
-from vgg_keras.data.sources import open_test
-from vgg_keras.data.splits import Split
-from vgg_keras.errors import UserError
-from vgg_keras.paths import printable
-
-BASIS = np.random.default_rng(1).normal(0, 10, (3, 3)).astype(np.float32)
+from vgg_keras.data import augment, decoding, pipeline, rescaling
 
 
-def noise(images, seed=0):
-    """A split of random pictures of several sizes, PNG and JPEG in turn, whose label is their number."""
-    random = np.random.default_rng(seed)
-    sizes = [(40 + 5 * (image % 3), 36 + 40 * (image % 4)) for image in range(images)]
-    pictures = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
-    encode = tf.io.encode_png, tf.io.encode_jpeg
-    encoded = tf.constant([encode[image % 2](picture).numpy() for image, picture in enumerate(pictures)])
-    return Split(
-        images,
-        lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)),
-        lambda image: f"p{image}",
-        sizes=np.array(sizes, np.int32),
-        jpegs=np.arange(images) % 2 == 1,
+@pytest.fixture
+def album(tmp_path):
+    """Two classes of photographs, of which some are stored with_exif, and the same ones upright, by name."""
+    upright = {}
+    for label, name in enumerate(("cat", "dog")):
+        for number, path in enumerate(write_images(tmp_path / "photos" / name, [(40, 60)] * 10, seed=label)):
+            orientation = 1 + (number + label) % 8
+            path.write_bytes(with_exif(path.read_bytes(), tiff(orientation)))
+            stored = decoding.decode(path.read_bytes()).numpy()
+            upright[f"{name}/{path.name}"] = pillow_upright(stored, orientation)
+    return tmp_path, upright
+
+
+def test_every_dataset_gives_upright_images(album):
+    folder, upright = album
+    for source in (scanned_photos(folder), scanned_photos(folder)):  # the second time from the cache
+        for split in (source.train, source.val, source.split("all"), source.train.select([9, 2, 5])):
+            truths = [upright[split.name(image)] for image in range(split.size)]
+            for image, truth in enumerate(truths):
+                assert np.array_equal(pipeline.picture(split, image)[0], truth)
+            middles = [rescaling.center_crop(truth, 36, 32, "bilinear") for truth in truths]
+            batches = pipeline.validation(split, Data(), 32, 36, 4).as_numpy_iterator()
+            shown = np.concatenate([images[weights > 0] for images, _, weights in batches])
+            assert np.abs(shown - middles).max() <= 1e-3
+            for images, _, ids in pipeline.whole_images(split, Data(), Evaluation(batch=4), 32, 36).as_numpy_iterator():
+                for window, image in zip(images, ids, strict=True):
+                    assert np.abs(window - rescaling.rescale(truths[image], 36, "bilinear")).max() <= 1e-3
+
+
+def test_training_gives_upright_crops(album):
+    """Crops without a flip are those of the stored file, rotated; with the field off they are not."""
+    folder, _ = album
+    fields = {"flip": False, "color_shift": 0.0, "batch": 16}
+    data = Data(scale=(36,), **fields)
+    rotated, stored = (
+        scanned_photos(folder, **fields).train,
+        scanned_photos(folder, exif_orientation=False, **fields).train,
     )
+    assert stored.orientations is None and set(rotated.orientations) == set(ORIENTATIONS)
+    basis = np.zeros((3, 3), np.float32)
+    for split in (rotated, stored):
+        ((images, _, _),) = pipeline.training(split, data, 32, basis, 3, 0, 1).as_numpy_iterator()
+        expected = [
+            pipeline.training_crop(split, image, 3, 0, data, 32, basis)[0].numpy() for image in range(split.size)
+        ]
+        for image in images:
+            assert min(np.abs(image - crop).max() for crop in expected) == 0
+    for image in range(stored.size):
+        plain, crop = (
+            pipeline.training_crop(split, image, 3, 0, data, 32, basis)[0].numpy() for split in (stored, rotated)
+        )
+        truth = pillow_upright(np.round(plain).astype(np.uint8), int(rotated.orientations[image]))
+        assert np.abs(crop - truth).max() <= 0.5
 
 
 def epochs(split, data, first, last, replicas=1):
-    """A dict from step to {label: picture} over the devices, weight-0 slots left out, and the weights' sums."""
+    """A dict from step to {label: picture} over the devices, without weight-0 slots, and the weights' sums."""
     elements = list(pipeline.training(split, data, 32, BASIS, 3, first, last, replicas).as_numpy_iterator())
     assert len(elements) == (last - first) * replicas
     steps, sums = {}, {}
     for index, (images, labels, weights) in enumerate(elements):
         step = first + index // replicas
         real = weights > 0
-        assert list(real) == sorted(real, reverse=True)  # real images stand first
+        assert list(real) == sorted(real, reverse=True)  # real images come first
         steps.setdefault(step, {}).update(zip(labels[real].tolist(), images[real], strict=True))
         sums[step] = sums.get(step, 0) + weights.sum()
     return steps, sums
 
 
-def test_an_epoch_takes_every_image_once_in_an_order_of_its_own():
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
     split, data = noise(11), Data(batch=4, scale=(32, 40))
     steps, sums = epochs(split, data, 0, 9)
     assert [len(steps[step]) for step in range(9)] == [4, 4, 3] * 3
@@ -66,14 +95,14 @@ def test_an_epoch_takes_every_image_once_in_an_order_of_its_own():
     assert np.allclose(list(sums.values()), 1, atol=1e-6)  # a weighted sum is the mean over the step's images
 
 
-def test_pictures_differ_from_epoch_to_epoch():
+def test_crops_differ_from_epoch_to_epoch():
     split, data = noise(4), Data(batch=4, scale=(32, 40))
     steps, _ = epochs(split, data, 0, 2)
     for label in range(4):
         assert np.abs(steps[0][label] - steps[1][label]).max() > 5
 
 
-def test_devices_and_restarts_change_no_picture():
+def test_devices_and_restarts_change_no_crop():
     split, data = noise(11), Data(batch=4, scale=(32, 40))
     steps, _ = epochs(split, data, 0, 9)
     for first, replicas in ((0, 2), (0, 3), (4, 1), (5, 2)):
@@ -90,8 +119,8 @@ def test_a_partial_batch_spreads_over_the_devices():
     assert [int((weights > 0).sum()) for _, _, weights in elements] == [1, 1]
 
 
-def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
-    """And the crop that its file alone makes of the epoch's draws; graphs round the colour shift in another order."""
+def test_training_crop_is_that_of_the_training_dataset():
+    """And the crop of its file by the epoch's draws; graphs round the colour shift in another order."""
     largest = 0.0
     split, data = noise(6), Data(batch=6, scale=(32, 40))
     for epoch, (windows, labels, _) in enumerate(
@@ -99,7 +128,7 @@ def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
     ):
         draws = augment.epoch_draws(pipeline.seed_of(3, tf.constant(epoch, tf.int64)), 6)
         for window, image in zip(windows, labels, strict=True):
-            expected, label = pipeline.seen(split, int(image), 3, epoch, data, 32, BASIS)
+            expected, label = pipeline.training_crop(split, int(image), 3, epoch, data, 32, BASIS)
             assert int(label) == image
             encoded, _ = split.read(tf.constant(image, tf.int64))
             for other in (expected, cropped(encoded, draws[image], data, 32, BASIS)):
@@ -108,124 +137,8 @@ def test_what_is_seen_of_an_image_is_what_the_epochs_hold():
     assert largest <= 1e-4
 
 
-@pytest.mark.parametrize("image", [2, 3])  # a PNG, a JPEG
-@pytest.mark.parametrize("exact", [False, True])
-def test_an_image_of_another_size_than_the_scan_found_stops_a_run(image, exact):
-    """Its square would lie elsewhere, or beyond it, where there is black."""
-    split, data = noise(6), Data(batch=6, scale=(32, 40), jpeg_decoding="full" if exact else "window")
-    split.sizes[image] += (1, 2)
-    height, width = split.sizes[image]
-    with pytest.raises(
-        UserError, match=f"p{image}, which has {width - 2} x {height - 1} pixels and had {width} x {height}"
-    ):
-        with readable_images(split.followed_by(noise(3))):
-            list(pipeline.training(split, data, 32, BASIS, 3, 0, 1))
-
-
-FAULTS = {
-    "a folder": lambda path, size: path.mkdir(),
-    "a FIFO": lambda path, size: os.mkfifo(path),
-    "a device": lambda path, size: path.symlink_to("/dev/zero"),
-    "Too many levels of symbolic links": lambda path, size: path.symlink_to(path.name),
-    "No such file": lambda path, size: None,
-    "an empty file": lambda path, size: path.touch(),
-    "2,147,483,648 bytes": lambda path, size: path.touch() or os.truncate(path, 2**31),
-    "Invalid JPEG data|Unknown image file": lambda path, size: path.write_bytes(b"x" * size),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_whatever_takes_the_place_of_an_image_stops_what_reads_it_with_a_line(tmp_path, fault):
-    name = os.fsdecode(b"caf\xe9.jpg")
-    photos = tmp_path / "photos"
-    for folder in ("cat", "dog"):
-        write_images(photos / folder, [(40, 50)] * 5)
-    victim = photos / "cat" / name
-    shutil.copy(photos / "cat" / "000.jpg", tmp_path / "copy")
-    shutil.copy(tmp_path / "copy", victim)
-    data = Data(source=str(photos), batch=4, scale=(32,), color_shift=0.0)
-    whole = scan.inspected(open_test(data, "all")[3], data)[0]
-    image = [path.endswith(printable(name)) for path in map(whole.path, range(whole.size))].index(True)
-    victim.unlink()
-    FAULTS[fault](victim, (tmp_path / "copy").stat().st_size)
-    rules = Evaluation(batch=4)
-    readers = [
-        lambda: pipeline.training(whole, data, 32, BASIS, 0, 0, 3),
-        lambda: pipeline.validation(whole, data, 32, 32, 4),
-        lambda: pipeline.whole_images(whole, data, rules, 32, 32),
-        lambda: pipeline.crops(whole, data, rules, 32, 32, 2),
-    ]
-    for read in readers if "FIFO" in fault else readers[:1]:
-        with pytest.raises(UserError, match=rf"must stay as they were .*(?:{fault})") as error:
-            with readable_images(whole):
-                list(read())
-        assert "\n" not in str(error.value)
-        assert printable(name) in str(error.value)
-    with pytest.raises(UserError, match=rf"{re.escape(printable(name))}, which can no longer be read: .*(?:{fault})"):
-        pipeline.picture(whole, image)
-    if "JPEG" not in fault:
-        with pytest.raises(UserError, match=fault):
-            pipeline.encoded(whole, image)
-
-
-SCRIPT = """
-import sys, time
-import numpy as np, tensorflow as tf
-from vgg_keras.config import Data
-from vgg_keras.data import folders, image_files, pipeline, scan
-
-if sys.argv[2] == "mirrored":
-    logical = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-data = Data(source=sys.argv[1], batch=4, scale=(32,))
-split, _ = scan.inspected(folders.open_test(data, "all")[3], data)
-image_files._no_image = lambda mode, size: time.sleep(0.05) or ""  # so that some calls are going on at the end
-
-
-def batches(replicas):
-    return pipeline.training(split, data, 32, np.eye(3, dtype=np.float32), 0, 0, 100, replicas)
-
-
-if sys.argv[2] == "mirrored":
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    iterator = iter(strategy.distribute_datasets_from_function(lambda _: batches(2)))
-else:
-    iterator = iter(batches(1))
-next(iterator)
-raise ValueError("of the script")
-"""
-
-
-@pytest.mark.parametrize("devices", ["one", "mirrored"])
-def test_a_script_ends_while_images_are_read(tmp_path, devices):
-    for folder in ("cat", "dog"):
-        write_images(tmp_path / folder, [(40, 50)] * 20)
-    words = [sys.executable, "-c", SCRIPT, str(tmp_path), devices]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=200)
-    assert ended.returncode == 1 and ended.stderr.rstrip().endswith("ValueError: of the script"), ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "of_input"),
-    [
-        (
-            tf.errors.UnknownError(None, None, "a.jpg; Input/output error [[{{node ReadFile}}]] [Op:IteratorGetNext]"),
-            True,
-        ),
-        (tf.errors.ResourceExhaustedError(None, None, "a.jpg; Too many open files [Op:IteratorGetNext]"), True),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating [Op:IteratorGetNext]"), False),
-        (tf.errors.InvalidArgumentError(None, None, "shapes differ [Op:__inference_step]"), False),
-        (tf.errors.UnavailableError(None, None, "Collective ops is aborted by: a worker is gone"), False),
-    ],
-)
-def test_an_error_of_the_disk_becomes_a_line_and_one_of_a_step_stays_itself(error, of_input):
-    with pytest.raises(UserError if of_input else type(error)):
-        with readable_images():
-            raise error
-
-
-def test_the_order_is_even():
-    """Each image stands at each place of an epoch equally often."""
+def test_each_image_has_each_place_of_an_epoch_equally_often():
+    """Each image has each place equally often."""
     split, data = noise(5), Data(batch=5, scale=(32,), flip=False, color_shift=0.0)
     counts = np.zeros((5, 5))
     for _, labels, _ in pipeline.training(split, data, 32, BASIS, 0, 0, 2000).as_numpy_iterator():
@@ -278,14 +191,7 @@ def test_workers_share_the_elements_of_their_devices():
             assert len(read) == sum(len(weights) for kind in share for _, _, weights in kind)
 
 
-def pictures(random, sizes):
-    encoded = tf.constant([tf.io.encode_png(random.integers(0, 256, (*size, 3), np.uint8)).numpy() for size in sizes])
-    return Split(
-        len(sizes), lambda image: (tf.gather(encoded, image), tf.cast(image, tf.int32)), lambda image: f"p{image}"
-    )
-
-
-def test_whole_images_of_one_size_stand_together(random):
+def test_whole_images_of_one_size_share_a_batch(random):
     sizes = [(50, 40), (40, 40), (50, 40), (40, 90), (40, 40), (50, 40)]
     split, seen = pictures(random, sizes), {}
     for images, labels, ids in pipeline.whole_images(
@@ -333,22 +239,3 @@ def test_places_equal_numpys_for_every_size():
             firsts, counts = pipeline.places(tf.constant(spare), grid)
             places = np.repeat(firsts.numpy(), counts.numpy())
             assert places.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()
-
-
-def test_a_strip_that_has_more_pixels_at_q_than_32_bits_count_is_named():
-    file = io.BytesIO()
-    Image.fromarray(np.zeros((1, 10_000_000, 3), np.uint8)).save(
-        file, "BMP"
-    )  # a PNG of TensorFlow's has a million at most
-    strip = tf.constant(file.getvalue())
-    split = Split(1, lambda image: (strip, tf.constant(0)), str)
-    with pytest.raises(UserError, match="256 x 2560000000 pixels then"):
-        with readable_images(split):
-            list(pipeline.whole_images(split, Data(), Evaluation(), 224, 256))
-
-
-def test_an_image_past_the_limit_of_pixels_is_named(random):
-    split, rules = pictures(random, [(40, 40), (10, 200)]), Evaluation(max_pixels=40 * 700)
-    with pytest.raises(UserError, match=r"Received: p1, 40 x 800 pixels then\. Raise the limit"):
-        with readable_images(split):
-            list(pipeline.whole_images(split, Data(), rules, 32, 40))

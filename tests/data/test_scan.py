@@ -1,4 +1,4 @@
-"""Bad images among good ones: skipped, named, remembered, and too many refused."""
+"""The scan: bad images are skipped, named and remembered, too many are refused, and no image is decoded wrongly."""
 
 import io
 import os
@@ -10,15 +10,158 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
+from tests.data import awkward
+from tests.data.awkward import DEEP, KINDS, PALETTE, PICTURE, READ, written
+from tests.data.scans import bad
 from vgg_keras.config import Config, Data, Runtime
-from vgg_keras.data import scan
+from vgg_keras.data import pipeline, scan
+from vgg_keras.data.image_files import of_files
 from vgg_keras.data.scan_cache import ScanCache
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
+
+
+def pillow_shown(content: bytes) -> np.ndarray:
+    """What Pillow shows of a file, upright, as RGB."""
+    with PIL.Image.open(io.BytesIO(content)) as opened:
+        return np.asarray(PIL.ImageOps.exif_transpose(opened).convert("RGB"))
+
+
+def expected_pixels(name: str, content: bytes) -> np.ndarray:
+    """Pillow's picture, but for two kinds of which it is no judge."""
+    if name == "deep_grey.png":  # which Pillow cuts off at 255
+        return np.repeat(DEEP[..., :1] // 256, 3, axis=-1)
+    if name == "clear.gif":  # of clear pixels, which have no colour: they are black
+        return np.where((np.asarray(PALETTE) == 0)[..., None], 0, pillow_shown(written(PALETTE, "GIF")))
+    return pillow_shown(content)
+
+
+@pytest.fixture(scope="module")
+def inspected_kinds(tmp_path_factory):
+    """The split of all kinds after the scan, and the reasons of the bad ones by name."""
+    folder = tmp_path_factory.mktemp("kinds")
+    for name, (content, _) in KINDS.items():
+        (folder / name).write_bytes(content)
+    split, bad = scan.inspected(of_files([str(folder / name) for name in KINDS]), Data())
+    return split, {Path(image.name).name: image.reason for image in bad}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_of_file_is_read_as_pillow_reads_it_or_skipped_with_a_reason(inspected_kinds, name):
+    split, reasons = inspected_kinds
+    content, outcome = KINDS[name]
+    if isinstance(outcome, str):
+        assert outcome in reasons[name] and "\n" not in reasons[name]
+        return
+    assert name not in reasons
+    pixels, _ = pipeline.picture(split, list(KINDS).index(name))
+    truth = expected_pixels(name, content)
+    assert pixels.shape == truth.shape
+    difference = np.abs(pixels.numpy().astype(int) - truth)
+    print(f"{name}: largest difference from Pillow {difference.max()}, mean {difference.mean():.2f}")
+    assert difference.mean() <= outcome
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of EXIF that is damaged
+def test_awkward_photographs_each_have_an_outcome(shared_data):
+    """Of Pillow's 33 awkward files, the two that hold no whole picture are skipped, and every other one is read right."""
+    paths = [path for path in sorted((shared_data / "awkward_images").rglob("*.*")) if path.suffix in (".jpg", ".mpo")]
+    split, bad = scan.inspected(of_files([str(path) for path in paths]), Data())
+    assert len(paths) == 33
+    assert {Path(image.name).name for image in bad} == {"truncated_jpeg.jpg", "ultrahdr.jpg"}
+    assert all("Invalid JPEG data" in image.reason for image in bad)
+    for image, path in enumerate(paths):
+        if str(path) not in [one.name for one in bad]:
+            pixels, truth = pipeline.picture(split, image)[0].numpy(), pillow_shown(path.read_bytes())
+            assert pixels.shape == truth.shape
+            assert np.abs(pixels.astype(int) - truth).mean() <= READ, path
+
+
+def test_four_bad_images_of_four_hundred_are_named_and_no_good_one_is_lost(tmp_path):
+    photos = tmp_path / "photos"
+    paths = write_images(photos / "cat", [(40, 50)] * 200) + write_images(photos / "dog", [(40, 50)] * 200, seed=1)
+    bad = {paths[7]: paths[7].read_bytes()[:500], paths[150]: b"<html>", paths[199]: b""}
+    bad[paths[333]] = KINDS["palette.bmp"][0]
+    for path, content in bad.items():
+        path.write_bytes(content)
+    config = Config(data=Data(source=str(photos)), runtime=Runtime(cache_dir=str(tmp_path / "cache")))
+    source, found = scan.without_bad_images(open_source(config.data), config)
+    assert sorted(image.name for image in found) == sorted(map(str, bad))
+    assert all(image.reason for image in found)
+    kept = [split.path(image) for split in (source.train, source.val) for image in range(split.size)]
+    assert sorted(kept) == sorted(str(path) for path in paths if path not in bad)
+    for split in (source.train, source.val):
+        for image in range(0, split.size, 50):
+            assert split.read(tf.constant(image, tf.int64))[0].numpy() == Path(split.path(image)).read_bytes()
+
+
+def test_max_pixels_refuses_larger_images(tmp_path):
+    """An image is refused above it and read at it, whatever the cache says of another limit; all bad is said."""
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "photos" / name, [(40, 50)] * 4 + [(50, 60)])
+
+    def scan_photos(limit):
+        data = Data(source=str(tmp_path / "photos"), max_pixels=limit, max_bad_fraction=0.5)
+        config = Config(data=data, runtime=Runtime(cache_dir=str(tmp_path / "cache")))
+        return scan.without_bad_images(open_source(data), config)[1]
+
+    assert scan_photos(3000) == []
+    with pytest.raises(UserError, match=r"readable image\. Received: .* whose val images are all bad"):
+        scan_photos(2999)  # the fifth of each class validates
+    shutil.copy(tmp_path / "photos/cat/000.jpg", tmp_path / "photos/cat/004.jpg")
+    (bad,) = scan_photos(2999)
+    assert str(bad) == f"{tmp_path}/photos/dog/004.jpg: 60 x 50 pixels, more than data.max_pixels=2999"
+    assert scan_photos(3000) == []
+
+
+BOMBS = """
+import resource, sys
+from vgg_keras.config import Data
+from vgg_keras.data.image_files import of_files
+from vgg_keras.data.scan import inspected
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+harmless, *bombs = sys.argv[2:]
+inspected(of_files([harmless]), Data())  # TensorFlow begins, and the scan is traced
+before = peak()
+_, bad = inspected(of_files(bombs), Data(max_pixels=int(sys.argv[1])))
+print(*bad, peak() - before, sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path):
+    """A PNG of 20,000 x 20,000 pixels in 390 KB, and a GIF of 1.2 billion in its frames."""
+    (tmp_path / "harmless.png").write_bytes(written(PICTURE, "PNG"))
+    (tmp_path / "bomb.png").write_bytes(awkward.bomb())
+    (tmp_path / "bomb.gif").write_bytes(awkward.many_frames(300, 2000))
+    files = [str(tmp_path / name) for name in ("harmless.png", "bomb.png", "bomb.gif")]
+    done = subprocess.run([sys.executable, "-c", BOMBS, str(2**27), *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    of_png, of_gif, rise = done.stdout.splitlines()
+    sizes = ", ".join(f"{Path(file).stat().st_size:,} bytes" for file in files[1:])
+    print(f"bombs of {sizes}: the peak of memory rises by {float(rise):.0f} MiB")
+    assert of_png.endswith("bomb.png: 20000 x 20000 pixels, more than data.max_pixels=134217728")
+    assert of_gif.endswith("bomb.gif: 1200000000 pixels in all frames, more than data.max_pixels=134217728")
+    assert float(rise) < 95  # MiB: 100 MB
+
+
+def test_a_class_without_a_readable_image_is_named(class_folders):
+    for number in range(5):
+        (class_folders / "dog" / f"{number:03d}.jpg").write_bytes(b"no image")
+    source, _ = bad(class_folders)
+    assert source.notes == (
+        "1 of 2 classes have no readable train image, so that nothing trains them: 'dog'",
+        "1 of 2 classes have no readable val image, so that no error counts them: 'dog'",
+    )
+
 
 BAD = {  # and a link to nowhere, and a name that is no UTF-8
     "truncated.jpg": lambda good: good[: len(good) // 2],
@@ -39,7 +182,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def look(photos, fraction=0.2):
+def scan_photos(photos, fraction=0.2):
     config = Config(
         data=Data(source=str(photos), max_bad_fraction=fraction),
         runtime=Runtime(cache_dir=str(photos.parent / "cache")),
@@ -48,7 +191,7 @@ def look(photos, fraction=0.2):
 
 
 def test_bad_images_are_named_and_no_good_one_is_lost(photos):
-    source, bad = look(photos)
+    source, bad = scan_photos(photos)
     assert {Path(image.name).name for image in bad} == {*BAD, "link.jpg", "caf\\xe9.jpg"}
     assert all(image.reason for image in bad)
     names = [split.path(image) for split in (source.train, source.val) for image in range(split.size)]
@@ -60,8 +203,8 @@ def test_bad_images_are_named_and_no_good_one_is_lost(photos):
             assert int(label) == ("dog" in split.name(image))
 
 
-def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
-    look(photos)
+def test_only_new_and_changed_files_are_inspected_again(photos, monkeypatch):
+    scan_photos(photos)
     seen = []
     decoded = scan._inspect_chunk
 
@@ -70,11 +213,11 @@ def test_only_new_and_changed_files_are_looked_at_again(photos, monkeypatch):
         return decoded(split, content, images, max_pixels)
 
     monkeypatch.setattr(scan, "_inspect_chunk", noted)
-    _, bad = look(photos)
+    _, bad = scan_photos(photos)
     assert not seen and len(bad) == 5
     shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
     (photos / "dog" / "001.jpg").write_bytes(b"spoilt")
-    _, bad = look(photos)
+    _, bad = scan_photos(photos)
     assert sorted(seen) == ["cat/page.jpg", "dog/001.jpg"]
     assert {Path(image.name).name for image in bad} == {
         "truncated.jpg",
@@ -109,10 +252,10 @@ def test_a_failure_to_open_a_file_is_not_kept(photos, monkeypatch, failure):
         return read_file(tf.ensure_shape(tf.numpy_function(read, [path], tf.string), []))
 
     monkeypatch.setattr(tf.io, "read_file", failing)
-    _, bad = look(photos)
+    _, bad = scan_photos(photos)
     assert [image.reason for image in bad if image.name == victim] == ["the disk is away"]
     monkeypatch.undo()
-    source, bad = look(photos)
+    source, bad = scan_photos(photos)
     assert len(bad) == 5 and victim in [source.train.path(image) for image in range(source.train.size)]
 
 
@@ -127,9 +270,9 @@ def test_too_little_memory_to_decode_is_no_verdict_and_too_little_content_is(pho
     monkeypatch.setattr(scan, "_content", failing)
     for name, error in (("001", tf.errors.ResourceExhaustedError), ("002", tf.errors.InvalidArgumentError)):
         errors[(photos / "dog" / f"{name}.jpg").read_bytes()] = error(None, None, "no such bytes")
-    assert len(look(photos)[1]) == 7  # what fails makes the scan take the images one by one
+    assert len(scan_photos(photos)[1]) == 7  # what fails makes the scan take the images one by one
     errors.clear()
-    assert {Path(image.name).name for image in look(photos)[1]} == {*BAD, "link.jpg", "caf\\xe9.jpg", "002.jpg"}
+    assert {Path(image.name).name for image in scan_photos(photos)[1]} == {*BAD, "link.jpg", "caf\\xe9.jpg", "002.jpg"}
 
 
 STOPPED = """
@@ -157,7 +300,7 @@ def slow_scan(photos):
     scan._inspect_chunk = slow
     stop.listen()
     try:
-        look(Path(photos))
+        scan_photos(Path(photos))
     except StoppedError:
         print("stopped", flush=True)
 
@@ -173,18 +316,18 @@ def test_sigterm_stops_a_scan_between_two_images_and_what_was_found_is_kept(phot
 
 
 def test_fingerprints_are_the_files_and_not_the_names(photos):
-    source, _ = look(photos)
-    again, _ = look(photos)  # from the cache
+    source, _ = scan_photos(photos)
+    again, _ = scan_photos(photos)  # from the cache
     assert source.train.fingerprints.tolist() == again.train.fingerprints.tolist()
     assert len(source.train.fingerprints) == source.train.size and source.train.fingerprints.all()
     twin = photos.parent / "twin"
     shutil.copytree(photos, twin / "photos", symlinks=True)
-    moved, _ = look(twin / "photos")
+    moved, _ = scan_photos(twin / "photos")
     assert moved.train.fingerprints.tolist() == source.train.fingerprints.tolist()
     content = bytearray((photos / "cat" / "001.jpg").read_bytes())
     content[-3] ^= 1  # of the same size
     (photos / "cat" / "001.jpg").write_bytes(content)
-    changed, _ = look(photos)
+    changed, _ = scan_photos(photos)
     different = np.flatnonzero(changed.train.fingerprints != source.train.fingerprints)
     assert [changed.train.name(image) for image in different] == ["cat/001.jpg"]
     picked = changed.train.select([5, 2]).followed_by(changed.val)
@@ -193,7 +336,7 @@ def test_fingerprints_are_the_files_and_not_the_names(photos):
 
 
 def test_sizes_and_kinds_are_those_of_the_files(tmp_path):
-    """Of the images that are left where bad ones are not, scanned or from the cache, picked, and of both splits."""
+    """Of the good images, scanned or from the cache, picked, and of both splits."""
     for label, name in enumerate(("cat", "dog")):
         write_images(tmp_path / "photos" / name, [(30 + label, 40 + row) for row in range(5)], seed=label)
         for row in range(5):
@@ -208,7 +351,7 @@ def test_sizes_and_kinds_are_those_of_the_files(tmp_path):
         return split
 
     for _ in range(2):
-        source, bad = look(tmp_path / "photos")
+        source, bad = scan_photos(tmp_path / "photos")
         assert len(bad) == 2 and source.train.size + source.val.size == 20
         assert 0 < true(source.train).jpegs.sum() < source.train.size
         true(true(source.val).followed_by(source.train).select([3, 11, 0, 19]))
@@ -216,46 +359,13 @@ def test_sizes_and_kinds_are_those_of_the_files(tmp_path):
     assert source.train.followed_by(unscanned).sizes is None
 
 
-def without_sizes(content):
-    """A cache as it was before sizes were kept."""
-    arrays = dict(np.load(io.BytesIO(content)))
-    found, written = arrays.pop("found"), io.BytesIO()
-    np.savez(written, fingerprints=found["fingerprint"], orientations=found["orientation"], **arrays)
-    return written.getvalue()
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda content: b"no archive", lambda content: content[:100], lambda content: b"", without_sizes]
-)
-def test_a_damaged_cache_is_made_anew(photos, damage):
-    look(photos)
+def test_a_damaged_cache_is_made_anew(photos):
+    scan_photos(photos)
     for cache in (photos.parent / "cache").iterdir():
-        cache.write_bytes(damage(cache.read_bytes()))
-    assert len(look(photos)[1]) == 5
+        cache.write_bytes(b"no archive")
+    assert len(scan_photos(photos)[1]) == 5
 
 
 def test_too_many_bad_images_stop_the_run(photos):
     with pytest.raises(UserError, match=r"At most 5\.0% .* Received: 5 of 45: .*"):
-        look(photos, fraction=0.05)
-
-
-def test_statistics_equal_numpys(photos):
-    from vgg_keras.data.decoding import decode
-    from vgg_keras.data.statistics import measure
-
-    source, _ = look(photos)
-    pictures = [decode(source.train.read(tf.constant(i, tf.int64))[0]).numpy() for i in range(source.train.size)]
-    pixels = np.concatenate([picture.reshape(-1, 3) for picture in pictures]).astype(np.float64)  # all of one size
-    measured = measure(source.train, 1000)
-    difference = np.abs(np.array(measured.covariance) - np.cov(pixels.T, bias=True)).max()
-    print(f"mean off by {np.abs(measured.mean - pixels.mean(0)).max():.2g}, covariance by {difference:.2g}")
-    assert np.abs(measured.mean - pixels.mean(0)).max() <= 1e-3
-    assert difference <= 1e-2
-    assert measure(source.train, 5).images == 5
-
-    eigenvalues, eigenvectors = np.linalg.eigh(np.cov((pixels / 255).T, bias=True))
-    expected = sum(
-        np.outer(vector, vector) * value**2 for value, vector in zip(eigenvalues, eigenvectors.T, strict=True)
-    )
-    basis = measured.color_basis
-    assert np.abs(basis @ basis.T / 255**2 - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-9
+        scan_photos(photos, fraction=0.05)

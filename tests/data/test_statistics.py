@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import write_images
+from tests.data.images import smooth_noise
 from vgg_keras.data import statistics
+from vgg_keras.data.decoding import decode
+from vgg_keras.data.image_files import of_files
 from vgg_keras.data.splits import Split
 
 
@@ -53,6 +58,29 @@ def test_mean_and_covariance_are_numpys(random, low, high):
         picture[..., 1] = picture[..., 0] // 2 + picture[..., 1] // 2
         pictures.append(picture)
     require_equal(statistics.measure(split_of(pictures), 10), pictures)
+
+
+def test_color_basis_is_that_of_numpys_eigenvectors(random):
+    """Over pictures of one size, for which NumPy needs no weights; from some of them where fewer are wanted."""
+    pictures = [smooth_noise(random, 40, 50) for _ in range(16)]
+    pixels = np.concatenate([picture.reshape(-1, 3) for picture in pictures]).astype(np.float64)
+    measured = statistics.measure(split_of(pictures), 1000)
+    difference = np.abs(np.array(measured.covariance) - np.cov(pixels.T, bias=True)).max()
+    print(f"mean off by {np.abs(measured.mean - pixels.mean(0)).max():.2g}, covariance by {difference:.2g}")
+    assert np.abs(measured.mean - pixels.mean(0)).max() <= 1e-3
+    assert difference <= 1e-2
+    assert statistics.measure(split_of(pictures), 5).images == 5
+    eigenvalues, eigenvectors = np.linalg.eigh(np.cov((pixels / 255).T, bias=True))
+    pairs = zip(eigenvalues, eigenvectors.T, strict=True)
+    expected = sum(np.outer(vector, vector) * value**2 for value, vector in pairs)
+    basis = measured.color_basis
+    assert np.abs(basis @ basis.T / 255**2 - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-9
+
+
+def test_statistics_of_files_are_those_of_their_pixels(tmp_path, photographs):
+    """Files are checked some at a time before they are read: more of them than one check takes."""
+    paths = [str(path) for path in write_images(tmp_path, [(20, 30)] * 33)] + [str(path) for path in photographs[:2]]
+    require_equal(statistics.measure(of_files(paths), 100), [decode(Path(path).read_bytes()).numpy() for path in paths])
 
 
 def test_pictures_of_many_parts_and_of_unequal_blocks_are_summed_whole(random, monkeypatch):

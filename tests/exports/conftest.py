@@ -6,7 +6,7 @@ import pytest
 
 import vgg_keras
 from tests.conftest import write_images
-from tests.data.awkward import tiff, turned
+from tests.data.awkward import tiff, with_exif
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
 from vgg_keras.exports.export import export
 from vgg_keras.weights.formats.run_folder import LoadedModel
@@ -32,7 +32,7 @@ def photos(tmp_path_factory):
     for seed, (split, count) in enumerate((("train", 6), ("val", 4))):
         for label, name in enumerate(CLASSES):
             paths = write_images(root / split / name, [(48, 60), (70, 50)] * (count // 2), seed=10 * seed + label)
-            paths[1].write_bytes(turned(paths[1].read_bytes(), tiff(6)))  # as a camera that is held upright
+            paths[1].write_bytes(with_exif(paths[1].read_bytes(), tiff(6)))  # as a camera that is held upright
     return root
 
 

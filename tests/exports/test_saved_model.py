@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy.special import softmax
 
 import vgg_keras
-from tests.data.awkward import bomb, rows, smooth, tiff, turned, written
+from tests.data.awkward import bomb, rows, smooth, tiff, with_exif, written
 from tests.data.awkward import png as png_file
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.decoding import decode
@@ -161,7 +161,7 @@ def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, net, ph
 
 def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_path, net):
     stored = decode(written(smooth(2, 48, 60), "JPEG")).numpy()
-    (tmp_path / "turned.jpg").write_bytes(turned(written(smooth(2, 48, 60), "JPEG"), tiff(6)))
+    (tmp_path / "turned.jpg").write_bytes(with_exif(written(smooth(2, 48, 60), "JPEG"), tiff(6)))
     (tmp_path / "upright.png").write_bytes(png_file(48, 60, 2, 8, rows(np.rot90(stored, -1))))
     (tmp_path / "stored.png").write_bytes(png_file(60, 48, 2, 8, rows(stored)))
     files = [tmp_path / name for name in ("turned.jpg", "upright.png", "stored.png")]

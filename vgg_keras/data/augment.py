@@ -159,7 +159,7 @@ def draw_window(
 
     A crop of side c at S shows a window whose side is c / S of the image's smaller side. Where the image is rescaled down, the
     window has integer coordinates in the halved image, each equally often; S is then off by one part in 2 c or less. A window
-    that is decoded alone and enlarged, by two at most, has integer coordinates too, where S is off by one part in c or less.
+    that is decoded without the rest and enlarged, by two at most, has integer coordinates too; S is then off by one part in c.
 
     Args:
         size: (..., 2), height and width of each image.

@@ -1,4 +1,4 @@
-"""An image file to pixels: decoded as it is stored, then turned upright."""
+"""An image file to pixels: decoded as it is stored, then made upright."""
 
 import tensorflow as tf
 

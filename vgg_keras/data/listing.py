@@ -1,4 +1,4 @@
-"""Which files and folders lie below a folder: links are followed, hidden files are left out, doubtful places are noted."""
+"""Which files and folders lie below a folder: links are followed, hidden files are skipped, doubtful places are noted."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from vgg_keras.paths import printable
 
 
 def files_below(folder: Path) -> list[str]:
-    """Every file below a folder, ordered by path; hidden ones are left out, links are followed as in a data set."""
+    """Every file below a folder, ordered by path, without hidden ones; links are followed as in a data set."""
     return sorted(Listing().files(folder))
 
 
@@ -25,7 +25,7 @@ class Listing:
         self._places: dict[tuple[int, int], str] = {}  # device and inode of each folder, and where it was found first
 
     def classes(self, root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-        """Class names and (path, label) of every file below them, hidden ones left out, ordered by class and path."""
+        """Class names and (path, label) of every file below them, without hidden ones, ordered by class and path."""
         folders = folders_in(root, self.notes)
         names = tuple(map(printable, folders))
         if len(names) < 2:
@@ -46,7 +46,7 @@ class Listing:
         return names, files
 
     def files(self, folder: Path) -> Iterator[str]:
-        """Every file below a folder, hidden ones left out."""
+        """Every file below a folder, without hidden ones."""
         above = {_identity(parent) for place in (folder.absolute(), folder.resolve()) for parent in place.parents}
         of_class: set[tuple[int, int]] = set()
         folders, links = [(str(folder), False)], []
@@ -76,7 +76,7 @@ class Listing:
 
 
 def folders_in(root: Path, notes: list[str]) -> list[str]:
-    """The names of the folders in `root`, hidden ones left out; links that lead nowhere are noted."""
+    """The names of the folders in `root`, without hidden ones; links that lead nowhere are noted."""
     found = []
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if entry.name.startswith("."):

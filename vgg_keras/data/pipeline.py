@@ -93,39 +93,46 @@ def training(
         `per_replica(data.batch, replicas)`. Weights are 1 / (images in the step), so that a weighted sum over all
         devices is the mean over the step's images.
     """
-    steps = steps_per_epoch(split.size, data.batch)
     rows = per_replica(data.batch, replicas)
     places = _places_of_worker(rows, replicas, worker, workers)
-    sizes, jpegs = tf.constant(split.sizes), tf.constant(split.jpegs)
-
-    def epoch_steps(epoch):
-        epoch_seed = seed_of(seed, epoch)
-        order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
-        draws = epoch_draws(epoch_seed, split.size)
-        first = tf.maximum(first_step - epoch * steps, 0)
-        last = tf.minimum(last_step - epoch * steps, steps)
-        return tf.data.Dataset.range(first, last).flat_map(lambda step: step_slots(order, draws, step))
-
-    def step_slots(order, draws, step):
-        start = step * data.batch
-        count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
-        slots = tf.minimum(places, count - 1)
-        weights = tf.where(places < count, 1.0 / tf.cast(count, tf.float32), 0.0)
-        # for the whole step on every worker, since TensorFlow rounds by the number of images
-        images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
-        known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
-        drawn = draw_augmentations(*known, data, crop, color_basis)
-        images, drawn = tf.nest.map_structure(lambda of_step: tf.gather(of_step, slots), (images, drawn))
-        # the files of a step are checked together: the check runs in Python, for one image after another
-        return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights))
 
     def example(image, drawn, weight):
         encoded, label = split.read(image)
         return augment(image, encoded, drawn, data, crop, split.orientation(image)), label, weight
 
-    epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
-    examples = epochs.flat_map(epoch_steps).map(example, num_parallel_calls(), deterministic=True)
+    slots = _slots(split, data, crop, color_basis, seed, first_step, last_step, places)
+    examples = slots.map(example, num_parallel_calls(), deterministic=True)
     return without_autotune(examples.batch(rows, drop_remainder=True).prefetch(PREFETCH), threads=num_parallel_calls())
+
+
+def _slots(split, data, crop, color_basis, seed, first_step, last_step, places: tf.Tensor) -> tf.data.Dataset:
+    """For each of these steps and each of these places in its batch: the image's id, its augmentation, its weight."""
+    steps = steps_per_epoch(split.size, data.batch)
+    sizes, jpegs = tf.constant(split.sizes), tf.constant(split.jpegs)
+
+    def of_epoch(epoch):
+        epoch_seed = seed_of(seed, epoch)
+        order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
+        draws = epoch_draws(epoch_seed, split.size)
+        first = tf.maximum(first_step - epoch * steps, 0)
+        last = tf.minimum(last_step - epoch * steps, steps)
+        return tf.data.Dataset.range(first, last).flat_map(lambda step: of_step(order, draws, step))
+
+    def of_step(order, draws, step):
+        start = step * data.batch
+        count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
+        slots = tf.minimum(places, count - 1)
+        weights = tf.where(places < count, 1.0 / tf.cast(count, tf.float32), 0.0)
+        # for all images of the step on every worker, since TensorFlow's rounding depends on their number
+        images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
+        known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
+        drawn = draw_augmentations(*known, data, crop, color_basis)
+        images, drawn = tf.nest.map_structure(lambda one: tf.gather(one, slots), (images, drawn))
+        # the files of a step are checked together: the check runs in Python, for one image after another
+        return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights))
+
+    epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
+    return epochs.flat_map(of_epoch)
 
 
 def _places_of_worker(rows: int, replicas: int, worker: int, workers: int) -> tf.Tensor:
@@ -144,7 +151,7 @@ def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     return tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
 
 
-def seen(
+def training_crop(
     split: Split, image: int, seed: int, epoch: int, data: Data, crop: int, color_basis: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The crop of an image in an epoch's training, (crop, crop, 3) float32, and its label."""

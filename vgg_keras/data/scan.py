@@ -49,7 +49,7 @@ class BadImage:
 
 
 def without_bad_images(source: Source, config: Config) -> tuple[Source, list[BadImage]]:
-    """The source with its unreadable images left out, and those.
+    """The source without its unreadable images, and those.
 
     Raises:
         UserError: more than `data.max_bad_fraction` of the images, or all of a split, are bad.
@@ -63,7 +63,7 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
 
 
 def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
-    """One split with its unreadable images left out, and those; `name` is what the set calls it.
+    """One split without its unreadable images, and those; `name` is what the set calls it.
 
     Raises:
         UserError: as in `without_bad_images`.

@@ -38,7 +38,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
         height, width = original.shape[:2]
         place[0].set_title(f"{source.classes[label]}, {width} x {height}", fontsize=7, parse_math=False)
         for epoch in range(epochs):
-            window, _ = pipeline.seen(source.train, image, config.seed, epoch, data, crop, basis)
+            window, _ = pipeline.training_crop(source.train, image, config.seed, epoch, data, crop, basis)
             place[epoch + 1].imshow(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8))
             place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
         for one in place:

@@ -1,0 +1,269 @@
+"""Sets of TensorFlow Datasets: every record is read by its place; damaged records and labels are named."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.data.toy_splits import SPLITS, labels
+from vgg_keras.config import Config, Data, Runtime
+from vgg_keras.data import pipeline
+from vgg_keras.data.decoding import decode
+from vgg_keras.data.errors import readable_images
+from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.sources import open_source, open_test
+from vgg_keras.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def toy_set(tmp_path_factory):
+    """A TFDS set of 40 PNG pictures in several shards, prepared as any other: its folder, and the pictures."""
+    import tensorflow_datasets as tfds
+
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 24, 20, 3), np.uint8)
+
+    class ToyPictures(tfds.core.GeneratorBasedBuilder):
+        """Noise."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="small"),)
+
+        def _info(self):
+            features = {
+                "picture": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                "kind": tfds.features.ClassLabel(names=["noise", "more_noise", "other"]),
+                "number": tfds.features.Scalar(np.int64),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {"train": self._examples(0, 30), "test": self._examples(30, 40)}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+        def _examples(self, first, last):
+            for number in range(first, last):
+                yield number, {"picture": pictures[number], "kind": number % 3, "number": number}
+
+    folder = tmp_path_factory.mktemp("tfds")
+    tfds.builder("toy_pictures", data_dir=folder).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=4)
+    )
+    return folder, pictures
+
+
+def test_a_tfds_set_by_name_reads_every_record_at_random(toy_set):
+    folder, pictures = toy_set
+    source = open_source(Data(source="toy_pictures/small", data_dir=str(folder)))
+    assert source.classes == ("noise", "more_noise", "other")
+    assert (source.train.size, source.val.size) == (30, 10)
+    assert "validation on its split 'test'" in source.description
+    known = {picture.tobytes(): number for number, picture in enumerate(pictures)}
+    for split, numbers in ((source.train, range(30)), (source.val, range(30, 40))):
+        order = list(reversed(range(split.size)))
+        read = tf.data.Dataset.from_tensor_slices(tf.constant(order, tf.int64)).map(split.read, 2)
+        found = [(known[decode(encoded).numpy().tobytes()], int(label)) for encoded, label in read]
+        assert sorted(number for number, _ in found) == list(numbers)
+        assert all(label == number % 3 for number, label in found)
+    assert len({source.train.name(image).split("@")[0] for image in range(30)}) == 4  # shards
+
+
+def test_a_tfds_set_holds_out_of_train_though_it_has_a_test_split(toy_set):
+    data = Data(source="toy_pictures/small", data_dir=str(toy_set[0]), validation="held_out", holdout=0.1)
+    source = open_source(data)
+    assert "10% of 'train' held out, its split 'test' for the test" in source.description
+    plain = open_source(Data(source="toy_pictures/small", data_dir=str(toy_set[0])))
+    names = {name: [split.name(i) for i in range(split.size)] for name, split in vars(source).items() if name in SPLITS}
+    everything = [plain.train.name(image) for image in range(30)]
+    assert names["val"] == everything[9::10] and names["train"] == [n for n in everything if n not in names["val"]]
+    assert names["test"] == [plain.val.name(image) for image in range(10)]
+    _, _, _, whole = open_test(data, "all")
+    assert [whole.name(i) for i in range(40)] == names["test"] + names["val"] + names["train"]
+    assert labels(whole)[:10] == labels(plain.val)
+
+
+def test_a_set_that_cannot_be_downloaded_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"imagenet2012 must be downloaded by hand\. Manual directory .*image-net"):
+        open_source(Data(source="imagenet2012", data_dir=str(tmp_path)))
+
+
+def test_a_set_without_one_image_and_one_label_is_refused(tmp_path):
+    import tensorflow_datasets as tfds
+
+    class WordsOnly(tfds.core.GeneratorBasedBuilder):
+        """Text."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict({"text": tfds.features.Text()})
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            yield 0, {"text": "word"}
+
+    tfds.builder("words_only", data_dir=tmp_path).download_and_prepare()
+    with pytest.raises(UserError, match=r"has one image feature\. Received: 'words_only' with 0: none"):
+        open_source(Data(source="words_only", data_dir=str(tmp_path)))
+
+
+@pytest.fixture
+def own_set(toy_set, tmp_path):
+    """The toy set in a folder of the test's own, and what flips a bit of one of its shards."""
+    shutil.copytree(toy_set[0], tmp_path / "tfds")
+
+    def flip(shard, place):
+        (path,) = (tmp_path / "tfds").rglob(f"*{shard}")
+        content = bytearray(path.read_bytes())
+        content[place] ^= 4
+        path.write_bytes(content)
+        return path
+
+    def opened():
+        config = Config(
+            data=Data(source="toy_pictures/small", data_dir=str(tmp_path / "tfds"), max_bad_fraction=0.1),
+            runtime=Runtime(cache_dir=str(tmp_path / "cache")),
+        )
+        return without_bad_images(open_source(config.data), config)
+
+    return flip, opened
+
+
+@pytest.mark.parametrize("part", ["data", "checksum of the data", "checksum of the length"])
+@pytest.mark.parametrize("shard", ["train.tfrecord-00001-of-00004", "test.tfrecord-00000-of-00004"])
+def test_a_damaged_record_is_counted_and_named_and_no_other_is_lost(own_set, part, shard):
+    flip, opened = own_set
+    whole, bad = opened()
+    assert bad == []
+    everything = {
+        name: [split.name(i) for i in range(split.size)]
+        for name, split in vars(whole).items()
+        if name in SPLITS and split
+    }
+    (names,) = [n for n in everything.values() if any(shard in name for name in n)]
+    names = [name for name in names if shard in name]
+    victim, place = names[0], int(names[0].split("@")[1])  # the first of its shard, so that others follow it
+    end = int(names[1].split("@")[1])
+    flip(shard, {"data": place + 40, "checksum of the data": end - 2, "checksum of the length": place + 9}[part])
+    source, bad = opened()
+    assert [Path(image.name).name for image in bad] == [victim] and "corrupted record at" in bad[0].reason
+    for name, before in everything.items():
+        split = getattr(source, name)
+        assert [split.name(i) for i in range(split.size)] == [one for one in before if one != victim]
+        for i in range(split.size):
+            decode(split.read(tf.constant(i, tf.int64))[0])
+
+
+def test_a_damaged_length_stops_with_shard_and_offset(own_set):
+    flip, opened = own_set
+    names = [opened()[0].train.name(image) for image in range(30)]
+    for victim in (names[1], names[-1]):
+        shard, place = victim.split("@")
+        for byte in range(8):
+            path = flip(shard, int(place) + byte)
+            with pytest.raises(UserError, match=rf"{re.escape(victim)}, whose length is damaged"):
+                opened()
+            flip(shard, int(place) + byte)
+    assert path.exists() and opened()[1] == []
+
+
+def test_a_record_that_is_damaged_in_mid_run_stops_it_with_shard_and_offset(own_set):
+    flip, opened = own_set
+    source, _ = opened()
+    victim = source.train.name(17)
+    shard, place = victim.split("@")
+    flip(shard, int(place) + 40)
+    data = Data(batch=5, scale=(32,), color_shift=0.0)
+    with pytest.raises(
+        UserError, match=rf"can no longer be read: .*{re.escape(victim)}: corrupted record at {int(place) + 12}\."
+    ):
+        with readable_images(source.split("all")):
+            list(pipeline.training(source.train, data, 32, np.zeros((3, 3), np.float32), 0, 0, 6))
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Prepares a TFDS set whose records have these labels, of three classes, and opens and scans it."""
+    import tensorflow_datasets as tfds
+
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+
+    def prepare(train, test=(), **fields):
+        with tfds.core.registered.skip_registration():  # of one name there is one class in a process
+
+            class Labelled(tfds.core.GeneratorBasedBuilder):
+                """Noise."""
+
+                VERSION = tfds.core.Version("1.0.0")
+
+                def _info(self):
+                    features = {
+                        "image": tfds.features.Image(shape=(8, 8, 3), encoding_format="png"),
+                        "label": tfds.features.ClassLabel(num_classes=3),
+                    }
+                    return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+                def _split_generators(self, manager):
+                    splits = {"train": self._examples(train)}
+                    return {**splits, "test": self._examples(test)} if test else splits
+
+                def _generate_examples(self):
+                    raise NotImplementedError
+
+                def _examples(self, labels):
+                    for number, label in enumerate(labels):
+                        yield number, {"image": pixels, "label": label % 3}
+
+        folder = tmp_path / f"{len(train)}-{len(test)}"
+        if not folder.exists():
+            builder = Labelled(data_dir=folder)
+            builder.download_and_prepare()
+            for name, labels in (("train", train), ("test", test)):
+                for path in builder.data_path.glob(f"*-{name}.tfrecord*"):
+                    _relabel(path, iter(labels))
+        config = Config(
+            data=Data(source="labelled", data_dir=str(folder), max_bad_fraction=0.5, **fields),
+            runtime=Runtime(cache_dir=str(tmp_path / "cache")),
+        )
+        return without_bad_images(open_source(config.data), config)
+
+    return prepare
+
+
+def _relabel(path, labels):
+    """Writes the records anew with these labels, whatever the set's own encoder thinks of them."""
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            example = tf.train.Example.FromString(record)
+            example.features.feature["label"].int64_list.value[:] = [next(labels)]
+            writer.write(example.SerializeToString())
+
+
+@pytest.mark.parametrize("label", [-1, -2, 3, 1000, 2**31, 2**32 + 1, -(2**40)])
+def test_a_record_with_a_label_that_is_no_class_is_named_and_left_out(labelled, label):
+    train = [0, 1, 2, 0, label, 2, 0, 1, 2, 1]
+    for _ in range(2):  # scanned, and from the cache
+        source, bad = labelled(train, validation="held_out", holdout=0.5)
+        (record,) = bad
+        assert re.fullmatch(r".*labelled-train\.tfrecord-00000-of-00001@\d+", record.name)
+        shown = min(max(label, -(2**31)), 2**31 - 1)
+        assert record.reason == f"its label is {shown}, where there are 3 classes from 0 on"
+        kept = source.train.labels.tolist() + source.val.labels.tolist()
+        assert sorted(kept) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert labels(source.train) + labels(source.val) == kept
+
+
+def test_a_split_without_labels_is_refused_and_one_with_a_few_is_not_taken_for_one(labelled):
+    source, bad = labelled([0, 1, 2] * 3, [-1] + [0, 1, 2] * 3)
+    assert source.val.size == 9 and len(bad) == 1 and "-test.tfrecord" in bad[0].name
+    with pytest.raises(UserError, match=r"A split must have labels\. Received: labelled whose train images have none"):
+        labelled([-1] * 6, [0, 1, 2])
