@@ -81,41 +81,9 @@ def train_step(
         if whole_share:
             gradients, averages, sums = gradients_of(images, labels, weights, replica_seed, averages)
         else:
-
-            def body(index, gradients, averages, sums):
-                part = slice(index * micro_batch, (index + 1) * micro_batch)
-                part_seed = tf.random.fold_in(replica_seed, index)
-                more, averages, part_sums = gradients_of(images[part], labels[part], weights[part], part_seed, averages)
-                return (
-                    index + 1,
-                    [old + new for old, new in zip(gradients, more, strict=True)],
-                    averages,
-                    sums + part_sums,
-                )
-
-            # a loop, one part at a time: unrolled, all parts could be in memory at once
-            _, gradients, averages, sums = tf.while_loop(
-                lambda index, *_: index * micro_batch < count,
-                body,
-                (
-                    tf.constant(0),
-                    [tf.zeros_like(variable) for variable in variables],
-                    averages,
-                    tf.zeros([4], tf.float64),
-                ),
-                parallel_iterations=1,
-            )
-
-        if averages:
-            # Their mean over the devices that had an image, so that all devices keep one net. Keras's own assignment would
-            # give each device averages of its own.
-            real = tf.cast(weights[0] > 0, tf.float32)
-            context = tf.distribute.get_replica_context()
-            *summed, devices = context.all_reduce(
-                tf.distribute.ReduceOp.SUM, [*(real * value for value in averages), real]
-            )
-            for variable, value in zip(moving, summed, strict=True):
-                variable.assign(value / devices)
+            batch, zeros = (images, labels, weights), [tf.zeros_like(variable) for variable in variables]
+            gradients, averages, sums = _over_parts(gradients_of, micro_batch, batch, replica_seed, zeros, averages)
+        _assign_mean(moving, averages, has_image=weights[0] > 0)
         update(gradients)
         return sums
 
@@ -126,6 +94,39 @@ def train_step(
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, args=batch), axis=None)
 
     return step
+
+
+def _over_parts(gradients_of, micro_batch: int, batch, seed: tf.Tensor, zeros, averages):
+    """`gradients_of` summed over the micro-batches of a device's images, one after the other.
+
+    Unrolled instead of in a loop, all parts could be in memory at once.
+    """
+    count = tf.shape(batch[0])[0]
+
+    def body(index, gradients, averages, sums):
+        part = slice(index * micro_batch, (index + 1) * micro_batch)
+        part_seed = tf.random.fold_in(seed, index)
+        more, averages, part_sums = gradients_of(*(values[part] for values in batch), part_seed, averages)
+        gradients = [old + new for old, new in zip(gradients, more, strict=True)]
+        return index + 1, gradients, averages, sums + part_sums
+
+    state = (tf.constant(0), zeros, averages, tf.zeros([4], tf.float64))
+    _, *found = tf.while_loop(lambda index, *_: index * micro_batch < count, body, state, parallel_iterations=1)
+    return found
+
+
+def _assign_mean(moving, averages, has_image: tf.Tensor) -> None:
+    """Assigns batch norm's averages: their mean over the devices that had an image, so that all devices keep one net.
+
+    Keras's own assignment would give each device averages of its own.
+    """
+    if not moving:
+        return
+    real = tf.cast(has_image, tf.float32)
+    context = tf.distribute.get_replica_context()
+    *summed, devices = context.all_reduce(tf.distribute.ReduceOp.SUM, [*(real * value for value in averages), real])
+    for variable, value in zip(moving, summed, strict=True):
+        variable.assign(value / devices)
 
 
 def compiled_update(

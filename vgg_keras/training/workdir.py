@@ -164,29 +164,32 @@ def prepare(
         return resolved, Statistics(**stored["data"]["statistics"])
 
     statistics = measure(source.train, config.data.statistics_images)
-    mean = start.mean or statistics.mean
-    resolved = _resolved(config, len(source.classes), mean)
-    write_json(
-        workdir / CONFIG,
-        {
-            "config": to_dict(resolved),
-            "classes": list(source.classes),
-            "data": {
-                "description": source.description,
-                **_images(source),
-                "statistics": dataclasses.asdict(statistics),
-            },
-            "started_from": start.digest,
-            "test_scales": list(resolved.test_scales),
-            "hardware": hardware,
-            "command": provenance.command(),
-            "git_commit": provenance.git_commit(),
-            "versions": provenance.versions(),
-        },
-    )
-    # a run that is killed before its first checkpoint writes both again
-    write_json(workdir / MANIFEST, {CONFIG: [sha256(workdir / CONFIG)]})
+    resolved = _resolved(config, len(source.classes), start.mean or statistics.mean)
+    _write_config(workdir, resolved, source, statistics, hardware, start)
     return resolved, statistics
+
+
+def _write_config(
+    workdir: Path, config: Config, source: Source, statistics: Statistics, hardware: dict[str, Any], start: Start
+) -> None:
+    """Writes a new run's `config.json` and its manifest; a run that is killed before its first checkpoint writes both again."""
+    content = {
+        "config": to_dict(config),
+        "classes": list(source.classes),
+        "data": {
+            "description": source.description,
+            **_images(source),
+            "statistics": dataclasses.asdict(statistics),
+        },
+        "started_from": start.digest,
+        "test_scales": list(config.test_scales),
+        "hardware": hardware,
+        "command": provenance.command(),
+        "git_commit": provenance.git_commit(),
+        "versions": provenance.versions(),
+    }
+    write_json(workdir / CONFIG, content)
+    write_json(workdir / MANIFEST, {CONFIG: [sha256(workdir / CONFIG)]})
 
 
 def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
