@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from tests.forked import run_all
 from vgg_keras import cli, errors
 from vgg_keras.commands import COMMANDS
 from vgg_keras.files import replacing
@@ -83,15 +82,9 @@ MISTAKES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory):
-    """How the command lines of MISTAKES ended."""
-    return run_all([(name, *arguments) for name, arguments, _ in MISTAKES], tmp_path_factory.mktemp("mistakes"))
-
-
-@pytest.mark.parametrize("place", range(len(MISTAKES)), ids=[" ".join((name, *words)) for name, words, _ in MISTAKES])
-def test_mistakes_get_one_line_and_status_2(ended, place):
-    done, message = ended[place], MISTAKES[place][2]
+@pytest.mark.parametrize(("name", "arguments", "message"), MISTAKES)
+def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, message):
+    done = run_command(name, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -10,7 +10,6 @@ import pytest
 
 from tests import warm
 from tests.conftest import command, write_images
-from tests.forked import run_all
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
@@ -100,19 +99,28 @@ def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_p
     assert (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns == written
 
 
+INTERRUPTED = ("--protocol=multi_crop", "--scales=32,36", "--set=evaluation.batch=16")
+
+
+@pytest.fixture(scope="module")
+def whole(runs, tmp_path_factory):
+    """The folder and the result of an evaluation that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    words = command("evaluate", f"--model={runs / 'E'}", *INTERRUPTED, "--out=whole", cache=folder)
+    return folder / "whole", result_of(warm.finished(warm.run_command, words, folder))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, number):
-    arguments = (f"--model={runs / 'E'}", "--protocol=multi_crop", "--scales=32,36", "--set=evaluation.batch=16")
-    started = time.monotonic()
-    whole = result_of(run_command("evaluate", *arguments, "--out=whole"))
-    seconds = time.monotonic() - started
-    words = command("evaluate", *arguments, "--out=parts", cache=tmp_path)
+def test_an_interrupted_evaluation_goes_on(run_command, runs, whole, tmp_path, number):
+    folder, uninterrupted = whole
+    arguments = (f"--model={runs / 'E'}", *INTERRUPTED, "--out=parts")
+    words, started = command("evaluate", *arguments, cache=tmp_path), time.monotonic()
     process = warm.Warm(warm.run_command, words, folder=tmp_path, log=tmp_path / "log")
     first = tmp_path / "parts" / "multi_crop_Q32.npz"
     while not first.exists() and time.monotonic() - started < 300:
         time.sleep(0.01)
-    time.sleep(whole["seconds"] / 3)  # amid the second pass
+    time.sleep(uninterrupted["seconds"] / 3)  # amid the second pass
     process.send_signal(number)
     status, log = process.wait(), (tmp_path / "log").read_text()
     if number == signal.SIGTERM:
@@ -122,11 +130,11 @@ def test_an_interrupted_evaluation_goes_on(run_command, runs, tmp_path, number):
             assert 0 < len(kept) < 359
         assert "of 359 images are kept in" in log and "the same command goes on" in log
     assert not (tmp_path / "parts" / "evaluation.json").exists()
-    result = result_of(run_command("evaluate", *arguments, "--out=parts"))
-    print(f"whole in {seconds:.1f} s, its passes in {whole['seconds']} s, in parts {result['seconds']} s")
+    result = result_of(run_command("evaluate", *arguments))
+    print(f"passes without interruption in {uninterrupted['seconds']} s, in parts {result['seconds']} s")
     for side in (32, 36):
         with (
-            np.load(tmp_path / "whole" / f"multi_crop_Q{side}.npz") as a,
+            np.load(folder / f"multi_crop_Q{side}.npz") as a,
             np.load(tmp_path / "parts" / f"multi_crop_Q{side}.npz") as b,
         ):
             assert np.abs(a["probabilities"] - b["probabilities"]).max() < 5e-3 and b["done"].all()
@@ -155,15 +163,9 @@ MISTAKES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory):
-    """How `evaluate` ended with the flags of MISTAKES."""
-    return run_all([("evaluate", *arguments) for arguments, _ in MISTAKES], tmp_path_factory.mktemp("mistakes"))
-
-
-@pytest.mark.parametrize("place", range(len(MISTAKES)), ids=[" ".join(words) for words, _ in MISTAKES])
-def test_mistakes_of_the_flags_get_one_line(ended, place):
-    done, (arguments, message) = ended[place], MISTAKES[place]
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_mistakes_of_the_flags_get_one_line(run_command, arguments, message):
+    done = run_command("evaluate", *arguments)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert "--data=digits" in arguments or len(done.stderr.strip().splitlines()) == 1  # else TensorFlow has its notes
 
