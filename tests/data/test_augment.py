@@ -68,14 +68,15 @@ def test_windows_lie_inside_and_are_drawn_evenly(random):
     crop, scale = 32, (32, 64)
     sizes = random.integers(10, 1200, (600, 2))
     draws = random.choice([0, 0.2, 0.5, 0.8, 1 - 2**-23], (600, 3)).astype(np.float32)
-    together = {
-        window_decoding: augment.draw_window(sizes, tf.constant(draws), scale, crop, window_decoding)
-        for window_decoding in (True, False)
-    }
+    together = {}
+    for window_decoding in (True, False):
+        drawn = augment.draw_window(sizes, tf.constant(draws), scale, crop, window_decoding)
+        together[window_decoding] = [field.numpy() for field in drawn]
     for number, window_decoding in itertools.product(range(600), together):
-        window = augment.Window(*(field[number].numpy() for field in together[window_decoding]))
-        single = augment.draw_window(sizes[number], tf.constant(draws[number]), scale, crop, window_decoding)
-        assert all(np.array_equal(one, other) for one, other in zip(window, single, strict=True))
+        window = augment.Window(*(field[number] for field in together[window_decoding]))
+        if number % 10 == 0:  # one image by itself has the same window
+            single = augment.draw_window(sizes[number], tf.constant(draws[number]), scale, crop, window_decoding)
+            assert all(np.array_equal(one, other) for one, other in zip(window, single, strict=True))
         size = np.ceil(sizes[number] / 2**window.halvings)
         s = scale[0] + int(draws[number, 0] * 33)
         assert (window.corner >= 0).all() and (window.corner + window.side <= size + 1e-3).all()
