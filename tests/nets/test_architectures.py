@@ -71,7 +71,6 @@ def test_multiply_adds_of_any_size_are_the_dense_nets(name, head):
             total += math.prod(x.shape[1:-1]) * math.prod(layer.kernel.shape)
     architecture = Architecture(name, **fields)
     assert multiply_adds(architecture, 100, 170) == total
-    assert multiply_adds(architecture, 96, 96) == sum(cost.multiply_adds for cost in costs(architecture, 96))
 
 
 @pytest.mark.slow

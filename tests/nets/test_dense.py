@@ -15,19 +15,38 @@ def net(name="A", **fields):
     return build(name, **{"num_classes": 5, "width": 1 / 16, "crop": 64, "seed": 2, **fields})
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("head", ["fc", "gap"])
-def test_equals_the_fc_net_at_the_crops_size(random, name, head):
+@pytest.fixture(scope="module", params=[f"{name} {head}" for name in CONFIGURATIONS for head in ("fc", "gap")])
+def converted(request):
+    """Each net of the family, with what some of them have beside, and its dense net."""
+    name, head = request.param.split()
     fields = {"D": {"batch_norm": True}, "C": {"std": (100.0, 60.0, 30.0)}}.get(name, {})
     model = net(name, head=head, crop=96, **fields)
+    return request.param, model, to_fully_convolutional(model)
+
+
+def test_equals_the_fc_net_at_the_crops_size(random, converted):
+    name, model, dense = converted
     images = random.uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
-    score_map = to_fully_convolutional(model).predict(images, verbose=0)
-    logits = model.predict(images, verbose=0)
+    score_map, logits = np.asarray(dense(images)), np.asarray(model(images))
     difference = np.abs(score_map[:, 0, 0] - logits).max()
-    print(f"{name} {head}: largest difference {difference:.2g} of logits up to {np.abs(logits).max():.3g}")
+    print(f"{name}: largest difference {difference:.2g} of logits up to {np.abs(logits).max():.3g}")
     assert score_map.shape == (2, 1, 1, 5)
     assert difference <= 1e-4
     assert np.abs(logits).max() > 1e-2
+
+
+def test_the_halves_make_the_same_score_map(random, converted):
+    """Windows of the last map through the head are the dense net's positions."""
+    name, model, dense = converted
+    convolutions, head = convolutions_and_head(model)
+    image = random.uniform(0, 255, (1, 132, 172, 3)).astype(np.float32)
+    last_map, score_map = np.asarray(convolutions(image))[0], np.asarray(dense(image))[0]
+    windows = [last_map[y : y + 3, x : x + 3] for y in range(2) for x in range(3)]
+    logits = np.asarray(head(np.array(windows))).reshape(score_map.shape)
+    difference = np.abs(logits - score_map).max()
+    print(f"{name}: largest difference {difference:.2g} of scores up to {np.abs(score_map).max():.3g}")
+    assert last_map.shape[:2] == (4, 5) and difference <= 1e-4 * max(1, np.abs(score_map).max())
+    assert np.ptp(score_map, axis=(0, 1)).max() > 1e-3
 
 
 def test_average_pooling_in_bf16_is_a_mean(random):
@@ -133,20 +152,3 @@ def test_other_models_are_refused():
     cut = keras.Model(model.input, model.get_layer("block5_pool").output, name="cut")
     with pytest.raises(UserError, match="net of vgg_keras.build is needed. Received: 'cut' of type Functional"):
         to_fully_convolutional(cut)
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("head", ["fc", "gap"])
-def test_the_halves_make_the_same_score_map(random, name, head):
-    """Windows of the last map through the FC layers are the convolutional net's positions."""
-    model = net(name, head=head)
-    convolutions, fc = convolutions_and_head(model)
-    image = random.uniform(0, 255, (1, 100, 140, 3)).astype(np.float32)
-    last_map = np.asarray(convolutions(image))[0]
-    score_map = np.asarray(to_fully_convolutional(model)(image))[0]
-    windows = [last_map[y : y + 2, x : x + 2] for y in range(2) for x in range(3)]
-    logits = np.asarray(fc(np.array(windows))).reshape(score_map.shape)
-    difference = np.abs(logits - score_map).max()
-    print(f"{name} {head}: largest difference {difference:.2g} of scores up to {np.abs(score_map).max():.3g}")
-    assert last_map.shape[:2] == (3, 4) and difference <= 1e-4 * max(1, np.abs(score_map).max())
-    assert np.ptp(score_map, axis=(0, 1)).max() > 1e-3

@@ -73,7 +73,7 @@ def _convolutions(architecture, precision: str) -> Row:
     dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
     images, channels, operations, calls = 8, 3, 0, []
     for cost in costs(architecture):
-        layer, side = cost.layer, cost.output_side
+        layer, side = cost.layer, cost.height
         if layer.kind == "conv":
             x = tf.cast(tf.random.stateless_uniform([images, side, side, channels], [1, 2]), dtype)
             kernel = tf.cast(

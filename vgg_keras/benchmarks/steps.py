@@ -182,7 +182,7 @@ def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Ca
         layer = cost.layer
         if layer.kind in ("conv", "fc"):
             calls += machine.layer(layer, batch, side, channels, dtype, bool(calls))
-        channels, side = layer.units, cost.output_side
+        channels, side = layer.units, cost.height
 
     def work():
         for call in calls:

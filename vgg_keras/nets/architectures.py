@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vgg_keras.config import Architecture
 
 # Table 1 in the paper's words, one row a configuration, one column a block; a 2x2 max-pooling ends each block and the
-# head follows the fifth. conv5 stands in 4.1's control alone: B with each pair of conv3 replaced by one 5x5 layer.
+# head follows the fifth. conv5 is in 4.1's control alone: B with each pair of conv3 replaced by one 5x5 layer.
 # fmt: off
 TABLE_1 = {
     "A":     ("conv3-64",          "conv3-128",           "conv3-256 conv3-256",                     "conv3-512 conv3-512",                     "conv3-512 conv3-512"),
@@ -35,7 +35,7 @@ class Layer:
 
 
 def layers(architecture: Architecture) -> list[Layer]:
-    """The net's layers from conv1_1 to the logits, named as in Keras Applications. `num_classes` must be known."""
+    """The net's layers from conv1_1 to the logits, with Keras Applications' names. `num_classes` must be known."""
 
     def scaled(units: int) -> int:
         return max(1, round(units * architecture.width))
@@ -52,7 +52,7 @@ def layers(architecture: Architecture) -> list[Layer]:
             net.append(Layer(f"block{block}_conv{convolutions}", "conv", int(kernel), scaled(int(units))))
         net.append(Layer(f"block{block}_pool", "pool", 2, net[-1].units))
     if architecture.head == "fc":
-        # Seen as convolutions (3.2), the first FC layer covers the whole last map and the others one position.
+        # As convolutions (3.2) the first FC layer covers the whole last map and the others one position.
         net.append(Layer("fc1", "fc", architecture.crop // 32, scaled(FC_UNITS)))
         net.append(Layer("fc2", "fc", 1, scaled(FC_UNITS)))
     else:
@@ -69,7 +69,8 @@ class LayerCost:
     """
 
     layer: Layer
-    output_side: int
+    height: int  # of its output
+    width: int
     parameters: int  # trainable
     multiply_adds: int
     receptive_field: int
@@ -78,38 +79,51 @@ class LayerCost:
     @property
     def activations(self) -> int:
         """Values in the layer's output."""
-        return self.output_side**2 * self.layer.units
+        return self.height * self.width * self.layer.units
 
 
-def costs(architecture: Architecture, side: int | None = None) -> list[LayerCost]:
-    """Every layer's cost on a square image of `side` pixels, the crop by default; larger ones run densely (3.2)."""
-    side = side or architecture.crop
+def costs(architecture: Architecture, height: int | None = None, width: int | None = None) -> list[LayerCost]:
+    """Every layer's cost on an image.
+
+    Args:
+        architecture: with `num_classes` known.
+        height: of the image; None: the crop's. A larger image runs through the dense net (3.2).
+        width: None: as the height.
+    """
+    height = height or architecture.crop
+    width = width or height
     channels, field, stride = 3, 1, 1
     rows = []
     for layer in layers(architecture):
         field += (layer.kernel - 1) * stride
         parameters = multiply_adds = 0
         if layer.kind == "pool":
-            side, stride = side // 2, stride * 2
+            height, width, stride = height // 2, width // 2, stride * 2
         elif layer.kind in ("fc", "gap"):
-            side = side - layer.kernel + 1
+            height, width = height - layer.kernel + 1, width - layer.kernel + 1
         if layer.kind in ("conv", "fc"):
             weights = layer.kernel**2 * channels * layer.units
-            # batch norm takes the bias's place with a scale and a shift
+            # batch norm replaces the bias by a scale and a shift
             rest = 2 * layer.units if layer.kind == "conv" and architecture.batch_norm else layer.units
-            parameters, multiply_adds = weights + rest, weights * side**2
+            parameters, multiply_adds = weights + rest, weights * height * width
         channels = layer.units
-        rows.append(LayerCost(layer, side, parameters, multiply_adds, field, stride))
+        rows.append(LayerCost(layer, height, width, parameters, multiply_adds, field, stride))
     return rows
 
 
-def training_operations(architecture: Architecture, trained: tuple[str, ...] = ("conv", "fc")) -> int:
-    """Operations of a training step for one image at the crop's size, a multiply-add being two.
+def multiply_adds(architecture: Architecture, height: int, width: int) -> int:
+    """What one image of any size costs, through the dense net where it is larger than the crop (3.2)."""
+    return sum(cost.multiply_adds for cost in costs(architecture, height, width))
 
-    Forward, the gradient of each weight that is trained, and that of the input of each layer behind a trained one.
+
+def training_operations(architecture: Architecture, trained: tuple[str, ...] = ("conv", "fc")) -> int:
+    """Operations of a training step for one image at the crop's size; a multiply-add counts as two.
+
+    Forward pass, the gradient of each trained weight, and that of the input of each layer behind a trained one.
 
     Args:
-        trained: the kinds of layers that are.
+        architecture: with `num_classes` known.
+        trained: the kinds of trained layers.
     """
     total, behind = 0, False
     for cost in costs(architecture):
@@ -120,23 +134,9 @@ def training_operations(architecture: Architecture, trained: tuple[str, ...] = (
     return total
 
 
-def multiply_adds(architecture: Architecture, height: int, width: int) -> int:
-    """What one image of any size costs, run densely where it is larger than the crop (3.2)."""
-    channels, total = 3, 0
-    for layer in layers(architecture):
-        if layer.kind == "pool":
-            height, width = height // 2, width // 2
-        elif layer.kind in ("fc", "gap"):
-            height, width = height - layer.kernel + 1, width - layer.kernel + 1
-        if layer.kind in ("conv", "fc"):
-            total += layer.kernel**2 * channels * layer.units * height * width
-        channels = layer.units
-    return total
-
-
 @dataclass(frozen=True)
 class Stack:
-    """Section 2.3: several convolutions of stride 1 on top of each other, C channels in and out, biases left out."""
+    """Section 2.3: several convolutions of stride 1 on top of each other, C channels in and out, without biases."""
 
     kernel: int
     depth: int

@@ -9,117 +9,15 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, unknown_argument
-from vgg_keras.nets.architectures import IMAGENET_MEAN, layers
+from vgg_keras.nets.architectures import IMAGENET_MEAN, Layer, layers
+from vgg_keras.nets.keras_layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    LocalResponseNormalization,
+    MeanSubtraction,
+)
 from vgg_keras.nets.model import VGG
-
-
-@keras.saving.register_keras_serializable(package="vgg_keras")
-class MeanSubtraction(keras.layers.Layer):
-    """2.1's only preprocessing, as the first layer: a model carries it along, so no caller can get it wrong.
-
-    Takes (batch, height, width, 3) RGB images in 0-255 and subtracts `mean`, three values, in float32. With `std`, three
-    values too, it divides by them, which the paper does not. Keras's own Rescaling would do, but cannot be called where
-    TensorFlow is not installed, whatever the backend.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float] = (), **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
-        self.mean = [float(value) for value in mean]
-        self.std = [float(value) for value in std]
-
-    def call(self, images):
-        centred = images - keras.ops.convert_to_tensor(self.mean, dtype=self.compute_dtype)
-        return centred / keras.ops.convert_to_tensor(self.std, dtype=self.compute_dtype) if self.std else centred
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mean": self.mean, "std": self.std}
-
-
-@keras.saving.register_keras_serializable(package="vgg_keras")
-class LocalResponseNormalization(keras.layers.Layer):
-    """A-LRN's normalisation over channels, as AlexNet's paper (3.3) defines it.
-
-    y_c = x_c / (k + alpha * sum of x_j^2 over the n channels nearest c)^beta, with k=2, n=5, alpha=1e-4, beta=0.75.
-    Caffe divides alpha by n: with its layer the same numbers mean a fifth of this alpha.
-    Input and output: (batch, height, width, channels). Computed in float32.
-    """
-
-    def __init__(self, k: float = 2.0, n: int = 5, alpha: float = 1e-4, beta: float = 0.75, **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
-        self.k, self.n, self.alpha, self.beta = k, n, alpha, beta
-
-    def call(self, inputs):
-        # The sums over windows of channels are one product with a matrix of a band of ones, and x^(-3/4) is two roots: with
-        # slices and powers the layer took longer than all of A's convolutions together.
-        channel = keras.ops.arange(inputs.shape[-1])
-        ahead = channel[:, None] - channel[None]
-        near = keras.ops.logical_and(ahead >= -(self.n // 2), ahead < self.n - self.n // 2)
-        window = keras.ops.matmul(keras.ops.square(inputs), keras.ops.cast(near, inputs.dtype))
-        total = self.k + self.alpha * window
-        if self.beta == 0.75:
-            root = keras.ops.rsqrt(total)
-            return inputs * root * keras.ops.sqrt(root)
-        return inputs * keras.ops.power(total, -self.beta)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "k": self.k, "n": self.n, "alpha": self.alpha, "beta": self.beta}
-
-
-def _plus_bias(outputs, bias):
-    """(..., units) in bf16 plus (units,), so that the bias's gradient is summed in float32.
-
-    TensorFlow's BiasAdd, which Keras calls, sums it in bf16 on a CPU. Such a sum stops growing after some hundred values: of
-    the gradients of 112x112 positions of eight images nine tenths were lost. The gradient of a plain addition is not.
-    """
-    return outputs + keras.ops.convert_to_tensor(bias, dtype=outputs.dtype)
-
-
-@keras.saving.register_keras_serializable(package="vgg_keras")
-class Conv2D(keras.layers.Conv2D):
-    """Keras's, with the gradient of its bias summed in float32 in bf16 too."""
-
-    def call(self, inputs):
-        if self.compute_dtype != "bfloat16" or not self.use_bias:
-            return super().call(inputs)
-        return self.activation(_plus_bias(self.convolution_op(inputs, self.kernel), self.bias))
-
-
-@keras.saving.register_keras_serializable(package="vgg_keras")
-class Dense(keras.layers.Dense):
-    """Keras's, with the gradient of its bias summed in float32 in bf16 too."""
-
-    def call(self, inputs, training=None):
-        if self.compute_dtype != "bfloat16" or not self.use_bias:
-            return super().call(inputs, training=training)
-        return self.activation(_plus_bias(keras.ops.matmul(inputs, self.kernel), self.bias))
-
-
-@keras.saving.register_keras_serializable(package="vgg_keras")
-class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's over channels, with a batch's mean and variance taken axis by axis: rows, then images, then the batch.
-
-    TensorFlow adds up all positions of a channel in one float32 sum on a CPU: of 64 images of 224x224 the variance was off by
-    3 parts in 1000, and by more than itself where a channel hardly varies. Everything is float32, whatever the policy.
-    """
-
-    def call(self, inputs, training=None, mask=None):
-        if not (training and self.trainable):
-            return super().call(inputs, training=training, mask=mask)
-        values = keras.ops.cast(inputs, "float32")  # (batch, height, width, channels)
-        mean, variance = keras.ops.moments(values, axes=[2])
-        for axis in (1, 0):
-            # the variance of all is the mean of the variances plus the variance of the means
-            within = keras.ops.mean(variance, axis=axis)
-            mean, between = keras.ops.moments(mean, axes=[axis])
-            variance = within + between
-        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            average.assign(average * self.momentum + value * (1.0 - self.momentum))
-        outputs = keras.ops.batch_normalization(
-            values, mean, variance, axis=-1, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
-        )
-        return keras.ops.cast(outputs, self.compute_dtype)
 
 
 def require_float32() -> None:
@@ -179,7 +77,7 @@ def build(
 
 
 def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
-    """The error of an argument that `build` has not."""
+    """The error of an argument that `build` does not take."""
     if name in ("weights", "pretrained"):
         return UserError(
             f"build() makes random weights. Received: {name}=... "
@@ -196,72 +94,80 @@ def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
 
 
 def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> VGG:
-    drawn = itertools.count(1)
-
-    def next_seed():  # one for each random layer: Keras gives equal seeds equal draws
-        return None if seed is None else (seed * 1_000_003 + next(drawn)) % 2**31
-
-    def initializer(kind):
-        if kind == "gaussian":
-            return keras.initializers.RandomNormal(stddev=architecture.initializer_std, seed=next_seed())
-        if kind == "he_fan_out":  # as torchvision's nets: of the outputs, and not truncated
-            return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=next_seed())
-        return {"glorot": keras.initializers.GlorotUniform, "he": keras.initializers.HeNormal}[kind](seed=next_seed())
-
-    def fc_initializer():
-        same = architecture.fc_initializer == "as_convolutions"
-        return initializer(architecture.initializer if same else architecture.fc_initializer)
-
-    def activate(x, name):
-        if architecture.activation == "leaky_relu":
-            return keras.layers.LeakyReLU(architecture.negative_slope, dtype=dtype, name=name)(x)
-        return keras.layers.ReLU(dtype=dtype, name=name)(x)
-
     # Layouts and number formats are stated: Keras's own defaults come from a user's keras.json.
     image = keras.Input((architecture.crop, architecture.crop, 3), dtype="float32", name="image")
     x = MeanSubtraction(architecture.mean, architecture.std, name="mean_subtraction")(image)
-    net = layers(architecture)
-    for layer in net:
+    make = _Layers(architecture, dtype, seed)
+    for layer in layers(architecture):
         if layer.kind == "conv":
-            x = Conv2D(
-                layer.units,
-                layer.kernel,
-                padding="same",
-                data_format="channels_last",
-                use_bias=not architecture.batch_norm,
-                kernel_initializer=initializer(architecture.initializer),
-                dtype=dtype,
-                name=layer.name,
-            )(x)
-            if architecture.batch_norm:
-                # float32 statistics, whatever the policy
-                x = BatchNormalization(axis=-1, dtype=dtype, name=f"{layer.name}_bn")(x)
-            x = activate(x, f"{layer.name}_relu")
+            x = make.convolution(layer, x)
         elif layer.kind == "lrn":
             x = LocalResponseNormalization(name=layer.name)(x)
         elif layer.kind == "pool":
             x = keras.layers.MaxPooling2D(2, data_format="channels_last", dtype=dtype, name=layer.name)(x)
         elif layer.kind == "gap":
             # a mean of many values: in float32 whatever the policy
-            pool = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name=layer.name)
-            x = pool(x)
-        elif layer.kind == "fc":
-            if layer.name == "fc1":
-                x = keras.layers.Flatten(data_format="channels_last", dtype=dtype, name="flatten")(x)
-            hidden = layer is not net[-1]
-            x = Dense(
-                layer.units,
-                kernel_initializer=fc_initializer(),
-                dtype=dtype if hidden else "float32",
-                name=layer.name,
-            )(x)
-            if hidden:
-                # 3.1: dropout stands behind the ReLU
-                x = activate(x, f"{layer.name}_relu")
-                x = keras.layers.Dropout(
-                    architecture.dropout, seed=next_seed(), dtype=dtype, name=f"{layer.name}_dropout"
-                )(x)
+            x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name=layer.name)(x)
+        elif layer.name == "predictions":
+            x = make.fc(layer, x, "float32")
+        else:
+            x = make.hidden_fc(layer, x)
     if classifier_activation:
         x = keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(x)
     name = f"vgg_{architecture.name.lower().replace('-', '_')}"
     return VGG(image, x, name=name, architecture=architecture)
+
+
+class _Layers:
+    """Makes a net's layers with weights, in order: each draws a seed of its own."""
+
+    def __init__(self, architecture: Architecture, dtype: str | None, seed: int | None):
+        self._architecture, self._dtype, self._seed, self._drawn = architecture, dtype, seed, itertools.count(1)
+
+    def convolution(self, layer: Layer, x):
+        """A convolution, batch norm where the architecture has it, and the activation."""
+        x = Conv2D(
+            layer.units,
+            layer.kernel,
+            padding="same",
+            data_format="channels_last",
+            use_bias=not self._architecture.batch_norm,
+            kernel_initializer=self._initializer(self._architecture.initializer),
+            dtype=self._dtype,
+            name=layer.name,
+        )(x)
+        if self._architecture.batch_norm:
+            # float32 statistics, whatever the policy
+            x = BatchNormalization(axis=-1, dtype=self._dtype, name=f"{layer.name}_bn")(x)
+        return self._activated(layer, x)
+
+    def hidden_fc(self, layer: Layer, x):
+        """A hidden FC layer, the activation, and behind it dropout (3.1)."""
+        if layer.name == "fc1":
+            x = keras.layers.Flatten(data_format="channels_last", dtype=self._dtype, name="flatten")(x)
+        x = self._activated(layer, self.fc(layer, x, self._dtype))
+        rate, seed = self._architecture.dropout, self._next_seed()
+        return keras.layers.Dropout(rate, seed=seed, dtype=self._dtype, name=f"{layer.name}_dropout")(x)
+
+    def fc(self, layer: Layer, x, dtype: str | None):
+        kind = self._architecture.fc_initializer
+        initializer = self._initializer(self._architecture.initializer if kind == "as_convolutions" else kind)
+        return Dense(layer.units, kernel_initializer=initializer, dtype=dtype, name=layer.name)(x)
+
+    def _activated(self, layer: Layer, x):
+        name = f"{layer.name}_relu"
+        if self._architecture.activation == "leaky_relu":
+            return keras.layers.LeakyReLU(self._architecture.negative_slope, dtype=self._dtype, name=name)(x)
+        return keras.layers.ReLU(dtype=self._dtype, name=name)(x)
+
+    def _initializer(self, kind: str):
+        seed = self._next_seed()
+        if kind == "gaussian":
+            return keras.initializers.RandomNormal(stddev=self._architecture.initializer_std, seed=seed)
+        if kind == "he_fan_out":  # as torchvision's nets: of the outputs, and not truncated
+            return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
+        return {"glorot": keras.initializers.GlorotUniform, "he": keras.initializers.HeNormal}[kind](seed=seed)
+
+    def _next_seed(self) -> int | None:
+        """One for each random layer: Keras gives equal seeds equal draws."""
+        return None if self._seed is None else (self._seed * 1_000_003 + next(self._drawn)) % 2**31

@@ -3,7 +3,6 @@
 import keras
 
 from vgg_keras.errors import UserError
-from vgg_keras.nets.builder import LocalResponseNormalization, MeanSubtraction
 from vgg_keras.nets.model import FullyConvolutional, architecture_of
 
 
@@ -39,7 +38,8 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
     """The same net as convolutions alone (3.2): images in, a class score map out.
 
     The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1; global average
-    pooling becomes a pooling of the same window with stride 1. Weights are copied.
+    pooling becomes a pooling of the same window with stride 1. Weights are copied. `convolutions_and_head` gives the same
+    net in two halves, which is faster for many images of many sizes.
 
     Args:
         model: of `vgg_keras.build`, either head, trained or not, or such a model opened from a `.keras` file.
@@ -50,55 +50,43 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
         the model's logits.
 
     Raises:
-        UserError: the model is no chain of the layers that `build` makes.
+        UserError: another model, or one that ends in a soft-max.
     """
     architecture = architecture_of(model)
+    if model.layers[-1].name == "probabilities":
+        raise UserError(
+            "Scores are averaged over the image before the soft-max (3.2), so the dense net starts from logits. "
+            "Received: a model that ends in a soft-max. Build it without classifier_activation."
+        )
     image = keras.Input((None, None, 3), dtype="float32", name="image")
     x = AtLeast(architecture.crop, name="at_least")(image)
-    window = None  # (height, width, channels) of the last map at the crop's size, once the head begins
+    window = architecture.crop // 32  # of the first FC layer or of average pooling; 1 behind it
     for layer in model.layers[1:]:  # the first is the input
         if isinstance(layer, keras.layers.Flatten):
-            window = layer.input.shape[1:]
             continue
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
-            window = layer.input.shape[1:3]
             # in float32, as in `build`: TensorFlow sums bf16 in bf16, where a mean of 7x7 is off by 2 % and one of 20x20 by 60 %
             stated = {"data_format": "channels_last", "dtype": "float32", "name": layer.name}
-            x = keras.layers.AveragePooling2D(window, strides=1, **stated)(x)
-            window = (1, 1)
+            x, window = keras.layers.AveragePooling2D(window, strides=1, **stated)(x), 1
         elif isinstance(layer, keras.layers.Dense):
-            if window is None or keras.activations.serialize(layer.activation) != "linear":
-                raise _unlike(layer)
             stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
-            convolution = keras.layers.Conv2D(layer.units, window[:2], **stated)
-            x = convolution(x)
+            convolution = keras.layers.Conv2D(layer.units, window, **stated)
+            x, window = convolution(x), 1
             kernel, bias = layer.get_weights()
             # Flatten runs over rows, columns, channels: (25088, 4096) -> (7, 7, 512, 4096)
             convolution.set_weights([kernel.reshape(convolution.kernel.shape), bias])
-            window = (1, 1)
-        elif isinstance(layer, keras.layers.Activation) and layer.name == "probabilities":
-            raise UserError(
-                "Scores are averaged over the image before the soft-max (3.2), so the dense net starts from logits. "
-                "Received: a model that ends in a soft-max. Build it without classifier_activation."
-            )
-        elif isinstance(layer, _COPIED):
-            twin = type(layer).from_config(layer.get_config())
-            x = twin(x)
-            twin.set_weights(layer.get_weights())
-        else:
-            raise _unlike(layer)
-    if window is None:
-        raise UserError(
-            f"A net to convert ends in FC layers. Received: {model.name} without any. Build it with build()."
-        )
+        else:  # acts on each position in the same manner
+            copy = type(layer).from_config(layer.get_config())
+            x = copy(x)
+            copy.set_weights(layer.get_weights())
     return FullyConvolutional(image, x, name=f"{model.name}_dense", architecture=architecture)
 
 
 def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The dense net in two, for many images of many sizes: convolutions over whole images, FC layers over windows.
+    """`to_fully_convolutional` in two halves, for many images of many sizes: convolutions over images, the head over windows.
 
-    What the first half gives for images of different sizes goes through the second in one batch, so the FC layers' weights,
-    9 in 10 of the net's, are read once for many images. Both halves are the model's own layers; nothing is copied.
+    Last maps of images of different sizes go through the head in one batch, so that the FC layers' weights, 9 in 10 of the
+    net's, are read once for many images. Both halves are the model's own layers; nothing is copied.
 
     Args:
         model: of `vgg_keras.build`.
@@ -114,23 +102,3 @@ def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]
     for layer in model.layers[1 : model.layers.index(pool) + 1]:
         last_map = layer(last_map)
     return keras.Model(image, last_map, name="convolutions"), keras.Model(pool.output, model.output, name="fc")
-
-
-def _unlike(layer) -> UserError:
-    return UserError(
-        "Only nets of vgg_keras.build can be converted: a chain of its layers. "
-        f"Received: {layer.name} of type {type(layer).__name__}."
-    )
-
-
-# Layers that act on each position alike, so that they stay as they are.
-_COPIED = (
-    MeanSubtraction,
-    keras.layers.Conv2D,
-    keras.layers.BatchNormalization,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.MaxPooling2D,
-    keras.layers.Dropout,
-    LocalResponseNormalization,
-)

@@ -53,7 +53,7 @@ def summarize_net(architecture: Architecture, side: int, batch: int) -> str:
     net = costs(architecture, side)
     rows = [["layer", "kernel", "output", "parameters", "multiply-adds", "stride", "receptive field"]]
     for cost in net:
-        output = f"{cost.output_side} x {cost.output_side} x {cost.layer.units}"
+        output = f"{cost.height} x {cost.width} x {cost.layer.units}"
         kernel = f"{cost.layer.kernel}x{cost.layer.kernel}" if cost.layer.kind != "lrn" else ""
         numbers = [f"{number:,}" if number else "" for number in (cost.parameters, cost.multiply_adds)]
         rows.append([cost.layer.name, kernel, output, *numbers, str(cost.stride), str(cost.receptive_field)])
