@@ -15,6 +15,8 @@ import pytest
 
 from tests import warm
 from tests.photographs import write_photographs
+from vgg_keras.config import Architecture
+from vgg_keras.evaluation.evaluated_net import EvaluatedNet
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -41,25 +43,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in full]
 
 
-# How a net was asked, as posteriors keep it.
-NET = {
-    "model": "runs/E",
-    "weights_sha256": "12",
-    "architecture": {},
-    "training_scale": [256],
-    "protocol": "dense",
-    "scales": [256],
-    "flip": True,
-    "grid": None,
-    "interpolation": "bilinear",
-    "exif_orientation": True,
-    "precision": "float32",
-    "data": "photos",
-    "split": "val",
-    "bad_images": [],
-    "versions": {},
-    "git_commit": None,
-}
+# A net and how it was evaluated, for posteriors made by hand.
+NET = EvaluatedNet(
+    model="runs/E",
+    weights_sha256="12",
+    architecture=Architecture("E"),
+    training_scale=(256,),
+    protocol="dense",
+    scales=(256,),
+    flip=True,
+    grid=None,
+    interpolation="bilinear",
+    exif_orientation=True,
+    precision="float32",
+    data="photos",
+    split="val",
+    bad_images=(),
+    versions={},
+    git_commit=None,
+)
 
 
 @pytest.fixture(scope="session")

@@ -211,20 +211,3 @@ def test_the_training_images_and_all_of_a_folder_can_be_tested(run_command, runs
     assert [found[split]["images"] for split in ("val", "train", "all")] == [10, 40, 50]
     wrong = {split: result["images"] * result["top1_error"] for split, result in found.items()}
     assert wrong["all"] == pytest.approx(wrong["val"] + wrong["train"])
-
-
-def test_a_disk_without_room_for_the_posteriors_is_known_before_the_first_pass(tmp_path, monkeypatch):
-    """By hand: 30,000 x 21,841 x 4 bytes are 2.62 GB: six passes, three means, the result, two in work."""
-    from vgg_keras.errors import DiskFullError
-    from vgg_keras.evaluation import evaluator
-
-    words = (tmp_path / "run" / "final_evaluation", 30_000, 21_841, Evaluation(protocol="both"), (256, 384, 512))
-    needed = 12 * 30_000 * 21_841 * 4
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed))
-    evaluator.require_room(*words)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed - 1))
-    with pytest.raises(
-        DiskFullError, match="posteriors of 30,000 images and 21,841 classes take 31.5 GB, 31.5 GB are free"
-    ):
-        evaluator.require_room(*words)
-    assert not (tmp_path / "run").exists()

@@ -60,7 +60,7 @@ def test_what_is_no_picture_is_named_and_nothing_is_predicted(tmp_path, album):
     run = vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16)
     (tmp_path / "page.jpg").write_text("<html>")
     (tmp_path / "cut.jpg").write_bytes(paths[0].read_bytes()[:2000])
-    with pytest.raises(UserError, match=r"must be pictures\. Received: .*page\.jpg: .*; .*cut\.jpg: ") as caught:
+    with pytest.raises(UserError, match=r"must be image files\. Received: .*page\.jpg: .*; .*cut\.jpg: ") as caught:
         vgg_keras.predict_images(run, [tmp_path / "page.jpg", *paths, tmp_path / "cut.jpg"])
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"must exist\. Received: absent\.jpg"):
@@ -105,7 +105,7 @@ def test_the_command_line(run_command, tmp_path, album):
             "--model takes a run's folder, the --workdir of its training. Received: absent",
         ),
         ([str(paths[0])], "--model=RUN is a run's net, --weights=SOURCE another's: give one. Received: none of them."),
-        ([*words, str(folder / "notes.txt")], "Photographs must be pictures. Received: "),
+        ([*words, str(folder / "notes.txt")], "Photographs must be image files. Received: "),
     ):
         done = run_command("predict", *arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

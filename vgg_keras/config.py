@@ -388,3 +388,13 @@ def every_field(cls: type = Config, prefix: str = "") -> list[str]:
     for name, kind in typing.get_type_hints(cls).items():
         paths += every_field(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else [prefix + name]
     return paths
+
+
+def label_of_training_scale(scale: tuple[int, ...]) -> str:
+    """S in tables and titles: 256, or 256-512 where it is drawn from a range."""
+    return "-".join(map(str, dict.fromkeys(scale)))
+
+
+def label_of_test_scales(scales: tuple[int, ...]) -> str:
+    """The values of Q in tables and titles."""
+    return ", ".join(map(str, scales))

@@ -1,24 +1,26 @@
 """The paper's cells, by hand from its tables, and only for nets and tests that are the paper's."""
 
+import dataclasses
 import json
 
 import pytest
 
+from tests.conftest import NET
 from vgg_keras.config import Architecture
 from vgg_keras.evaluation.paper import DENSE, Cell, cell
-from vgg_keras.plain_values import to_dict
 
 
 def net(name, training_scale, scales, protocol="dense", flip=True, grid=5, split="val", **fields):
-    return {
-        "architecture": to_dict(Architecture(name, num_classes=1000, **fields)),
-        "training_scale": training_scale,
-        "scales": scales,
-        "protocol": protocol,
-        "flip": flip,
-        "grid": grid,
-        "split": split,
-    }
+    return dataclasses.replace(
+        NET,
+        architecture=Architecture(name, num_classes=1000, **fields),
+        training_scale=tuple(training_scale),
+        scales=tuple(scales),
+        protocol=protocol,
+        flip=flip,
+        grid=grid,
+        split=split,
+    )
 
 
 JITTER, THREE = [256, 512], [256, 384, 512]

@@ -6,23 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import NET as ASKED
+from tests import conftest
 from vgg_keras import stop
-from vgg_keras.config import Data
+from vgg_keras.config import Architecture, Data
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation import image_rows, passes, rows
 from vgg_keras.evaluation.posteriors import Posteriors, load
 
 CLASSES = ("a", "b", "c")
-NET = {
-    **ASKED,
-    "weights_sha256": "1234",
-    "architecture": {"width": 1.0},
-    "training_scale": [32],
-    "scales": [32],
-    "versions": {"keras": "3"},
-}
+NET = dataclasses.replace(conftest.NET, training_scale=(32,), scales=(32,), versions={"keras": "3"})
 
 
 def split(images=10, prefix="image"):
@@ -81,8 +74,10 @@ def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, in_me
     assert sorted(asked) == list(range(10))
     assert np.array_equal(parts.probabilities, whole.probabilities) and np.array_equal(parts.labels, whole.labels)
     again = Protocol()
-    kept = one(again, tmp_path / "parts.npz", net={**NET, "model": "elsewhere/E", "versions": {"keras": "4"}})
-    assert kept.nets == ({**NET, "model": "elsewhere/E"},)  # a net may move, and what made a number stays
+    kept = one(
+        again, tmp_path / "parts.npz", net=dataclasses.replace(NET, model="elsewhere/E", versions={"keras": "4"})
+    )
+    assert kept.nets == (dataclasses.replace(NET, model="elsewhere/E"),)  # a net may move, and what made a number stays
     assert again.asked == [] and np.array_equal(kept.probabilities, whole.probabilities)
     assert load(tmp_path / "parts.npz").done.all()
 
@@ -94,11 +89,18 @@ def test_an_error_keeps_what_is_done(tmp_path):
     assert np.flatnonzero(kept.done).tolist() == [6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("field", sorted(NET.keys() - {"model", "data", "bad_images", "versions", "git_commit"}))
-def test_another_setting_is_refused_by_name(tmp_path, field):
+def test_another_setting_is_refused_by_name(tmp_path):
     one(Protocol(), tmp_path / "a.npz")
-    with pytest.raises(UserError, match=rf"a\.npz, made with another: {field}: .*, now 'other'\. Name another --out"):
-        begin(tmp_path / "a.npz", split(), {**NET, field: "other"})
+    other = dataclasses.replace(NET, architecture=Architecture("D"))
+    message = r"a\.npz, made with another: architecture\.name: 'E', now 'D'\. Name another --out"
+    with pytest.raises(UserError, match=message):
+        begin(tmp_path / "a.npz", split(), other)
+    found = passes.require_same(tmp_path / "a.npz", begin(tmp_path / "b.npz", split(), NET))
+    assert found.nets == (NET,)
+    grid = begin(tmp_path / "b.npz", split(), dataclasses.replace(NET, grid=5))
+    passes.require_same(tmp_path / "a.npz", grid, may_differ=("grid",))
+    with pytest.raises(UserError, match="grid: None, now 5"):
+        passes.require_same(tmp_path / "a.npz", grid)
 
 
 @pytest.mark.parametrize(

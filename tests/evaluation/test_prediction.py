@@ -60,21 +60,8 @@ def test_one_path_is_one_photograph_whatever_holds_it(run, photographs):
     assert [one.path for one in expected] == list(map(str, photographs))
     assert np.ptp([one.probabilities[0] for one in expected]) > 1e-3
     same(vgg_keras.predict_images(net, str(photographs[0])), expected[:1])
-    first, every = [str(photographs[0])], list(map(str, photographs))
-    folder = photographs[0].parent
-    for given, paths in (
-        (first[0], first),
-        (photographs[0], first),
-        ([photographs[0]], first),
-        (iter(first), first),
-        (tuple(photographs), every),
-        ((path for path in photographs), every),
-        (np.array(every), every),
-        (folder, every),
-        (str(folder), every),
-        ([photographs[0], folder], first + every),
-    ):
-        assert [image.name for image in prediction.listed(given, upright=True)] == paths
+    same(vgg_keras.predict_images(net, photographs[0]), expected[:1])
+    same(vgg_keras.predict_images(net, photographs[0].parent), expected)
 
 
 def test_the_net_is_a_folder_a_loaded_one_or_a_model(run, photographs):
@@ -117,28 +104,11 @@ def test_many_photographs_are_predicted_in_parts(run, photographs, monkeypatch):
     same(vgg_keras.predict_images(run, photographs), expected)
 
 
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (None, "Photographs are a path, .* Received: None"),
-        (7, "Received: int 7"),
-        (b"photo.jpg", "Received: bytes b'photo.jpg'"),
-        ({"photo.jpg": 1}, "Received: dict"),
-        ([["a.jpg"]], r"Received: list \['a.jpg'\] among them"),
-        ([], "Photographs or folders of them are needed. Received: none"),
-        (np.zeros((32, 40), np.uint8), r"Received: shape \(32, 40\) of uint8"),
-        (np.zeros((32, 40, 3)), r"Received: shape \(32, 40, 3\) of float64"),
-        (np.zeros((2, 0, 0, 3), np.uint8), r"Received: shape \(0, 0, 3\)"),
-        (Image.new("I;16", (40, 40)), "Received: one of mode 'I;16'"),
-        ("absent.jpg", "must exist. Received: absent.jpg, which does not"),
-        (["absent.jpg"], "must exist. Received: absent.jpg, which does not"),
-        (Path("absent"), "must exist. Received: absent, which does not"),
-    ],
-)
-def test_other_images_are_refused_in_one_line(run, images, message):
-    with pytest.raises(UserError, match=message) as caught:
-        vgg_keras.predict_images(run, images)
-    assert "\n" not in str(caught.value)
+def test_other_images_are_refused_by_name(run, photographs):
+    with pytest.raises(UserError, match="Photographs are a path, .* Received: None"):
+        vgg_keras.predict_images(run, None)
+    with pytest.raises(UserError, match="must exist. Received: absent.jpg, which does not"):
+        vgg_keras.predict_images(run, [*photographs, "absent.jpg"])
 
 
 def test_other_nets_and_settings_are_refused_in_one_line(run, photographs):

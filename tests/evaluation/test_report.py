@@ -13,15 +13,14 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import confusion_matrix
 
-from tests.conftest import NET as ASKED
+from tests import conftest
 from tests.evaluation.many import many
 from vgg_keras.config import Architecture
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation import report
+from vgg_keras.evaluation import error_table, report, report_pictures
 from vgg_keras.evaluation.posteriors import Posteriors
-from vgg_keras.plain_values import to_dict
 
-NET = {**ASKED, "architecture": to_dict(Architecture("E", num_classes=1000)), "data": "forty images"}
+NET = dataclasses.replace(conftest.NET, architecture=Architecture("E", num_classes=1000), data="forty images")
 
 
 def posteriors(random, classes, images=40):
@@ -45,7 +44,7 @@ def posteriors(random, classes, images=40):
 
 
 def write(folder, measured, result, split):
-    return report.write(folder, [report.row(one) for one in measured], measured[-1], result, split)
+    return report.write(folder, [error_table.row(one) for one in measured], measured[-1], result, split)
 
 
 class Page(HTMLParser):
@@ -78,7 +77,7 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
     assert page.links == [] and "script" not in page.tags and "<script>alert(1)</script>" in page.text
 
     wrong = final.probabilities.argmax(axis=1) != final.labels
-    rows = [report.row(part) for part in (first, final)]
+    rows = [error_table.row(part) for part in (first, final)]
     assert abs(rows[1].top1_error - 100 * wrong.mean()) < 1e-9
     for text in (page.text, (tmp_path / "report.md").read_text()):
         for row in rows:
@@ -161,7 +160,7 @@ def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the
     assert np.allclose([float(row["top1_error"]) for row in rows], errors)
     with open(tmp_path / "confusions.csv", newline="", encoding="utf-8") as file:
         pairs = list(csv.DictReader(file))
-    assert pairs[0] == {"class": made.classes[-1], "taken_for": made.classes[5], "images": str(expected[-1, 5])}
+    assert pairs[0] == {"actual": made.classes[-1], "predicted": made.classes[5], "images": str(expected[-1, 5])}
     wrong = expected - np.diag(expected.diagonal())
     assert sorted(int(pair["images"]) for pair in pairs) == sorted(wrong[wrong > 0].tolist())
     # on the page
@@ -180,13 +179,13 @@ def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the
 def test_the_picture_of_many_classes_shows_the_most_confused_ones(random, monkeypatch, tmp_path):
     made, _ = many(random, 200, 1000)
     drawn = {}
-    draw = report._draw_matrix
+    draw = report_pictures.confusion_matrix
 
     def kept(matrix, classes, chosen):
         drawn["chosen"] = chosen
         return draw(matrix, classes, chosen)
 
-    monkeypatch.setattr(report, "_draw_matrix", kept)
+    monkeypatch.setattr(report_pictures, "confusion_matrix", kept)
     write(tmp_path, [made], {"data": "", "rows": []}, None)
     assert drawn["chosen"][:2] == [199, 5] and len(set(drawn["chosen"])) == report.DRAWN_CLASSES
     right, _ = many(random, 200, 1000)
@@ -201,11 +200,11 @@ def test_a_report_of_imagenet_21k_takes_little_memory(tmp_path):
     script = (
         "import resource, sys, pathlib, numpy as np\n"
         "from tests.evaluation.many import many\n"
-        "from vgg_keras.evaluation import report\n"
+        "from vgg_keras.evaluation import error_table, report\n"
         "made, _ = many(np.random.default_rng(0), 21_841, 600)\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20\n"
         "before = peak()\n"
-        "report.write(pathlib.Path(sys.argv[1]), [report.row(made)], made, {'data': '', 'rows': []}, None)\n"
+        "report.write(pathlib.Path(sys.argv[1]), [error_table.row(made)], made, {'data': '', 'rows': []}, None)\n"
         "print(f'{before:.2f} GiB before, {peak() - before:.2f} more')\n"
         "assert peak() - before < 0.5\n"
     )
@@ -213,14 +212,3 @@ def test_a_report_of_imagenet_21k_takes_little_memory(tmp_path):
     print(done.stdout)
     assert done.returncode == 0, done.stderr
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2**21
-
-
-def test_the_thumbnail_of_a_panorama_takes_little_memory(random, monkeypatch):
-    """A window of the rescaled picture, which for 1 x 60,000 pixels would be 160 x 9,600,000: 18 GB."""
-    pixels = random.integers(0, 256, (1, 60_000, 3), np.uint8)
-    encoded = tf.io.encode_jpeg(pixels, quality=95)
-    split = Split(1, lambda image: (encoded, tf.constant(0)), str)
-    thumbnail = tf.io.decode_jpeg(report._thumbnail(split, 0))
-    assert thumbnail.shape == (160, 320, 3)
-    middle = tf.io.decode_jpeg(encoded)[0, 29_998:30_002].numpy().mean(axis=0)
-    assert np.abs(thumbnail[80, 100:220].numpy().mean(axis=0) - middle).max() < 60  # about the same colours

@@ -13,7 +13,7 @@ import tensorflow as tf
 from vgg_keras import processor, runtime
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Architecture, Config
+from vgg_keras.config import Architecture, Config, label_of_test_scales
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.rescaling import rescaled_size
 from vgg_keras.data.scan import readable
@@ -139,7 +139,7 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
 
     one, three = q(SINGLE), q(THREE)
     many = cropped(fewer, rules.grid**2)
-    names = ", ".join(map(str, three))
+    names = label_of_test_scales(three)
     few, lot = fewer.size, photographs.size
     return [
         Row(f"centre crop, Q={one[0]}", lot, through(photographs, (center, one)), cropped(photographs, 1)),

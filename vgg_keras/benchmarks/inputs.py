@@ -18,7 +18,7 @@ from vgg_keras import processor
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.peers import PillowCrops, ignore_interrupt
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Config, Data
+from vgg_keras.config import Config, Data, label_of_training_scale
 from vgg_keras.data import pipeline
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.scan import without_bad_images
@@ -56,7 +56,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     found = rounds.timed(rows, repeats)
     beside = (DECODING, PLAIN, PILLOW)
     records = rounds.summary(rows, found, beside)
-    scale = "-".join(map(str, dict.fromkeys(config.data.scale)))
+    scale = label_of_training_scale(config.data.scale)
     print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {processor.description()}")
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.print_table(records, beside)

@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import RESUME, Config, fields_with
+from vgg_keras.config import RESUME, Config, fields_with, label_of_test_scales
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict, to_dict, without
-from vgg_keras.runs import CONFIG, RESULT, read_config, read_json
+from vgg_keras.runs import CONFIG, FINAL_EVALUATION, RESULT, read_config, read_json
 
-LONGEST = 40  # characters of a label that stands in the table and at the picture's edge
-# What a label leaves out where it has more to say: what has a column, and the digest of what a run started from.
+LONGEST = 40  # characters of a label in the table and at the picture's edge
+# Not in a label that has other fields: what has a column, and the digest of what a run started from.
 _ELSEWHERE = ("test.protocol", "test.scales", "training.init_from", "training.weights")
-# A resumed run may find these elsewhere; between runs they say what each was trained on, and what it started from.
-_TELL_APART = {"data.source", "training.init_from", "training.weights"}
+# A resumed run may find these elsewhere; between runs they are what each was trained on, and what it started from.
+_COMPARED = {"data.source", "training.init_from", "training.weights"}
 _RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that differ in nothing but their seed, tested alike; errors in percent.
+    """Runs that differ in nothing but their seed, with the same test; errors in percent.
 
     Attributes:
         label: the fields in which this row differs from others, with their values.
         test: protocol and scales.
-        top1_errors, top5_errors: by seed; a top-5 error that means nothing is None.
+        top1_errors, top5_errors: by seed; a top-5 error among five classes or fewer is None.
     """
 
     label: str
@@ -67,25 +67,18 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
     Raises:
         UserError: a folder that is no run, none with such a test, tests of different images, or one run named twice.
     """
-    found: dict[str, dict[str, Any]] = {}
-    seeds: dict[str, dict[int, tuple[Path, dict]]] = {}
-    untested, images, sets = [], None, set()
+    found: dict[str, dict[str, Any]] = {}  # a row's settings, by these as text
+    seeds: dict[str, dict[int, tuple[Path, dict]]] = {}  # and its runs
+    untested, first, sets = [], None, set()
     for folder in _runs(folders):
-        stored = read_config(folder)
-        if stored is None:
-            raise UserError(f"Runs are compared by their folders. Received: {folder}, which is none.")
-        if not (folder / test / RESULT).exists():
+        stored, result = _read(folder, test)
+        if result is None:
             untested.append(folder)
             continue
-        result = read_json(folder / test / RESULT, *_RESULT_FIELDS)
-        images = images or (folder, result)
-        if result["images_sha256"] != images[1]["images_sha256"]:
-            raise UserError(
-                f"Runs are compared on the same images. Received: {folder} with {result['images']:,} of others than "
-                f"{images[0]} with {images[1]['images']:,}."
-            )
+        first = first or (folder, result)
+        _require_same_images(first, (folder, result))
         settings, seed = _settings(stored, result)
-        # a set may be named by several paths: it is told by the names of its training images
+        # one set may have several paths: it is identified by the names of its training images
         trained_on = stored.get("data", {}).get("train", {}).get("sha256_of_names", settings["data.source"])
         sets.add(trained_on)
         key = json.dumps({**settings, "data.source": trained_on}, sort_keys=True)
@@ -97,21 +90,40 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
                 "the same configuration. Leave one out."
             )
         runs[seed] = folder, result
-    if not seeds:
+    if first is None:
         raise UserError(
             f"A run to compare has been tested. Received: none with {test}/{RESULT}: {untested[0]}. A training ends with a test "
-            "in final_evaluation/; evaluate makes others."
+            f"in {FINAL_EVALUATION}/; evaluate makes others."
         )
     if len(sets) == 1:
         found = {key: {**settings, "data.source": ""} for key, settings in found.items()}
     labels = _labels(list(found.values()))
-    rows = []
-    for label, runs in zip(labels, seeds.values(), strict=True):
-        first = next(iter(runs.values()))[1]
-        q = ", ".join(map(str, first["scales"]))
-        errors = [{seed: result[name] for seed, (_, result) in sorted(runs.items())} for name in _RESULT_FIELDS[:2]]
-        rows.append(Row(label, f"{first['protocol']}, Q={q}", *errors))
-    return rows, images[1]["images"], untested
+    rows = [_row(label, runs) for label, runs in zip(labels, seeds.values(), strict=True)]
+    return rows, first[1]["images"], untested
+
+
+def _read(folder: Path, test: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A run's configuration, and the result of its test if there is one."""
+    stored = read_config(folder)
+    if stored is None:
+        raise UserError(f"Runs are compared by their folders. Received: {folder}, which is none.")
+    path = folder / test / RESULT
+    return stored, read_json(path, *_RESULT_FIELDS) if path.exists() else None
+
+
+def _require_same_images(first: tuple[Path, dict], other: tuple[Path, dict]) -> None:
+    if other[1]["images_sha256"] != first[1]["images_sha256"]:
+        raise UserError(
+            f"Runs are compared on the same images. Received: {other[0]} with {other[1]['images']:,} of others than "
+            f"{first[0]} with {first[1]['images']:,}."
+        )
+
+
+def _row(label: str, runs: dict[int, tuple[Path, dict]]) -> Row:
+    """The row of runs, by their seeds."""
+    result = next(iter(runs.values()))[1]
+    errors = [{seed: result[name] for seed, (_, result) in sorted(runs.items())} for name in _RESULT_FIELDS[:2]]
+    return Row(label, f"{result['protocol']}, Q={label_of_test_scales(result['scales'])}", *errors)
 
 
 def _deviation(values) -> float | None:
@@ -129,26 +141,28 @@ def _runs(folders: list[Path]) -> Iterator[Path]:
 def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """What makes a run another one than a repetition, by the fields' paths; and its seed."""
     config = from_dict(Config, stored["config"])
-    values = without(to_dict(config), {*fields_with(RESUME), "seed", "evaluation", "stages"} - _TELL_APART)
+    values = without(to_dict(config), {*fields_with(RESUME), "seed", "evaluation", "stages"} - _COMPARED)
     measured = stored.get("data", {}).get("statistics", {}).get("mean")
-    if measured is None or list(config.architecture.mean) == list(measured) or config.training.weights:  # nobody's wish
+    if (
+        measured is None or list(config.architecture.mean) == list(measured) or config.training.weights
+    ):  # measured, not set
         del values["architecture"]["mean"]
     if not config.architecture.batch_norm:  # the result is then the same
         del values["data"]["micro_batch"]
     # runs of a row start from nets of their own, which differ in nothing but their seed either
     if start := config.training.start:
-        begun = read_config(user_path(start)) if user_path(start).is_dir() else None
+        source = read_config(user_path(start)) if user_path(start).is_dir() else None
         foreign = {"sha256": stored.get("started_from")} if config.training.weights else {}
-        told = _settings(begun, {})[0] if begun else foreign
-        told.pop("data.source", None)
+        started_from = _settings(source, {})[0] if source else foreign
+        started_from.pop("data.source", None)
         field = "weights" if config.training.weights else "init_from"
-        values["training"][field] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+        values["training"][field] = hashlib.sha256(json.dumps(started_from, sort_keys=True).encode()).hexdigest()[:8]
     flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
-    asked = {
+    tested = {
         f"test.{name}": result.get(name)
         for name in ("protocol", "scales", "flip", "grid", "interpolation", "exif_orientation", "precision")
     }
-    return {**flat, **asked}, config.seed
+    return {**flat, **tested}, config.seed
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[str]:
@@ -193,7 +207,6 @@ def _with_spread(mean: float, deviation: float | None, sign: str = "") -> str:
 
 def draw(rows: list[Row], images: int, path: Path) -> None:
     """Draws each run's top-1 error as a point, a row's mean as a stroke."""
-
     figure, axes = plots.pyplot().subplots(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained")
     for place, row in enumerate(rows):
         errors = list(row.top1_errors.values())

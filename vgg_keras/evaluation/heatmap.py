@@ -1,4 +1,4 @@
-"""What the dense net sees, and where: the class score map of the top class, as probabilities, over the picture."""
+"""Where the dense net finds its top class: the class score map, as probabilities, over the image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ from vgg_keras.files import sweep
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
-def draw(run: LoadedModel, config: Config, split: Split, images: Sequence[int], folder: Path) -> list[Path]:
-    """Writes a picture for each of these images: itself, and beside it where the dense net sees its top class at the largest Q.
+def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], folder: Path) -> list[Path]:
+    """Writes a picture for each of these images: the image, and beside it the score map of its top class at the largest Q.
 
     Returns:
         The files, `folder/NAME.png` with the names of the images.
     """
-    protocol = Dense(run.model, run.config.architecture, config.evaluation)
+    protocol = Dense(net.model, net.config.architecture, config.evaluation)
     side = max(config.test_scales)
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
@@ -34,12 +34,12 @@ def draw(run: LoadedModel, config: Config, split: Split, images: Sequence[int], 
         picture = rescale(original, side, config.data.interpolation)
         score_map = protocol.score_map(picture)
         posterior = posterior_of(score_map.mean(axis=(0, 1)))
-        answer = int(posterior.argmax())
-        seen = over_the_picture(posterior_of(score_map)[:, :, answer], run.config.architecture.crop, picture.shape[:2])
-        title = f"predicted: {run.classes[answer]} ({posterior[answer]:.0%} at Q={side}, no mirror image)"
-        title += "" if answer == label else f", actual: {run.classes[label]}"
+        top = int(posterior.argmax())
+        heat = over_the_picture(posterior_of(score_map)[:, :, top], net.config.architecture.crop, picture.shape[:2])
+        title = f"predicted: {net.classes[top]} ({posterior[top]:.0%} at Q={side}, no mirror image)"
+        title += "" if top == label else f", actual: {net.classes[label]}"
         path = folder / f"{split.name(image)}.png"
-        _draw(picture.numpy() / 255, seen, title, run.classes[answer], path)
+        _draw(picture.numpy() / 255, heat, title, net.classes[top], path)
         paths.append(path)
         stop.raise_if_requested()
     return paths
@@ -48,8 +48,8 @@ def draw(run: LoadedModel, config: Config, split: Split, images: Sequence[int], 
 def over_the_picture(values: np.ndarray, crop: int, size: tuple[int, int]) -> np.ndarray:
     """Values (rows, columns) of the score map's positions over the picture's pixels, (height, width).
 
-    A position belongs to a window of the crop's size: its value stands at the window's centre. Between centres it is
-    interpolated, half a step beyond the outermost it ends; NaN there, for no window is centred so near the picture's edge.
+    A position belongs to a window of the crop's size: the window's centre has its value. Values between centres are
+    interpolated. Half a step beyond the outermost centres and further they are NaN: no window has its centre there.
     """
     middle = crop // STRIDE * STRIDE / 2
     for axis, pixels in enumerate(size):
@@ -64,8 +64,7 @@ def over_the_picture(values: np.ndarray, crop: int, size: tuple[int, int]) -> np
     return values
 
 
-def _draw(picture: np.ndarray, seen: np.ndarray, title: str, answer: str, path: Path) -> None:
-
+def _draw(picture: np.ndarray, heat: np.ndarray, title: str, class_name: str, path: Path) -> None:
     aspect = picture.shape[1] / picture.shape[0]
     height = float(np.clip(4 / aspect, 1.5, 8))
     size = (2 * min(height * aspect, 12) + 1.2, height + 0.5)
@@ -74,7 +73,7 @@ def _draw(picture: np.ndarray, seen: np.ndarray, title: str, answer: str, path: 
     for place in axes:
         place.imshow(picture)
         place.set_axis_off()
-    probabilities = axes[1].imshow(seen, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
+    probabilities = axes[1].imshow(heat, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
     colorbar = figure.colorbar(probabilities, ax=axes[1], shrink=0.8)
-    colorbar.set_label(f"probability of {answer} at a position", parse_math=False)
+    colorbar.set_label(f"probability of {class_name} at a position", parse_math=False)
     plots.save(figure, path, dpi=90)

@@ -14,39 +14,45 @@ import numpy as np
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
+from vgg_keras.evaluation.evaluated_net import plain
 from vgg_keras.files import replacing
 from vgg_keras.weights.classes import first_difference
 
 _ARRAYS = ("labels", "fingerprints", "done")
-_WORDS = ("ids", "classes", "nets", "seconds")
+_DESCRIBED = ("ids", "classes", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRows:
-    """What nets compute for every image of a set. A subclass adds the array of the rows.
+    """What nets compute for every image of a set. A subclass adds the array of the rows, and what a net's description is.
 
     Attributes:
         labels: (images,) int32.
-        ids: what each image is called.
+        ids: the images' names.
         fingerprints: (images,) int64 of the files' bytes: images of one name may be two.
         classes: the names of the labels.
-        nets: how each net was evaluated: what it is, the settings, the data, the versions.
+        nets: what each net is and how it was evaluated: settings, data, versions.
         done: (images,) bool; False where a row is not known yet.
-        seconds: that it took.
+        seconds: that the passes took.
     """
 
     FILE: ClassVar[str]  # the usual name
     NAME: ClassVar[str]  # of the array with the rows, (images, columns) float32; a mapped file where they are many
     RULE: ClassVar[str]  # what such a file is, for messages
-    SETTINGS: ClassVar[frozenset[str]]  # that each of `nets` has
+    SETTINGS: ClassVar[frozenset[str]]  # the fields of each of `nets`
 
     labels: np.ndarray
     ids: tuple[str, ...]
     fingerprints: np.ndarray
     classes: tuple[str, ...]
-    nets: tuple[dict[str, Any], ...]
+    nets: tuple[Any, ...]
     done: np.ndarray
     seconds: float
+
+    @classmethod
+    def net_from_json(cls, values: dict[str, Any]) -> Any:
+        """One of `nets` from the fields that a file holds."""
+        return dict(values)
 
     @property
     def rows(self) -> np.ndarray:
@@ -72,11 +78,11 @@ class ImageRows:
         known = self.labels.min(initial=0) >= 0 and self.labels.max(initial=0) < len(self.classes)
         if images == 0 or (self.classes and not known):
             raise ValueError("labels that are no classes")
-        if not self.nets or any(net.keys() != self.SETTINGS for net in self.nets):
+        if not self.nets or any(plain(net).keys() != self.SETTINGS for net in self.nets):
             raise ValueError("nets that are not described")
 
 
-def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], columns: int, net: dict[str, Any]) -> Any:
+def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], columns: int, net: Any) -> Any:
     """Rows of a split of which none is known yet; `passes.run` makes room for them."""
     return kind(
         **{kind.NAME: np.broadcast_to(np.float32(0), (split.size, columns))},
@@ -91,14 +97,15 @@ def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], colum
 
 
 def save(found: ImageRows, path: Path) -> None:
-    """Writes an `.npz` file of arrays alone, what is text as JSON in `description`."""
-    words = json.dumps({name: getattr(found, name) for name in _WORDS}).encode()
+    """Writes an `.npz` file of arrays, the other fields as JSON in `description`."""
+    fields = {name: getattr(found, name) for name in _DESCRIBED} | {"nets": [plain(net) for net in found.nets]}
+    words = json.dumps(fields).encode()
     arrays = {"description": np.frombuffer(words, np.uint8), found.NAME: found.rows}
     write_arrays(path, found.NAME, arrays | {name: getattr(found, name) for name in _ARRAYS})
 
 
 def load(kind: type[ImageRows], path: Path) -> Any:
-    """What `save` wrote, finished or not. Nothing in the file is run: it holds arrays alone, no pickles.
+    """Reads what `save` wrote, finished or not. No code in the file is run: it holds arrays, no pickles.
 
     Raises:
         UserError: no such file, or another one.
@@ -110,7 +117,7 @@ def load(kind: type[ImageRows], path: Path) -> Any:
             **{name: arrays[name] for name in (kind.NAME, *_ARRAYS)},
             ids=tuple(map(str, words["ids"])),
             classes=tuple(map(str, words["classes"])),
-            nets=tuple(map(dict, words["nets"])),
+            nets=tuple(map(kind.net_from_json, words["nets"])),
             seconds=float(words["seconds"]),
         )
 
@@ -146,7 +153,7 @@ def read_arrays(path: Path, kind: type[ImageRows], made: Callable[[Mapping[str, 
         inside = path / kind.FILE
         raise UserError(f"{kind.RULE} {path}, a folder" + (f". Did you mean {inside}?" if inside.exists() else ""))
     if not path.exists():
-        raise UserError(f"{kind.RULE} {path}, which is not there.")
+        raise UserError(f"{kind.RULE} {path}, which does not exist.")
     if not path.is_file():  # a FIFO would be waited for
         raise UserError(f"{kind.RULE} {path}, which is no file.")
     with open(path, "rb") as file:
@@ -186,7 +193,7 @@ def _mapped(file: IO[bytes], archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def other_images(old: ImageRows, new: ImageRows) -> str | None:
-    """The first difference between the classes or the images of two sets, in words; None where they are the same."""
+    """The first difference between the classes or the images of two sets, as text; None where they are the same."""
     for kind, names, others in (("class", old.classes, new.classes), ("image", old.ids, new.ids)):
         if found := first_difference(names, others):
             place, first, other = found

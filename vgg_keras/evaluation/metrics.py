@@ -8,10 +8,10 @@ from vgg_keras.evaluation.rows import blocks
 
 
 def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes stand before the right one in each row; 0 is a right answer.
+    """The rank of the right class in each row: the number of classes before it; 0 is a right prediction.
 
-    Of classes with equal scores the lower index stands first, as in argmax, so a net that says nothing is not right by
-    a tie; scores that are not numbers are wrong.
+    Of equal scores the lower index is first, as in argmax, so that equal scores for all classes are not right by a tie.
+    A score of NaN is wrong.
 
     Args:
         scores: (images, classes).
@@ -31,7 +31,7 @@ def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def top_k_error(scores: np.ndarray, labels: np.ndarray, k: int) -> float | None:
     """The share of images, in percent, whose class is not among the k first.
 
-    None where there are k classes or fewer and k is above 1: no answer could be wrong.
+    None where there are k classes or fewer and k is above 1: no prediction could be wrong.
     """
     if k > 1 and scores.shape[1] <= k:
         return None
@@ -55,9 +55,9 @@ def predictions(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> csr_array:
-    """How many images of each class (row) are taken for each class (column), (classes, classes) int64.
+    """The number of images of each class (row) by predicted class (column), (classes, classes) int64.
 
-    Sparse: it has an entry an image at most, where all pairs of 21,841 classes would take 3.8 GB.
+    Sparse, unlike scikit-learn's confusion_matrix, which takes 3.8 GB for 21,841 classes: it has at most one entry an image.
 
     Args:
         predicted: (images,) integers.

@@ -5,7 +5,8 @@ Errors on ILSVRC-2012's 50,000 validation images, in percent.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from vgg_keras.evaluation.evaluated_net import EvaluatedNet
 
 IMAGES = 50_000
 JITTER, THREE = (256, 512), (256, 384, 512)
@@ -74,7 +75,7 @@ _AS_IN_THE_PAPER = {
     "head": "fc",
     "batch_norm": False,
     "activation": "relu",
-    "std": [],
+    "std": (),
 }
 
 
@@ -87,38 +88,38 @@ class Cell:
     top5_error: float
 
 
-def cell(nets: Sequence[dict[str, Any]], images: int) -> Cell | str:
-    """The paper's cell for these nets, asked as they were; where there is none, why.
+def cell(nets: Sequence[EvaluatedNet], images: int) -> Cell | str:
+    """The paper's cell for these nets and their evaluations; where there is none, the reason.
 
     Args:
         nets: of `Posteriors`.
-        images: how many they were asked about.
+        images: how many they were evaluated on.
     """
     for net in nets:
-        if net["split"] not in ("val", "test"):
-            return f"the images of {net['split']}, the paper's are of the validation set"
+        if net.split not in ("val", "test"):
+            return f"the images of {net.split}, the paper's are of the validation set"
         for field, value in _AS_IN_THE_PAPER.items():
-            if net["architecture"].get(field, value) != value:
-                return f"{field} is {net['architecture'][field]}, the paper's {value}"
-        if not net["flip"]:
+            if (own := getattr(net.architecture, field)) != value:
+                return f"{field} is {own}, the paper's {value}"
+        if not net.flip:
             return "without mirror images"
-        if net["protocol"] in ("multi_crop", "both") and net["grid"] != 5:
-            return f"a grid of {net['grid']}, the paper's 5"
+        if net.protocol in ("multi_crop", "both") and net.grid != 5:
+            return f"a grid of {net.grid}, the paper's 5"
     if images != IMAGES:
         return f"{images:,} images, the paper's {IMAGES:,}"
-    asked = [
-        (net["architecture"]["name"], tuple(dict.fromkeys(net["training_scale"])), tuple(sorted(net["scales"])))
-        for net in nets
+    # (configuration, S, Q)
+    keys = [
+        (net.architecture.name, tuple(dict.fromkeys(net.training_scale)), tuple(sorted(net.scales))) for net in nets
     ]
-    protocols = {net["protocol"] for net in nets}
+    protocols = {net.protocol for net in nets}
     protocol = protocols.pop() if len(protocols) == 1 else None
     found = None
-    if len(nets) == 1 and protocol == "dense" and asked[0] in DENSE:
-        found = Cell(3 if len(asked[0][2]) == 1 else 4, *DENSE[asked[0]])
-    elif len(nets) == 1 and asked[0][1:] == (JITTER, THREE) and (asked[0][0], protocol) in CROPS:
-        found = Cell(5, *CROPS[asked[0][0], protocol])
-    elif sorted(asked) == [("D", JITTER, THREE), ("E", JITTER, THREE)] and protocol in PAIR:
+    if len(nets) == 1 and protocol == "dense" and keys[0] in DENSE:
+        found = Cell(3 if len(keys[0][2]) == 1 else 4, *DENSE[keys[0]])
+    elif len(nets) == 1 and keys[0][1:] == (JITTER, THREE) and (keys[0][0], protocol) in CROPS:
+        found = Cell(5, *CROPS[keys[0][0], protocol])
+    elif sorted(keys) == [("D", JITTER, THREE), ("E", JITTER, THREE)] and protocol in PAIR:
         found = Cell(6, *PAIR[protocol])
-    elif len(nets) == 7 and set(asked) == _SEVEN and protocol == "dense":
+    elif len(nets) == 7 and set(keys) == _SEVEN and protocol == "dense":
         found = Cell(6, *SUBMISSION)
     return found or "the paper prints none for this configuration, S, Q and protocol"

@@ -1,4 +1,4 @@
-"""Matplotlib without a screen, set up in one place, and a figure written whole."""
+"""Matplotlib without a screen, set up in one place, and a figure written atomically."""
 
 from pathlib import Path
 from typing import Any

@@ -1,21 +1,23 @@
 """Posteriors, the currency of section 4: one format on disk, and the mean over scales, protocols and nets."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import image_rows, rows
+from vgg_keras.evaluation import evaluated_net, image_rows, rows
+from vgg_keras.evaluation.evaluated_net import EvaluatedNet
 from vgg_keras.evaluation.image_rows import ImageRows, other_images
 from vgg_keras.runs import POSTERIORS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Posteriors(ImageRows):
-    """What nets say of every image of a set; the labels are columns.
+    """Posteriors of every image of a set; the labels are columns. `nets` are of `EvaluatedNet`.
 
     Attributes:
         probabilities: (images, classes) float32.
@@ -24,23 +26,13 @@ class Posteriors(ImageRows):
     FILE: ClassVar[str] = POSTERIORS
     NAME: ClassVar[str] = "probabilities"
     RULE: ClassVar[str] = "Posteriors are .npz files of an evaluation. Received:"
-    SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("model", "weights_sha256", "architecture", "training_scale", "protocol", "scales", "flip", "grid"),
-            *(
-                "interpolation",
-                "exif_orientation",
-                "precision",
-                "data",
-                "split",
-                "bad_images",
-                "versions",
-                "git_commit",
-            ),
-        }
-    )
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(field.name for field in dataclasses.fields(EvaluatedNet))
 
     probabilities: np.ndarray
+
+    @classmethod
+    def net_from_json(cls, values: dict[str, Any]) -> EvaluatedNet:
+        return evaluated_net.from_json(values)
 
     def check(self) -> None:
         super().check()
@@ -59,17 +51,17 @@ def load(path: Path) -> Posteriors:
     """The posteriors in a file, finished or not.
 
     Raises:
-        UserError: no such file, or another one.
+        UserError: no such file, or one of another kind.
     """
     return image_rows.load(Posteriors, path)
 
 
 def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None = None) -> Posteriors:
-    """The mean of posteriors of the same images and classes, as of several nets (4.5).
+    """The mean of posteriors of the same images and classes, such as of several nets (4.5).
 
     Args:
         parts: one or more.
-        names: what messages call them.
+        names: of the parts, for messages.
         folder: on whose disk a mean lies that is too large for the memory; None: that of temporary files.
 
     Raises:
@@ -79,13 +71,13 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None 
     for part, name in zip(parts, names, strict=True):
         if len(part.nets) > 1:
             raise UserError(
-                f"The nets of a fusion count alike, so its parts are single nets' posteriors. Received: {name}, itself a "
+                f"The nets of a fusion have equal weight, so its parts are single nets' posteriors. Received: {name}, itself a "
                 f"fusion of {len(part.nets)}. Name its parts instead."
             )
         if not part.done.all():
             raise UserError(
                 f"Posteriors must be finished. Received: {name}, with {part.done.sum():,} of {len(part.done):,} images. "
-                "Run its evaluation again: it goes on where it stood."
+                "Run its evaluation again: it resumes."
             )
         rule = f"Posteriors are averaged over the same images and classes. Received: {names[0]} and {name}, where"
         if found := other_images(first, part):

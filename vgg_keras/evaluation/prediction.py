@@ -1,4 +1,4 @@
-"""What a net says of photographs that have no label: the names of its most probable classes, by the test of 3.2."""
+"""Predictions for photographs without labels: the names of the most probable classes, by the test of 3.2."""
 
 import math
 import numbers
@@ -7,30 +7,26 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from PIL import Image, ImageOps
 
-from vgg_keras.config import Architecture, Config, Data, Evaluation
+from vgg_keras.config import Config, Data, Evaluation
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.image_files import of_files
-from vgg_keras.data.listing import files_below
 from vgg_keras.data.pipeline import picture
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots, protocols
-from vgg_keras.paths import printable, user_path
+from vgg_keras.evaluation.photographs import listed, shown, splits_of
+from vgg_keras.paths import printable
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the files in a folder that are taken for pictures
-MOST_DRAWN = 250  # photographs in one picture, 242 pixels each: Matplotlib draws 65,535 pixels at most
-POSTERIORS_BYTES = 2**28  # of the posteriors that are held at once, float64
-_RULE = "Photographs are a path, an array (height, width, 3) of uint8, a picture of Pillow, or a list of these."
+MOST_DRAWN = 250  # photographs in one picture, each 242 pixels high: Matplotlib draws 65,535 pixels at most
+POSTERIORS_BYTES = 2**28  # of the posteriors that are in memory at once, float64
 
 
 @dataclass(frozen=True)
@@ -56,19 +52,19 @@ def predict_images(
         net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
         images: one or several of these, several in a list or any other iterable:
             a path of a JPEG, PNG, BMP, GIF or WebP file;
-            a path of a folder, whose pictures are taken in the order of their names;
+            a path of a folder, whose image files are taken in the order of their names;
             an array (height, width, 3) of uint8, RGB; a batch (n, height, width, 3) is n images;
-            a picture of Pillow with 8 bits a channel.
-        config: its `evaluation` is followed, and of `data` the interpolation, `exif_orientation` and `max_pixels`; None: the
+            a Pillow image with 8 bits a channel.
+        config: its `evaluation` is used, and of `data` the interpolation, `exif_orientation` and `max_pixels`; None: the
             run's, or the paper's for a model.
         classes: names in the order of the logits; by default the run's, or numbers.
         top: how many classes of each.
 
     Returns:
-        One prediction for each photograph, in order; the path of an array or of a picture of Pillow is `image 0` and so on.
+        One prediction for each photograph, in order; the path of an array or of a Pillow image is `image 0` and so on.
 
     Raises:
-        UserError: no such net, a path that is none, or a file that is no picture: all of them are named and nothing is
+        UserError: no such net, a path that does not exist, or files that are no images: all are named and nothing is
             predicted.
 
     Example:
@@ -77,43 +73,44 @@ def predict_images(
     if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
     net = open_model(net)
-    model, architecture = net.model, net.config.architecture
-    config, classes = _config_of(net, config), _names_of(net, classes)
+    config, names = _config_of(net, config), _names_of(net, classes)
     found = listed(images, config.data.exif_orientation)
     scanned = [(places, *inspected(split, config.data)) for places, split in splits_of(found)]
     if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
-        raise UserError(f"Photographs must be pictures. Received: {'; '.join(bad)}.")
+        raise UserError(f"Photographs must be image files. Received: {'; '.join(bad)}.")
     for _, split, _ in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 
-    asked = [
-        (_protocol(part, model, architecture, config.evaluation), side)
+    passes = [
+        (_protocol(part, net, config.evaluation), side)
         for part in protocols.parts(config.evaluation.protocol)
         for side in config.test_scales
     ]
     predictions = {}
     for places, split, _ in scanned:
-        # in parts, for of many photographs and classes the posteriors alone would fill the memory
-        parts = max(1, math.ceil(8 * split.size * architecture.num_classes / POSTERIORS_BYTES))
-        for part in np.array_split(np.arange(split.size), parts):
-            chosen = split.select(part)
-            with readable_images(chosen):
-                posteriors = protocols.mean_posteriors(
-                    asked, chosen, config.data, architecture.num_classes, "predicting"
-                )
+        for part, posteriors in _posteriors(passes, split, config.data, len(names)):
             best = np.argsort(-posteriors, axis=1, kind="stable")[:, :top]
             for image, row, order in zip(part, posteriors, best, strict=True):
                 place = places[image]
-                names = tuple(classes[one] for one in order)
-                predictions[place] = Prediction(found[place].name, names, tuple(row[order].tolist()))
+                best_names = tuple(names[one] for one in order)
+                predictions[place] = Prediction(found[place].name, best_names, tuple(row[order].tolist()))
     return [predictions[place] for place in range(len(found))]
+
+
+def _posteriors(passes, split: Split, data: Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places in the split and their posteriors, in parts: those of many photographs and classes would fill the memory."""
+    parts = max(1, math.ceil(8 * split.size * classes / POSTERIORS_BYTES))
+    for part in np.array_split(np.arange(split.size), parts):
+        chosen = split.select(part)
+        with readable_images(chosen):
+            yield part, protocols.mean_posteriors(passes, chosen, data, classes, "predicting")
 
 
 def require_drawable(paths: Sequence[str | Path]) -> None:
     """Refuses more photographs than `draw` has room for.
 
     Raises:
-        UserError: there are more, or a path is none.
+        UserError: there are more, or a path does not exist.
     """
     if (count := len(listed(paths, upright=False))) > MOST_DRAWN:
         raise UserError(f"--out draws {MOST_DRAWN} photographs or fewer. Received: {count:,}. --json lists any number.")
@@ -121,7 +118,6 @@ def require_drawable(paths: Sequence[str | Path]) -> None:
 
 def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
     """Draws each photograph, as the net was shown it, with its classes as bars beside it."""
-
     split, _ = inspected(of_files([prediction.path for prediction in predictions]), data)
     size = (8, 2.2 * len(predictions) + 0.3)
     figure, axes = plots.pyplot().subplots(
@@ -144,10 +140,10 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
 
 
 def _config_of(net: LoadedModel, config: Config | None) -> Config:
-    """How a net is run: as `config` says, or its own configuration."""
+    """The configuration of the evaluation: `config`, or the net's own."""
     config = net.config if config is None else config
     if not isinstance(config, Config):
-        raise UserError(f"config must be a vgg_keras.config.Config. Received: {_shown(config)}.")
+        raise UserError(f"config must be a vgg_keras.config.Config. Received: {shown(config)}.")
     crop = net.config.architecture.crop
     if min(config.test_scales) < crop:
         raise UserError(
@@ -161,114 +157,23 @@ def _names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
     count = net.config.architecture.num_classes
     text = isinstance(classes, str) and len(classes) != count
     if text or not isinstance(classes, Iterable) or isinstance(classes, Mapping | Set | bytes):
-        raise UserError(f"classes must be a list of names. Received: {_shown(classes)}.")
+        raise UserError(f"classes must be a list of names. Received: {shown(classes)}.")
     classes = tuple(map(str, classes)) or net.classes or tuple(map(str, range(count)))
     if len(classes) != count:
         raise UserError(f"Each of the net's {count} classes has a name. Received: {len(classes)} names.")
     return classes
 
 
-def _protocol(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Any:
-    """`protocols.of`, once for each model: a notebook predicts picture by picture, and tracing takes longer than that."""
-    return kept(model, (part, architecture, rules), lambda: protocols.of(part, model, architecture, rules))
+def _protocol(part: str, net: LoadedModel, rules: Evaluation) -> Any:
+    """`protocols.of`, made once for each model: a notebook predicts image by image, and tracing takes longer than that."""
+    architecture = net.config.architecture
+    return kept(net.model, (part, architecture, rules), lambda: protocols.of(part, net.model, architecture, rules))
 
 
-def kept(model: keras.Model, key: Any, made: Callable[[], Any]) -> Any:
-    """What `made` makes of a model's own layers, kept as long as the model."""
-    # in an object of no kind that Keras would track or save with the model
-    kept = vars(model).setdefault("_kept_by_vgg_keras", types.SimpleNamespace(values={})).values
-    if key not in kept:
-        kept[key] = made()
-    return kept[key]
-
-
-class Photograph(NamedTuple):
-    """A photograph: the path of its file, or what messages call it, and then its pixels as a PNG file."""
-
-    name: str
-    encoded: bytes | None = None
-
-
-def listed(images: Any, upright: bool) -> list[Photograph]:
-    """The photographs in order; `upright` turns Pillow's by their EXIF orientation."""
-    found: list[Photograph] = []
-    for one in _each(images):
-        if isinstance(one, str | os.PathLike):
-            found += map(Photograph, _files(Path(one)))
-        else:
-            found.append(Photograph(f"image {len(found)}", _png(_pixels(one, upright))))
-    if not found:
-        raise UserError("Photographs or folders of them are needed. Received: none.")
-    return found
-
-
-def _each(images: Any) -> Iterator[Any]:
-    """The paths, arrays and pictures one by one, whether one is given or several."""
-    if isinstance(images, str | os.PathLike | Image.Image):
-        yield images
-    elif hasattr(images, "__array__") and np.asarray(images).dtype.kind not in "OU":
-        array = np.asarray(images)
-        yield from array if array.ndim == 4 else [array]
-    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping):
-        for one in images:
-            if not isinstance(one, str | os.PathLike | Image.Image) and not hasattr(one, "__array__"):
-                raise UserError(f"{_RULE} Received: {_shown(one)} among them.")
-            yield one
-    else:
-        raise UserError(f"{_RULE} Received: {_shown(images)}.")
-
-
-def _pixels(image: Any, upright: bool) -> np.ndarray:
-    """An array or a picture of Pillow as (height, width, 3) uint8."""
-    if isinstance(image, Image.Image):
-        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
-            raise UserError(f"A picture of Pillow has 8 bits a channel. Received: one of mode {image.mode!r}.")
-        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
-    array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise UserError(
-            "An array of an image is (height, width, 3) of uint8, RGB in 0-255. "
-            f"Received: shape {array.shape} of {array.dtype}."
-        )
-    return array
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    return tf.io.encode_png(pixels, compression=1).numpy()  # what is read again at once need not be small
-
-
-def splits_of(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
-    """The photographs in files and those in memory, each with their places in the order."""
-    files = [place for place, image in enumerate(found) if image.encoded is None]
-    held = [place for place, image in enumerate(found) if image.encoded is not None]
-    if files:
-        yield files, of_files([found[place].name for place in files])
-    if held:
-        encoded = tf.constant([found[place].encoded for place in held])
-        yield (
-            held,
-            Split(
-                size=len(held),
-                read=lambda image: (tf.gather(encoded, image), tf.constant(0, tf.int32)),
-                name=lambda image: found[held[image]].name,
-            ),
-        )
-
-
-def _files(path: Path) -> list[str]:
-    """The file itself, or the pictures of a folder."""
-    path = user_path(path)
-    if not path.exists():
-        raise UserError(f"Photographs must exist. Received: {path}, which does not.")
-    if not path.is_dir():
-        return [str(path)]
-    inside = [file for file in files_below(path) if Path(file).suffix.lower() in ENDINGS and Path(file).is_file()]
-    if not inside:
-        raise UserError(f"A folder to predict holds pictures. Received: {path}, without any {', '.join(ENDINGS)}.")
-    return inside
-
-
-def _shown(value: Any) -> str:
-    """A value for a message: its type, and its beginning where that is short."""
-    kind, text = type(value).__name__, " ".join(repr(value).split())
-    return text if value is None else f"{kind} {text[:40]}"
+def kept(model: keras.Model, key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` makes of a model's own layers, once, kept as long as the model."""
+    # in an object of a type that Keras does not track or save with the model
+    made = vars(model).setdefault("_kept_by_vgg_keras", types.SimpleNamespace(values={})).values
+    if key not in made:
+        made[key] = make()
+    return made[key]

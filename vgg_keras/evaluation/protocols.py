@@ -21,7 +21,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.evaluation.whole_images import WINDOWS, Windows, halo, tiles
 from vgg_keras.nets.dense import convolutions_and_head
 
-BYTES_A_PIXEL = 48  # of an image that is tested whole: itself, rescaled and with its mirror image, float32
+BYTES_A_PIXEL = 48  # of an image in the dense test: itself, rescaled and with its mirror image, float32
 
 # Images that are finished: their ids (n,) int64, labels (n,) int32 and posteriors (n, classes) float64.
 Finished = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -111,19 +111,19 @@ class Crops:
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
         """Every image of the split once, at Q = `side`; of `data` the interpolation is read."""
-        unfinished = {}  # image: crops seen, sum of their posteriors
+        unfinished = {}  # image: number of crops, sum of their posteriors
         for crops, labels, ids, counts in pipeline.crops(split, data, self._rules, self._crop, side, self._grid):
             views = [crops, crops[:, :, ::-1]] if self._rules.flip else [crops]
             posteriors = np.mean([posterior_of(self.logits(view).numpy()) for view in views], axis=0)
             ids, labels, counts, finished = ids.numpy(), labels.numpy(), counts.numpy(), []
             for image in np.unique(ids):
                 rows = np.flatnonzero(ids == image)
-                seen, total = unfinished.pop(image, (0, 0.0))
-                seen, total = seen + counts[rows].sum(), total + counts[rows] @ posteriors[rows]
-                if seen < self._grid**2:
-                    unfinished[image] = seen, total
+                count, total = unfinished.pop(image, (0, 0.0))
+                count, total = count + counts[rows].sum(), total + counts[rows] @ posteriors[rows]
+                if count < self._grid**2:
+                    unfinished[image] = count, total
                 else:
-                    finished.append((image, labels[rows[0]], total / seen))
+                    finished.append((image, labels[rows[0]], total / count))
             if finished:
                 yield tuple(np.array(column) for column in zip(*finished, strict=True))
 
@@ -152,13 +152,13 @@ def of(part: str, model: keras.Model, architecture: Architecture, rules: Evaluat
 def require_few_pixels(
     split: Split, rules: Evaluation, scales: Sequence[int], remedy: str = "Or leave the image out."
 ) -> None:
-    """Refuses images that a test would refuse, before there is any work to lose.
+    """Refuses images that a pass would refuse, before any work.
 
     Args:
         split: scanned, so that the sizes of its images are known.
         rules: the test's; its `max_pixels` is the limit.
         scales: the values of Q.
-        remedy: what can be done beside raising the limit.
+        remedy: for the message, beside raising the limit.
 
     Raises:
         UserError: an image is larger than the limit at one of them; the largest is named.
@@ -185,17 +185,23 @@ def require_few_pixels(
 
 
 def mean_posteriors(
-    asked: Sequence[tuple[Dense | Crops, int]], split: Split, data: Data, classes: int, title: str
+    passes: Sequence[tuple[Dense | Crops, int]], split: Split, data: Data, classes: int, title: str
 ) -> np.ndarray:
-    """The mean of what protocols say at their values of Q, (images, classes) float64, in the order of the split.
+    """The mean over protocols and values of Q, (images, classes) float64, in the order of the split.
 
-    In memory and for few images; `passes` keeps those of a whole set as they come.
+    In memory, for few images; `passes.run` saves the posteriors of a set as they come.
+
+    Args:
+        passes: protocols, each with a value of Q.
+        split, data: the protocols' arguments.
+        classes: how many.
+        title: of the progress bar.
     """
     posteriors = np.zeros((split.size, classes))
-    with tqdm.tqdm(desc=title, total=split.size * len(asked), unit="image", disable=None) as bar:
-        for protocol, side in asked:
+    with tqdm.tqdm(desc=title, total=split.size * len(passes), unit="image", disable=None) as bar:
+        for protocol, side in passes:
             for images, _, found in protocol(split, data, side):
-                posteriors[images] += found / len(asked)
+                posteriors[images] += found / len(passes)
                 bar.update(len(images))
                 stop.raise_if_requested()
     return posteriors

@@ -12,7 +12,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.nets.architectures import costs
 
 STRIDE = 32  # pixels from one position of the last map to the next: five poolings
-WINDOWS = 256  # positions that go through the FC layers at once, so that reading their weights is no longer felt
+WINDOWS = 256  # positions that go through the FC layers at once, so that reading their weights takes little of the time
 
 
 class Tile(NamedTuple):
@@ -52,7 +52,7 @@ def tiles(images: tf.Tensor, pixels: int, halo: int) -> Iterator[Tile]:
     for first in range(0, length, tile):
         last = min(first + tile, length)
         before = max(0, first - halo)
-        # pixels past the last position are seen by it, though they make none
+        # the last position sees pixels behind it, which make no position of their own
         end = shape[axis] if last + halo >= length else (last + halo) * STRIDE
         span = np.arange(before * STRIDE, end)
         own = None if last == length else last - before
@@ -60,7 +60,7 @@ def tiles(images: tf.Tensor, pixels: int, halo: int) -> Iterator[Tile]:
 
 
 def halo(architecture: Architecture) -> int:
-    """How many positions' pixels a position of the last map sees beyond its own: what a tile must overlap its neighbours by."""
+    """How many positions a tile must overlap its neighbours by: as far as a position of the last map sees beyond its own."""
     field = next(cost.receptive_field for cost in costs(architecture) if cost.layer.name == "block5_pool")
     return math.ceil((field - STRIDE) / 2 / STRIDE)
 

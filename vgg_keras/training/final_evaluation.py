@@ -1,7 +1,7 @@
 """The final evaluation of a run (3.2): of its best net, loaded from the run's files, into a folder of the run."""
 
 from vgg_keras.data.splits import Source
-from vgg_keras.evaluation import evaluator, report
+from vgg_keras.evaluation import error_table, evaluator
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.evaluation.protocols import require_few_pixels
 from vgg_keras.locks import locked
@@ -33,7 +33,7 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     title = f"{config.architecture.name}: {described}, top-1 error {percent(result['top1_error'])}"
     curve = draw_learning_curve(folder, title, config.training.plateau_metric)
     print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {percent(outcome.best_top1_error)}")
-    top5 = report.top5(result["top5_error"], len(source.classes))
+    top5 = error_table.top5(result["top5_error"], len(source.classes))
     print(f"{described}: top-1 error {percent(result['top1_error'])}, top-5 error {top5}, {result['images']} images")
     for note in source.split(source.final_split).notes:  # such as of classes that the error does not count
         print(f"note: {note}")

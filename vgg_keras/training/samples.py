@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.config import Config
+from vgg_keras.config import Config, label_of_training_scale
 from vgg_keras.data import pipeline
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
@@ -27,7 +27,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     figure, axes = plots.pyplot().subplots(
         rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
     )
-    scale = "-".join(map(str, dict.fromkeys(data.scale)))
+    scale = label_of_training_scale(data.scale)
     flip = "flip" if data.flip else "no flip"
     figure.suptitle(
         f"{source.name}: S={scale}, crop {crop}, {flip}, colour shift {data.color_shift:g}", parse_math=False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, Stage
+from vgg_keras.config import Config, Stage, label_of_training_scale
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
 from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, weights_digest
@@ -35,7 +35,7 @@ class PlannedRun:
     @property
     def scale(self) -> str:
         """S, or its range, for a person."""
-        return "-".join(map(str, dict.fromkeys(self.config.data.scale)))
+        return label_of_training_scale(self.config.data.scale)
 
 
 def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[PlannedRun]:

@@ -1,0 +1,73 @@
+"""In whatever form photographs are given, they are the same ones in the same order."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import write_images
+from vgg_keras.data.decoding import decode
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation.photographs import listed, splits_of
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return write_images(tmp_path / "album", [(40, 40), (50, 44), (44, 60)])
+
+
+def test_one_path_a_list_or_a_folder_are_the_same_photographs(photographs):
+    folder = photographs[0].parent
+    first, every = [str(photographs[0])], list(map(str, photographs))
+    for given, expected in (
+        (first[0], first),
+        (photographs[0], first),
+        ([photographs[0]], first),
+        (iter(first), first),
+        (tuple(photographs), every),
+        ((path for path in photographs), every),
+        (np.array(every), every),
+        (folder, every),
+        (str(folder), every),
+        ([photographs[0], folder], first + every),
+    ):
+        assert [image.name for image in listed(given, upright=True)] == expected
+
+
+def test_arrays_and_pillow_images_keep_their_pixels_and_their_places(random, photographs):
+    pixels = random.integers(0, 256, (8, 9, 3), np.uint8)
+    turned = Image.fromarray(np.rot90(pixels))  # EXIF's 6: a quarter to the right is upright
+    turned.getexif()[0x0112] = 6
+    found = listed([photographs[1], pixels, photographs[0], Image.fromarray(pixels), turned], upright=True)
+    assert [one.name for one in found] == [str(photographs[1]), "image 1", str(photographs[0]), "image 3", "image 4"]
+    for one in (found[1], found[3], found[4]):
+        assert np.array_equal(decode(one.encoded).numpy(), pixels)
+    assert decode(listed(turned, upright=False)[0].encoded).shape == (9, 8, 3)
+    places = {tuple(places): split for places, split in splits_of(found)}
+    assert set(places) == {(0, 2), (1, 3, 4)}
+    assert [places[1, 3, 4].name(image) for image in range(3)] == ["image 1", "image 3", "image 4"]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (None, "Photographs are a path, .* Received: None"),
+        (7, "Received: int 7"),
+        (b"photo.jpg", "Received: bytes b'photo.jpg'"),
+        ({"photo.jpg": 1}, "Received: dict"),
+        ([["a.jpg"]], r"Received: list \['a.jpg'\] among them"),
+        ([], "Photographs or folders of them are needed. Received: none"),
+        (np.zeros((32, 40), np.uint8), r"Received: shape \(32, 40\) of uint8"),
+        (np.zeros((32, 40, 3)), r"Received: shape \(32, 40, 3\) of float64"),
+        (np.zeros((2, 0, 0, 3), np.uint8), r"Received: shape \(0, 0, 3\)"),
+        (Image.new("I;16", (40, 40)), "must have 8 bits a channel. Received: one of mode 'I;16'"),
+        ("absent.jpg", "must exist. Received: absent.jpg, which does not"),
+        (["absent.jpg"], "must exist. Received: absent.jpg, which does not"),
+        (Path("absent"), "must exist. Received: absent, which does not"),
+    ],
+)
+def test_other_images_are_refused_in_one_line(images, message):
+    with pytest.raises(UserError, match=message) as caught:
+        listed(images, upright=True)
+    assert "\n" not in str(caught.value)

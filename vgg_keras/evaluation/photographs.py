@@ -1,0 +1,119 @@
+"""Photographs in whatever form a function is given them: paths, folders, arrays, Pillow images, one or several."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from vgg_keras.data.image_files import of_files
+from vgg_keras.data.listing import files_below
+from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
+from vgg_keras.paths import user_path
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the image files in a folder
+_RULE = "Photographs are a path, an array (height, width, 3) of uint8, a Pillow image, or a list of these."
+
+
+class Photograph(NamedTuple):
+    """A photograph in a file, by its path; or one in memory, by a name for messages, with its pixels as a PNG file."""
+
+    name: str
+    encoded: bytes | None = None
+
+
+def listed(images: Any, upright: bool) -> list[Photograph]:
+    """The photographs in order.
+
+    Args:
+        images: a path of a file or a folder, an array, a Pillow image, or several of these, as of `predict_images`.
+        upright: whether Pillow's are turned by their EXIF orientation.
+
+    Raises:
+        UserError: something else, a path that does not exist, or no photograph at all.
+    """
+    found: list[Photograph] = []
+    for one in _each(images):
+        if isinstance(one, str | os.PathLike):
+            found += map(Photograph, _files(Path(one)))
+        else:
+            found.append(Photograph(f"image {len(found)}", _png(_pixels(one, upright))))
+    if not found:
+        raise UserError("Photographs or folders of them are needed. Received: none.")
+    return found
+
+
+def _each(images: Any) -> Iterator[Any]:
+    """The paths, arrays and Pillow images one by one, whether one is given or several."""
+    if isinstance(images, str | os.PathLike | Image.Image):
+        yield images
+    elif hasattr(images, "__array__") and np.asarray(images).dtype.kind not in "OU":
+        array = np.asarray(images)
+        yield from array if array.ndim == 4 else [array]
+    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping):
+        for one in images:
+            if not isinstance(one, str | os.PathLike | Image.Image) and not hasattr(one, "__array__"):
+                raise UserError(f"{_RULE} Received: {shown(one)} among them.")
+            yield one
+    else:
+        raise UserError(f"{_RULE} Received: {shown(images)}.")
+
+
+def _pixels(image: Any, upright: bool) -> np.ndarray:
+    """An array or a Pillow image as (height, width, 3) uint8."""
+    if isinstance(image, Image.Image):
+        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
+            raise UserError(f"A Pillow image must have 8 bits a channel. Received: one of mode {image.mode!r}.")
+        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise UserError(
+            "An array of an image is (height, width, 3) of uint8, RGB in 0-255. "
+            f"Received: shape {array.shape} of {array.dtype}."
+        )
+    return array
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    return tf.io.encode_png(pixels, compression=1).numpy()  # compressed little, as it is decoded again at once
+
+
+def splits_of(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
+    """A split of the photographs in files and one of those in memory, each with their places in the order."""
+    files = [place for place, image in enumerate(found) if image.encoded is None]
+    held = [place for place, image in enumerate(found) if image.encoded is not None]
+    if files:
+        yield files, of_files([found[place].name for place in files])
+    if held:
+        encoded = tf.constant([found[place].encoded for place in held])
+        yield (
+            held,
+            Split(
+                size=len(held),
+                read=lambda image: (tf.gather(encoded, image), tf.constant(0, tf.int32)),
+                name=lambda image: found[held[image]].name,
+            ),
+        )
+
+
+def _files(path: Path) -> list[str]:
+    """The file itself, or the pictures of a folder."""
+    path = user_path(path)
+    if not path.exists():
+        raise UserError(f"Photographs must exist. Received: {path}, which does not.")
+    if not path.is_dir():
+        return [str(path)]
+    inside = [file for file in files_below(path) if Path(file).suffix.lower() in ENDINGS and Path(file).is_file()]
+    if not inside:
+        raise UserError(f"A folder to predict holds pictures. Received: {path}, without any {', '.join(ENDINGS)}.")
+    return inside
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its type, and the beginning of its text."""
+    kind, text = type(value).__name__, " ".join(repr(value).split())
+    return text if value is None else f"{kind} {text[:40]}"
