@@ -84,8 +84,8 @@ def _default(field: dataclasses.Field) -> str:
 
 
 def _split(comment: str) -> tuple[str, str]:
-    """The paper's section that a comment begins with, as in `3.1: at most`, and the rest."""
-    match = re.search(r"(?:^|(?<=\. ))([1-5](?:\.\d)?)(?:: |, |; |\. |$)", comment)
+    """The paper's section or appendix that a comment begins with, as in `3.1: at most`, and the rest."""
+    match = re.search(r"(?:^|(?<=\. ))([1-5](?:\.\d)?|[A-C])(?:: |, |; |\. |$)", comment)
     if not match:
         return "", comment
     before, after = comment[: match.start()], comment[match.end() :]

@@ -24,6 +24,8 @@ vgg_keras.load_weights(None, "vgg16-397923af.pth", sha256="397923af")
 net = vgg_keras.load_net(Path("runs/E"))
 assert_type(net, LoadedModel)
 assert_type(vgg_keras.predict_images(net, ["photo.jpg"]), list[Prediction])
+descriptors = vgg_keras.extract_features(net, "photo.jpg", "block5_pool", scales=(256, 384), combine="average")
+print(descriptors.shape)
 assert_type(vgg_keras.__version__, str)
 try:
     vgg_keras.build(3)  # type: ignore[arg-type]

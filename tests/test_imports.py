@@ -43,7 +43,8 @@ BELOW = {
     "evaluation": {"data", "weights", "nets"},
     "training": {"evaluation", "data", "weights", "nets"},
     "exports": {"evaluation", "data", "weights", "nets"},
-    "benchmarks": {"cli", "training", "evaluation", "data", "weights", "nets"},
+    "transfer": {"evaluation", "data", "weights", "nets"},
+    "benchmarks": {"cli", "training", "transfer", "evaluation", "data", "weights", "nets"},
     "cli": set(),
 }
 

@@ -33,6 +33,7 @@ _HOMES = {
     "load_net": "vgg_keras.weights.load",
     "load_weights": "vgg_keras.weights.load",
     "predict_images": "vgg_keras.evaluation.prediction",
+    "extract_features": "vgg_keras.transfer.extraction",
 }
 __all__ = sorted(_HOMES)
 

@@ -3,7 +3,18 @@
 import ast
 from pathlib import Path
 
-COMMANDS = ("train", "evaluate", "predict", "export", "compare", "samples", "summarize", "benchmark", "launch")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "features",
+    "export",
+    "compare",
+    "samples",
+    "summarize",
+    "benchmark",
+    "launch",
+)
 
 
 def summary(name: str) -> str:

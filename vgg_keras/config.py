@@ -26,6 +26,7 @@ LIMIT = "limit"  # what fits in a machine's memory: a resumed run may change it,
 TEST = "test"  # an evaluation of a trained net may change it
 PREDICT = "predict"  # a prediction by a trained net may change it
 EXPORT = "export"  # an export may change it, beside what an evaluation or a prediction may
+FEATURES = "features"  # the command features may change it, beside the fields of TEST
 MATCH = "match"  # must be the same in two nets for one to start from the other (3.1)
 READING = "reading"  # decides which images of a source are read
 DIVISION = "division"  # decides which of them are the validation images
@@ -240,9 +241,34 @@ class Evaluation(_Checked):
 
 
 @dataclass(frozen=True)
+class Features(_Checked):
+    """Appendix B: descriptors of other sets' images, and the linear SVM on them. Q and mirror images are `evaluation`'s."""
+
+    layer: str = "fc2"  # B: the last hidden layer, read after its ReLU; any name that feature_maps takes
+    pooling: Literal["mean", "max"] = "mean"  # B: over the positions of the layer's map
+    combine: Literal["stack", "average"] = "stack"  # B: of several Q, stacked for Caltech-101 and 256, averaged for VOC
+    # of the SVM, not stated: the one with the lowest error on held-out training images is taken
+    svm_c: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
+    holdout: float = 0.2  # B: the share of the training images that chooses it
+    # B: training images of a class in a random division, 30 for Caltech-101; 0: the set's own division
+    per_class: int = 0
+    test_per_class: int = 0  # B: test images of a class at most, 50 for Caltech-101; 0: the rest
+    splits: int = 3  # B: random divisions
+
+    def check(self):
+        _require(bool(self.svm_c) and min(self.svm_c) > 0, "features.svm_c must be values above 0.", self.svm_c)
+        _require(0 < self.holdout <= 0.5, "features.holdout must lie in (0, 0.5].", self.holdout)
+        _require(self.per_class >= 0, "features.per_class must be 0 (the set's own division) or more.", self.per_class)
+        _require(self.test_per_class >= 0, "features.test_per_class must be 0 (the rest) or more.", self.test_per_class)
+        _require(self.splits >= 1, "features.splits must be 1 or more.", self.splits)
+
+
+@dataclass(frozen=True)
 class Export(_Checked):
     """The limits of an export's differences from its net, which are measured before it is written."""
 
+    # B: the layer of a SavedModel's signature `features`, by any name that feature_maps takes; empty: before the last layer
+    features: str = ""
     images: int = 256  # validation images that the export and the net are compared on
     representative_images: int = 200  # of the training set, from which int8 takes its ranges
     max_difference: float = 1e-4  # of two probabilities, in float32
@@ -296,6 +322,7 @@ class Config(_Checked):
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation, metadata=roles(TEST, PREDICT))
+    features: Features = field(default_factory=Features, metadata=roles(RESUME, FEATURES))
     export: Export = field(default_factory=Export, metadata=roles(RESUME, EXPORT))
     checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=roles(RESUME))
     runtime: Runtime = field(default_factory=Runtime, metadata=roles(RESUME, TEST, PREDICT))

@@ -112,6 +112,20 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     return f"{printable(root)}: {len(classes)} classes, {division}", classes, name, split
 
 
+def open_unlabelled(data: Data) -> tuple[str, tuple[str, ...], str, Split] | None:
+    """The images of a folder without class folders, as `open_test` returns them: no classes, and each label -1.
+
+    None where `data.source` is no such folder.
+    """
+    root, listing = user_path(data.source), Listing()
+    if not root.is_dir() or folders_in(root, []):
+        return None
+    files = [(path, -1) for path in sorted(listing.files(root))]
+    if not files:
+        return None
+    return f"{printable(root)}: images without classes", (), "all", split_of_files(root, files, (), listing.notes)
+
+
 def _hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:
     """The training files and the validation files: this share of each class."""
     counts = np.bincount([label for _, label in files])

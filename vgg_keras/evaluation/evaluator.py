@@ -108,10 +108,18 @@ def require_room(folder: Path, images: int, classes: int, rules: Evaluation, sca
     means = parts * (len(scales) > 1) + (parts > 1)
     files = parts * len(scales) + means + 1
     needed = 4 * images * classes * (files + 2)  # one being filled, and one being rewritten beside itself
+    require_bytes(folder, needed, f"posteriors of {images:,} images and {classes:,} classes")
+
+
+def require_bytes(folder: Path, needed: int, what: str) -> None:
+    """Refuses files that the disk of a folder has no room for.
+
+    Raises:
+        DiskFullError: there is less room.
+    """
     existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     if needed > (free := shutil.disk_usage(existing).free):
-        reason = f"posteriors of {images:,} images and {classes:,} classes take {needed / 1e9:.3g} GB"
-        reason += f", {free / 1e9:.3g} GB are free"
+        reason = f"{what} take {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
         raise DiskFullError(errno.ENOSPC, reason, str(folder))
 
 

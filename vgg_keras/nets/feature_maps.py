@@ -1,12 +1,13 @@
 """The maps of a net's layers by name, for images of any size, with the net's own weights."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.nets.architectures import Layer, layers
+from vgg_keras.nets.architectures import Layer, costs, layers
 from vgg_keras.nets.dense import AtLeast
 from vgg_keras.nets.model import architecture_of
 
@@ -132,6 +133,26 @@ def named_layers(architecture: Architecture) -> dict[str, Layer]:
             names = [{"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}.get(layer.name, layer.name)]
         known |= dict.fromkeys([layer.name, *names], layer)
     return known
+
+
+def descriptor_layer(architecture: Architecture, name: str) -> str:
+    """The layer of a name, for a descriptor of appendix B: a convolution, a pooling or a hidden FC layer.
+
+    Raises:
+        UserError: the net has no such layer; the nearest is named.
+    """
+    known = {given: layer.name for given, layer in named_layers(architecture).items() if layer.name != "predictions"}
+    if name in known:
+        return known[name]
+    rule = f"A descriptor is made of a convolution, a pooling or a hidden FC layer of the net. Received: {name!r}"
+    if architecture.head == "gap" and name in named_layers(dataclasses.replace(architecture, head="fc")):
+        raise UserError(f"{rule}, and this net has no hidden FC layers. Try 'block5_pool'.")
+    raise UserError(f"{rule}. {nearest(str(name), known)}")
+
+
+def strides(architecture: Architecture) -> dict[str, int]:
+    """Pixels from one position of a layer's map to the next, by the layer's name."""
+    return {cost.layer.name: cost.stride for cost in costs(architecture)}
 
 
 def dense_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:

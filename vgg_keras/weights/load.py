@@ -15,7 +15,7 @@ from vgg_keras.weights.formats.run_folder import LoadedModel, load_run
 from vgg_keras.weights.inference import class_names, convert_or_suggest, infer, resolved
 from vgg_keras.weights.initialize import assign
 from vgg_keras.weights.read import path_of, print_assumption, read
-from vgg_keras.weights.source_weights import parsing
+from vgg_keras.weights.source_weights import HEAD, parsing
 from vgg_keras.weights.verify import IMAGENET, require_digest
 
 
@@ -62,6 +62,7 @@ def load_net(
     config: Config | None = None,
     dtype: str | None = None,
     sha256: str | None = None,
+    convolutions: bool = False,
 ) -> LoadedModel:
     """The net of a source, with its configuration and the names of its classes.
 
@@ -70,6 +71,8 @@ def load_net(
         config: whose net takes the weights; `num_classes` 0 and an empty `mean` are the source's. None: the source's own. A
             run has its own.
         dtype: Keras dtype policy; None: the global policy.
+        convolutions: that a source without FC layers will do: its convolutions, under global average pooling and a last layer
+            of one random output.
 
     Returns:
         The net. Where neither the source nor ImageNet names its classes, `classes` is empty.
@@ -86,6 +89,11 @@ def load_net(
         require_digest(sha256, run.weights_sha256, source)
         return run
     weights, found = read(source, config.architecture.name if config else "D", sha256)
+    named = weights.names(Architecture("D"))
+    headless = convolutions and not any(named[name] in weights.tensors for name in HEAD)
+    if headless and config:
+        alone = dataclasses.replace(config.architecture, head="gap", num_classes=1)
+        config = dataclasses.replace(config, architecture=alone)
     if config is None:
         if weights.preprocessing is None:
             raise UserError(
@@ -93,10 +101,11 @@ def load_net(
                 f"Received: {source} without a net. Give a model, or --config with --set=architecture.mean=R,G,B."
             )
         with parsing(source):
-            config = Config(architecture=infer(weights))
+            like = Architecture(head="gap", num_classes=1) if headless else None
+            config = Config(architecture=infer(weights, like))
     architecture = resolved(config.architecture, weights)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
-    if missing := random_layers(architecture, converted):
+    if (missing := random_layers(architecture, converted)) and not headless:
         classes = weights.num_classes(architecture)
         its_own = f"--set=architecture.num_classes={classes} takes its own; " if classes else ""
         raise UserError(

@@ -25,6 +25,7 @@ def resolve(
     overrides: Mapping[str, Any],
     sha256: str | None = None,
     may_change: Collection[str] | None = None,
+    convolutions: bool = False,
 ) -> tuple[Config, Callable]:
     """What `--model` or `--weights` names: its configuration before a framework starts, and a function that opens the net.
 
@@ -34,6 +35,7 @@ def resolve(
         overrides: values by the paths of their fields.
         may_change: the paths of the fields that overrides may change in the configuration of a run's or a file's net; None:
             any. A configuration named by `--config` may be changed anywhere.
+        convolutions: as in `load_net`.
 
     Returns:
         The configuration with the overrides. A file's net is not known yet: then the default one with those of the runtime and
@@ -54,7 +56,7 @@ def resolve(
     def open_net(dtype: str):
         from vgg_keras.weights.load import load_net
 
-        net = load_net(model or weights, config if named else None, dtype, sha256)
+        net = load_net(model or weights, config if named else None, dtype, sha256, convolutions)
         if model:
             return net, config
         return net, net.config if named else override(net.config, overrides, may_change)
@@ -62,12 +64,13 @@ def resolve(
     return config, open_net
 
 
-def open_model(net: Any, dtype: str | None = None):
+def open_model(net: Any, dtype: str | None = None, convolutions: bool = False):
     """The net of a function's first argument.
 
     Args:
         net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
         dtype: Keras dtype policy of a net that is loaded; None: the global policy.
+        convolutions: as in `load_net`.
 
     Returns:
         A `LoadedModel`, whose model ends in logits. A model of `vgg_keras.build` has no names of classes, and the paper's
@@ -85,7 +88,7 @@ def open_model(net: Any, dtype: str | None = None):
     if isinstance(net, LoadedModel):
         return net
     if isinstance(net, str | os.PathLike):
-        return load_net(net, dtype=dtype)
+        return load_net(net, dtype=dtype, convolutions=convolutions)
     if not isinstance(net, keras.Model):
         received = "None" if net is None else f"{type(net).__name__} {' '.join(repr(net).split())[:40]}"
         raise UserError(

@@ -1,0 +1,162 @@
+"""The linear SVM on hand-made descriptors, beside scikit-learn called directly."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.svm import LinearSVC
+
+from tests.conftest import write_images
+from tests.transfer.test_descriptors import SETTINGS
+from vgg_keras.config import Config, Data, Features
+from vgg_keras.data.sources import open_test
+from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation.evaluator import Images
+from vgg_keras.transfer import classification, descriptors
+from vgg_keras.transfer.classification import Division, divisions, mean_class_recall, stack_nets
+from vgg_keras.transfer.descriptors import Descriptors, unit_norm
+
+CLASSES = ("a", "b", "c")
+
+
+def hand_made(random, images=90, columns=12, noise=1.0):
+    """Descriptors about a point of each class."""
+    labels = np.arange(images, dtype=np.int32) % 3
+    centres = random.normal(size=(3, columns))
+    values = unit_norm(centres[labels] + random.normal(scale=noise, size=(images, columns)))
+    return Descriptors(
+        descriptors=values.astype(np.float32),
+        labels=labels,
+        ids=tuple(f"{image}.jpg" for image in range(images)),
+        fingerprints=np.arange(images),
+        classes=CLASSES,
+        nets=(SETTINGS | {"architecture": {"name": "D"}},),
+        done=np.ones(images, np.bool_),
+        seconds=1.0,
+    )
+
+
+def images_of(found):
+    split = Split(90, None, lambda image: found.ids[image], labels=found.labels)
+    return Images(split, "all", "photos", ())
+
+
+def test_the_score_is_scikit_learns(random):
+    found = hand_made(random)
+    division = Division("half", np.arange(0, 45), np.arange(45, 90))
+    outcome = classification.test(found, division, Features(svm_c=(1.0,)), seed=0)
+    machine = LinearSVC(C=1.0, dual="auto", max_iter=10_000, random_state=0)
+    predicted = machine.fit(found.descriptors[:45], found.labels[:45]).predict(found.descriptors[45:])
+    assert np.array_equal(outcome.scores.scores.argmax(axis=1), predicted)
+    assert outcome.recall == pytest.approx(100 * balanced_accuracy_score(found.labels[45:], predicted))
+    assert outcome.error == pytest.approx(100 * np.mean(predicted != found.labels[45:])) and outcome.error > 0
+    assert outcome.converged
+
+
+def test_c_is_chosen_on_a_fifth_of_the_training_images(random):
+    found = hand_made(random, noise=1.2)
+    division = Division("half", np.arange(0, 60), np.arange(60, 90))
+    rules = Features(svm_c=(1e-3, 1.0, 1e3))
+    outcome = classification.test(found, division, rules, seed=0)
+    places = np.arange(60) // 3  # of an image in its class
+    chooses = places % 5 == 4
+    for c in rules.svm_c:
+        fitted = LinearSVC(C=c, dual="auto", max_iter=10_000, random_state=0)
+        fitted.fit(found.descriptors[:60][~chooses], found.labels[:60][~chooses])
+        right = fitted.predict(found.descriptors[:60][chooses])
+        expected = 100 - 100 * balanced_accuracy_score(found.labels[:60][chooses], right)
+        assert outcome.errors[c] == pytest.approx(expected)
+    assert outcome.errors[outcome.c] == min(outcome.errors.values()) and len(set(outcome.errors.values())) > 1
+
+
+def test_mean_class_recall_by_hand():
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    assert mean_class_recall(np.array([0, 0, 0, 1, 1, 0]), labels) == 100 * (3 / 4 + 1 / 2) / 2
+
+
+def test_random_divisions_take_so_many_of_each_class(random):
+    found = hand_made(random)
+    config = Config(features=Features(per_class=8, test_per_class=5, splits=3))
+    made = divisions(images_of(found), CLASSES, config)
+    assert len(made) == 3
+    for one in made:
+        assert np.bincount(found.labels[one.train]).tolist() == [8] * 3
+        assert np.bincount(found.labels[one.test]).tolist() == [5] * 3
+        assert not set(one.train) & set(one.test)
+    assert not np.array_equal(np.sort(made[0].train), np.sort(made[1].train))
+    again = divisions(images_of(found), CLASSES, config)
+    assert all(np.array_equal(a.train, b.train) for a, b in zip(made, again, strict=True))
+    with pytest.raises(
+        UserError, match=r"more images than --per_class=30, to train and to test\. Received: a class with 30"
+    ):
+        divisions(images_of(found), CLASSES, dataclasses.replace(config, features=Features(per_class=30)))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """train/ of five and val/ of two images of two classes."""
+    for part, count in (("train", 5), ("val", 2)):
+        for name in "xy":
+            write_images(tmp_path / "set" / part / name, [(32, 40)] * count, seed=len(part + name))
+    return tmp_path / "set"
+
+
+def of_folder(folder, split="all"):
+    data = Data(source=str(folder))
+    description, classes, name, images = open_test(data, split)
+    return Images(images, name, description, ()), classes, Config(data=data)
+
+
+def test_the_sets_own_division_is_train_against_val(folder):
+    images, classes, config = of_folder(folder)
+    (division,) = divisions(images, classes, config)
+    assert {images.split.name(image).split("/")[0] for image in division.train} == {"train"} and len(
+        division.train
+    ) == 10
+    assert {images.split.name(image).split("/")[0] for image in division.test} == {"val"} and len(division.test) == 4
+
+
+def test_a_set_without_a_test_and_one_class_are_refused(random, folder):
+    rule = r"trained on one part of a set and tested on another\. Received: .*without a test of its own\. Name --per_class=30"
+    found = hand_made(random)
+    for one in (of_folder(folder / "train"), of_folder(folder, "val"), (images_of(found), CLASSES, Config())):
+        with pytest.raises(UserError, match=rule):
+            divisions(*one)
+    config = Config(features=Features(per_class=3))
+    alone = dataclasses.replace(found, labels=np.zeros(90, np.int32))
+    for images, classes in ((images_of(found), ()), (images_of(alone), CLASSES)):
+        with pytest.raises(UserError, match="An SVM separates two classes or more"):
+            divisions(images, classes, config)
+
+
+def test_descriptors_of_several_nets_are_stacked(random, tmp_path):
+    first, second = hand_made(random), hand_made(random, columns=5)
+    descriptors.save(second, tmp_path / "second.npz")
+    stacked = stack_nets(first, [tmp_path / "second.npz"])
+    expected = np.hstack([first.descriptors, second.descriptors]) / np.sqrt(2)
+    assert np.abs(stacked.descriptors - expected).max() <= 1e-6 and len(stacked.nets) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"ids": tuple(f"{image}.png" for image in range(90))},
+            "image 0 is '0.jpg' in the first and '0.png' in the other",
+        ),
+        ({"labels": np.zeros(90, np.int32)}, "'1.jpg' has another label"),
+        ({"fingerprints": np.arange(90) + 1}, "'0.jpg' is another file"),
+        ({"classes": ("a", "b", "d")}, "class 2 is 'c' in the first and 'd' in the other"),
+        (
+            {"nets": (SETTINGS | {"layers": ["block5_pool"]},)},
+            "the layer is fc2 in the first and block5_pool in the other",
+        ),
+    ],
+)
+def test_descriptors_of_other_images_or_layers_are_not_stacked(random, tmp_path, change, message):
+    found = hand_made(random)
+    descriptors.save(dataclasses.replace(found, **change), tmp_path / "other.npz")
+    with pytest.raises(UserError, match=rf"same images and layer\. Received: .*other\.npz, where {message}\."):
+        stack_nets(found, [tmp_path / "other.npz"])

@@ -1,0 +1,148 @@
+"""Descriptors of a folder of images: kept as they come, continued after a stop, and the same from Python."""
+
+import dataclasses
+import json
+
+import h5py
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+import vgg_keras
+from tests.conftest import write_images
+from vgg_keras import stop
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Features, Runtime
+from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.nets.builder import build
+from vgg_keras.overrides import override
+from vgg_keras.transfer import descriptors, extraction
+from vgg_keras.weights.formats.run_folder import LoadedModel
+from vgg_keras.weights.load import load_net
+
+SIZES = [(40, 60), (64, 64), (90, 40)]
+ARCHITECTURE = Architecture("A", num_classes=2, width=1 / 16, crop=32, mean=(120, 110, 100))
+
+
+@pytest.fixture
+def net():
+    config = Config(ARCHITECTURE, Data(scale=(36,)), evaluation=Evaluation(batch=4))
+    return LoadedModel(build(ARCHITECTURE, seed=3), config, (), "a", "12")
+
+
+@pytest.fixture
+def config(net, tmp_path):
+    for part in ("train", "val"):
+        for name in "xy":
+            write_images(tmp_path / "set" / part / name, SIZES, seed=len(part + name))
+    return dataclasses.replace(
+        net.config,
+        data=Data(source=str(tmp_path / "set"), scale=(36,)),
+        evaluation=Evaluation(scales=(32, 48), batch=4),
+        features=Features(layer="fc2"),
+        runtime=Runtime(cache_dir=str(tmp_path / "cache")),
+    )
+
+
+def extract(net, config, folder, *more_layers):
+    images, classes = extraction.open_images(config, "all")
+    layers = extraction.require_layers(net, config, more_layers)
+    return extraction.extract(net, config, images, classes, "float32", folder, layers)
+
+
+def test_an_interrupted_extraction_continues_to_the_same_descriptors(net, config, tmp_path, monkeypatch):
+    config, stops = override(config, {"features.layer": "block5_pool"}), 0
+    whole = extract(net, config, tmp_path / "whole")
+    assert whole.descriptors.shape == (12, 2 * 32) and whole.labels.tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert np.allclose(np.linalg.norm(whole.descriptors, axis=1), 1, atol=1e-6)
+    assert np.ptp(whole.descriptors, axis=0).max() > 0.01
+    for _ in range(30):
+        try:  # a stop after each batch
+            monkeypatch.setattr(stop, "_requested", True)
+            found = extract(net, config, tmp_path / "parts")
+            break
+        except StoppedError:
+            stops += 1
+    monkeypatch.setattr(stop, "_requested", False)
+    found = extract(net, config, tmp_path / "parts")
+    difference = np.abs(found.descriptors - whole.descriptors).max()
+    print(f"stopped {stops} times: largest difference {difference:.2g}")
+    assert stops > 4
+    assert difference <= 1e-6 and found.ids == whole.ids and np.array_equal(found.labels, whole.labels)
+    record = json.loads((tmp_path / "parts" / "features.json").read_text())
+    assert record["images"] == 12 and record["layers"] == ["block5_pool"] and record["scales"] == [32, 48]
+    assert record["weights_sha256"] == "12" and record["command"] and record["versions"]["keras"]
+
+
+def test_values_that_are_there_are_combined_without_the_net(net, config, tmp_path, monkeypatch):
+    extract(net, config, tmp_path / "out", "block5_pool")
+    expected = extract(
+        net, override(config, {"features.layer": "pool5", "features.pooling": "max"}), tmp_path / "alone"
+    )
+
+    def never(*arguments):
+        raise AssertionError("a pass")
+
+    monkeypatch.setattr(extraction.passes, "run", never)
+    changed = {"features.layer": "pool5", "features.pooling": "max", "evaluation.scales": (48, 32)}
+    found = extract(net, override(config, changed), tmp_path / "out")
+    halves = np.split(found.descriptors, 2, axis=1)
+    assert np.abs(np.hstack(halves[::-1]) - expected.descriptors).max() <= 1e-6
+    average = extract(net, override(config, {"features.combine": "average"}), tmp_path / "out")
+    assert average.descriptors.shape == (12, 256)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"one net's descriptors of one set\. Received: .*flip: True, now False"):
+        extract(net, override(config, {"evaluation.flip": False}), tmp_path / "out")
+
+
+def test_python_takes_every_form_of_an_image(net, config, tmp_path):
+    found = extract(net, config, tmp_path / "out")
+    paths = [tmp_path / "set" / name for name in found.ids]
+    arrays = [np.asarray(PIL.Image.open(path)) for path in paths[:3]]
+
+    def described(images, **fields):
+        return vgg_keras.extract_features(net, images, scales=(32, 48), **fields)
+
+    for images in (
+        [str(path) for path in paths[:3]],
+        paths[:3],
+        arrays,
+        [PIL.Image.fromarray(array) for array in arrays],
+        [paths[0], arrays[1], str(paths[2])],
+    ):
+        assert np.abs(described(images) - found.descriptors[:3]).max() <= 1e-5
+    assert np.abs(described(paths[0]) - found.descriptors[:1]).max() <= 1e-5
+    assert described(tmp_path / "set" / "val").shape == (6, 512)
+    assert described(arrays[0], layer="block3_conv1", combine="average", pooling="max").shape == (1, 16)
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(UserError, match=r"Photographs must be image files\. Received: .*text\.jpg"):
+        described([paths[0], tmp_path / "text.jpg"])
+    with pytest.raises(UserError, match="Received: 'block5_conv9'. Did you mean 'block5_conv"):
+        described(paths[0], layer="block5_conv9")
+    with pytest.raises(UserError, match="features.pooling must be one of mean, max"):
+        described(paths[0], pooling="median")
+
+
+def test_a_folder_without_class_folders_has_no_classes(net, config, tmp_path):
+    write_images(tmp_path / "photos", SIZES)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    config = override(config, {"data.source": str(tmp_path / "photos"), "data.max_bad_fraction": 0.5})
+    found = extract(net, config, tmp_path / "out")
+    assert found.classes == () and found.labels.tolist() == [-1] * 3
+    assert found.ids == ("000.jpg", "001.jpg", "002.jpg") and "broken.jpg" in found.nets[0]["bad_images"][0]
+    assert descriptors.load(tmp_path / "out" / "features.npz").ids == found.ids
+
+
+def test_weights_without_fc_layers_give_convolutions_alone(tmp_path):
+    applications = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+    with h5py.File(tmp_path / "notop.h5", "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, applications)
+    net = load_net(tmp_path / "notop.h5", convolutions=True)
+    assert net.config.architecture.name == "D" and net.config.architecture.head == "gap"
+    kernel = applications.get_layer("block5_conv3").get_weights()[0]
+    assert np.array_equal(net.model.get_layer("block5_conv3").get_weights()[0], kernel)
+    with pytest.raises(UserError, match=r"Received: 'fc2', and this net has no hidden FC layers\. Try 'block5_pool'\."):
+        extraction.require_layers(net, net.config)
+    with pytest.raises(UserError, match="without the FC layers is no whole net"):
+        load_net(tmp_path / "notop.h5")

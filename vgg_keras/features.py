@@ -1,0 +1,67 @@
+"""A trained net on other images (appendix B): a descriptor of each, a linear SVM on them, the images nearest to a photograph.
+
+python -m vgg_keras.features --weights=imagenet --data=photos/ --scales=256,384,512 --out=features/ --classify
+python -m vgg_keras.features --model=runs/E/jitter --data=caltech101 --out=features/E --classify --per_class=30
+python -m vgg_keras.features --weights=imagenet --data=photos/ --out=features/ --query=photo.jpg --top=8
+python -m vgg_keras.features --weights=vgg16_notop.h5 --data=photos/ --layer=block5_pool --out=features/conv --classify
+
+features.npz holds the descriptors. Values that --out already has are not computed again, so other flags combine, classify and
+search at once. Ctrl-C or SIGTERM saves and stops with status 75; the same command continues.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from vgg_keras import cli
+from vgg_keras.transfer import job
+from vgg_keras.weights import open_model
+
+FLAGS = flags.FLAGS
+cli.define("model", "weights", "sha256", "config", "data", "set", "out")
+flags.DEFINE_string("layer", None, "Whose values make the descriptor, such as fc2, block5_pool. Sets features.layer.")
+flags.DEFINE_list("more_layers", [], "Layers whose values are kept too, so that --layer needs no other pass for them.")
+flags.DEFINE_string("scales", None, "Values of Q with commas between them. Sets evaluation.scales.")
+flags.DEFINE_enum("combine", None, ["stack", "average"], "Of several scales. Sets features.combine.")
+flags.DEFINE_enum("pooling", None, ["mean", "max"], "Over positions. Sets features.pooling.")
+flags.DEFINE_enum("split", "all", ["val", "train", "test", "all"], "The images of --data; all: every one.")
+flags.DEFINE_bool("classify", False, "Train and test a linear SVM on the descriptors.")
+flags.DEFINE_list("with", [], "features.npz files of other nets, stacked with this one's for --classify.")
+flags.DEFINE_integer("per_class", None, "Training images of a class in random divisions. Sets features.per_class.")
+flags.DEFINE_integer("splits", None, "How many random divisions. Sets features.splits.")
+flags.DEFINE_list("query", [], "Photographs whose nearest images are shown.")
+flags.DEFINE_integer("top", 8, "How many images nearest to each.", lower_bound=1)
+
+FIELDS = {
+    "layer": "features.layer",
+    "scales": "evaluation.scales",
+    "combine": "features.combine",
+    "pooling": "features.pooling",
+    "per_class": "features.per_class",
+    "splits": "features.splits",
+}
+
+
+def main() -> None:
+    cli.require_one_net()
+    cli.require("out", *(["data"] if FLAGS.weights else []), rule="--out is needed, and --data beside --weights.")
+    if not FLAGS.per_class:
+        cli.refuse("splits", rule="--splits counts the random divisions of --per_class.")
+    wanted = job.Wanted(
+        split=FLAGS.split,
+        more_layers=tuple(FLAGS.more_layers),
+        classify=FLAGS.classify,
+        others=tuple(Path(path) for path in FLAGS["with"].value),
+        queries=tuple(FLAGS.query),
+        top=FLAGS.top,
+    )
+    job.require_possible(wanted)
+    source = (FLAGS.model, FLAGS.weights, FLAGS.config)
+    config, open_net = open_model.resolve(
+        *source, cli.overrides(**FIELDS), FLAGS.sha256, job.MAY_CHANGE, convolutions=True
+    )
+    job.run(config, open_net, Path(FLAGS.out), wanted)
+
+
+if __name__ == "__main__":
+    cli.run(main)

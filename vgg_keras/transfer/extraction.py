@@ -1,0 +1,278 @@
+"""Appendix B's descriptors of every image of a set, kept in a folder as they come; and of a few images in Python."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgg_keras import provenance, stop
+from vgg_keras.config import Config
+from vgg_keras.data.errors import readable_images
+from vgg_keras.data.folders import open_unlabelled
+from vgg_keras.data.scan import inspected, readable
+from vgg_keras.data.sources import open_test
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import evaluator, image_rows, passes, protocols
+from vgg_keras.evaluation.evaluator import Images
+from vgg_keras.evaluation.photographs import listed, splits_of
+from vgg_keras.evaluation.prediction import kept
+from vgg_keras.files import sweep, write_json
+from vgg_keras.nets.feature_maps import descriptor_layer, layer_names
+from vgg_keras.overrides import override
+from vgg_keras.plain_values import to_dict
+from vgg_keras.transfer.descriptors import (
+    Descriptors,
+    Pooled,
+    columns_of,
+    combined,
+    described,
+    joined,
+    save,
+)
+from vgg_keras.weights.formats.run_folder import LoadedModel
+from vgg_keras.weights.open_model import open_model
+
+SETTINGS = "features.json"  # beside features.npz
+PASSES = "passes"  # a folder: the values of layers at one scale, a file each
+
+
+def open_images(config: Config, name: str) -> tuple[Images, tuple[str, ...]]:
+    """The readable images of a set and the names of their classes, none where the folder has no class folders.
+
+    Args:
+        config: of its data.
+        name: of the split: val, train, test or all.
+
+    Raises:
+        UserError: as in `open_test`; too many images that cannot be read.
+    """
+    unlabelled = open_unlabelled(config.data)
+    description, classes, name, split = unlabelled or open_test(config.data, name)
+    split, bad = readable(split, name, config)
+    for line in (*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in split.notes)):
+        print(line, flush=True)
+    return Images(split, name, description, tuple(map(str, bad))), classes
+
+
+def require_layers(net: LoadedModel, config: Config, more_layers: Sequence[str] = ()) -> tuple[str, ...]:
+    """The layers whose values a pass computes, that of the descriptors first.
+
+    Raises:
+        UserError: the net has no such layer.
+    """
+    names = (config.features.layer, *more_layers)
+    return tuple(dict.fromkeys(descriptor_layer(net.config.architecture, name) for name in names))
+
+
+def extract(
+    net: LoadedModel,
+    config: Config,
+    images: Images,
+    classes: tuple[str, ...],
+    precision: str,
+    folder: Path,
+    layers: tuple[str, ...],
+) -> Descriptors:
+    """The descriptors of every image, written to `folder`; passes that are there are not run again.
+
+    Args:
+        net: built in `precision`.
+        config: its `features`, `evaluation` and `data` are read.
+        images, classes: of `open_images`.
+        precision: the Keras dtype policy.
+        folder: locked.
+        layers: of `require_layers`; the values of all are kept, the first one's are the descriptors.
+
+    Raises:
+        MismatchError: `folder` holds passes of another net, other images or other settings.
+        UserError: of `passes.run`.
+        StoppedError: by a signal, with everything saved.
+    """
+    sweep(folder)
+    sweep(folder / PASSES)
+    rules, scales = config.features, config.test_scales
+    protocols.require_few_pixels(images.split, config.evaluation, scales)
+    require_room(net, config, images.split.size, folder, layers)
+    in_order = tuple(name for name in layer_names(net.config.architecture) if name in layers)
+    of_scales = [
+        _pass(net, config, images, classes, _described(net, config, images, precision, in_order, (side,)), folder)
+        for side in scales
+    ]
+    layer = layers[0]
+    settings = _described(net, config, images, precision, (layer,), scales)
+    settings |= {"pooling": rules.pooling, "combine": rules.combine}
+    for name in ("versions", "git_commit"):  # of the passes, which may be older
+        made = [one.nets[0][name] for one in of_scales]
+        settings[name] = made[0] if all(one == made[0] for one in made) else made
+    found = dataclasses.replace(
+        of_scales[0],
+        descriptors=combined(of_scales, layer, rules.pooling, rules.combine, folder),
+        nets=(settings,),
+        seconds=sum(one.seconds for one in of_scales),
+    )
+    save(found, folder / Descriptors.FILE)
+    write_json(folder / SETTINGS, _record(found))
+    return found
+
+
+def require_room(net: LoadedModel, config: Config, images: int, folder: Path, layers: Sequence[str]) -> None:
+    """Refuses a set whose descriptors the disk has no room for, before there is any work to lose.
+
+    Raises:
+        DiskFullError: there is less room.
+    """
+    if (folder / Descriptors.FILE).exists():
+        return
+    scales, columns = len(config.test_scales), list(columns_of(net.config.architecture, layers).values())
+    of_passes = columns[-1].stop * (scales + 1)  # one is written anew beside itself
+    of_descriptors = 2 * columns[0].stop * scales  # in work, and in features.npz
+    needed = 4 * images * (of_passes + of_descriptors)
+    evaluator.require_bytes(folder, needed, f"descriptors of {images:,} images of {', '.join(layers)}")
+
+
+def _pass(
+    net: LoadedModel, config: Config, images: Images, classes: tuple[str, ...], settings: dict[str, Any], folder: Path
+) -> Descriptors:
+    """The values of layers at one scale: of a file that has them, begun or finished, or of the net."""
+    (side,), layers, split = settings["scales"], settings["layers"], images.split
+    columns = columns_of(net.config.architecture, layers)
+    new = image_rows.unknown(Descriptors, split, classes, list(columns.values())[-1].stop, settings)
+    path = folder / PASSES / f"{'+'.join(layers)}_Q{side}.npz"
+    for other in sorted((folder / PASSES).glob("*.npz")):
+        known = passes.require_same(other, new, ("layers", "scales"))
+        if known.done.all() and known.nets[0]["scales"] == [side] and set(layers) <= set(known.nets[0]["layers"]):
+            return known
+    known = passes.begin(path, new)
+    protocol = _protocol(net, config, layers)
+    found = passes.run(protocol, known, path, split, config.data, side, f"{', '.join(layers)}, Q={side}")
+    rate = split.size / max(found.seconds, 1e-9)
+    print(f"Q={side}: {split.size:,} images, {rate:.2f} images/s", flush=True)
+    return found
+
+
+def _protocol(net: LoadedModel, config: Config, layers: Sequence[str]) -> Pooled:
+    """`Pooled`, made once for each model: tracing takes longer than a photograph."""
+    architecture, rules = net.config.architecture, config.evaluation
+    key = ("pooled", rules, tuple(layers))
+    return kept(net.model, key, lambda: Pooled(net.model, architecture, rules, layers))
+
+
+def _described(
+    net: LoadedModel, config: Config, images: Images, precision: str, layers: tuple[str, ...], scales: Sequence[int]
+) -> dict[str, Any]:
+    """How the values of layers are made: what passes are compared by, and what makes them reproducible."""
+    return {
+        "model": str(net.path),
+        "weights_sha256": net.weights_sha256,
+        "architecture": to_dict(net.config.architecture),
+        "layers": list(layers),
+        "pooling": "mean and max",
+        "combine": None,
+        "scales": list(scales),
+        "flip": config.evaluation.flip,
+        "interpolation": config.data.interpolation,
+        "exif_orientation": config.data.exif_orientation,
+        "precision": precision,
+        "data": images.data,
+        "split": images.name,
+        "bad_images": list(images.bad),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+    }
+
+
+def summary(found: Descriptors) -> dict[str, Any]:
+    """What the descriptors are, and how many."""
+    return {
+        "descriptors": described(found.nets[0]),
+        "images": len(found.ids),
+        "columns": found.descriptors.shape[1],
+    }
+
+
+def _record(found: Descriptors) -> dict[str, Any]:
+    """What features.json holds."""
+    names = "\n".join(found.ids).encode()
+    return {
+        **summary(found),
+        "classes": list(found.classes),
+        "images_sha256": hashlib.sha256(names + found.fingerprints.tobytes()).hexdigest(),
+        **found.nets[0],
+        "seconds": round(found.seconds, 2),
+        "command": provenance.command(),
+    }
+
+
+def extract_features(
+    net: Any,
+    images: Any,
+    layer: str = "fc2",
+    scales: Sequence[int] = (256,),
+    *,
+    pooling: str = "mean",
+    combine: str = "stack",
+    flip: bool = True,
+    config: Config | None = None,
+) -> np.ndarray:
+    """Appendix B's descriptors of photographs.
+
+    In this order: the smaller side is rescaled to Q, the net is run over the whole image, the layer's values are pooled over
+    positions and averaged with the mirror image's, those of several Q are stacked or averaged, the L2 norm is made 1.
+
+    Args:
+        net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
+        images: a path, a folder, an array (height, width, 3) of uint8, a picture of Pillow, or a list of these.
+        layer: any that `vgg_keras.feature_maps` takes, but for the last one.
+        scales: values of Q, the net's crop or more.
+        pooling: "mean" or "max".
+        combine: "stack" or "average", of several scales.
+        flip: whether mirror images count.
+        config: its `evaluation` gives batch and max_pixels, its `data` the interpolation and `exif_orientation`; None: the
+            net's.
+
+    Returns:
+        (images, units) float32 in the order of the images; stacked (images, scales * units).
+
+    Raises:
+        UserError: no such net or layer, or files that are no images: all of them are named.
+
+    Example:
+        descriptors = vgg_keras.extract_features("imagenet", ["one.jpg", "two.jpg"], layer="block5_pool")
+    """
+    net = open_model(net, convolutions=True)
+    config = override(
+        net.config if config is None else config,
+        {
+            "features.layer": layer,
+            "features.pooling": pooling,
+            "features.combine": combine,
+            "evaluation.scales": scales,
+            "evaluation.flip": flip,
+        },
+    )
+    return of_photographs(net, images, config)
+
+
+def of_photographs(net: LoadedModel, images: Any, config: Config) -> np.ndarray:
+    """The descriptors of photographs as a configuration says; otherwise as `extract_features`."""
+    (name,) = require_layers(net, config)
+    found = listed(images, config.data.exif_orientation)
+    scanned = [(places, *inspected(split, config.data)) for places, split in splits_of(found)]
+    if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
+        raise UserError(f"Photographs must be image files. Received: {'; '.join(bad)}.")
+    for _, split, _ in scanned:
+        protocols.require_few_pixels(split, config.evaluation, config.test_scales)
+
+    protocol = _protocol(net, config, (name,))
+    part = columns_of(net.config.architecture, (name,))[name, config.features.pooling]
+    of_scales = np.zeros((len(config.test_scales), len(found), part.stop - part.start))
+    for places, split, _ in scanned:
+        with readable_images(split):
+            for values, side in zip(of_scales, config.test_scales, strict=True):
+                for ids, _, rows in protocol(split, config.data, side):
+                    values[np.array(places)[ids]] = rows[:, part]
+                    stop.raise_if_requested()
+    return joined(list(of_scales), config.features.combine).astype(np.float32)

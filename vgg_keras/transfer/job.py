@@ -1,0 +1,121 @@
+"""The command features from its flags to its results: descriptors, a linear SVM on them, the nearest images.
+
+Imports no framework before the flags are right.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from vgg_keras import stop
+from vgg_keras.config import FEATURES, TEST, Config, fields_with
+from vgg_keras.data.naming import require_source
+from vgg_keras.errors import UserError
+from vgg_keras.files import replacing
+from vgg_keras.locks import locked
+from vgg_keras.paths import printable
+from vgg_keras.text_table import text_table
+
+MAY_CHANGE = (*fields_with(TEST), *fields_with(FEATURES))  # of a trained net's configuration
+NEAREST = "nearest.jsonl"
+CONTACT_SHEET = "nearest.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is made beside descriptors.
+
+    Attributes:
+        split: of the set: val, train, test or all.
+        more_layers: whose values are kept too.
+        classify: whether a linear SVM is trained and tested.
+        others: features.npz files of other nets, stacked for the SVM.
+        queries: photographs whose nearest images are found.
+        top: how many of each.
+    """
+
+    split: str
+    more_layers: tuple[str, ...]
+    classify: bool
+    others: tuple[Path, ...]
+    queries: tuple[str, ...]
+    top: int
+
+
+def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
+    """Writes descriptors, and what else is wanted, to `out`.
+
+    Args:
+        config, open_net: of `open_model.resolve`.
+        out: the folder.
+        wanted: the rest of the flags.
+
+    Raises:
+        UserError: a mistake in the net, the data or the folder.
+        StoppedError: by SIGTERM or Ctrl-C, with everything saved.
+    """
+    require_source(config.data.source, config.data.data_dir)
+
+    # ---- the net and the images
+    stop.listen()
+    from vgg_keras import runtime
+
+    precision = runtime.one_device(config.runtime)
+    from vgg_keras.transfer import classification, extraction
+
+    with locked(out, "--out"):
+        net, config = open_net(precision)
+        layers = extraction.require_layers(net, config, wanted.more_layers)
+        images, classes = extraction.open_images(config, wanted.split)
+        counts = f"{images.name}: {images.split.size:,} images, {len(images.bad)} skipped"
+        print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
+        parts = classification.divisions(images, classes, config) if wanted.classify else []
+
+        # ---- the passes
+        found = extraction.extract(net, config, images, classes, precision, out, layers)
+        result = extraction.summary(found)
+        print(f"{out / found.FILE}: {result['descriptors']}, {result['columns']:,} columns", flush=True)
+
+        # ---- what is made of them
+        if wanted.classify:
+            stacked = classification.stack_nets(found, wanted.others)
+            result |= classification.classify(stacked, parts, config, images.split, out)
+            print(f"everything: {out}/report.html")
+        if wanted.queries:
+            result["nearest"] = _answer(net, config, found, images.split, wanted, out)
+    print(json.dumps(result), flush=True)
+
+
+def _answer(net, config: Config, found, split, wanted: Wanted, out: Path) -> list[dict]:
+    """The nearest images of photographs: printed, as JSON lines, and as a contact sheet."""
+    from vgg_keras.transfer import extraction, retrieval
+
+    answers = [
+        retrieval.nearest(found, one, wanted.top) for one in extraction.of_photographs(net, wanted.queries, config)
+    ]
+    pairs = list(zip(wanted.queries, answers, strict=True))
+    lines = [{"query": query, "nearest": [dataclasses.asdict(one) for one in found]} for query, found in pairs]
+    with replacing(out / NEAREST) as temporary:
+        temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    retrieval.draw(wanted.queries, answers, split, config.data, out / CONTACT_SHEET)
+    for query, neighbours in pairs:
+        rows = [[printable(one.name), one.label, f"{one.cosine:.4f}"] for one in neighbours]
+        print(text_table([[f"nearest to {printable(query)}", "class", "cosine"], *rows]))
+    print(f"{out / CONTACT_SHEET}: the photographs with their nearest images")
+    return lines
+
+
+def require_possible(wanted: Wanted) -> None:
+    """Refuses flags that belong to others, before TensorFlow starts.
+
+    Raises:
+        UserError: see the messages.
+    """
+    if wanted.others and not wanted.classify:
+        raise UserError("--with stacks the descriptors of several nets for --classify. Received: it alone.")
+    if wanted.others and wanted.queries:
+        raise UserError("--query is answered by one net's descriptors. Received: --with beside it.")
+    for path in wanted.queries:
+        if not Path(path).is_file():
+            raise UserError(f"--query takes photographs. Received: {path}, which is no file.")
