@@ -5,6 +5,7 @@ from typing import assert_type
 
 import vgg_keras
 from vgg_keras.evaluation.prediction import Prediction
+from vgg_keras.transfer.activation_maps import ActivationMap
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 architecture = vgg_keras.Architecture("E", num_classes=10, crop=64)
@@ -26,6 +27,8 @@ assert_type(net, LoadedModel)
 assert_type(vgg_keras.predict_images(net, ["photo.jpg"]), list[Prediction])
 descriptors = vgg_keras.extract_features(net, "photo.jpg", "block5_pool", scales=(256, 384), combine="average")
 print(descriptors.shape)
+distance = vgg_keras.PerceptualDistance(net, layers={"relu2_2": 1.0, "relu3_3": 0.5})
+assert_type(vgg_keras.class_activation_map(net, "photo.jpg", method="gradcam++"), list[ActivationMap])
 assert_type(vgg_keras.__version__, str)
 try:
     vgg_keras.build(3)  # type: ignore[arg-type]

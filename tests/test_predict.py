@@ -88,8 +88,9 @@ def test_the_command_line(run_command, tmp_path, album):
     torch.save(net.state_dict(), tmp_path / "vgg.pth")
     folder, paths = album
     words = ["--weights=vgg.pth", "--set=runtime.precision=float32"]
-    done = run_command("predict", *words, str(folder), "--json", "--top=3", "--out=seen.png")
+    done = run_command("predict", *words, str(folder), "--json", "--top=3", "--out=seen.png", "--cam=maps")
     assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {f"{path.name}.png" for path in paths}
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     found = vgg_keras.predict_images(vgg_keras.load_net(tmp_path / "vgg.pth"), paths, top=3)
     for line, prediction in zip(lines, found, strict=True):

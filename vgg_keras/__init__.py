@@ -34,6 +34,8 @@ _HOMES = {
     "load_weights": "vgg_keras.weights.load",
     "predict_images": "vgg_keras.evaluation.prediction",
     "extract_features": "vgg_keras.transfer.extraction",
+    "PerceptualDistance": "vgg_keras.transfer.perceptual_distance",
+    "class_activation_map": "vgg_keras.transfer.activation_maps",
 }
 __all__ = sorted(_HOMES)
 

@@ -11,7 +11,9 @@ from vgg_keras.nets.feature_maps import feature_maps as feature_maps
 from vgg_keras.nets.model import VGG as VGG
 from vgg_keras.training.optimizer import SGDW as SGDW
 from vgg_keras.training.optimizer import CoupledSGD as CoupledSGD
+from vgg_keras.transfer.activation_maps import class_activation_map as class_activation_map
 from vgg_keras.transfer.extraction import extract_features as extract_features
+from vgg_keras.transfer.perceptual_distance import PerceptualDistance as PerceptualDistance
 from vgg_keras.weights.load import load_net as load_net
 from vgg_keras.weights.load import load_weights as load_weights
 

@@ -9,6 +9,7 @@ Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where
 is the result as JSON.
 """
 
+import functools
 from pathlib import Path
 
 from absl import flags
@@ -36,7 +37,14 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
+flags.DEFINE_string("cam", None, "A folder for pictures of the report's mistakes with Grad-CAM of the class predicted.")
 flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
+
+
+def _draw_mistakes(*evaluated, out: Path, folder: Path) -> None:
+    from vgg_keras.transfer import activation_maps
+
+    activation_maps.draw_mistakes(*evaluated, out, folder)
 
 
 def main() -> None:
@@ -45,7 +53,7 @@ def main() -> None:
     out = Path(FLAGS.out) if FLAGS.out else Path(FLAGS.model or "") / "evaluation"
     if FLAGS.fuse:
         rule = "--fuse takes --data, --split and --out; no net is run."
-        cli.refuse("protocol", "scales", "heatmap", "heatmap_images", rule=rule)
+        cli.refuse("protocol", "scales", "heatmap", "heatmap_images", "cam", rule=rule)
         cli.require("out", rule="--fuse needs --out, the folder for its posteriors and report.")
         if not FLAGS.data:
             cli.refuse("split", "set", rule="--fuse takes --split and --set for the pictures of --data alone.")
@@ -53,13 +61,14 @@ def main() -> None:
     else:
         if FLAGS.weights:
             cli.require("data", "out", rule="--weights needs --data and --out: no run names them.")
-        heatmap = cli.folder("heatmap")
+        heatmap, cam = cli.folder("heatmap"), cli.folder("cam")
         if not heatmap:
             cli.refuse("heatmap_images", rule="--heatmap_images needs --heatmap, the folder of the pictures.")
         source = (FLAGS.model, FLAGS.weights, FLAGS.config)
         config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE)
         multi_scales = FLAGS.scales == job.MULTI
-        result = job.evaluate(config, open_net, FLAGS.split, out, multi_scales, heatmap, FLAGS.heatmap_images)
+        draw = functools.partial(_draw_mistakes, out=out, folder=cam) if cam else None
+        result = job.evaluate(config, open_net, FLAGS.split, out, multi_scales, heatmap, FLAGS.heatmap_images, draw)
     job.print_result(result, out)
 
 

@@ -2,6 +2,7 @@
 
 python -m vgg_keras.predict --model=runs/E/jitter photo.jpg other.png folder/
 python -m vgg_keras.predict --weights=imagenet photo.jpg --out=annotated.png
+python -m vgg_keras.predict --weights=imagenet photo.jpg --cam=maps
 python -m vgg_keras.predict --weights=vgg16-397923af.pth --json folder/
 """
 
@@ -21,6 +22,7 @@ cli.define("model", "weights", "sha256", "config", "set")
 flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of a table.")
 flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
+flags.DEFINE_string("cam", None, "A folder for pictures of the photographs with Grad-CAM of their most probable class.")
 
 MAY_CHANGE = fields_with(PREDICT)
 
@@ -29,6 +31,7 @@ def main(*paths: str) -> None:
     cli.require_one_net()
     if FLAGS.out:
         cli.require_picture(Path(FLAGS.out))
+    cam = cli.folder("cam")
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
     config, open_net = open_model.resolve(*source, cli.overrides(), FLAGS.sha256, MAY_CHANGE)
 
@@ -47,6 +50,10 @@ def main(*paths: str) -> None:
     found = prediction.predict_images(net, paths, config=config, top=FLAGS.top)
     if FLAGS.out:
         prediction.draw(found, config.data, Path(FLAGS.out))
+    if cam:
+        from vgg_keras.transfer import activation_maps
+
+        activation_maps.draw_predictions(net, config, found, cam)
     if FLAGS.json:
         for one in found:
             pairs = zip(one.classes, one.probabilities, strict=True)
@@ -63,6 +70,8 @@ def main(*paths: str) -> None:
     print(text_table([header, *rows]))
     if FLAGS.out:
         print(f"{FLAGS.out}: the photographs with their classes")
+    if cam:
+        print(f"{cam}: the photographs with where their first class is seen")
 
 
 if __name__ == "__main__":

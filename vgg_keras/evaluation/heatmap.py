@@ -39,7 +39,7 @@ def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], 
         title = f"predicted: {net.classes[top]} ({posterior[top]:.0%} at Q={side}, no mirror image)"
         title += "" if top == label else f", actual: {net.classes[label]}"
         path = folder / f"{split.name(image)}.png"
-        _draw(picture.numpy() / 255, heat, title, net.classes[top], path)
+        draw_overlay(picture.numpy() / 255, heat, title, f"probability of {net.classes[top]} at a position", path)
         paths.append(path)
         stop.raise_if_requested()
     return paths
@@ -51,20 +51,42 @@ def over_the_picture(values: np.ndarray, crop: int, size: tuple[int, int]) -> np
     A position belongs to a window of the crop's size: the window's centre has its value. Values between centres are
     interpolated. Half a step beyond the outermost centres and further they are NaN: no window has its centre there.
     """
-    middle = crop // STRIDE * STRIDE / 2
+    first = crop // STRIDE * STRIDE / 2
+    centres = [first + STRIDE * np.arange(count) for count in values.shape]
+    return interpolated(values, centres, size, (STRIDE / 2, STRIDE / 2))
+
+
+def interpolated(
+    values: np.ndarray, centres: Sequence[np.ndarray], size: tuple[int, int], reach: tuple[float, float]
+) -> np.ndarray:
+    """Values (rows, columns) over pixels (height, width), linearly between their centres.
+
+    Args:
+        centres: the places of the rows and of the columns, in pixels from the picture's edge.
+        size: height and width in pixels.
+        reach: how far beyond the outermost centres, down and across, the outermost values are taken; NaN is further out.
+    """
     for axis, pixels in enumerate(size):
-        centres = middle + STRIDE * np.arange(values.shape[axis])
-        places = np.arange(pixels) + 0.5
-        inside = (places >= centres[0] - STRIDE / 2) & (places <= centres[-1] + STRIDE / 2)
+        at, places = centres[axis], np.arange(pixels) + 0.5
+        inside = (places >= at[0] - reach[axis]) & (places <= at[-1] + reach[axis])
 
-        def interpolated(line, centres=centres, places=places, inside=inside):
-            return np.where(inside, np.interp(places, centres, line), np.nan)
+        def along(line, at=at, places=places, inside=inside):
+            return np.where(inside, np.interp(places, at, line), np.nan)
 
-        values = np.apply_along_axis(interpolated, axis, values)
+        values = np.apply_along_axis(along, axis, values)
     return values
 
 
-def _draw(picture: np.ndarray, heat: np.ndarray, title: str, class_name: str, path: Path) -> None:
+def draw_overlay(picture: np.ndarray, heat: np.ndarray, title: str, meaning: str, path: Path) -> None:
+    """Writes a picture, and beside it the same under values of 0-1.
+
+    Args:
+        picture: (height, width, 3), 0-1.
+        heat: the values, (height, width).
+        title: over both.
+        meaning: of the values.
+        path: of the file.
+    """
     aspect = picture.shape[1] / picture.shape[0]
     height = float(np.clip(4 / aspect, 1.5, 8))
     size = (2 * min(height * aspect, 12) + 1.2, height + 0.5)
@@ -75,5 +97,5 @@ def _draw(picture: np.ndarray, heat: np.ndarray, title: str, class_name: str, pa
         place.set_axis_off()
     probabilities = axes[1].imshow(heat, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
     colorbar = figure.colorbar(probabilities, ax=axes[1], shrink=0.8)
-    colorbar.set_label(f"probability of {class_name} at a position", parse_math=False)
+    colorbar.set_label(meaning, parse_math=False)
     plots.save(figure, path, dpi=90)

@@ -39,6 +39,7 @@ def evaluate(
     multi_scales: bool = False,
     heatmap: Path | None = None,
     heatmap_images: int = 0,
+    draw: Callable | None = None,
 ) -> dict[str, Any]:
     """Evaluates a net on a split of its data, and writes posteriors, result and report into `out`.
 
@@ -49,6 +50,7 @@ def evaluate(
         multi_scales: whether at the three scales of 3.2 instead of those of `config`.
         heatmap: a folder for pictures of the top class's score map; None: none are drawn.
         heatmap_images: how many, evenly spaced over the split.
+        draw: draws more pictures, given the net, its configuration, and the split, once the result is written.
 
     Returns:
         What `evaluation.json` holds.
@@ -81,6 +83,8 @@ def evaluate(
         if heatmap:
             chosen = evenly(images.split.size, heatmap_images)
             heatmaps.draw(net, config, images.split, chosen.tolist(), heatmap)
+        if draw:
+            draw(net, config, images.split)
     return result
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from vgg_keras.config import Data
 from vgg_keras.data.image_files import of_files
 from vgg_keras.data.listing import files_below
+from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
@@ -24,6 +26,23 @@ class Photograph(NamedTuple):
 
     name: str
     encoded: bytes | None = None
+
+
+def opened(images: Any, data: Data) -> tuple[list[Photograph], list[tuple[list[int], Split]]]:
+    """The photographs in order, and those in files and those in memory as splits, each with their places in the order.
+
+    Args:
+        images: as of `listed`.
+        data: its rules of which files are read.
+
+    Raises:
+        UserError: something else, a path that does not exist, or files that are no images: all of them are named.
+    """
+    found = listed(images, data.exif_orientation)
+    scanned = [(places, *inspected(split, data)) for places, split in splits_of(found)]
+    if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
+        raise UserError(f"Photographs must be image files. Received: {'; '.join(bad)}.")
+    return found, [(places, split) for places, split, _ in scanned]
 
 
 def listed(images: Any, upright: bool) -> list[Photograph]:

@@ -20,7 +20,7 @@ from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots, protocols
-from vgg_keras.evaluation.photographs import listed, shown, splits_of
+from vgg_keras.evaluation.photographs import listed, opened, shown
 from vgg_keras.paths import printable
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
@@ -73,12 +73,9 @@ def predict_images(
     if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
     net = open_model(net)
-    config, names = _config_of(net, config), _names_of(net, classes)
-    found = listed(images, config.data.exif_orientation)
-    scanned = [(places, *inspected(split, config.data)) for places, split in splits_of(found)]
-    if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
-        raise UserError(f"Photographs must be image files. Received: {'; '.join(bad)}.")
-    for _, split, _ in scanned:
+    config, names = _config_of(net, config), names_of(net, classes)
+    found, scanned = opened(images, config.data)
+    for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 
     passes = [
@@ -87,7 +84,7 @@ def predict_images(
         for side in config.test_scales
     ]
     predictions = {}
-    for places, split, _ in scanned:
+    for places, split in scanned:
         for part, posteriors in _posteriors(passes, split, config.data, len(names)):
             best = np.argsort(-posteriors, axis=1, kind="stable")[:, :top]
             for image, row, order in zip(part, posteriors, best, strict=True):
@@ -152,7 +149,7 @@ def _config_of(net: LoadedModel, config: Config | None) -> Config:
     return config
 
 
-def _names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
+def names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
     """The names of a net's classes: `classes`, else its own, else numbers."""
     count = net.config.architecture.num_classes
     text = isinstance(classes, str) and len(classes) != count

@@ -170,8 +170,6 @@ def _mistakes(
     final: ImageRows, predicted: np.ndarray, scores: np.ndarray, source: Any | None, score: Score
 ) -> list[Mistake]:
     """The wrong predictions with the highest probabilities."""
-    wrong = np.flatnonzero(predicted != final.labels)
-    chosen = wrong[np.argsort(-scores[wrong], kind="stable")[:MISTAKES]]
     return [
         Mistake(
             name=final.ids[image],
@@ -181,5 +179,11 @@ def _mistakes(
             label_score=score.text(float(final.rows[image, final.labels[image]])),
             picture=report_pictures.photograph(source, int(image)),
         )
-        for image in chosen
+        for image in surest_mistakes(predicted, scores, final.labels)
     ]
+
+
+def surest_mistakes(predicted: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The images of the report's mistakes, by their places: wrong, and of these the highest scores first."""
+    wrong = np.flatnonzero(predicted != labels)
+    return wrong[np.argsort(-scores[wrong], kind="stable")[:MISTAKES]]

@@ -34,7 +34,7 @@ def read(path: Path) -> SourceWeights:
     Raises:
         UserError: not such a file, or a `.pth` where torch is not installed.
     """
-    state = _safetensors(path) if path.suffix == ".safetensors" else _pth(path)
+    state = _safetensors(path) if path.suffix == ".safetensors" else state_dict(path)
     grouped: dict[str, dict[str, np.ndarray]] = {}
     for key, array in state.items():
         layer, _, part = key.rpartition(".")
@@ -76,7 +76,12 @@ def _names(architecture: Architecture, head: tuple[str, ...]) -> dict[str, str]:
     return named
 
 
-def _pth(path: Path) -> Mapping[str, np.ndarray]:
+def state_dict(path: Path) -> Mapping[str, np.ndarray]:
+    """The tensors of a `.pth` file by name, float32. Nothing else in it is unpickled.
+
+    Raises:
+        UserError: not such a file, or torch is not installed.
+    """
     try:
         import torch
     except ImportError:

@@ -1,0 +1,277 @@
+"""Where in a photograph a net sees a class: Grad-CAM, Grad-CAM++ and the class score map, as arrays and as pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from vgg_keras import stop
+from vgg_keras.config import Config
+from vgg_keras.data import pipeline
+from vgg_keras.data.image_files import of_files
+from vgg_keras.data.rescaling import rescale
+from vgg_keras.data.scan import inspected
+from vgg_keras.data.splits import Split
+from vgg_keras.errors import UserError, nearest
+from vgg_keras.evaluation import heatmap, metrics, photographs, posteriors, prediction, protocols, report
+from vgg_keras.evaluation.whole_images import STRIDE
+from vgg_keras.files import sweep
+from vgg_keras.nets.architectures import costs
+from vgg_keras.nets.architectures import layers as layers_of
+from vgg_keras.nets.feature_maps import around, named_layers
+from vgg_keras.runs import POSTERIORS
+from vgg_keras.weights.formats.run_folder import LoadedModel
+from vgg_keras.weights.open_model import open_model
+
+METHODS = ("gradcam", "gradcam++", "scores")
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationMap:
+    """Where a net sees a class in a photograph.
+
+    Attributes:
+        path: of the photograph; `image 0` and so on for an array or a picture of Pillow.
+        class_name: the class.
+        probability: of the class, by the dense net at one scale without the mirror image.
+        values: (rows, columns) float32 of the layer's positions. Of gradcam and gradcam++ in 0-1, 1 being the largest of this
+            map; of scores the probability of the class at each position.
+        size: height and width of the photograph in pixels.
+        centres: the places of the rows and of the columns in the photograph, in pixels.
+        reach: how far a position stands for the pixels around it, down and across, in pixels.
+    """
+
+    path: str
+    class_name: str
+    probability: float
+    values: np.ndarray
+    size: tuple[int, int]
+    centres: tuple[np.ndarray, np.ndarray]
+    reach: tuple[float, float]
+
+    def over_image(self) -> np.ndarray:
+        """The values over the photograph's pixels, (height, width) float32, linearly between positions.
+
+        NaN where no position stands for a pixel: at the edges, with scores.
+        """
+        return heatmap.interpolated(self.values, self.centres, self.size, self.reach).astype(np.float32)
+
+
+def class_activation_map(
+    net: Any,
+    images: Any,
+    classes: Any = None,
+    method: str = "gradcam",
+    layer: str | None = None,
+    side: int | None = None,
+) -> list[ActivationMap]:
+    """Where a net sees a class in photographs.
+
+    `gradcam`: a layer's channels, each weighted by the mean gradient of the class's score, summed, negative values set to 0
+    (Selvaraju et al. 2017). `gradcam++`: weighted as in Chattopadhyay et al. 2018. `scores`: the dense net's own score map of
+    the class, as probabilities. The score is the mean of the class score map, before the soft-max. Runs on TensorFlow.
+
+    Args:
+        net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
+        images: photographs as `vgg_keras.predict_images` takes them: a path, an array, a picture of Pillow, or several.
+        classes: a class for all photographs, or a list with one for each: a name, or a number in the order of the logits.
+            None: the most probable one of each photograph.
+        method: "gradcam", "gradcam++" or "scores".
+        layer: a convolution or pooling, as `vgg_keras.feature_maps` names it. None: the last convolution.
+        side: Q, the smaller side to which a photograph is rescaled, the net's crop or more. None: the largest scale of the
+            net's test.
+
+    Returns:
+        One map for each photograph, in order.
+
+    Raises:
+        UserError: no such net, photograph, class, method or layer.
+
+    Example:
+        (seen,) = vgg_keras.class_activation_map("runs/E", "photo.jpg")
+        plt.imshow(seen.over_image())
+    """
+    net = open_model(net)
+    names = prediction.names_of(net, ())
+    see = _seeing(net, method, layer)
+    side = _side(net, side)
+    found, scanned = photographs.opened(images, net.config.data)
+    wanted = _wanted(classes, names, len(found))
+    maps = {}
+    for places, split in scanned:
+        protocols.require_few_pixels(split, net.config.evaluation, (side,))
+        for image, place in enumerate(places):
+            pixels, _ = pipeline.picture(split, image)
+            picture = rescale(pixels, side, net.config.data.interpolation)
+            maps[place] = see(picture, wanted[place], found[place].name, tuple(pixels.shape[:2]))
+            stop.raise_if_requested()
+    return [maps[place] for place in range(len(found))]
+
+
+def draw_mistakes(net: LoadedModel, config: Config, split: Split, out: Path, folder: Path) -> list[Path]:
+    """Draws the mistakes of an evaluation's report with Grad-CAM of the class predicted.
+
+    Args:
+        net, config: evaluated.
+        split: its images.
+        out: the folder of the evaluation.
+        folder: of the pictures.
+    """
+    final = posteriors.load(out / POSTERIORS)
+    predicted, scores = metrics.predictions(final.probabilities)
+    chosen = report.surest_mistakes(predicted, scores, final.labels)
+    names = {int(image): split.name(image) for image in chosen}
+    return _draw(net, config, split, {image: int(predicted[image]) for image in names}, names, folder, labelled=True)
+
+
+def draw_predictions(
+    net: LoadedModel, config: Config, predictions: Sequence[prediction.Prediction], folder: Path
+) -> list[Path]:
+    """Draws photographs in files with Grad-CAM of the most probable class."""
+    split, _ = inspected(of_files([one.path for one in predictions]), config.data)
+    classes = prediction.names_of(net, ())
+    names = [Path(one.path).name for one in predictions]
+    # two photographs of one name, of different folders
+    named = {place: name if names.count(name) == 1 else f"{place}_{name}" for place, name in enumerate(names)}
+    wanted = {place: classes.index(one.classes[0]) for place, one in enumerate(predictions)}
+    return _draw(net, config, split, wanted, named, folder, labelled=False)
+
+
+def _draw(
+    net: LoadedModel,
+    config: Config,
+    split: Split,
+    wanted: Mapping[int, int],
+    names: Mapping[int, str],
+    folder: Path,
+    labelled: bool,
+) -> list[Path]:
+    """Writes `folder/NAME.png` for each image: itself, and beside it its Grad-CAM at the largest test scale.
+
+    Args:
+        wanted: the class of each image, by the image's place in the split.
+        names: of the pictures.
+        labelled: whether the split's labels are classes of the net; then the title names the actual one.
+    """
+    see, side, classes = _seeing(net, "gradcam", None), max(config.test_scales), prediction.names_of(net, ())
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    paths = []
+    for image, number in tqdm.tqdm(wanted.items(), desc=f"activation maps, Q={side}", unit="image", disable=None):
+        pixels, label = pipeline.picture(split, image)
+        picture = rescale(pixels, side, config.data.interpolation)
+        seen = see(picture, number, names[image], tuple(picture.shape[:2]))
+        title = f"predicted: {seen.class_name} ({seen.probability:.0%} at Q={side}, no mirror image)"
+        title += f", actual: {classes[label]}" if labelled and label != number else ""
+        paths.append(folder / f"{names[image]}.png")
+        meaning = f"Grad-CAM of {seen.class_name}"
+        heatmap.draw_overlay(picture.numpy() / 255, seen.over_image(), title, meaning, paths[-1])
+        stop.raise_if_requested()
+    return paths
+
+
+def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., ActivationMap]:
+    """A function of (picture at Q, class or None, path, size of the photograph)."""
+    if method not in METHODS:
+        raise UserError(
+            f"method must be one of {', '.join(METHODS)}. Received: {method!r}. {nearest(str(method), METHODS)}"
+        )
+    architecture = net.config.architecture
+    names = prediction.names_of(net, ())
+    if method == "scores":
+        if layer is not None:
+            raise UserError(
+                f"method='scores' is the map of the logits. Received: layer={layer!r} with it. Leave it out."
+            )
+        score_map = protocols.Dense(net.model, architecture, net.config.evaluation).score_map
+        stride, first = STRIDE, architecture.crop // STRIDE * STRIDE / 2
+    else:
+        layer = layer or [one.name for one in layers_of(architecture) if one.kind == "conv"][-1]
+        before, behind = around(net.model, layer)
+        read = named_layers(architecture)[layer].name
+        stride = next(cost.stride for cost in costs(architecture) if cost.layer.name == read)
+        first = stride / 2
+
+    def see(picture, wanted, path, size):
+        if method == "scores":
+            scores = score_map(picture)
+            posterior = protocols.posterior_of(scores.mean(axis=(0, 1)))
+            chosen = int(posterior.argmax()) if wanted is None else wanted
+            values = protocols.posterior_of(scores)[:, :, chosen]
+        else:
+            maps, gradient, posterior, chosen = _gradient(before, behind, picture, wanted)
+            values = _weighted(maps, gradient, method)
+        scale = [now / then for now, then in zip(size, picture.shape[:2], strict=True)]
+        centres = tuple(s * (first + stride * np.arange(count)) for s, count in zip(scale, values.shape, strict=True))
+        # a window's centre stands for half a step around it; a position of a map, at the edges, for all beyond it
+        reach = tuple(s * stride / 2 if method == "scores" else np.inf for s in scale)
+        return ActivationMap(
+            path,
+            names[chosen],
+            float(posterior[chosen]),
+            values.astype(np.float32),
+            tuple(map(int, size)),
+            centres,
+            reach,
+        )
+
+    return see
+
+
+def _gradient(before, behind, picture: tf.Tensor, wanted: int | None):
+    """A layer's map of a picture, the gradient of the class's score by it, the posterior, and the class."""
+    maps = before(picture[tf.newaxis], training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        scores = tf.reduce_mean(behind(maps, training=False), axis=(0, 1, 2))  # (classes,)
+        chosen = int(tf.argmax(scores)) if wanted is None else wanted
+        score = scores[chosen]
+    gradient = tape.gradient(score, maps)
+    maps, gradient = (tf.cast(one[0], tf.float32).numpy().astype(np.float64) for one in (maps, gradient))
+    return maps, gradient, protocols.posterior_of(scores.numpy()), chosen
+
+
+def _weighted(maps: np.ndarray, gradient: np.ndarray, method: str) -> np.ndarray:
+    """The sum of channels (rows, columns, channels) by their weights, in 0-1."""
+    if method == "gradcam":
+        weights = gradient.mean(axis=(0, 1))
+    else:
+        # the paper's g^2 / (2 g^2 + sum(A) g^3) relu(g), which is 0 unless g > 0, with g^2 divided out
+        positive = np.maximum(gradient, 0)
+        total = np.maximum(maps.sum(axis=(0, 1)), 0)  # of leaky ReLU it may be negative
+        weights = (positive / (2 + total * positive)).sum(axis=(0, 1))
+    values = np.maximum(maps @ weights, 0)
+    return values / values.max() if values.max() > 0 else values
+
+
+def _side(net: LoadedModel, side: int | None) -> int:
+    if side is None:
+        return max(net.config.test_scales)
+    if isinstance(side, bool) or not isinstance(side, int) or side < (crop := net.config.architecture.crop):
+        raise UserError(f"side must be a whole number, the net's crop of {crop} or more. Received: {side!r}.")
+    return side
+
+
+def _wanted(classes: Any, names: Sequence[str], count: int) -> list[int | None]:
+    """The number of the class of each of `count` photographs; None: its most probable one."""
+    if classes is None:
+        return [None] * count
+    if isinstance(classes, str | int | np.integer):
+        classes = [classes] * count
+    classes = list(classes)
+    if len(classes) != count:
+        raise UserError(f"classes are one for all photographs, or one for each of {count}. Received: {len(classes)}.")
+    numbers: list[int | None] = []
+    for one in classes:
+        if isinstance(one, str) and one in names:
+            numbers.append(names.index(one))
+        elif isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < len(names):
+            numbers.append(int(one))
+        else:
+            hint = nearest(one, names) if isinstance(one, str) and len(names) <= 1000 else f"0 to {len(names) - 1}."
+            raise UserError(f"A class is a name of the net's, or its number. Received: {one!r}. {hint}")
+    return numbers
