@@ -11,12 +11,15 @@ from scipy.special import softmax
 import vgg_keras
 from tests.data.awkward import bomb, rows, smooth, tiff, with_exif, written
 from tests.data.awkward import png as png_file
-from vgg_keras.config import Architecture, Config, Data, Evaluation
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.rescaling import rescale
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation.prediction import predict_images
 from vgg_keras.exports import saved_model
 from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.nets.feature_maps import descriptor_layer
+from vgg_keras.nets.model import architecture_of
 
 CROP, BATCH = 64, 3
 
@@ -30,11 +33,12 @@ def small(head="fc"):
     return model
 
 
-def served(model, max_pixels=96 * 2000):
+def served(model, max_pixels=96 * 2000, features=""):
     config = Config(
         architecture=Architecture("A", num_classes=3, crop=CROP),
         data=Data(scale=(CROP,)),
         evaluation=Evaluation(scales=(64, 96), batch=BATCH, max_pixels=max_pixels),
+        export=Export(features=features),
     )
     return saved_model.Served(model, config, ("cat", "dog", "owl"))
 
@@ -68,6 +72,29 @@ def test_every_size_and_batch_gives_what_the_dense_net_gives_at_once(head, rando
         features = module.features(tf.constant(images))["features"].numpy()
         assert features.shape == wanted.shape
         assert np.abs(features - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("layer", ["fc1", "block5_pool", "relu3_2", "block1_pool"])
+def test_features_are_the_map_of_any_layer(layer, random):
+    """Images of 900 pixels go through the net in tiles."""
+    model = small()
+    module, name = served(model, features=layer), descriptor_layer(architecture_of(model), layer)
+    dense = to_fully_convolutional(model)
+    maps = keras.Model(dense.input, dense.get_layer(name if "pool" in name else f"{name}_relu").output)
+    for count, height, width in ((4, 64, 64), (1, 70, 900), (1, 900, 70)):
+        images = pictures(random, count, height, width)
+        wanted = np.asarray(
+            maps(np.stack([rescale(image, 64, "bilinear").numpy() for image in images]), training=False)
+        )
+        found = module.features(tf.constant(images))["features"].numpy()
+        difference = np.abs(found - wanted).max() / np.abs(wanted).max()
+        print(f"{layer} {images.shape}: largest relative difference {difference:.2g}")
+        assert found.shape == wanted.shape and difference <= 1e-5
+
+
+def test_features_of_a_layer_that_the_net_lacks_are_refused():
+    with pytest.raises(UserError, match="Received: 'block3_conv9'. Did you mean 'block3_conv"):
+        served(small(), features="block3_conv9")
 
 
 def test_a_batch_of_no_images_gives_no_rows(tmp_path, random):

@@ -12,6 +12,8 @@ from vgg_keras.data.decoding import decode, upright
 from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.rescaling import rescale, rescaled_size
 from vgg_keras.exports.tiles import TiledNet, in_turn
+from vgg_keras.nets.feature_maps import descriptor_layer
+from vgg_keras.nets.model import architecture_of
 from vgg_keras.paths import plain_folder
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
@@ -28,13 +30,15 @@ class Served(tf.Module):
         """
         Args:
             model: of `vgg_keras.build`, in float32, with logits.
-            config: its values of Q and `flip`, `batch` and `max_pixels` of `evaluation` are followed, and of `data` the
-                interpolation, `exif_orientation` and `max_pixels`.
+            config: its values of Q and `flip`, `batch` and `max_pixels` of `evaluation` are followed, of `data` the
+                interpolation, `exif_orientation` and `max_pixels`, and of `export` the layer of the features.
             classes: names in the order of the logits.
         """
         super().__init__(name="vgg")
         self.weights = [variable.value for variable in model.weights]  # `tf.Module` does not track Keras's variables
-        self._net = TiledNet(model, config.evaluation)
+        layer = config.export.features
+        layer = layer and descriptor_layer(architecture_of(model), layer)
+        self._net = TiledNet(model, config.evaluation, layer)
         self._sides, self._rules, self._data = config.test_scales, config.evaluation, config.data
         self._classes = tf.constant(classes)
 
@@ -61,16 +65,14 @@ class Served(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def features(self, images):
-        """A batch of RGB images of one size, uint8, to the map (n, rows, columns, channels) before the last layer.
+        """A batch of RGB images of one size, uint8, to the map (n, rows, columns, channels) of `export.features`.
 
         At the first Q, without mirror images: appendix B averages over positions, views and scales as it needs.
         """
         side = self._sides[0]
         images, height, width = self._checked(images, side, "")
-        found = self._in_groups(
-            images, side, 1, lambda views: self._net.before_last_layer(self._net.last_map(views)), self._net.features
-        )
-        rows, columns = self._net.positions(height, width)
+        found = self._in_groups(images, side, 1, self._net.feature_map, self._net.features)
+        rows, columns = self._net.feature_positions(height, width)
         return {"features": tf.reshape(found, [tf.shape(images)[0], rows, columns, self._net.features])}
 
     def _posteriors(self, images, name=""):

@@ -3,12 +3,15 @@
 The parts are those of `evaluation.protocols.Dense`, which runs Python between them. A SavedModel holds only operations.
 """
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
 from vgg_keras.config import Evaluation
 from vgg_keras.evaluation.whole_images import STRIDE, WINDOWS, halo
 from vgg_keras.nets.dense import convolutions_and_head
+from vgg_keras.nets.feature_maps import feature_maps, strides
 from vgg_keras.nets.model import architecture_of
 
 
@@ -16,25 +19,33 @@ class TiledNet:
     """A net in two halves: convolutions over tiles of images, FC layers over batches of windows of the last map.
 
     Attributes:
-        features: the number of channels before the last layer.
+        features: the number of channels of the feature map.
     """
 
-    def __init__(self, model: keras.Model, rules: Evaluation):
+    def __init__(self, model: keras.Model, rules: Evaluation, layer: str = ""):
         """
         Args:
             model: of `vgg_keras.build`, in float32, with logits.
             rules: its `batch` is read, the number of crops whose pixels are in one pass at most.
+            layer: whose map the feature map is, as `descriptor_layer` returns it; empty: the one before the last layer.
         """
         architecture = architecture_of(model)
         convolutions, fc = convolutions_and_head(model)
-        ends = model.get_layer("block5_pool").output, model.get_layer("predictions").input
-        before_last = keras.Model(*ends, name="features")
         # functions, which a `tf.Module` does not track: it would save the models beside their variables
         self._convolutions = lambda images: convolutions(images, training=False)
         self._logits = lambda windows: fc(windows, training=False)
-        self._before_last = lambda windows: before_last(windows, training=False)
+        self._of_images, self._of_windows = None, None  # what gives the feature map: one of the two
+        if layer.startswith("block"):
+            maps = feature_maps(model, layer)
+            self._of_images = lambda images: maps(images, training=False)[layer]
+            self._stride, self.features = strides(architecture)[layer], maps.output[layer].shape[-1]
+        else:
+            last = model.get_layer(f"{layer}_relu").output if layer else model.get_layer("predictions").input
+            hidden = keras.Model(model.get_layer("block5_pool").output, last, name="features")
+            self._of_windows = lambda windows: hidden(windows, training=False)
+            self.features = hidden.output_shape[-1]
         self._window, self._channels = fc.input_shape[1], fc.input_shape[3]
-        self._classes, self.features = fc.output_shape[-1], before_last.output_shape[-1]
+        self._classes = fc.output_shape[-1]
         self._batch, self._pixels = rules.batch, rules.batch * architecture.crop**2
         self._halo = halo(architecture)
 
@@ -47,10 +58,33 @@ class TiledNet:
         """Rows and columns of the class score map of an image."""
         return height // STRIDE - self._window + 1, width // STRIDE - self._window + 1
 
-    def last_map(self, images: tf.Tensor) -> tf.Tensor:
-        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3), n above 0.
+    def feature_positions(self, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and columns of the feature map of an image."""
+        if self._of_images:
+            return height // self._stride, width // self._stride
+        return self.positions(height, width)
 
-        Those with more pixels than `batch` crops are cut along their longer side into tiles that overlap by what a position
+    def feature_map(self, images: tf.Tensor) -> tf.Tensor:
+        """The values of the feature map at every position, (n * rows * columns, features), n above 0."""
+        if self._of_images:
+            found = self._map_of(images, self._of_images, self._stride, self.features)
+            return tf.reshape(found, [-1, self.features])
+        maps = self.last_map(images)
+
+        def add(place, found):
+            return place + 1, found.write(place, self._of_windows(self._windows(maps, place)[0]))
+
+        batches = -(-tf.shape(maps)[0] * self._positions_in_a_map(maps) // WINDOWS)
+        return in_turn(add, batches, [None, self.features])
+
+    def last_map(self, images: tf.Tensor) -> tf.Tensor:
+        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3), n above 0."""
+        return self._map_of(images, self._convolutions, STRIDE, self._channels)
+
+    def _map_of(self, images: tf.Tensor, function: Callable, stride: int, channels: int) -> tf.Tensor:
+        """The map that a function makes of images, at a stride that divides that of the last map.
+
+        Images with more pixels than `batch` crops are cut along their longer side into tiles that overlap by what a position
         sees, so the map is the same.
         """
         count, height, width, _ = tf.unstack(tf.shape(images))
@@ -62,6 +96,8 @@ class TiledNet:
         tile = tf.where(fits, length, tile)
         cut_axis_first = tf.where(vertical, [1, 0, 2, 3], [2, 0, 1, 3])
 
+        times = STRIDE // stride
+
         def add(place, maps):
             first = place * tile
             last = tf.minimum(first + tile, length)
@@ -72,12 +108,13 @@ class TiledNet:
             begin = tf.where(vertical, tf.stack([0, start, 0, 0]), tf.stack([0, 0, start, 0]))
             extent = tf.where(vertical, tf.stack([count, size, width, 3]), tf.stack([count, height, size, 3]))
             pixels = tf.ensure_shape(tf.slice(images, begin, extent), [None, None, None, 3])
-            of_tile = tf.transpose(self._convolutions(pixels), cut_axis_first)
-            return place + 1, maps.write(place, of_tile[first - before : last - before])
+            of_tile = tf.transpose(function(pixels), cut_axis_first)
+            behind = tf.where(last == length, tf.shape(of_tile)[0], (last - before) * times)
+            return place + 1, maps.write(place, of_tile[(first - before) * times : behind])
 
-        maps = in_turn(add, -(-length // tile), [None, None, None, self._channels])
+        maps = in_turn(add, -(-length // tile), [None, None, None, channels])
         return tf.ensure_shape(
-            tf.transpose(maps, tf.math.invert_permutation(cut_axis_first)), [None, None, None, self._channels]
+            tf.transpose(maps, tf.math.invert_permutation(cut_axis_first)), [None, None, None, channels]
         )
 
     def mean_logits(self, maps: tf.Tensor) -> tf.Tensor:
@@ -93,15 +130,6 @@ class TiledNet:
         sums = tf.zeros([count, self._classes], tf.float64)
         _, sums = tf.while_loop(lambda place, sums: place < batches, add, (0, sums), parallel_iterations=1)
         return sums / tf.cast(per_map, tf.float64)
-
-    def before_last_layer(self, maps: tf.Tensor) -> tf.Tensor:
-        """The input of the last layer at every position, (n * rows * columns, features)."""
-
-        def add(place, found):
-            return place + 1, found.write(place, self._before_last(self._windows(maps, place)[0]))
-
-        batches = -(-tf.shape(maps)[0] * self._positions_in_a_map(maps) // WINDOWS)
-        return in_turn(add, batches, [None, self.features])
 
     def _positions_in_a_map(self, maps: tf.Tensor) -> tf.Tensor:
         _, rows, columns, _ = tf.unstack(tf.shape(maps))
