@@ -91,6 +91,7 @@ def test_evaluate(run_command):
         "dense, Q=37, 55, 73",
         "multi-crop, Q=37",
         "both, Q=37",
+        "features fc2, Q=37",
     ]
     architecture = Architecture("E", width=0.0625, crop=32, num_classes=1000)
     at_crop = 2 * multiply_adds(architecture, 32, 32) / 1e9
@@ -100,6 +101,10 @@ def test_evaluate(run_command):
     )  # the quickstart has no mirror images
     assert rows["dense, Q=37, 55, 73"]["gflop_per_image"] == pytest.approx(
         sum(2 * multiply_adds(architecture, side, side) / 1e9 for side in (37, 55, 73))
+    )
+    last_layer = 2 * 256 * 1000 / 1e9
+    assert rows["features fc2, Q=37"]["gflop_per_image"] == pytest.approx(
+        rows["dense, Q=37"]["gflop_per_image"] - last_layer
     )
     for row in rows.values():
         assert row["images_per_second"] * row["gflop_per_image"] == pytest.approx(row["gflops"])

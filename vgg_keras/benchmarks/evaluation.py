@@ -1,8 +1,11 @@
-"""The protocols of 3.2 on photographs, from file to posterior, beside `model.predict` and the net's own convolutions.
+"""The protocols of 3.2 and appendix B's descriptors on photographs, from the file on.
+
+They stand beside `model.predict` and the net's own convolutions.
 
 `model.predict` takes crops in memory. It runs before and after each row, so a row's ratio is to its neighbours.
 """
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 
@@ -24,6 +27,7 @@ from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.nets.architectures import costs, multiply_adds
 from vgg_keras.nets.builder import build
 from vgg_keras.text_table import text_table
+from vgg_keras.transfer.descriptors import LAST_MAP, Pooled
 
 SINGLE, THREE = (256,), (256, 384, 512)  # Q, at crop 224; in proportion at others
 
@@ -34,7 +38,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
     Args:
         config: its data, evaluation and runtime are followed.
         architecture: classes and mean known; random weights.
-        images: photographs of a round for centre and dense; the others take an eighth.
+        images: photographs of a round for centre, dense at one scale and features; the others take an eighth.
         repeats: rounds that are counted.
         only: rows, by the beginnings of their names.
     """
@@ -115,14 +119,12 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
     def q(scales):
         return tuple(round(side * crop / 224) for side in scales)
 
-    def uncropped(split, scales):
+    def uncropped(split, scales, net=architecture):
         total = 0
         for image in range(split.size):
             height, width = decode(split.read(tf.constant(image, tf.int64))[0]).shape[:2]
             for side in scales:
-                total += views * multiply_adds(
-                    architecture, *(int(size) for size in rescaled_size(height, width, side))
-                )
+                total += views * multiply_adds(net, *(int(size) for size in rescaled_size(height, width, side)))
         return 2 * total
 
     def cropped(split, count):
@@ -140,6 +142,9 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
     one, three = q(SINGLE), q(THREE)
     many = cropped(fewer, rules.grid**2)
     names = label_of_test_scales(three)
+    hidden = "fc2" if architecture.head == "fc" else LAST_MAP
+    pooled = Pooled(model, architecture, rules, (hidden,))
+    without_last = dataclasses.replace(architecture, num_classes=0)
     few, lot = fewer.size, photographs.size
     return [
         Row(f"centre crop, Q={one[0]}", lot, through(photographs, (center, one)), cropped(photographs, 1)),
@@ -147,6 +152,12 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
         Row(f"dense, Q={names}", few, through(fewer, (dense, three)), uncropped(fewer, three)),
         Row(f"multi-crop, Q={one[0]}", few, through(fewer, (grid, one)), many),
         Row(f"both, Q={one[0]}", few, through(fewer, (dense, one), (grid, one)), many + uncropped(fewer, one)),
+        Row(
+            f"features {hidden}, Q={one[0]}",
+            lot,
+            through(photographs, (pooled, one)),
+            uncropped(photographs, one, without_last),
+        ),
     ]
 
 
