@@ -1,4 +1,4 @@
-"""notebooks/quickstart.ipynb in a kernel of its own, from its first cell to its last."""
+"""The notebooks in a kernel of their own, from the first cell to the last."""
 
 import json
 import re
@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "quickstart.ipynb"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+QUICKSTART, FEATURES = NOTEBOOKS / "quickstart.ipynb", NOTEBOOKS / "features.ipynb"
 EPOCHS = 6  # at this learning rate the loss stays near ln 10 for about three epochs
 
 
@@ -25,8 +26,35 @@ def kernels(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # no start-up files of the user's
 
 
+def run(path, tmp_path):
+    """The notebook with its outputs, and what it printed."""
+    notebook = nbformat.read(path, as_version=4)
+    work = tmp_path / "work"
+    work.mkdir()
+    resources = {"metadata": {"path": str(work)}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+    printed = printed_by(notebook)
+    print(printed)
+    return notebook, printed
+
+
+def printed_by(notebook):
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+
+
+def pictures_of(notebook):
+    """The cells that drew a picture."""
+    return {
+        cell.id
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    }
+
+
 def test_the_notebook_has_no_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(QUICKSTART, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -37,15 +65,7 @@ def test_the_notebook_has_no_outputs():
 def test_the_notebook_trains_and_draws(tmp_path, monkeypatch, kernels):
     monkeypatch.setenv("VGG_KERAS_NOTEBOOK_DATA", "digits")
     monkeypatch.setenv("VGG_KERAS_NOTEBOOK_EPOCHS", str(EPOCHS))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    work = tmp_path / "work"
-    work.mkdir()
-    resources = {"metadata": {"path": str(work)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
-
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
-    print(printed)
+    notebook, printed = run(QUICKSTART, tmp_path)
     assert "data: digits, 10 classes" in printed
 
     history = json.loads(re.search(r"^history: (.*)$", printed, re.MULTILINE)[1])
@@ -58,10 +78,31 @@ def test_the_notebook_trains_and_draws(tmp_path, monkeypatch, kernels):
     difference = float(re.search(r"largest difference from the model's logits: (\S+)", printed)[1])
     assert difference <= 1e-3  # between sums in another order; logits are of order 10
 
-    pictures = {
-        cell.id
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    }
-    assert pictures == {"batch", "curve", "heat"}
+    assert pictures_of(notebook) == {"batch", "curve", "heat"}
+
+
+def require_results(notebook, printed):
+    """The results that the notebook of features shows."""
+    right, of = map(int, re.search(r"right: (\d+) of (\d+)", printed).groups())
+    assert of == 12 and right >= 9
+    before, after = map(float, re.search(r"perceptual distance: (\d+) before, (\d+) after 50 steps", printed).groups())
+    assert after < before / 10
+    before, after = map(float, re.search(r"pixels: ([\d.]+) before, ([\d.]+) after", printed).groups())
+    assert after < 0.75 * before
+    assert pictures_of(notebook) == {"nearest", "repair-picture", "maps"}
+
+
+def test_the_notebook_of_features_is_saved_with_its_outputs():
+    notebook = nbformat.read(FEATURES, as_version=4)
+    nbformat.validate(notebook)
+    require_results(notebook, printed_by(notebook))
+    streams = [output for cell in notebook.cells for output in cell.get("outputs", []) if "name" in output]
+    assert all(output.name == "stdout" for output in streams)  # no warnings, no paths of a machine
+    assert FEATURES.stat().st_size < 600_000
+
+
+@pytest.mark.slow
+def test_the_notebook_of_features_shows_its_results(tmp_path, monkeypatch, kernels, shared_data):
+    monkeypatch.setenv("VGG_KERAS_NOTEBOOK_PHOTOS", str(shared_data / "flowers17"))
+    monkeypatch.setenv("VGG_KERAS_NOTEBOOK_WEIGHTS", str(shared_data / "vgg16_conv_authors.h5"))
+    require_results(*run(FEATURES, tmp_path))
