@@ -119,7 +119,7 @@ def read_manifest(workdir: Path) -> dict[str, list[str]]:
     return found
 
 
-def require_whole(workdir: Path, resumed: bool = False) -> dict[str, str]:
+def require_unchanged(workdir: Path, resumed: bool = False) -> dict[str, str]:
     """The sha256 of a run's files, which must be those in its manifest.
 
     Args:

@@ -236,6 +236,6 @@ def test_crops_lie_on_the_papers_grid(random):
 def test_places_equal_numpys_for_every_size():
     for spare in range(300):
         for grid in range(2, 8):
-            firsts, counts = pipeline.places(tf.constant(spare), grid)
+            firsts, counts = pipeline.crop_positions(tf.constant(spare), grid)
             places = np.repeat(firsts.numpy(), counts.numpy())
             assert places.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()

@@ -201,7 +201,7 @@ def run_all(command, many, commands):
 
 WEIGHTS = (".pth", ".pt", ".safetensors", ".caffemodel", ".mat", ".keras", ".h5")
 SET = ("architecture.name=A", "architecture.width=0.0625", "architecture.crop=32", "data.scale=32", "stages=")
-OF_H5 = ("--config=A", *(f"--set={wish}" for wish in SET), "--set=architecture.num_classes=10")
+OF_H5 = ("--config=A", *(f"--set={override}" for override in SET), "--set=architecture.num_classes=10")
 TABLE = {
     "predict --weights": ("predict", WEIGHTS, ("photos",)),
     "evaluate --weights": ("evaluate", WEIGHTS, ("--data=digits", "--out=out")),
@@ -210,8 +210,16 @@ TABLE = {
     "evaluate --model": ("evaluate", ("",), ("--out=out",)),
     "export --model": ("export", ("",), ("--format=saved_model", "--out=out")),
     "evaluate --fuse": ("evaluate", ("",), ("--out=out",)),
-    "train --weights": ("train", WEIGHTS, ("--config=quickstart", *(f"--set={wish}" for wish in SET), "--workdir=out")),
-    "train --init_from": ("train", ("",), ("--config=quickstart", *(f"--set={wish}" for wish in SET), "--workdir=out")),
+    "train --weights": (
+        "train",
+        WEIGHTS,
+        ("--config=quickstart", *(f"--set={override}" for override in SET), "--workdir=out"),
+    ),
+    "train --init_from": (
+        "train",
+        ("",),
+        ("--config=quickstart", *(f"--set={override}" for override in SET), "--workdir=out"),
+    ),
 }
 
 

@@ -170,7 +170,7 @@ def validation(
 
     Returns:
         A dataset of full batches (images (batch, crop, crop, 3) float32, labels (batch,) int32, weights (batch,)
-        float32): weight 1, and 0 for the images that fill the last batches up, so that each device gets equally many.
+        float32). The weight is 1. Images of weight 0 fill the last batches up, so that each device gets equally many.
     """
     turn, per_worker = batch * replicas, batch * replicas // workers  # slots of all devices, and of this worker's
     turns = math.ceil(split.size / turn)
@@ -240,14 +240,14 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
     Crops that coincide come once and are counted, such as all of a square image at `side` = `crop`.
 
     Returns:
-        A dataset of (crops (n, crop, crop, 3) float32, labels (n,) int32, ids (n,) int64, counts (n,) int32), n from 1 to
-        `rules.batch`, image after image; an image's counts add up to grid x grid.
+        A dataset of (crops (n, crop, crop, 3) float32, labels (n,) int32, ids (n,) int64, counts (n,) int32), image after
+        image. n is 1 to `rules.batch`. An image's counts add up to grid x grid.
     """
 
     def example(image):
         window, label = _rescaled(split, data, rules, side, image)
-        tops, rows = places(tf.shape(window)[0] - crop, grid)
-        lefts, columns = places(tf.shape(window)[1] - crop, grid)
+        tops, rows = crop_positions(tf.shape(window)[0] - crop, grid)
+        lefts, columns = crop_positions(tf.shape(window)[1] - crop, grid)
         corners = tf.stack(tf.meshgrid(tops, lefts, indexing="ij"), axis=-1)  # (tops, lefts, 2)
         windows = tf.map_fn(
             lambda corner: window[corner[0] : corner[0] + crop, corner[1] : corner[1] + crop],
@@ -287,8 +287,12 @@ def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf
     return dataset.with_options(options)
 
 
-def places(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The first pixels of `grid` crops spread evenly over `spare` pixels and the crop, each once, and how often it comes."""
+def crop_positions(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where `grid` crops begin that are spread evenly along a side, `spare` pixels longer than a crop.
+
+    Returns:
+        The first pixels, each once, and how many of the crops begin there.
+    """
     if grid == 1:
         return tf.reshape(spare // 2, [1]), tf.ones([1], tf.int32)
     even = tf.linspace(tf.constant(0, tf.float64), tf.cast(spare, tf.float64), grid)

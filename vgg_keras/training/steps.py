@@ -74,11 +74,11 @@ def train_step(
 
         # A convolution cannot run on no image at all: a device without one takes one of weight 0.
         count = tf.maximum(tf.math.count_nonzero(weights, dtype=tf.int32), 1)
-        whole_share = not micro_batch or micro_batch >= images.shape[0]
+        one_part = not micro_batch or micro_batch >= images.shape[0]
         images, labels, weights = images[:count], labels[:count], weights[:count]
         averages = [tf.convert_to_tensor(variable.value) for variable in moving]
 
-        if whole_share:
+        if one_part:
             gradients, averages, sums = gradients_of(images, labels, weights, replica_seed, averages)
         else:
             batch, zeros = (images, labels, weights), [tf.zeros_like(variable) for variable in variables]

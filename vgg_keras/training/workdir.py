@@ -11,7 +11,7 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
-from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_whole
+from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_unchanged
 from vgg_keras.training.records import read
 from vgg_keras.weights.initialize import Start, describe, digest, require_classes
 
@@ -30,7 +30,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
     if checkpoints_in(workdir / CHECKPOINTS) and not finished:  # whose files `stages.finished` has checked
-        require_whole(workdir, resumed=True)
+        require_unchanged(workdir, resumed=True)
     stored = read_config(workdir)
     if stored is None:
         if workdir.exists() and any(path for path in workdir.iterdir() if not path.name.startswith(".")):

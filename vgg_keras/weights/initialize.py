@@ -16,7 +16,7 @@ from typing import Any
 from vgg_keras.config import MATCH, Architecture, Config, fields_with
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
-from vgg_keras.runs import require_whole, run_config, weights_digest
+from vgg_keras.runs import require_unchanged, run_config, weights_digest
 from vgg_keras.weights.classes import difference_of_classes
 from vgg_keras.weights.verify import IMAGENET, digest_of, require_source
 
@@ -67,7 +67,7 @@ def require_start(config: Config, verified: bool = False) -> None:
         start = user_path(config.training.init_from)
         weights_digest(start)  # that the run has weights
         if not verified:
-            require_whole(start)
+            require_unchanged(start)
         require_family(run_config(start).architecture, config.architecture, start)
 
 

@@ -15,7 +15,7 @@ from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.plain_values import to_dict
-from vgg_keras.runs import require_whole
+from vgg_keras.runs import require_unchanged
 from vgg_keras.weights.formats.run_folder import load_run, save_weights
 
 
@@ -95,7 +95,7 @@ def test_killed_between_any_two_files_it_leaves_what_a_resumed_run_accepts(run, 
         try:
             save_weights(new, folder)
         except KeyboardInterrupt:
-            assert set(require_whole(folder, resumed=True)) == {"config.json", "model.weights.h5", "model.keras"}
+            assert set(require_unchanged(folder, resumed=True)) == {"config.json", "model.weights.h5", "model.keras"}
             load_run(folder)
         else:
             break
@@ -120,7 +120,7 @@ def test_killed_at_its_first_weights_a_run_goes_on(run, monkeypatch, number):
     with pytest.raises(KeyboardInterrupt) if number < 3 else contextlib.nullcontext():
         save_weights(model, folder)
     monkeypatch.undo()
-    require_whole(folder, resumed=True)
+    require_unchanged(folder, resumed=True)
     if number < 3:
         with pytest.raises(UserError, match="there after its first epoch"):
             load_run(folder)
@@ -141,7 +141,7 @@ def test_a_net_loads_without_the_copy_for_keras_and_a_run_does_not_go_on(run):
     (folder / "model.keras").unlink()
     load_run(folder)
     with pytest.raises(UserError, match=r"model\.keras, which was changed, damaged or removed\. Put it back"):
-        require_whole(folder, resumed=True)
+        require_unchanged(folder, resumed=True)
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

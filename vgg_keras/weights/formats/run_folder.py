@@ -27,7 +27,7 @@ from vgg_keras.runs import (
     chain_hint,
     read_config,
     read_manifest,
-    require_whole,
+    require_unchanged,
     run_of,
 )
 from vgg_keras.weights.convert import convert, random_layers
@@ -100,7 +100,7 @@ def read(workdir: Path) -> StoredRun:
         raise UserError(
             f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
         )
-    digests = require_whole(workdir)
+    digests = require_unchanged(workdir)
     config = from_dict(Config, stored["config"])
     with parsing(workdir / WEIGHTS):
         weights = read_keras(workdir / WEIGHTS)
