@@ -6,8 +6,9 @@ Each kind of source has one module with one function from `Data` to `Source`, wh
     folders.py   class folders
     tfds.py      a set of TensorFlow Datasets
 
-Another kind, such as a CSV list, is a module like them and a line in `_opener`. A list of files makes its splits by
-`image_files.split_of_files`, as folders do. `naming.require_source` judges the name before TensorFlow starts.
+Another kind, such as a CSV list, is a module like them, a line in `_opener` and one in `naming.require_source`, which checks
+the name before TensorFlow starts and refuses files today. A list of files makes its splits by `image_files.split_of_files`,
+as folders do.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Errors in percent, from scores of any kind that grow with belief: logits or posteriors."""
+"""Top-1 and top-5 errors in percent, from logits or posteriors. `training/steps.py` counts both inside the graph."""
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
