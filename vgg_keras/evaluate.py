@@ -1,12 +1,12 @@
 """The paper's evaluation (3.2, 4): dense, multi-scale, multi-crop, both, fusion; every number in one report.
 
 python -m vgg_keras.evaluate --model=runs/E/jitter
-python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=tests/E
-python -m vgg_keras.evaluate --weights=imagenet --config=E --data=imagenet2012 --scales=256,384,512 --out=tests/authors_E
-python -m vgg_keras.evaluate --fuse=tests/D/posteriors.npz,tests/E/posteriors.npz --out=tests/D+E
+python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=evaluations/E
+python -m vgg_keras.evaluate --weights=imagenet --config=E --data=imagenet2012 --scales=256,384,512 --out=evaluations/authors_E
+python -m vgg_keras.evaluate --fuse=evaluations/D/posteriors.npz,evaluations/E/posteriors.npz --out=evaluations/D+E
 
-Ctrl-C or SIGTERM saves and stops with status 75; the same command goes on where it stood. The last line on standard output
-is the result as JSON.
+Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes. The last line on standard output is the result
+as JSON.
 """
 
 import functools
