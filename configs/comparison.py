@@ -5,9 +5,12 @@ python -m vgg_keras.compare runs/*/low
 
 docs/results.md has its results.
 
-What differs from the paper: batch norm, so that all depths start from random weights within a few epochs; the batch and its
-rate; a rate that is divided once, after a fixed number of epochs, since with so few a plateau is often chance, and when it
-comes decides more than the net does. The rest is the paper's recipe, with S=36 for a crop of 32.
+The rest is the paper's recipe, with S=36 for a crop of 32. These differ from it:
+
+- Batch norm: with it all depths start from random weights within a few epochs.
+- The batch and its rate.
+- The rate is divided once, after a fixed number of epochs. In so few epochs a plateau is often chance, and its time decides more
+  than the net does.
 """
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Stage, Training

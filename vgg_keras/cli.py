@@ -37,7 +37,7 @@ _SHARED = {
     "weights": lambda: flags.DEFINE_string(
         "weights",
         None,
-        "The weights of another net, which train starts from and other commands use instead of --model: imagenet (Keras "
+        "The weights of another net. train starts from them; other commands use them instead of --model. imagenet (Keras "
         "Applications' VGG16, or with --config=E VGG19), a run's folder, or a file: .h5, .pth, .safetensors, .caffemodel, .mat, "
         ".keras; with --config also .weights.h5.",
     ),

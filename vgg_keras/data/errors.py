@@ -42,8 +42,8 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
     """Turns the error of an image in a dataset into a message.
 
     Args:
-        split: the images, to name the one that is too large, has another size than when it was scanned, or is a damaged
-            record; in a training the split that is trained on.
+        split: the images; in a training those that are trained on. A message names the one that is too large, of another
+            size than when it was scanned, or a damaged record.
 
     Raises:
         UserError: an element of the dataset could not be made.

@@ -33,8 +33,8 @@ class Split:
         stamp: image id to a text that changes when its file does (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
-        inspect: image id and `data.max_file_bytes` to why its file is not to be read, in a few words, or to an empty text, by
-            the file's kind, its size and its first bytes. None where that is not needed.
+        inspect: image id and `data.max_file_bytes` to the reason why its file must not be read; an empty text where it may.
+            It reads the file's kind, its size and its first bytes. None where that is not needed.
         changed: image id to whether its file was written anew since it was listed; None where that is not known.
         labels: (images,) int32; None where they are known after the scan, or mean nothing.
         classes: the names of the labels; empty where labels mean nothing.

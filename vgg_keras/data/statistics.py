@@ -30,8 +30,8 @@ class Statistics:
     def color_basis(self) -> np.ndarray:
         """(3, 3) float32: times [a1 a2 a3] it is the shift [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, in 0-255.
 
-        The eigenvalues are those of values in 0-1, the shift is brought to 0-255 after: variances depend on the unit, and
-        in 0-255 the same formula would shift by hundreds of grey levels.
+        The eigenvalues are those of values in 0-1; the shift is brought to 0-255 after. Variances depend on the unit: in
+        0-255 the same formula would shift by hundreds of grey levels.
         """
         eigenvalues, eigenvectors = np.linalg.eigh(np.array(self.covariance) / 255**2)
         return (255 * eigenvectors * eigenvalues).astype(np.float32)

@@ -21,8 +21,8 @@ from vgg_keras.weights.formats.run_folder import LoadedModel
 class Served(tf.Module):
     """The functions that a SavedModel offers as its signatures.
 
-    All have the test's limits: a file of more than `data.max_pixels` and an image of more than `evaluation.max_pixels` at Q
-    are refused with the rule and the size, and no more than `evaluation.batch` crops' pixels go through the net at once,
+    All have an evaluation's limits. A file of more than `data.max_pixels`, and an image of more than `evaluation.max_pixels`
+    at Q, are refused with the rule and the size. Pixels of at most `evaluation.batch` crops go through the net at once,
     however large an image or a batch is. A batch of no images gives no rows.
     """
 

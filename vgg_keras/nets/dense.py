@@ -37,7 +37,7 @@ class AtLeast(keras.layers.Layer):
 def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
     """The same net as convolutions alone (3.2): images in, a class score map out.
 
-    The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1; global average
+    The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1. Global average
     pooling becomes a pooling of the same window with stride 1. Weights are copied. `convolutions_and_head` gives the same
     net in two halves, which is faster for many images of many sizes.
 
@@ -85,15 +85,15 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
 def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """`to_fully_convolutional` in two halves, for many images of many sizes: convolutions over images, the head over windows.
 
-    Last maps of images of different sizes go through the head in one batch, so that the FC layers' weights, 9 in 10 of the
-    net's, are read once for many images. Both halves are the model's own layers; nothing is copied.
+    Last maps of images of different sizes go through the head in one batch. The FC layers hold 9 in 10 of the net's weights;
+    in this way they are read once for many images. Both halves are the model's own layers; nothing is copied.
 
     Args:
         model: of `vgg_keras.build`.
 
     Returns:
-        A model of images (batch, height, width, 3) to their last map (batch, height // 32, width // 32, channels), and one
-        of windows (batch, k, k, channels) to logits (batch, num_classes), k being crop // 32. Over the map's windows in
+        A model of images (batch, height, width, 3) to their last map (batch, height // 32, width // 32, channels). And one
+        of windows (batch, k, k, channels) to logits (batch, num_classes); k is crop // 32. Over the map's windows in
         rows and columns these logits are `to_fully_convolutional(model)`'s score map.
     """
     pool = model.get_layer("block5_pool")

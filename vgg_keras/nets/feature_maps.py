@@ -38,9 +38,9 @@ def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | 
 
     Args:
         model: of `vgg_keras.build`, either head.
-        names: layers, in any order. A convolution (`block3_conv3`, or as papers call it `conv3_3` or `relu3_3`) and an FC
-            layer (`fc1`, `fc2`, or `fc6`, `fc7`) are read after batch norm and ReLU; poolings (`block5_pool` or `pool5`),
-            A-LRN's `block1_lrn` and the class score map `predictions` are read as they are.
+        names: layers, in any order. Convolutions (`block3_conv3`, in papers `conv3_3` or `relu3_3`) and FC layers (`fc1`,
+            `fc2`, or `fc6`, `fc7`) are read after batch norm and ReLU. Poolings (`block5_pool` or `pool5`), A-LRN's
+            `block1_lrn` and the class score map `predictions` are read as they are.
         pooling: "mean" or "max" over a map's positions, in float32; None: the maps.
 
     Returns:

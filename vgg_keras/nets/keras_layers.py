@@ -44,8 +44,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.k, self.n, self.alpha, self.beta = k, n, alpha, beta
 
     def call(self, inputs):
-        # The sums over windows of channels are one product with a matrix of a band of ones, and x^(-3/4) is two roots: with
-        # slices and powers the layer took longer than all of A's convolutions together.
+        # The sums over windows of channels are one product with a matrix of a band of ones. x^(-3/4) is two roots. With slices
+        # and powers the layer took longer than all of A's convolutions together.
         channel = keras.ops.arange(inputs.shape[-1])
         ahead = channel[:, None] - channel[None]
         near = keras.ops.logical_and(ahead >= -(self.n // 2), ahead < self.n - self.n // 2)
@@ -93,8 +93,8 @@ class Dense(keras.layers.Dense):
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's over channels, with a batch's mean and variance taken axis by axis: rows, then images, then the batch.
 
-    TensorFlow adds up all positions of a channel in one float32 sum on a CPU: of 64 images of 224x224 the variance was off by
-    3 parts in 1000, and by more than itself where a channel hardly varies. Everything is float32, whatever the policy.
+    TensorFlow adds up all positions of a channel in one float32 sum on a CPU. Of 64 images of 224x224 the variance was off by
+    3 parts in 1000. Where a channel hardly varies, it was off by more than itself. Everything is float32, whatever the policy.
     """
 
     def call(self, inputs, training=None, mask=None):

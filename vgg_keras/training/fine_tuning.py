@@ -2,8 +2,8 @@
 
 from vgg_keras.config import Config, Training
 
-# The authors' convolutions of D under FC layers of random weights (Glorot), flowers at crop 64, momentum 0.9: at 1e-2 the loss
-# is not a number at step 4, at 1e-3 it is 1e16 at step 10; at 1e-4 it falls from 20 to 3 in six steps.
+# Measured on the authors' convolutions of D under FC layers of random weights (Glorot), flowers at crop 64, momentum 0.9. At
+# 1e-2 the loss is not a number at step 4. At 1e-3 it is 1e16 at step 10. At 1e-4 it falls from 20 to 3 in six steps.
 HIGH_RATE, SAFE_RATE = 1e-3, 1e-4
 DECAY_SHARE = Training.weight_decay / Training.learning_rate  # SGDW's decay at any rate, for the share of 3.1's
 

@@ -219,8 +219,8 @@ def extract_features(
 ) -> np.ndarray:
     """Appendix B's descriptors of photographs.
 
-    In this order: the smaller side is rescaled to Q, the net is run over the whole image, the layer's values are pooled over
-    positions and averaged with the mirror image's, those of several Q are stacked or averaged, the L2 norm is made 1.
+    The smaller side is rescaled to Q, and the net is run over the whole image. The layer's values are pooled over positions,
+    then averaged with the mirror image's. Those of several Q are stacked or averaged. Last, the L2 norm is made 1.
 
     Args:
         net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.

@@ -29,7 +29,7 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
         model: of `vgg_keras.build`; None builds the source's own net.
         source: a run's folder; "imagenet", which is Keras Applications' VGG16 or VGG19, the authors' D and E; or a file:
             Keras Applications' `.h5`, torchvision's or timm's `.pth` or `.safetensors`, the authors' `.caffemodel`,
-            MatConvNet's `.mat`, a `.keras` of ours, of which weights and mean are read, or for a given model a `.weights.h5`.
+            MatConvNet's `.mat`, a whole Keras model (`.keras`, `.h5`); for a given model also a `.weights.h5`.
         sha256: that the file must have, checked before it is parsed.
 
     Returns:

@@ -22,8 +22,8 @@ _HEADS = {
 }
 _ORDER = ("weight", "bias", "running_mean", "running_var")
 EPSILON = 1e-5  # of torch's batch norm
-# github.com/jcjohnson/pytorch-vgg's files, the authors' D and E in torchvision's layout with Caffe's images: the first
-# digits of their sha256, which are in their names and must be the file's where it has such a name.
+# github.com/jcjohnson/pytorch-vgg's files: the authors' D and E in torchvision's layout with Caffe's images. These are the
+# first digits of their sha256. A file that has them in its name must have them in its digest.
 CAFFES = ("00b39a1b", "d01eb7cb")
 _CAFFE_NAME = re.compile(rf"vgg(16|19)-({'|'.join(CAFFES)})\.pth")
 
