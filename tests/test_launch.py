@@ -194,6 +194,7 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
         "status, progress = starts[number][rank]\n"
         "if progress:\n"
         "    (plan.parent / 'run' / 'checkpoints' / f'epoch-0000-step-{number:09d}').mkdir(parents=True)\n"
+        "print(f'error: of worker {rank}', file=sys.stderr)\n"
         "sys.exit(status)\n"
     )
 
@@ -212,7 +213,9 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
     assert (status, starts) == (3, 3)
     assert "given up" in told and "worker 0 (127.0.0.1:" in told and "ended with status 3" in told
     assert ends([went_on] * 5 + [fine], 1)[:2] == (0, 6)  # each came further than the one before
-    assert ends([[[69, 0], [2, 0]], fine], 2)[:2] == (2, 1)  # a user's mistake is made once
+    status, starts, printed = ends([[[69, 0], [2, 0]], fine], 2)
+    assert (status, starts) == (2, 1)  # a user's mistake is made once, and read without the log
+    assert re.search(r"launch: worker 1 \(127.0.0.1:\d+\) ended with status 2: error: of worker 1", printed)
     assert ends([[[75, 0], [69, 0]], fine], 2)[:2] == (75, 1)
     assert ends([[[74, 0], [69, 0]], fine], 2)[:2] == (74, 1)  # there is no more room the next time
     assert not (tmp_path / "run").exists()

@@ -59,7 +59,7 @@ def launch(arguments: Sequence[str], workers: int, restarts: int, workdir: Path,
         statuses = [worker.process.returncode for worker in running]
         for worker, status in zip(running, statuses, strict=True):
             if status not in (0, INTERRUPTED):
-                _print(f"{worker.name} {_ended(status)}{f', see {worker.log}' if worker.log else ''}")
+                _print(f"{worker.name} {_ended(status)}{_last_line(worker)}")
         status = _of_all(statuses)
         if status in (0, WRONG_USE, NO_ROOM, INTERRUPTED):
             _clear(workdir, made)
@@ -162,6 +162,12 @@ def _of_all(statuses: Sequence[int]) -> int:
 
 def _ended(status: int) -> str:
     return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def _last_line(worker: Worker) -> str:
+    """The end of a failed worker's log, such as its error: `_clear` may remove the log."""
+    lines = worker.log.read_text(errors="replace").splitlines() if worker.log else []
+    return f": {lines[-1]}" if lines else ""
 
 
 def _clear(workdir: Path, made: list[Path]) -> None:
