@@ -1,6 +1,7 @@
 """The images of a step: every image once an epoch, and the same crops for any number of devices and restarts."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -233,9 +234,13 @@ def test_crops_lie_on_the_papers_grid(random):
             assert np.array_equal(crop, whole[top : top + 32, left : left + 32])
 
 
-def test_places_equal_numpys_for_every_size():
-    for spare in range(300):
-        for grid in range(2, 8):
-            firsts, counts = pipeline.crop_positions(tf.constant(spare), grid)
-            places = np.repeat(firsts.numpy(), counts.numpy())
-            assert places.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_places_equal_numpys_for_every_size(in_graph):
+    """Also in a graph, where `crops` computes them. In a row of 7 crops and 1 spare pixel the fourth lies at a tie."""
+    for grid in range(2, 8):
+        positions = functools.partial(pipeline.crop_positions, grid=grid)
+        positions = tf.function(positions) if in_graph else positions
+        for spare in range(300):
+            firsts, counts = positions(tf.constant(spare))
+            found = np.repeat(firsts.numpy(), counts.numpy())
+            assert found.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()

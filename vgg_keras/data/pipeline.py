@@ -290,13 +290,18 @@ def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf
 def crop_positions(spare: tf.Tensor, grid: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Where `grid` crops begin that are spread evenly along a side, `spare` pixels longer than a crop.
 
+    Rounded to the nearest pixel, a tie to the even one, in integers: in a graph TensorFlow rounds an even spread of float64
+    values otherwise.
+
     Returns:
         The first pixels, each once, and how many of the crops begin there.
     """
     if grid == 1:
         return tf.reshape(spare // 2, [1]), tf.ones([1], tf.int32)
-    even = tf.linspace(tf.constant(0, tf.float64), tf.cast(spare, tf.float64), grid)
-    firsts, _, counts = tf.unique_with_counts(tf.cast(tf.round(even), tf.int32))
+    steps = grid - 1
+    below, rest = tf.range(grid) * spare // steps, tf.range(grid) * spare % steps
+    up = (2 * rest > steps) | ((2 * rest == steps) & (below % 2 == 1))
+    firsts, _, counts = tf.unique_with_counts(below + tf.cast(up, tf.int32))
     return firsts, counts
 
 
