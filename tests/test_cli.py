@@ -128,9 +128,9 @@ def test_no_room_is_told_of_writes_alone(tmp_path, monkeypatch, capsys, number, 
     monkeypatch.setattr(cli.app, "run", lambda guarded, flags_parser: ended.append(guarded(["command"])))
     cli.run(main)
     assert ended == [status]
-    told = capsys.readouterr().err
-    assert ("There must be room" in told) == (status == errors.NO_ROOM)
-    assert written == ("written.json" in told) or number == errno.EACCES
+    printed = capsys.readouterr().err
+    assert ("There must be room" in printed) == (status == errors.NO_ROOM)
+    assert written == ("written.json" in printed) or number == errno.EACCES
 
 
 def test_summarize_prints_the_papers_tables(run_command):

@@ -137,7 +137,7 @@ def test_tensorflows_errors_name_the_worker(addresses):
 
 
 def test_the_documented_slurm_script_names_the_workers_to_each(tmp_path):
-    """With stand-ins for SLURM's commands, and for Python one that tells how it was called."""
+    """With stand-ins for SLURM's commands, and for Python one that prints how it was called."""
     page = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text()
     script = page.split("<!-- the SLURM script -->\n```bash\n")[1].split("```")[0]
     (tmp_path / "job.sh").write_text(script)

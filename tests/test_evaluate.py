@@ -133,7 +133,7 @@ def test_an_interrupted_evaluation_goes_on(run_command, runs, whole, tmp_path, n
         with np.load(tmp_path / "parts" / "multi_crop_Q36.npz") as arrays:
             kept = arrays["probabilities"][arrays["done"]]
             assert 0 < len(kept) < 359
-        assert "of 359 images are kept in" in log and "the same command goes on" in log
+        assert "of 359 images are kept in" in log and "the same command resumes" in log
     assert not (tmp_path / "parts" / "evaluation.json").exists()
     result = result_of(run_command("evaluate", *arguments))
     print(f"passes without interruption in {uninterrupted['seconds']} s, in parts {result['seconds']} s")

@@ -97,7 +97,7 @@ def weights(workdir, step):
 
 
 @pytest.mark.slow
-def test_two_workers_make_a_run_and_the_chief_alone_tells(uninterrupted):
+def test_two_workers_make_a_run_and_only_the_chief_prints(uninterrupted):
     chosen = next(line for line in uninterrupted.output.splitlines() if "chosen: " in line)
     assert "2 x MultiWorkerMirroredStrategy" in chosen and "no XLA over 2 workers" in chosen
     assert uninterrupted.output.count("epoch   4/4") == 1
@@ -113,9 +113,9 @@ def test_two_workers_make_a_run_and_the_chief_alone_tells(uninterrupted):
 @pytest.mark.slow
 def test_sigterm_to_one_worker_saves_the_step_of_all_and_one_process_goes_on_from_it(uninterrupted, stopped, tmp_path):
     run = stopped
-    told = re.findall(r"stopped at step (\d+), saved", run.output + (run.workdir / ".workers" / "1.log").read_text())
-    assert len(told) == 2 and told[0] == told[1]
-    assert checkpoints(run.workdir)[-1].endswith(f"step-{int(told[0]):09d}")
+    steps = re.findall(r"stopped at step (\d+), saved", run.output + (run.workdir / ".workers" / "1.log").read_text())
+    assert len(steps) == 2 and steps[0] == steps[1]
+    assert checkpoints(run.workdir)[-1].endswith(f"step-{int(steps[0]):09d}")
 
     # on one process the pictures are the same, so the net is, but for the order of sums, which grows from step to step
     (tmp_path / "one").mkdir()
@@ -125,7 +125,7 @@ def test_sigterm_to_one_worker_saves_the_step_of_all_and_one_process_goes_on_fro
     assert done.returncode == 0, done.stderr
     ours, theirs = weights(uninterrupted.workdir, step=15), weights(tmp_path / "one" / "run", step=15)
     difference = max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
-    print(f"stopped at step {told[0]} of two workers, at step 15 of one: largest weight difference {difference:.2g}")
+    print(f"stopped at step {steps[0]} of two workers, at step 15 of one: largest weight difference {difference:.2g}")
     assert difference <= 1e-5
 
 
@@ -170,10 +170,11 @@ def test_a_worker_that_never_starts_is_named_within_the_starts_time(tmp_path):
         process = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
         alone.append((process, f"worker {1 - there} ({addresses[1 - there]})"))
     for process, absent in alone:
-        told = process.communicate()[1]
+        printed = process.communicate()[1]
         assert process.returncode == 69
         assert (
-            f"lost: All 2 workers must be there within 2 s (runtime.start_seconds). Received: none of {absent}." in told
+            f"lost: All 2 workers must be there within 2 s (runtime.start_seconds). Received: none of {absent}."
+            in printed
         )
     print(f"each of two workers alone: ended after {time.monotonic() - began:.1f} s, 2 of them waiting")
     assert time.monotonic() - began < 30
@@ -181,7 +182,7 @@ def test_a_worker_that_never_starts_is_named_within_the_starts_time(tmp_path):
 
 
 def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, monkeypatch, capfd):
-    """With a stand-in for the training, which ends as it is told in a file, one start after the other."""
+    """With a stand-in for the training, which ends by the statuses in a file, one start after the other."""
     stand_in = tmp_path / "train.py"
     stand_in.write_text(
         "import json, os, pathlib, sys\n"
@@ -209,9 +210,9 @@ def test_workers_that_die_without_progress_are_not_started_for_ever(tmp_path, mo
     died, went_on, fine = [[3, 0], [69, 0]], [[3, 1], [69, 0]], [[0, 0], [0, 0]]
     assert ends([fine], 2)[:2] == (0, 1)
     assert ends([died, died, fine], 2)[:2] == (0, 3)
-    status, starts, told = ends([died] * 5, 2)
+    status, starts, printed = ends([died] * 5, 2)
     assert (status, starts) == (3, 3)
-    assert "given up" in told and "worker 0 (127.0.0.1:" in told and "ended with status 3" in told
+    assert "given up" in printed and "worker 0 (127.0.0.1:" in printed and "ended with status 3" in printed
     assert ends([went_on] * 5 + [fine], 1)[:2] == (0, 6)  # each came further than the one before
     status, starts, printed = ends([[[69, 0], [2, 0]], fine], 2)
     assert (status, starts) == (2, 1)  # a user's mistake is made once, and read without the log

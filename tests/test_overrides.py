@@ -67,6 +67,6 @@ def test_mistakes_get_one_line(assignment, message):
 def test_other_names_mean_fields_that_exist():
     paths = set(every_field())
     assert set(synonyms.FIELDS.values()) <= paths
-    # a name of our own must not stand for another field
+    # a name of our own must not mean another field
     own = {path.rpartition(".")[2] for path in paths}
     assert not own & set(synonyms.FIELDS)

@@ -77,7 +77,7 @@ class Cluster:
         names = ", ".join(self.name(rank) for rank in sorted(ranks) if rank < len(self.addresses))
         return WorkerLostError(
             f"All workers make each step together. Received: one that ended or does not answer: {names or 'an unknown one'}. "
-            "Start all again: the same command goes on from the last checkpoint."
+            "Start all again: the same command resumes from the last checkpoint."
         )
 
 

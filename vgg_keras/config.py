@@ -227,9 +227,8 @@ class Evaluation(_Checked):
     grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
     # images of the crop's size in one pass, also in validation; of larger images as many as have the same pixels
     batch: int = setting(32, LIMIT)
-    max_pixels: int = setting(
-        2**24, LIMIT
-    )  # of one image rescaled to Q; a larger one is reported before the first step
+    # of one image rescaled to Q; a larger one is reported before the first step
+    max_pixels: int = setting(2**24, LIMIT)
 
     def check(self):
         _require(self.batch >= 1, "evaluation.batch must be 1 or more.", self.batch)

@@ -8,9 +8,9 @@ from vgg_keras import synonyms
 
 # Exit statuses beside 0.
 WRONG_USE = 2  # a UserError, printed in one line
-LOST = 69  # a worker of several is gone: start all again, and the same command goes on from the last checkpoint
-NO_ROOM = 74  # a write failed, as on a full disk; what was saved before is kept: with room the same command goes on
-INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command goes on
+LOST = 69  # a worker of several is gone: start all again, and the same command resumes from the last checkpoint
+NO_ROOM = 74  # a write failed, as on a full disk; what was saved before is kept: with room the same command resumes
+INTERRUPTED = 75  # stopped by SIGTERM or Ctrl-C with everything saved: the same command resumes
 UNREAD = 141  # nobody reads standard output any more: a shell's status for a process that SIGPIPE ended
 
 

@@ -27,7 +27,7 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, DiskFullError) or error.errno in FULL:
         return refused(
             f"There must be room for what is written. {received}. "
-            "What was saved before is kept: make room, and the same command goes on.",
+            "What was saved before is kept: make room, and the same command resumes.",
             NO_ROOM,
         )
     return refused(f"Files and folders must exist and allow their use. {received}")

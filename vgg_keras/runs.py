@@ -132,7 +132,7 @@ def require_unchanged(workdir: Path, resumed: bool = False) -> dict[str, str]:
     """
     if resumed and not (workdir / MANIFEST).exists():
         raise UserError(
-            f"A run goes on from the files that it wrote. Received: {workdir / MANIFEST}, their digests, which was removed. "
+            f"A run resumes from the files that it wrote. Received: {workdir / MANIFEST}, their digests, which was removed. "
             "Put it back, or name another --workdir to begin anew."
         )
     digests = read_manifest(workdir) if resumed else _manifest_with_weights(workdir)

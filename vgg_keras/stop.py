@@ -24,7 +24,7 @@ def requested() -> bool:
 def raise_if_requested() -> None:
     """Raises `StoppedError` if a stop is requested. To be called where nothing is half done."""
     if _requested:
-        raise StoppedError("stopped; the same command goes on where it stood")
+        raise StoppedError("stopped; the same command resumes")
 
 
 def _receive(number, frame):

@@ -95,7 +95,7 @@ def test_windows_lie_inside_and_are_drawn_evenly(random):
 
 
 def test_scale_position_and_flip_are_drawn_evenly():
-    """A picture whose value is its column tells where a crop lies, how large S was, and whether it is mirrored."""
+    """A picture whose value is its column shows where a crop lies, how large S was, and whether it is mirrored."""
     side = 64
     ramp = np.repeat(np.arange(side, dtype=np.float32)[None, :, None] * 2, side, axis=0)
     image = np.concatenate([ramp, ramp.transpose(1, 0, 2), ramp], axis=-1)

@@ -45,8 +45,8 @@ def runs(tmp_path, random):
     return folders, errors
 
 
-def test_fine_tuned_runs_are_told_by_their_files_digest(tmp_path):
-    """One file under two paths is one start, another is another; the mean that came with it is nobody's wish."""
+def test_fine_tuned_runs_are_identified_by_their_files_digest(tmp_path):
+    """One file under two paths is one start, another is another; the mean that came with it is no setting."""
     for seed, (path, digest, error) in enumerate(
         (("a.pth", "12", 20.0), ("b/a.pth", "12", 21.0), ("a.pth", "34", 30.0))
     ):

@@ -25,7 +25,7 @@ def split(images=10, prefix="image"):
 
 
 class Protocol:
-    """Answers from an image's name, two at a time, last ones first; wishes a stop after so many."""
+    """Answers from an image's name, two at a time, last ones first; requests a stop after so many."""
 
     def __init__(self, until=None, nan=None):
         self.until, self.nan, self.asked = until, nan, []

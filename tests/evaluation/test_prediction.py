@@ -27,7 +27,7 @@ CONFIG = Config(ARCHITECTURE, Data(scale=(40,)), evaluation=Evaluation(flip=Fals
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run's folder with a net that tells photographs apart."""
+    """A run's folder with a net that distinguishes photographs."""
     folder = tmp_path_factory.mktemp("runs") / "A"
     model = vgg_keras.build(ARCHITECTURE, seed=5)
     model.get_layer("predictions").kernel.assign(4 * np.asarray(model.get_layer("predictions").kernel))

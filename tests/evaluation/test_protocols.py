@@ -25,7 +25,7 @@ def small(name="A", **fields):
 
 
 def pictures(random, sizes=SIZES):
-    """Noise about a colour of its own for each picture, so that a net tells them apart."""
+    """Noise about a colour of its own for each picture, so that a net distinguishes them."""
     colors = random.uniform(0, 255, (len(sizes), 3))
     noises = [random.normal(color, 60, (*size, 3)) for color, size in zip(colors, sizes, strict=True)]
     images = [np.clip(noise, 0, 255).astype(np.uint8) for noise in noises]
@@ -72,7 +72,7 @@ def test_dense_equals_a_loop_over_mirror_images_and_positions(random, head):
         difference, alone = np.abs(measured - expected).max(), np.abs(ask(single, split, side) - measured).max()
         print(f"{head}, Q={side}: largest difference to the loop {difference:.2g}, to one at a time {alone:.2g}")
         assert max(difference, alone) <= 1e-5
-        assert np.ptp(expected, axis=0).max() > 0.01  # the images do not all look alike to this net
+        assert np.ptp(expected, axis=0).max() > 0.01  # the net gives different images different posteriors
         assert np.abs(ask(without, split, side) - measured).max() > 1e-4
     for function in (several.last_map, several.logits):  # three scales, seven sizes of image
         assert function.experimental_get_tracing_count() == 1

@@ -120,7 +120,7 @@ def test_padding_explains_the_whole_difference_at_the_origins_corner(random):
         if isinstance(layer, keras.layers.MaxPooling2D):
             side //= 2
     difference = np.abs(x[0, 0, 0] - logits).max()
-    print(f"corner: {np.abs(corner - logits).max():.2g} off the crop, {difference:.2g} once padded alike")
+    print(f"corner: {np.abs(corner - logits).max():.2g} off the crop, {difference:.2g} with the same padding")
     assert difference <= 1e-5
     assert np.abs(corner - logits).max() > 1e-4
 

@@ -1,4 +1,4 @@
-"""Checkpoints that were damaged, killed or found no room: the newest whole one is always there, and what is not is told."""
+"""Checkpoints that were damaged, killed or found no room: the newest intact one is always there, the others are named."""
 
 import json
 import os

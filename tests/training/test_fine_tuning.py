@@ -93,7 +93,7 @@ def test_fine_tuning_on_the_command_line(run_command, tmp_path):
                 pairs = zip(layer.get_weights(), tuned.get_layer(layer.name).get_weights(), strict=True)
                 assert max(np.abs(old - new).max() for old, new in pairs) <= 1e-25, layer.name
 
-    # the same command goes on, wherever the file lies; another start is refused
+    # the same command resumes, wherever the file lies; another start is refused
     (tmp_path / "vgg.safetensors").rename(tmp_path / "moved.safetensors")
     done = run_command("train", *words, "--weights=moved.safetensors", "--workdir=from_file")
     assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr

@@ -41,7 +41,7 @@ def test_what_a_run_leaves(uninterrupted):
     assert wanted <= set(lines[0])
     evaluation = json.loads((uninterrupted / "final_evaluation" / "evaluation.json").read_text())
     assert (evaluation["protocol"], evaluation["images"]) == ("dense", 359)
-    # At Q equal to the crop the dense test sees what validation saw, in float32 or bf16 alike.
+    # At Q equal to the crop the dense test sees what validation saw, in float32 and in bf16.
     assert abs(evaluation["top1_error"] - min(line["val_top1_error"] for line in lines)) < 0.3
     for name in ("model.keras", "learning_curve.png", "tensorboard"):
         assert (uninterrupted / name).exists()

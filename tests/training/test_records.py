@@ -1,4 +1,4 @@
-"""What a run tells of itself, and what it says when its images go bad."""
+"""What a run records, and what it reports when its images go bad."""
 
 import contextlib
 import errno

@@ -26,7 +26,7 @@ TOY = (
 )
 
 
-def told(runs):
+def summaries(runs):
     configs = [run.config for run in runs]
     starts = [config.training.init_from for config in configs]
     names = [run.name for run in runs]
@@ -52,7 +52,7 @@ def a_run(folder, name="A", **fields):
 
 @pytest.mark.parametrize("name", ["B", "C", "D", "E"])
 def test_the_papers_chain_by_hand(name, tmp_path):
-    assert told(plan(load(name), tmp_path, [], "")) == [
+    assert summaries(plan(load(name), tmp_path, [], "")) == [
         ("A", "A", (256,), 1e-2, ""),
         ("S256", name, (256,), 1e-2, f"{tmp_path}/A"),
         ("S384", name, (384,), 1e-3, f"{tmp_path}/S256"),
@@ -80,14 +80,14 @@ def test_a_part_of_the_chain_and_a_net_that_stands_for_another(tmp_path):
     a_run(tmp_path / "elsewhere" / "A")
     other = str(tmp_path / "elsewhere" / "A")
     chain = tmp_path / "E"
-    assert [run[0] for run in told(plan(load("E"), chain, [], other))] == ["S256", "S384", "jitter"]
-    assert told(plan(load("E"), chain, ["S256"], other)) == [("S256", "E", (256,), 1e-2, other)]
+    assert [run[0] for run in summaries(plan(load("E"), chain, [], other))] == ["S256", "S384", "jitter"]
+    assert summaries(plan(load("E"), chain, ["S256"], other)) == [("S256", "E", (256,), 1e-2, other)]
     a_run(chain / "A")
-    assert told(plan(load("E"), chain, ["S256"], ""))[0][-1] == str(chain / "A")
+    assert summaries(plan(load("E"), chain, ["S256"], ""))[0][-1] == str(chain / "A")
     a_run(tmp_path / "trained", "E")
-    assert told(plan(load("E"), chain, ["jitter"], str(tmp_path / "trained")))[0][-1] == str(tmp_path / "trained")
+    assert summaries(plan(load("E"), chain, ["jitter"], str(tmp_path / "trained")))[0][-1] == str(tmp_path / "trained")
     single = plan(override(load("E"), {"stages": ()}), tmp_path / "one", [], other)
-    assert told(single) == [("single", "E", (256,), 1e-2, other)]
+    assert summaries(single) == [("single", "E", (256,), 1e-2, other)]
 
 
 @pytest.mark.parametrize(

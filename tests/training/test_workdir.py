@@ -38,8 +38,10 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     assert first.architecture.mean == start.mean
     for same in (start, None):  # None: of a run that goes on, whose start is compared before
         assert prepared(same, writes=False)[0] == first
-    for other, told in ((dataclasses.replace(start, digest="34cd"), "34cd"), (Start(), "random weights")):
-        with pytest.raises(UserError, match=f"start from the same weights. Received: 12ab for the first, {told} here"):
+    for other, received in ((dataclasses.replace(start, digest="34cd"), "34cd"), (Start(), "random weights")):
+        with pytest.raises(
+            UserError, match=f"start from the same weights. Received: 12ab for the first, {received} here"
+        ):
             prepared(other, writes=False)
     config = override(config, {"training.weights": "vgg.pth"})
     with pytest.raises(UserError, match=r"Received: 12ab for the first, vgg\.pth \(sha256 34cd\) here\."):
@@ -162,7 +164,7 @@ def test_a_copy_beside_the_checkpoints_is_no_checkpoint(run):
     checkpoint = run / "checkpoints" / "epoch-0001-step-000000007"
     checkpoint.rename(checkpoint.with_name(checkpoint.name + "-backup"))
     write_json(run / "config.json", {**json.loads((run / "config.json").read_text()), "hardware": "edited"})
-    check(run, TOY)  # nothing goes on from it, and so the file may change: the run begins anew
+    check(run, TOY)  # nothing resumes from it, and so the file may change: the run starts again
 
 
 def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):

@@ -34,26 +34,26 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
 
 
 @pytest.mark.parametrize(
-    ("end", "told", "words"),
+    ("end", "received", "message"),
     [
         (StoppedError("at step 3"), (True, False), "stopped with the first worker"),
         (UserError("A rule."), (False, True), "a mistake, which the first worker names"),
     ],
 )
-def test_what_ends_the_chief_ends_all(alone, end, told, words):
-    """As the chief, whose word the others are told, and as another, who is told it."""
+def test_what_ends_the_chief_ends_all(alone, end, received, message):
+    """On the chief, which reports it, and on another worker, which receives it."""
 
     def work():
         raise end
 
-    heard = []
-    alone.any = lambda *wishes: heard.append(wishes) or wishes
+    reported = []
+    alone.any = lambda *conditions: reported.append(conditions) or conditions
     with pytest.raises(type(end), match=str(end)):
         alone.chief_only(work)
-    assert heard == [told]
-    alone.chief, alone.any = False, lambda *wishes: told
+    assert reported == [received]
+    alone.chief, alone.any = False, lambda *conditions: received
     for call in (alone.chief_only, alone.chief_first):
-        with pytest.raises(type(end), match=words):
+        with pytest.raises(type(end), match=message):
             call(lambda: pytest.fail("this is the first worker's work"))
 
 
@@ -70,8 +70,8 @@ def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone
     for chief in (True, False):
         alone.chief = chief
         with alone.together():
-            print(f"told: {chief}", flush=True)
-    assert capsys.readouterr().out == "told: True\n"
+            print(f"chief: {chief}", flush=True)
+    assert capsys.readouterr().out == "chief: True\n"
 
 
 TWO = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}})

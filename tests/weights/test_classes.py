@@ -1,4 +1,4 @@
-"""The data's classes must be the net's: the number, the names and their order; ImageNet's ids stand for its names."""
+"""The data's classes must be the net's: the number, the names and their order; ImageNet's ids are equal to its names."""
 
 from pathlib import Path
 

@@ -57,7 +57,7 @@ _SPLIT_NAMES = {
 
 
 def _require_split_names(root: Path, folders: list[str]) -> None:
-    """Refuses train/ without val/, the reverse, and splits of other names, which would be taken for classes."""
+    """Refuses train/ without val/, the reverse, and splits of other names, which would be read as classes."""
     splits = [name for names in _SPLIT_NAMES.values() for name in names]
     if not {"train", "val"} & set(folders) and not (
         len(folders) > 1 and all(name.lower() in splits for name in folders)

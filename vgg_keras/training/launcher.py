@@ -179,7 +179,7 @@ def _clear(workdir: Path, made: list[Path]) -> None:
 
 
 def _progress(workdir: Path) -> set[Path]:
-    """The checkpoints and finished stages of a run or a chain, which become more as it goes on."""
+    """The checkpoints and finished stages of a run or a chain, of which there are more as it trains."""
     folders = [workdir, *workdir.glob("*/")]
     finished = {folder / FINISHED for folder in folders if (folder / FINISHED).exists()}
     return finished.union(*(checkpoints_in(folder / CHECKPOINTS) for folder in folders))

@@ -107,7 +107,7 @@ def _require_folder_for_chain(workdir: Path) -> None:
     if read_config(workdir) is not None:
         raise UserError(
             f"A chain has a folder for each stage. Received: --workdir={workdir}, which holds a single run. Name another, or "
-            "go on with that run by --set=stages="
+            "resume that run by --set=stages="
         )
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")

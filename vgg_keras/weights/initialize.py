@@ -214,7 +214,7 @@ def _read(config: Config, sha256: str | None):
 
     training = config.training
     source, found = read(training.start, config.architecture.name, sha256)
-    if training.init_from:  # 3.1: the net goes on with the mean of its own training set
+    if training.init_from:  # 3.1: the net keeps the mean of its own training set
         source = dataclasses.replace(source, preprocessing=None)
     return source, found
 

@@ -50,7 +50,7 @@ def read_h5(path: Path) -> SourceWeights:
     """A `.h5` of Keras's older format: a whole model, or weights alone such as Keras Applications' VGG16 and VGG19.
 
     A whole model holds its configuration, which is believed. One that begins with a convolution, and weights alone, are
-    taken for Keras Applications': BGR minus a mean.
+    read as Keras Applications': BGR minus a mean.
 
     Raises:
         UserError: not such a file, or a model that is not a net of Table 1.

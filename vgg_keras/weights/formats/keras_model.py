@@ -251,7 +251,7 @@ def _require_known(layer: Mapping[str, Any], known: tuple[str, ...], file: Model
     if kind not in known and (str(module).startswith("keras.src.ops.") or kind in _OPERATIONS):
         raise UserError(
             f"{file.rule} Received: {file.path}, another, with the operation {str(kind)[:50]}. Operations, such as "
-            "preprocess_input's, are not read. Save the layers behind them alone, as .h5: they are taken for Keras Applications'."
+            "preprocess_input's, are not read. Save only the layers behind them, as .h5: these are read as Keras Applications'."
         )
     if kind not in known:
         raise file.another(str(kind)[:50])
