@@ -63,7 +63,7 @@ class DiskFullError(OSError):
 
 
 class StoppedError(Exception):
-    """Work stopped on request, with everything saved; the message says how to go on."""
+    """Work stopped on request, with everything saved; the message names the command that resumes."""
 
 
 class WorkerLostError(Exception):

@@ -1,6 +1,6 @@
 """The protocols of 3.2 and appendix B's descriptors on photographs, from the file on.
 
-They stand beside `model.predict` and the net's own convolutions.
+They are timed beside `model.predict` and the net's own convolutions.
 
 `model.predict` takes crops in memory. It runs before and after each row, so a row's ratio is to its neighbours.
 """

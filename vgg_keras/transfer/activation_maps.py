@@ -42,7 +42,7 @@ class ActivationMap:
             map; of scores the probability of the class at each position.
         size: height and width of the photograph in pixels.
         centres: the places of the rows and of the columns in the photograph, in pixels.
-        reach: how far a position stands for the pixels around it, down and across, in pixels.
+        reach: how far from its centre a position's value is used, down and across, in pixels.
     """
 
     path: str
@@ -56,7 +56,7 @@ class ActivationMap:
     def over_image(self) -> np.ndarray:
         """The values over the photograph's pixels, (height, width) float32, linearly between positions.
 
-        NaN where no position stands for a pixel: at the edges, with scores.
+        NaN where no position reaches: at the edges, with scores.
         """
         return heatmap.interpolated(self.values, self.centres, self.size, self.reach).astype(np.float32)
 
@@ -207,7 +207,7 @@ def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., A
             values = _weighted(maps, gradient, method)
         scale = [now / then for now, then in zip(size, picture.shape[:2], strict=True)]
         centres = tuple(s * (first + stride * np.arange(count)) for s, count in zip(scale, values.shape, strict=True))
-        # a window's centre stands for half a step around it; a position of a map, at the edges, for all beyond it
+        # a window's centre reaches half a step around it; a position of a map, at the edges, all beyond it
         reach = tuple(s * stride / 2 if method == "scores" else np.inf for s in scale)
         return ActivationMap(
             path,

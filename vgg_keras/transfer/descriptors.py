@@ -58,7 +58,7 @@ class Descriptors(ImageRows):
 
 
 def columns_of(architecture: Architecture, names: Sequence[str]) -> dict[tuple[str, str], slice]:
-    """Where the pooled values of each layer stand in a row of `Pooled`, by layer and pooling."""
+    """Where the pooled values of each layer are in a row of `Pooled`, by layer and pooling."""
     known, found, start = named_layers(architecture), {}, 0
     for name in names:
         for pooling in POOLINGS:
