@@ -38,13 +38,13 @@ def test_every_field_that_changes_the_result_is_a_difference(field):
 def test_a_net_comes_back_from_json_and_a_description_of_other_fields_does_not():
     net = dataclasses.replace(NET, bad_images=("a.jpg: empty",), versions={"keras": "3"}, grid=5)
     values = json.loads(json.dumps(to_dict(net)))
-    assert from_json(values) == net
+    assert from_json(EvaluatedNet, values) == net
     with pytest.raises(ValueError, match="nets that are not described"):
-        from_json({key: value for key, value in values.items() if key != "flip"})
+        from_json(EvaluatedNet, {key: value for key, value in values.items() if key != "flip"})
     with pytest.raises(ValueError, match="nets that are not described"):
-        from_json({**values, "colour": 1})
+        from_json(EvaluatedNet, {**values, "colour": 1})
     with pytest.raises(UserError, match="known fields only"):
-        from_json({**values, "architecture": {"colour": 1}})
+        from_json(EvaluatedNet, {**values, "architecture": {"colour": 1}})
 
 
 def test_what_made_a_number_is_taken_from_the_net_that_made_it():

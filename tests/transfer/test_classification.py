@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import LinearSVC
 
 from tests.conftest import write_images
-from tests.transfer.test_descriptors import SETTINGS
+from tests.transfer.test_descriptors import NET
 from vgg_keras.config import Config, Data, Features
 from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split
@@ -32,7 +32,7 @@ def hand_made(random, images=90, columns=12, noise=1.0):
         ids=tuple(f"{image}.jpg" for image in range(images)),
         fingerprints=np.arange(images),
         classes=CLASSES,
-        nets=(SETTINGS | {"architecture": {"name": "D"}},),
+        nets=(NET,),
         done=np.ones(images, np.bool_),
         seconds=1.0,
     )
@@ -150,7 +150,7 @@ def test_descriptors_of_several_nets_are_stacked(random, tmp_path):
         ({"fingerprints": np.arange(90) + 1}, "'0.jpg' is another file"),
         ({"classes": ("a", "b", "d")}, "class 2 is 'c' in the first and 'd' in the other"),
         (
-            {"nets": (SETTINGS | {"layers": ["block5_pool"]},)},
+            {"nets": (dataclasses.replace(NET, layers=("block5_pool",)),)},
             "the layer is fc2 in the first and block5_pool in the other",
         ),
     ],

@@ -1,5 +1,6 @@
 """Appendix B's descriptors against plain loops in NumPy over single images."""
 
+import dataclasses
 import itertools
 
 import keras
@@ -15,16 +16,27 @@ from vgg_keras.evaluation.image_rows import unknown
 from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.nets.feature_maps import descriptor_layer
 from vgg_keras.transfer import descriptors
-from vgg_keras.transfer.descriptors import Descriptors, Pooled, columns_of, combined
+from vgg_keras.transfer.descriptors import DescribedNet, Descriptors, Pooled, columns_of, combined
 
 LAYERS = ("block2_conv1", "block4_pool", "block5_pool", "fc1", "fc2")
-# How the values of a layer are made, as files keep it.
-SETTINGS = dict.fromkeys(Descriptors.SETTINGS) | {
-    "layers": ["fc2"],
-    "scales": [32],
-    "pooling": "mean",
-    "data": "photos",
-}
+NET = DescribedNet(
+    model="runs/D",
+    weights_sha256="12",
+    architecture=Architecture("D"),
+    layers=("fc2",),
+    pooling="mean",
+    combine=None,
+    scales=(32,),
+    flip=True,
+    interpolation="bilinear",
+    exif_orientation=True,
+    precision="float32",
+    data="photos",
+    split="all",
+    bad_images=(),
+    versions={},
+    git_commit=None,
+)
 
 
 def rows_of(protocol, split, side):
@@ -85,9 +97,9 @@ def test_at_the_crops_size_a_square_images_descriptor_is_fc2s_output(random):
 
 
 def one_pass(random, split, architecture, side):
-    settings = SETTINGS | {"architecture": {"name": "A", "width": 1 / 16}, "scales": [side]}
+    net = dataclasses.replace(NET, architecture=Architecture("A", width=1 / 16), scales=(side,))
     columns = columns_of(architecture, ("fc2",))["fc2", "max"].stop
-    new = unknown(Descriptors, split, (), columns, settings)
+    new = unknown(Descriptors, split, (), columns, net)
     return new.with_rows(random.uniform(0, 5, (split.size, columns)).astype(np.float32))
 
 

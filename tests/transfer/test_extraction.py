@@ -130,7 +130,7 @@ def test_a_folder_without_class_folders_has_no_classes(net, config, tmp_path):
     config = override(config, {"data.source": str(tmp_path / "photos"), "data.max_bad_fraction": 0.5})
     found = extract(net, config, tmp_path / "out")
     assert found.classes == () and found.labels.tolist() == [-1] * 3
-    assert found.ids == ("000.jpg", "001.jpg", "002.jpg") and "broken.jpg" in found.nets[0]["bad_images"][0]
+    assert found.ids == ("000.jpg", "001.jpg", "002.jpg") and "broken.jpg" in found.nets[0].bad_images[0]
     assert descriptors.load(tmp_path / "out" / "features.npz").ids == found.ids
 
 

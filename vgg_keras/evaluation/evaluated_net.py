@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from vgg_keras.config import Architecture
 from vgg_keras.plain_values import difference, from_dict, to_dict
 
+Net = TypeVar("Net")  # a dataclass: a net and how its rows were made, of which `MADE_BY` and `model` are fields
 MADE_BY = ("versions", "git_commit")
 # Evaluations that differ in these alone are one: a run's folder may move, and the images themselves are compared.
 _NOT_COMPARED = ("model", "data", "bad_images", *MADE_BY)
@@ -57,30 +58,28 @@ class EvaluatedNet:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
-def from_json(values: dict[str, Any]) -> EvaluatedNet:
+def from_json(kind: type[Net], values: dict[str, Any]) -> Net:
     """The net of `to_dict`'s values.
+
+    Args:
+        kind: a dataclass, such as `EvaluatedNet`.
+        values: one for each of its fields.
 
     Raises:
         ValueError: fields that are missing or unknown.
         UserError: an architecture that is none.
     """
-    if values.keys() != {field.name for field in dataclasses.fields(EvaluatedNet)}:
+    if values.keys() != {field.name for field in dataclasses.fields(kind)}:
         raise ValueError("nets that are not described")
-    return from_dict(EvaluatedNet, values)
+    return from_dict(kind, values)
 
 
-def plain(net: Any) -> dict[str, Any]:
-    """A net's fields as JSON values."""
-    return to_dict(net) if dataclasses.is_dataclass(net) else net
-
-
-def made_as(net: Any, other: Any) -> Any:
+def made_as(net: Net, other: Net) -> Net:
     """A net with the versions and the commit of another."""
-    made_by = {name: plain(other)[name] for name in MADE_BY}
-    return dataclasses.replace(net, **made_by) if dataclasses.is_dataclass(net) else {**net, **made_by}
+    return dataclasses.replace(net, **{name: getattr(other, name) for name in MADE_BY})
 
 
-def first_difference(old: Any, new: Any, may_differ: Collection[str] = ()) -> str | None:
+def first_difference(old: Net, new: Net, may_differ: Collection[str] = ()) -> str | None:
     """The first field in which two evaluations differ, as `field: old, now new`; None where they are the same.
 
     Args:
@@ -88,4 +87,6 @@ def first_difference(old: Any, new: Any, may_differ: Collection[str] = ()) -> st
         may_differ: fields that are not compared, beside those that do not change the result.
     """
     skipped = {*_NOT_COMPARED, *may_differ}
-    return difference(*({key: value for key, value in plain(net).items() if key not in skipped} for net in (old, new)))
+    return difference(
+        *({key: value for key, value in to_dict(net).items() if key not in skipped} for net in (old, new))
+    )

@@ -152,7 +152,7 @@ def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, 
         _require_images_of(fused, split)
     settings = {"protocol": "fusion", "parts": [str(path) for path in paths], "nets": list(map(to_dict, fused.nets))}
     for name in ("data", "split", "bad_images", *MADE_BY):
-        settings[name] = _one_or_all([net[name] for net in settings["nets"]])
+        settings[name] = one_or_all([net[name] for net in settings["nets"]])
     return _write(folder, [*parts, fused], settings, split)
 
 
@@ -205,7 +205,7 @@ def _finished(
 
 def _mean_of_net(parts: Sequence[Posteriors], net: EvaluatedNet, folder: Path) -> Posteriors:
     """The mean over scales or protocols of one net, with the versions that made them."""
-    made_by = {name: _one_or_all([getattr(part.nets[0], name) for part in parts]) for name in MADE_BY}
+    made_by = {name: one_or_all([getattr(part.nets[0], name) for part in parts]) for name in MADE_BY}
     names = [str(part.nets[0].scales) for part in parts]
     return dataclasses.replace(mean(parts, names, folder), nets=(dataclasses.replace(net, **made_by),))
 
@@ -263,7 +263,7 @@ def _digest(posteriors: Posteriors) -> str:
     return hashlib.sha256("\n".join(posteriors.ids).encode() + posteriors.fingerprints.tobytes()).hexdigest()
 
 
-def _one_or_all(values: Sequence[Any]) -> Any:
+def one_or_all(values: Sequence[Any]) -> Any:
     """The value if all are equal, else every one."""
     return values[0] if all(value == values[0] for value in values) else list(values)
 

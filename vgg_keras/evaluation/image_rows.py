@@ -14,8 +14,9 @@ import numpy as np
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
-from vgg_keras.evaluation.evaluated_net import plain
+from vgg_keras.evaluation.evaluated_net import from_json
 from vgg_keras.files import replacing
+from vgg_keras.plain_values import to_dict
 from vgg_keras.weights.classes import first_difference
 
 _ARRAYS = ("labels", "fingerprints", "done")
@@ -24,14 +25,14 @@ _DESCRIBED = ("ids", "classes", "seconds")
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRows:
-    """What nets compute for every image of a set. A subclass adds the array of the rows, and what a net's description is.
+    """What nets compute for every image of a set. A subclass adds the array of the rows.
 
     Attributes:
         labels: (images,) int32.
         ids: the images' names.
         fingerprints: (images,) int64 of the files' bytes: images of one name may be two.
         classes: the names of the labels.
-        nets: what each net is and how it was evaluated: settings, data, versions.
+        nets: what each net is and how its rows were made: settings, data, versions.
         done: (images,) bool; False where a row is not known yet.
         seconds: that the passes took.
     """
@@ -39,7 +40,7 @@ class ImageRows:
     FILE: ClassVar[str]  # the usual name
     NAME: ClassVar[str]  # of the array with the rows, (images, columns) float32; a mapped file where they are many
     RULE: ClassVar[str]  # what such a file is, for messages
-    SETTINGS: ClassVar[frozenset[str]]  # the fields of each of `nets`
+    NET: ClassVar[type]  # the dataclass of each of `nets`
 
     labels: np.ndarray
     ids: tuple[str, ...]
@@ -48,11 +49,6 @@ class ImageRows:
     nets: tuple[Any, ...]
     done: np.ndarray
     seconds: float
-
-    @classmethod
-    def net_from_json(cls, values: dict[str, Any]) -> Any:
-        """One of `nets` from the fields that a file holds."""
-        return dict(values)
 
     @property
     def rows(self) -> np.ndarray:
@@ -78,7 +74,7 @@ class ImageRows:
         known = self.labels.min(initial=0) >= 0 and self.labels.max(initial=0) < len(self.classes)
         if images == 0 or (self.classes and not known):
             raise ValueError("labels that are no classes")
-        if not self.nets or any(plain(net).keys() != self.SETTINGS for net in self.nets):
+        if not self.nets or any(type(net) is not self.NET for net in self.nets):
             raise ValueError("nets that are not described")
 
 
@@ -98,7 +94,7 @@ def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], colum
 
 def save(found: ImageRows, path: Path) -> None:
     """Writes an `.npz` file of arrays, the other fields as JSON in `description`."""
-    fields = {name: getattr(found, name) for name in _DESCRIBED} | {"nets": [plain(net) for net in found.nets]}
+    fields = {name: getattr(found, name) for name in _DESCRIBED} | {"nets": list(map(to_dict, found.nets))}
     words = json.dumps(fields).encode()
     arrays = {"description": np.frombuffer(words, np.uint8), found.NAME: found.rows}
     write_arrays(path, found.NAME, arrays | {name: getattr(found, name) for name in _ARRAYS})
@@ -117,7 +113,7 @@ def load(kind: type[ImageRows], path: Path) -> Any:
             **{name: arrays[name] for name in (kind.NAME, *_ARRAYS)},
             ids=tuple(map(str, words["ids"])),
             classes=tuple(map(str, words["classes"])),
-            nets=tuple(map(kind.net_from_json, words["nets"])),
+            nets=tuple(from_json(kind.NET, net) for net in words["nets"]),
             seconds=float(words["seconds"]),
         )
 

@@ -1,15 +1,14 @@
 """Posteriors, the currency of section 4: one format on disk, and the mean over scales, protocols and nets."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import evaluated_net, image_rows, rows
+from vgg_keras.evaluation import image_rows, rows
 from vgg_keras.evaluation.evaluated_net import EvaluatedNet
 from vgg_keras.evaluation.image_rows import ImageRows, other_images
 from vgg_keras.runs import POSTERIORS
@@ -17,7 +16,7 @@ from vgg_keras.runs import POSTERIORS
 
 @dataclass(frozen=True, kw_only=True)
 class Posteriors(ImageRows):
-    """Posteriors of every image of a set; the labels are columns. `nets` are of `EvaluatedNet`.
+    """Posteriors of every image of a set; the labels are columns.
 
     Attributes:
         probabilities: (images, classes) float32.
@@ -26,13 +25,9 @@ class Posteriors(ImageRows):
     FILE: ClassVar[str] = POSTERIORS
     NAME: ClassVar[str] = "probabilities"
     RULE: ClassVar[str] = "Posteriors are .npz files of an evaluation. Received:"
-    SETTINGS: ClassVar[frozenset[str]] = frozenset(field.name for field in dataclasses.fields(EvaluatedNet))
+    NET: ClassVar[type] = EvaluatedNet
 
     probabilities: np.ndarray
-
-    @classmethod
-    def net_from_json(cls, values: dict[str, Any]) -> EvaluatedNet:
-        return evaluated_net.from_json(values)
 
     def check(self) -> None:
         super().check()

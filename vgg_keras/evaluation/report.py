@@ -16,9 +16,9 @@ from scipy.sparse import csr_array
 
 from vgg_keras.evaluation import error_table, metrics, report_pictures
 from vgg_keras.evaluation.error_table import Row
-from vgg_keras.evaluation.evaluated_net import plain
 from vgg_keras.evaluation.image_rows import ImageRows
 from vgg_keras.files import replacing
+from vgg_keras.plain_values import to_dict
 
 MISTAKES = 24  # the most confident ones
 CONFUSIONS = 20  # the most frequent pairs
@@ -82,7 +82,7 @@ def write(
         "mistakes": _mistakes(final, predicted, scores, source, score),
         "score": score.name,
         "settings": {key: value for key, value in result.items() if key not in ("rows", "nets")},
-        "nets": [_settings_of(plain(net)) for net in final.nets],
+        "nets": [_settings_of(to_dict(net)) for net in final.nets],
         **_classes_and_confusions(folder, matrix, classes),
     }
     environment = jinja2.Environment(

@@ -98,7 +98,7 @@ def classify(
     result = {
         "descriptors": " + ".join(described(net) for net in found.nets),
         "columns": found.descriptors.shape[1],
-        "data": found.nets[0]["data"],
+        "data": found.nets[0].data,
         "images_of_training": len(final.division.train),
         "images_of_test": len(final.division.test),
         "mean_class_recall": float(np.mean(recalls)),
@@ -262,8 +262,8 @@ def stack_nets(found: Descriptors, paths: Sequence[Path]) -> Descriptors:
         if not different and (other.labels != found.labels).any():
             different = f"{found.ids[int(np.argmax(other.labels != found.labels))]!r} has another label"
         for net in other.nets:
-            if not different and net["layers"] != found.nets[0]["layers"]:
-                ours, theirs = found.nets[0]["layers"][0], net["layers"][0]
+            if not different and net.layers != found.nets[0].layers:
+                ours, theirs = found.nets[0].layers[0], net.layers[0]
                 different = f"the layer is {ours} in the first and {theirs} in the other"
         if different:
             raise UserError(
@@ -280,10 +280,10 @@ def _row(found: Descriptors, outcome: Outcome) -> Row:
     """The report's row of a division."""
     images = len(outcome.division.test)
     return Row(
-        net=" + ".join(net["architecture"]["name"] for net in found.nets),
+        net=" + ".join(net.architecture.name for net in found.nets),
         training_scale="-",
-        protocol=f"{found.nets[0]['layers'][0]}, {found.nets[0]['pooling']}, SVM with C={outcome.c:g}, {outcome.division.name}",
-        scales=" + ".join(", ".join(map(str, net["scales"])) for net in found.nets),
+        protocol=f"{found.nets[0].layers[0]}, {found.nets[0].pooling}, SVM with C={outcome.c:g}, {outcome.division.name}",
+        scales=" + ".join(", ".join(map(str, net.scales)) for net in found.nets),
         images=images,
         top1_error=outcome.error,
         top1_interval=metrics.interval(outcome.error, images),

@@ -15,15 +15,50 @@ from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import image_rows, rows
+from vgg_keras.evaluation.evaluated_net import from_json
 from vgg_keras.evaluation.image_rows import ImageRows
 from vgg_keras.evaluation.protocols import Finished
 from vgg_keras.evaluation.whole_images import STRIDE, WINDOWS, Windows, halo, tiles
 from vgg_keras.nets.architectures import Layer
 from vgg_keras.nets.feature_maps import feature_maps, named_layers, strides
+from vgg_keras.plain_values import to_dict
 
 POOLINGS = ("mean", "max")
 LAST_MAP = "block5_pool"
 _TO_THE_END = 2**20  # positions
+
+
+@dataclass(frozen=True)
+class DescribedNet:
+    """A net and how its descriptors were made.
+
+    Attributes:
+        layers: whose values they are.
+        pooling: over positions: mean, max, or both.
+        combine: of several scales, stack or average; None: of a pass, at one scale.
+        others: as in `EvaluatedNet`.
+    """
+
+    model: str
+    weights_sha256: str
+    architecture: Architecture
+    layers: tuple[str, ...]
+    pooling: str
+    combine: str | None
+    scales: tuple[int, ...]
+    flip: bool
+    interpolation: str
+    exif_orientation: bool
+    precision: str
+    data: str
+    split: str
+    bad_images: tuple[str, ...]
+    versions: Any
+    git_commit: Any
+
+    def __post_init__(self):
+        for name in ("layers", "scales", "bad_images"):  # JSON has lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +73,7 @@ class Descriptors(ImageRows):
     FILE: ClassVar[str] = "features.npz"
     NAME: ClassVar[str] = "descriptors"
     RULE: ClassVar[str] = "Descriptors are .npz files of the command features. Received:"
-    SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("model", "weights_sha256", "architecture", "layers", "pooling", "combine", "scales", "flip"),
-            *(
-                "interpolation",
-                "exif_orientation",
-                "precision",
-                "data",
-                "split",
-                "bad_images",
-                "versions",
-                "git_commit",
-            ),
-        }
-    )
+    NET: ClassVar[type] = DescribedNet
 
     descriptors: np.ndarray
 
@@ -205,7 +226,7 @@ def combined(
     parts = []
     for one in passes:
         net = one.nets[0]
-        parts.append((one.rows, columns_of(Architecture(**net["architecture"]), net["layers"])[layer, pooling]))
+        parts.append((one.rows, columns_of(net.architecture, net.layers)[layer, pooling]))
     units = parts[0][1].stop - parts[0][1].start
     made = rows.zeros((len(passes[0].ids), units * (len(parts) if how == "stack" else 1)), folder)
     for place, block in rows.blocks(made):
@@ -228,7 +249,7 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
 
 def save(found: Descriptors, path: Path) -> None:
     """Writes features.npz: arrays that `numpy.load` reads without pickles, `ids` and `classes` as text."""
-    words = json.dumps({"nets": found.nets, "seconds": found.seconds}).encode()
+    words = json.dumps({"nets": list(map(to_dict, found.nets)), "seconds": found.seconds}).encode()
     arrays = {
         found.NAME: found.descriptors,
         "labels": found.labels,
@@ -253,7 +274,7 @@ def load(path: Path) -> Descriptors:
             **{name: arrays[name] for name in ("descriptors", "labels", "fingerprints")},
             ids=tuple(arrays["ids"].tolist()),
             classes=tuple(arrays["classes"].tolist()),
-            nets=tuple(map(dict, words["nets"])),
+            nets=tuple(from_json(DescribedNet, net) for net in words["nets"]),
             done=np.ones(len(arrays["labels"]), np.bool_),
             seconds=float(words["seconds"]),
         )
@@ -261,8 +282,8 @@ def load(path: Path) -> Descriptors:
     return image_rows.read_arrays(path, Descriptors, made)
 
 
-def described(net: dict[str, Any]) -> str:
+def described(net: DescribedNet) -> str:
     """The layer, pooling and scales of a net's descriptors in words."""
-    scales = ", ".join(map(str, net["scales"]))
-    how = f" {'stacked' if net['combine'] == 'stack' else 'averaged'}" if len(net["scales"]) > 1 else ""
-    return f"{', '.join(net['layers'])}, {net['pooling']} over positions, Q={scales}{how}"
+    scales = ", ".join(map(str, net.scales))
+    how = f" {'stacked' if net.combine == 'stack' else 'averaged'}" if len(net.scales) > 1 else ""
+    return f"{', '.join(net.layers)}, {net.pooling} over positions, Q={scales}{how}"

@@ -16,6 +16,7 @@ from vgg_keras.data.scan import inspected, readable
 from vgg_keras.data.sources import open_test
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import evaluator, image_rows, passes, protocols
+from vgg_keras.evaluation.evaluated_net import MADE_BY
 from vgg_keras.evaluation.evaluator import Images
 from vgg_keras.evaluation.photographs import listed, splits_of
 from vgg_keras.evaluation.prediction import kept
@@ -24,6 +25,7 @@ from vgg_keras.nets.feature_maps import descriptor_layer, layer_names
 from vgg_keras.overrides import override
 from vgg_keras.plain_values import to_dict
 from vgg_keras.transfer.descriptors import (
+    DescribedNet,
     Descriptors,
     Pooled,
     columns_of,
@@ -102,15 +104,17 @@ def extract(
         for side in scales
     ]
     layer = layers[0]
-    settings = _described(net, config, images, precision, (layer,), scales)
-    settings |= {"pooling": rules.pooling, "combine": rules.combine}
-    for name in ("versions", "git_commit"):  # of the passes, which may be older
-        made = [one.nets[0][name] for one in of_scales]
-        settings[name] = made[0] if all(one == made[0] for one in made) else made
+    described_net = dataclasses.replace(
+        _described(net, config, images, precision, (layer,), scales),
+        pooling=rules.pooling,
+        combine=rules.combine,
+        # of the passes, which may be older
+        **{name: evaluator.one_or_all([getattr(one.nets[0], name) for one in of_scales]) for name in MADE_BY},
+    )
     found = dataclasses.replace(
         of_scales[0],
         descriptors=combined(of_scales, layer, rules.pooling, rules.combine, folder),
-        nets=(settings,),
+        nets=(described_net,),
         seconds=sum(one.seconds for one in of_scales),
     )
     save(found, folder / Descriptors.FILE)
@@ -134,16 +138,16 @@ def require_room(net: LoadedModel, config: Config, images: int, folder: Path, la
 
 
 def _pass(
-    net: LoadedModel, config: Config, images: Images, classes: tuple[str, ...], settings: dict[str, Any], folder: Path
+    net: LoadedModel, config: Config, images: Images, classes: tuple[str, ...], wanted: DescribedNet, folder: Path
 ) -> Descriptors:
     """The values of layers at one scale: of a file that has them, begun or finished, or of the net."""
-    (side,), layers, split = settings["scales"], settings["layers"], images.split
+    (side,), layers, split = wanted.scales, wanted.layers, images.split
     columns = columns_of(net.config.architecture, layers)
-    new = image_rows.unknown(Descriptors, split, classes, list(columns.values())[-1].stop, settings)
+    new = image_rows.unknown(Descriptors, split, classes, list(columns.values())[-1].stop, wanted)
     path = folder / PASSES / f"{'+'.join(layers)}_Q{side}.npz"
     for other in sorted((folder / PASSES).glob("*.npz")):
         known = passes.require_same(other, new, ("layers", "scales"))
-        if known.done.all() and known.nets[0]["scales"] == [side] and set(layers) <= set(known.nets[0]["layers"]):
+        if known.done.all() and known.nets[0].scales == (side,) and set(layers) <= set(known.nets[0].layers):
             return known
     known = passes.begin(path, new)
     protocol = _protocol(net, config, layers)
@@ -162,26 +166,26 @@ def _protocol(net: LoadedModel, config: Config, layers: Sequence[str]) -> Pooled
 
 def _described(
     net: LoadedModel, config: Config, images: Images, precision: str, layers: tuple[str, ...], scales: Sequence[int]
-) -> dict[str, Any]:
+) -> DescribedNet:
     """How the values of layers are made: what passes are compared by, and what makes them reproducible."""
-    return {
-        "model": str(net.path),
-        "weights_sha256": net.weights_sha256,
-        "architecture": to_dict(net.config.architecture),
-        "layers": list(layers),
-        "pooling": "mean and max",
-        "combine": None,
-        "scales": list(scales),
-        "flip": config.evaluation.flip,
-        "interpolation": config.data.interpolation,
-        "exif_orientation": config.data.exif_orientation,
-        "precision": precision,
-        "data": images.data,
-        "split": images.name,
-        "bad_images": list(images.bad),
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
-    }
+    return DescribedNet(
+        model=str(net.path),
+        weights_sha256=net.weights_sha256,
+        architecture=net.config.architecture,
+        layers=layers,
+        pooling="mean and max",
+        combine=None,
+        scales=tuple(scales),
+        flip=config.evaluation.flip,
+        interpolation=config.data.interpolation,
+        exif_orientation=config.data.exif_orientation,
+        precision=precision,
+        data=images.data,
+        split=images.name,
+        bad_images=images.bad,
+        versions=provenance.versions(),
+        git_commit=provenance.git_commit(),
+    )
 
 
 def summary(found: Descriptors) -> dict[str, Any]:
@@ -200,7 +204,7 @@ def _record(found: Descriptors) -> dict[str, Any]:
         **summary(found),
         "classes": list(found.classes),
         "images_sha256": hashlib.sha256(names + found.fingerprints.tobytes()).hexdigest(),
-        **found.nets[0],
+        **to_dict(found.nets[0]),
         "seconds": round(found.seconds, 2),
         "command": provenance.command(),
     }
