@@ -90,7 +90,7 @@ def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_p
     ]
     assert "data:image/jpeg" in (tmp_path / "fused" / "report.html").read_text()
 
-    # the folder of one net takes no other, whatever it is asked for, and no fusion
+    # the folder of one net takes no other, whatever the protocol, and no fusion
     done = run_command("evaluate", f"--model={runs / 'A'}", "--protocol=center", "--out=both")
     assert done.returncode == 2 and "made with another: architecture.name: 'E', now 'A'" in done.stderr
     done = run_command("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--out=other")

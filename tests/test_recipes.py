@@ -102,7 +102,7 @@ def test_cifar10_c_is_tested_on_images_that_chose_nothing(run_command, tmp_path,
     print(f"test {test['top1_error']:.2f} %, validation {kept['val_top1_error']:.2f} % at rates to {rate:.0e}")
     assert test["top1_error"] == pytest.approx(expected)
     assert kept["val_top1_error"] == pytest.approx(wrong(run, held, run.classes))
-    again = run_command("evaluate", f"--model={workdir}")  # asks about the images that closed the run
+    again = run_command("evaluate", f"--model={workdir}")  # of the images of the final evaluation
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout.splitlines()[-1])["images_sha256"] == test["images_sha256"]
 

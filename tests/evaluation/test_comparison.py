@@ -18,7 +18,7 @@ TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "
 
 def a_run(folder, error, *fields, mean=(1.0, 2.0, 3.0), test="final_evaluation", **result):
     config = to_dict(override(load("D"), parse_assignments(["stages=", *fields])))
-    config["architecture"]["mean"] = mean  # measured, so no part of what was asked
+    config["architecture"]["mean"] = mean  # measured, so no setting
     folder.mkdir(parents=True)
     write_json(folder / "config.json", {"config": config, "classes": []})
     if error is not None:

@@ -32,7 +32,7 @@ def split(prefix="image"):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def passes(monkeypatch):
     """Posteriors from a table in place of a net; what was evaluated, in order."""
     calls = []
 
@@ -57,9 +57,9 @@ def of(**fields):
     return dataclasses.replace(CONFIG, evaluation=dataclasses.replace(CONFIG.evaluation, **fields))
 
 
-def test_every_row_is_the_mean_of_its_passes(asked, tmp_path, capsys):
+def test_every_row_is_the_mean_of_its_passes(passes, tmp_path, capsys):
     result = evaluate(tmp_path / "both")
-    assert asked == [("dense", 32), ("dense", 40), ("multi_crop", 32), ("multi_crop", 40)]
+    assert passes == [("dense", 32), ("dense", 40), ("multi_crop", 32), ("multi_crop", 40)]
     assert json.loads(json.dumps(result)) == json.loads((tmp_path / "both" / "evaluation.json").read_text())
     means = [TABLE[0, 0], TABLE[0, 1], TABLE[0].mean(0), TABLE[1, 0], TABLE[1, 1], TABLE[1].mean(0), TABLE.mean((0, 1))]
     labels = np.arange(12) % 3
@@ -79,19 +79,19 @@ def test_every_row_is_the_mean_of_its_passes(asked, tmp_path, capsys):
     assert capsys.readouterr().out.count("dense, Q=32: top-1 error") == 1
 
 
-def test_a_pass_that_is_saved_is_not_run_again(asked, tmp_path):
+def test_a_pass_that_is_saved_is_not_run_again(passes, tmp_path):
     evaluate(tmp_path / "a", of(protocol="dense", scales=(32,)))
     evaluate(tmp_path / "a")
-    assert asked == [("dense", 32), ("dense", 40), ("multi_crop", 32), ("multi_crop", 40)]
+    assert passes == [("dense", 32), ("dense", 40), ("multi_crop", 32), ("multi_crop", 40)]
 
 
-def test_a_folder_takes_one_net_and_no_fusion(asked, tmp_path):
+def test_a_folder_takes_one_net_and_no_fusion(passes, tmp_path):
     evaluate(tmp_path / "a", of(protocol="dense", scales=(32,)))
     evaluate(tmp_path / "b", of(protocol="dense", scales=(40,)))
     other = dataclasses.replace(CONFIG, architecture=dataclasses.replace(CONFIG.architecture, name="E"))
     with pytest.raises(MismatchError, match="made with another: architecture.name: 'A', now 'E'"):
         evaluate(tmp_path / "a", of(protocol="center"), dataclasses.replace(NET, config=other))
-    assert len(asked) == 2  # before any pass
+    assert len(passes) == 2  # before any pass
     files = [tmp_path / name / "posteriors.npz" for name in "ab"]
     with pytest.raises(UserError, match="The folder of a fusion holds nothing else. Received: --out=.*a, with "):
         evaluator.fuse(files, tmp_path / "a", None)

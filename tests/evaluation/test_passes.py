@@ -1,4 +1,4 @@
-"""A pass that is interrupted goes on: every image is asked once, and nothing of another test is taken over."""
+"""A pass that is interrupted resumes: every image is evaluated once, and nothing of another test is taken over."""
 
 import dataclasses
 
@@ -28,17 +28,17 @@ class Protocol:
     """Answers from an image's name, two at a time, last ones first; requests a stop after so many."""
 
     def __init__(self, until=None, nan=None):
-        self.until, self.nan, self.asked = until, nan, []
+        self.until, self.nan, self.evaluated = until, nan, []
 
     def __call__(self, split, data, side):
         for first in range(split.size - 1, -1, -2):
             places = np.arange(first, max(first - 2, -1), -1)
             read = [split.read(tf.constant(place, tf.int64)) for place in places.tolist()]
             numbers = [int(split.name(int(place)).split()[-1]) for place in places]
-            self.asked += numbers
+            self.evaluated += numbers
             posteriors = np.array([[0.5, number / 20, 0.5 - number / 20] for number in numbers])
             posteriors[[number == self.nan for number in numbers]] = np.nan
-            stop._requested = self.until is not None and len(self.asked) >= self.until
+            stop._requested = self.until is not None and len(self.evaluated) >= self.until
             yield places, np.array([int(label) for _, label in read]), posteriors
 
 
@@ -63,22 +63,22 @@ def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, in_me
     whole = one(Protocol(), tmp_path / "whole.npz")
     assert whole.done.all() and np.allclose(whole.probabilities[:, 1], np.arange(10) / 20)
     assert whole.labels.tolist() == [number % 3 for number in range(10)]
-    asked = []
+    evaluated = []
     for _ in range(3):
         protocol = Protocol(until=3)  # stops after four
         try:
             parts = one(protocol, tmp_path / "parts.npz")
         except StoppedError:
             stop._requested = False
-        asked += protocol.asked
-    assert sorted(asked) == list(range(10))
+        evaluated += protocol.evaluated
+    assert sorted(evaluated) == list(range(10))
     assert np.array_equal(parts.probabilities, whole.probabilities) and np.array_equal(parts.labels, whole.labels)
     again = Protocol()
     kept = one(
         again, tmp_path / "parts.npz", net=dataclasses.replace(NET, model="elsewhere/E", versions={"keras": "4"})
     )
     assert kept.nets == (dataclasses.replace(NET, model="elsewhere/E"),)  # a net may move, and what made a number stays
-    assert again.asked == [] and np.array_equal(kept.probabilities, whole.probabilities)
+    assert again.evaluated == [] and np.array_equal(kept.probabilities, whole.probabilities)
     assert load(tmp_path / "parts.npz").done.all()
 
 

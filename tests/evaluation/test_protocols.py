@@ -34,7 +34,7 @@ def pictures(random, sizes=SIZES):
     return images, Split(len(images), lambda image: (tf.gather(encoded, image), tf.gather(labels, image)), str)
 
 
-def ask(protocol, split, side):
+def run(protocol, split, side):
     """Posteriors in the split's order; every image must come exactly once."""
     rows = {}
     for ids, labels, posteriors in protocol(split, Data(), side):
@@ -68,12 +68,12 @@ def test_dense_equals_a_loop_over_mirror_images_and_positions(random, head):
                     for x in range(score_map.shape[1]):
                         mean += score_map[y, x] / (score_map.shape[0] * score_map.shape[1])
                 expected[row] += softmax(mean) / 2
-        measured = ask(several, split, side)
-        difference, alone = np.abs(measured - expected).max(), np.abs(ask(single, split, side) - measured).max()
+        measured = run(several, split, side)
+        difference, alone = np.abs(measured - expected).max(), np.abs(run(single, split, side) - measured).max()
         print(f"{head}, Q={side}: largest difference to the loop {difference:.2g}, to one at a time {alone:.2g}")
         assert max(difference, alone) <= 1e-5
         assert np.ptp(expected, axis=0).max() > 0.01  # the net gives different images different posteriors
-        assert np.abs(ask(without, split, side) - measured).max() > 1e-4
+        assert np.abs(run(without, split, side) - measured).max() > 1e-4
     for function in (several.last_map, several.logits):  # three scales, seven sizes of image
         assert function.experimental_get_tracing_count() == 1
 
@@ -96,7 +96,7 @@ def test_crops_equal_a_loop_over_single_crops(random, grid):
                     for step in (1, -1):
                         crop = window[top : top + 32, left : left + 32][None, :, ::step]
                         expected[row] += softmax(np.asarray(model(crop))[0].astype(np.float64)) / (2 * grid**2)
-        several, single = (ask(protocol, split, side) for protocol in protocols)
+        several, single = (run(protocol, split, side) for protocol in protocols)
         differences = np.abs(several - expected).max(), np.abs(single - several).max()
         print(
             f"grid {grid}, Q={side}: largest difference to the loop {differences[0]:.2g}, to one at a time {differences[1]:.2g}"
@@ -110,8 +110,8 @@ def test_dense_at_the_crops_size_is_the_centre_crop_of_a_square(random):
     _, split = pictures(random, [(32, 32), (64, 64), (50, 50)])
     model, architecture = small("E")
     posteriors = [
-        ask(Dense(model, architecture, Evaluation()), split, 32),
-        ask(Crops(model, architecture, Evaluation(), 1), split, 32),
+        run(Dense(model, architecture, Evaluation()), split, 32),
+        run(Crops(model, architecture, Evaluation(), 1), split, 32),
     ]
     assert np.abs(posteriors[0] - posteriors[1]).max() <= 1e-6
     assert np.ptp(posteriors[0], axis=0).max() > 1e-3

@@ -130,9 +130,9 @@ def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled():
         (1, 900_000, r"57600000 x 64 pixels then"),
     ):
         images = tf.zeros([1, height, width, 3], tf.uint8)
-        for ask in (module.serving_default, module.features):
+        for run in (module.serving_default, module.features):
             with pytest.raises(tf.errors.InvalidArgumentError, match=rule + received):
-                ask(images)
+                run(images)
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"encoded\[1\]: " + rule + received):
             module.encoded(tf.stack([png(64, 64), png(height, width)]))
     # within the limit at the first Q alone

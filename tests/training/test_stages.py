@@ -224,7 +224,7 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path
     shapes = sorted(after[name].shape for name in moved)
     assert len(moved) == 6 and all(len(shape) <= 2 for shape in shapes)
 
-    # a finished chain needs no checkpoint, is not made again, and only as it was asked for
+    # a finished chain needs no checkpoint, is not made again, and only with the same configuration
     for name in ("A", "S256", "S384", "jitter"):
         shutil.rmtree(tmp_path / "moved" / name / "checkpoints")
     again = run_command("train", *TOY, "--workdir=moved", "--set=stages.3.layers=fc")

@@ -237,9 +237,9 @@ def test_each_is_refused_in_one_line_and_nothing_runs(hostile, tmp_path, flag):
     for name in files:
         given = f"{option}={name},good.pth" if option == "--fuse" else f"{option}={name}"
         own = command == "train" or not name.endswith(".weights.h5")  # whose net the file need not hold
-        asked = () if own else (*OF_H5, "--set=architecture.mean=70,70,70")
+        given_net = () if own else (*OF_H5, "--set=architecture.mean=70,70,70")
         cache = () if option == "--fuse" else (f"--set=runtime.cache_dir={tmp_path / 'cache'}",)
-        commands.append([given, *rest, *(asked if option == "--weights" else ()), *cache])
+        commands.append([given, *rest, *(given_net if option == "--weights" else ()), *cache])
     if flag == "predict --weights":  # the same command with a good file
         commands.append(["--weights=good.pth", *commands[0][1:]])
     process = Warm(run_all, command, many, commands, folder=tmp_path, log=tmp_path / "log")
