@@ -126,7 +126,7 @@ def test_classes_by_name_or_number(random):
     assert [one.class_name for one in class_activation_map(named, images, ["bee", 4, 0])] == ["bee", "elk", "ant"]
     top = class_activation_map(named, images)
     posteriors = softmax(opened.model.predict(images.astype(np.float32), verbose=0))
-    side_64 = class_activation_map(named, images, side=64)
+    side_64 = class_activation_map(named, images, side=np.int64(64))
     assert [names[place] for place in posteriors.argmax(axis=1)] == [one.class_name for one in side_64]
     assert len(top) == 3
     for classes, message in [
@@ -146,6 +146,8 @@ def test_classes_by_name_or_number(random):
         ({"layer": "relu5_3"}, "Did you mean 'relu5_2'?"),
         ({"layer": "pool5", "method": "scores"}, "the map of the logits"),
         ({"side": 63}, "the net's crop of 64 or more. Received: 63"),
+        ({"side": "64"}, "the net's crop of 64 or more. Received: '64'"),
+        ({"classes": 1.0}, "A class is a name of the net's, or its number. Received: 1.0"),
         ({"images": "nowhere.jpg"}, "Received: nowhere.jpg, which does not"),
     ],
 )

@@ -70,7 +70,8 @@ def architecture_of(model: keras.Model) -> Architecture:
     """
     if not isinstance(model, VGG):
         raise UserError(
-            f"A net of vgg_keras.build is needed. Received: {getattr(model, 'name', model)!r} of type {type(model).__name__}. "
+            "A net of vgg_keras.build is needed. "
+            f"Received: {getattr(model, 'name', str(model)[:40])!r} of type {type(model).__name__}. "
             "What keras.Model makes of a net's layers is another model: give the net itself."
         )
     return model.architecture

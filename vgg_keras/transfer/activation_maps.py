@@ -251,18 +251,18 @@ def _weighted(maps: np.ndarray, gradient: np.ndarray, method: str) -> np.ndarray
 def _side(net: LoadedModel, side: int | None) -> int:
     if side is None:
         return max(net.config.test_scales)
-    if isinstance(side, bool) or not isinstance(side, int) or side < (crop := net.config.architecture.crop):
+    crop = net.config.architecture.crop
+    if isinstance(side, bool) or not isinstance(side, int | np.integer) or side < crop:
         raise UserError(f"side must be a whole number, the net's crop of {crop} or more. Received: {side!r}.")
-    return side
+    return int(side)
 
 
 def _wanted(classes: Any, names: Sequence[str], count: int) -> list[int | None]:
     """The number of the class of each of `count` photographs; None: its most probable one."""
     if classes is None:
         return [None] * count
-    if isinstance(classes, str | int | np.integer):
-        classes = [classes] * count
-    classes = list(classes)
+    one_for_all = isinstance(classes, str) or np.ndim(classes) == 0
+    classes = [classes] * count if one_for_all else list(classes)
     if len(classes) != count:
         raise UserError(f"classes are one for all photographs, or one for each of {count}. Received: {len(classes)}.")
     numbers: list[int | None] = []
