@@ -62,6 +62,9 @@ def test_one_command_describes_classifies_and_searches(folder, run_command):
         (["--layer=block5_conv9"], "Received: 'block5_conv9'. Did you mean 'block5_conv"),
         (["--layer=fc2", "--scales=16"], "evaluation.scales must be architecture.crop (32) or more"),
         (["--layer=fc2", "--set=training.epochs=3"], "training.epochs: 74, now 3"),
+        (["--classify", "--with=missing.npz"], "--with takes features.npz files of other nets. Received: missing.npz"),
+        (["--scales=32", "--query=net.keras"], "net.keras: no JPEG"),
     ):
         done = run_command("features", "--weights=net.keras", "--data=set", "--out=wrong", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr, done.stderr
+        assert not (folder / "wrong" / "features.npz").exists()

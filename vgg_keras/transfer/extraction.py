@@ -12,13 +12,12 @@ from vgg_keras import provenance, stop
 from vgg_keras.config import Config
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.folders import open_unlabelled
-from vgg_keras.data.scan import inspected, readable
+from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_test
-from vgg_keras.errors import UserError
 from vgg_keras.evaluation import evaluator, image_rows, passes, protocols
 from vgg_keras.evaluation.evaluated_net import MADE_BY
 from vgg_keras.evaluation.evaluator import Images
-from vgg_keras.evaluation.photographs import listed, splits_of
+from vgg_keras.evaluation.photographs import opened
 from vgg_keras.evaluation.prediction import kept
 from vgg_keras.files import sweep, write_json
 from vgg_keras.nets.feature_maps import descriptor_layer, layer_names
@@ -263,17 +262,14 @@ def extract_features(
 def of_photographs(net: LoadedModel, images: Any, config: Config) -> np.ndarray:
     """The descriptors of photographs as a configuration says; otherwise as `extract_features`."""
     (name,) = require_layers(net, config)
-    found = listed(images, config.data.exif_orientation)
-    scanned = [(places, *inspected(split, config.data)) for places, split in splits_of(found)]
-    if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
-        raise UserError(f"Photographs must be image files. Received: {'; '.join(bad)}.")
-    for _, split, _ in scanned:
+    found, scanned = opened(images, config.data)
+    for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 
     protocol = _protocol(net, config, (name,))
     part = columns_of(net.config.architecture, (name,))[name, config.features.pooling]
     of_scales = np.zeros((len(config.test_scales), len(found), part.stop - part.start))
-    for places, split, _ in scanned:
+    for places, split in scanned:
         with readable_images(split):
             for values, side in zip(of_scales, config.test_scales, strict=True):
                 for ids, _, rows in protocol(split, config.data, side):

@@ -62,6 +62,7 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
     from vgg_keras import runtime
 
     precision = runtime.one_device(config.runtime)
+    from vgg_keras.evaluation import photographs
     from vgg_keras.transfer import classification, extraction
 
     with locked(out, "--out"):
@@ -70,6 +71,8 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
         images, classes = extraction.open_images(config, wanted.split)
         counts = f"{images.name}: {images.split.size:,} images, {len(images.bad)} skipped"
         print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
+        if wanted.queries:
+            photographs.opened(wanted.queries, config.data)  # a bad one is refused before the passes
         parts = classification.divisions(images, classes, config) if wanted.classify else []
 
         # ---- the passes
@@ -116,6 +119,9 @@ def require_possible(wanted: Wanted) -> None:
         raise UserError("--with stacks the descriptors of several nets for --classify. Received: it alone.")
     if wanted.others and wanted.queries:
         raise UserError("--query is answered by one net's descriptors. Received: --with beside it.")
+    for path in wanted.others:
+        if not path.is_file():
+            raise UserError(f"--with takes features.npz files of other nets. Received: {path}, which is no file.")
     for path in wanted.queries:
         if not Path(path).is_file():
             raise UserError(f"--query takes photographs. Received: {path}, which is no file.")
