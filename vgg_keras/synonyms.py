@@ -10,7 +10,7 @@ _FIELDS = {
     "architecture.crop": (
         "input_shape input_size image_size img_size image_shape target_size crop_size input_tensor size side resolution shape"
     ),
-    "architecture.head": "include_top global_pool top",
+    "architecture.head": "pooling include_top global_pool top",
     "architecture.dropout": "dropout_rate drop_rate drop",
     "architecture.batch_norm": "bn batchnorm batch_normalization use_batch_norm use_bn norm",
     "architecture.initializer": "kernel_initializer init init_weights",
