@@ -37,8 +37,7 @@ flags.DEFINE_enum(
     "split",
     None,
     ["val", "train", "test", "all"],
-    "The images of --data; all: every one. Default: those of a run's final evaluation, which are val, or test if "
-    "data.validation is held_out.",
+    "The images of --data; all: every one. Default: val, or test if data.validation is held_out.",
 )
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
