@@ -94,8 +94,8 @@ def _require_parity(parity: Parity, rules: Export) -> None:
                 f"Received: {parity.form} with {parity.agreement:.3f} of {parity.images}. Nothing was written."
             )
         return
-    name = "max_difference_float16" if parity.form == "float16" else "max_difference"
-    limit = getattr(rules, name)
+    limits = {"float16": ("max_difference_float16", rules.max_difference_float16)}
+    name, limit = limits.get(parity.form, ("max_difference", rules.max_difference))
     if not parity.difference <= limit:
         raise UserError(
             f"An export's probabilities must be its net's within export.{name}={limit:g}. "

@@ -200,12 +200,11 @@ class DenseOverWindows(keras.layers.Layer):
         return outputs + keras.ops.convert_to_tensor(self.dense.bias, dtype=outputs.dtype)
 
     def get_config(self):
-        dense = keras.saving.serialize_keras_object(self.dense)
-        return {**super().get_config(), "dense": dense, "window": self.window}
+        return {**super().get_config(), "dense": self.dense.get_config(), "window": self.window}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "dense": keras.saving.deserialize_keras_object(config["dense"])})
+        return cls(**{**config, "dense": keras.layers.Dense.from_config(config["dense"])})
 
 
 def _readable(architecture: Architecture) -> list[Layer]:
