@@ -74,6 +74,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_channels_first_and_epsilon_of_keras_json_change_no_number(tmp_path, backend):
     results = []

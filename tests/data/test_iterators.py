@@ -35,6 +35,7 @@ raise ValueError("of the script")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", ["one", "mirrored"])
 def test_a_script_ends_while_images_are_read(tmp_path, devices):
     for folder in ("cat", "dog"):

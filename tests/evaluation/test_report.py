@@ -195,6 +195,7 @@ def test_the_picture_of_many_classes_shows_the_most_confused_ones(random, monkey
     assert "no confusion" in page.text and len(page.pictures) == 1  # the overview
 
 
+@pytest.mark.slow
 def test_a_report_of_imagenet_21k_takes_little_memory(tmp_path):
     """The matrix of all pairs would take 3.8 GB as int64; the limit is 1 GB over what was there before."""
     script = (

@@ -51,6 +51,7 @@ def extract(net, config, folder, *more_layers):
     return extraction.extract(net, config, images, classes, "float32", folder, layers)
 
 
+@pytest.mark.slow
 def test_an_interrupted_extraction_continues_to_the_same_descriptors(net, config, tmp_path, monkeypatch):
     config, stops = override(config, {"features.layer": "block5_pool"}), 0
     whole = extract(net, config, tmp_path / "whole")
@@ -96,6 +97,7 @@ def test_values_that_are_there_are_combined_without_the_net(net, config, tmp_pat
         extract(net, override(config, {"evaluation.flip": False}), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_python_takes_every_form_of_an_image(net, config, tmp_path):
     found = extract(net, config, tmp_path / "out")
     paths = [tmp_path / "set" / name for name in found.ids]
