@@ -17,7 +17,7 @@ from tests import warm
 from tests.conftest import command, free_ports
 from tests.training.toy import checkpoints, digest, metrics, wait_for
 from vgg_keras.cluster import Cluster
-from vgg_keras.config import Checkpoint
+from vgg_keras.config import Checkpoint, Runtime
 from vgg_keras.errors import UserError
 from vgg_keras.runs import CHECKPOINTS, FINISHED, checkpoints_in
 from vgg_keras.training import launcher
@@ -177,7 +177,7 @@ def test_a_worker_that_never_starts_is_named_within_the_starts_time(tmp_path):
             in printed
         )
     print(f"each of two workers alone: ended after {time.monotonic() - began:.1f} s, 2 of them waiting")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < Runtime().start_seconds  # two frameworks start here, on a machine that may be busy
     assert not (tmp_path / "run").exists()
 
 
