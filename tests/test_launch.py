@@ -177,7 +177,8 @@ def test_a_worker_that_never_starts_is_named_within_the_starts_time(tmp_path):
             in printed
         )
     print(f"each of two workers alone: ended after {time.monotonic() - began:.1f} s, 2 of them waiting")
-    assert time.monotonic() - began < Runtime().start_seconds  # two frameworks start here, on a machine that may be busy
+    # two frameworks start here, on a machine that may be busy
+    assert time.monotonic() - began < Runtime().start_seconds
     assert not (tmp_path / "run").exists()
 
 
