@@ -13,6 +13,7 @@ from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.evaluation import evaluator
+from vgg_keras.evaluation.images import Images
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
@@ -50,7 +51,7 @@ def passes(monkeypatch):
 
 def evaluate(folder, config=CONFIG, net=NET, images=None):
     folder.mkdir(exist_ok=True)
-    return evaluator.evaluate(net, config, images or evaluator.Images(split(), "val", "a set", ()), "float32", folder)
+    return evaluator.evaluate(net, config, images or Images(split(), "val", "a set", ()), "float32", folder)
 
 
 def of(**fields):

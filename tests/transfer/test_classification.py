@@ -13,7 +13,7 @@ from vgg_keras.config import Config, Data, Features
 from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation.evaluator import Images
+from vgg_keras.evaluation.images import Images
 from vgg_keras.transfer import classification, descriptors
 from vgg_keras.transfer.classification import Division, divisions, mean_class_recall, stack_nets
 from vgg_keras.transfer.descriptors import Descriptors, unit_norm

@@ -14,7 +14,7 @@ import tensorflow as tf
 from vgg_keras import synonyms
 from vgg_keras.config import READING, Architecture, Config, Data, fields_with
 from vgg_keras.data import pipeline, statistics
-from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.scan import remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.errors import unknown_argument
@@ -116,7 +116,7 @@ def _open(data: Data) -> Source:
     # S is checked against the crop, which does not matter here
     config = Config(data=dataclasses.replace(data, scale=Data().scale))
     source, bad = without_bad_images(open_source(data), config)
-    remarks = [*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in source.notes)]
+    lines = remarks(bad, source.notes)
     identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
     key = " ".join(repr(getattr(data, name)) for name in fields_with(READING, Data))
     before, known = _opened.get(key, (identity, []))
@@ -125,10 +125,10 @@ def _open(data: Data) -> Source:
             f"{printable(data.source)} has other images than when it was last opened: datasets made before still expect the "
             "old ones"
         )
-    for remark in remarks:
-        if remark not in known:
-            print(remark)
-    _opened[key] = identity, remarks
+    for line in lines:
+        if line not in known:
+            print(line)
+    _opened[key] = identity, lines
     return source
 
 

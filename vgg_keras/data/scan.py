@@ -8,7 +8,7 @@ what was found, so that only new and changed files are inspected again.
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,6 +71,11 @@ def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadIm
     found, bad = _scan_split(split, name, config)
     _require_few_bad(bad, split.size, config)
     return found, bad
+
+
+def remarks(bad: Iterable[BadImage], notes: Iterable[str]) -> list[str]:
+    """What is printed of a scanned set: a line for each skipped image, and the set's notes."""
+    return [*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in notes)]
 
 
 def inspected(split: Split, data: Data) -> tuple[Split, list[BadImage]]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,30 +12,14 @@ from vgg_keras.config import Config, Evaluation
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.evaluation import error_table, image_rows, passes, protocols, report
-from vgg_keras.evaluation.evaluated_net import MADE_BY, EvaluatedNet
+from vgg_keras.evaluation.evaluated_net import MADE_BY, EvaluatedNet, made_as_all, one_or_all
 from vgg_keras.evaluation.image_rows import other_images
+from vgg_keras.evaluation.images import Images
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 from vgg_keras.files import sweep, write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import POSTERIORS, RESULT
 from vgg_keras.weights.formats.run_folder import LoadedModel
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """What a net is evaluated on.
-
-    Attributes:
-        split: the images without bad ones.
-        name: val, train, test or all.
-        data: one line on the set.
-        bad: those skipped, and why.
-    """
-
-    split: Split
-    name: str
-    data: str
-    bad: tuple[str, ...]
 
 
 def evaluate(net: LoadedModel, config: Config, images: Images, precision: str, folder: Path) -> dict[str, Any]:
@@ -65,7 +48,12 @@ def evaluate(net: LoadedModel, config: Config, images: Images, precision: str, f
     protocols.require_few_pixels(split, rules, scales)
 
     def described(protocol: str, scales: Sequence[int]) -> EvaluatedNet:
-        return _described(net, config, images, precision, protocol, scales)
+        return EvaluatedNet.of(
+            *(net, config, images, precision, scales),
+            training_scale=net.config.data.scale,
+            protocol=protocol,
+            grid=rules.grid if protocol in ("multi_crop", "both") else None,
+        )
 
     # ---- what is saved already; a difference is found before any work
     parts = protocols.parts(rules.protocol)
@@ -205,32 +193,9 @@ def _finished(
 
 def _mean_of_net(parts: Sequence[Posteriors], net: EvaluatedNet, folder: Path) -> Posteriors:
     """The mean over scales or protocols of one net, with the versions that made them."""
-    made_by = {name: one_or_all([getattr(part.nets[0], name) for part in parts]) for name in MADE_BY}
     names = [str(part.nets[0].scales) for part in parts]
-    return dataclasses.replace(mean(parts, names, folder), nets=(dataclasses.replace(net, **made_by),))
-
-
-def _described(
-    net: LoadedModel, config: Config, images: Images, precision: str, protocol: str, scales: Sequence[int]
-) -> EvaluatedNet:
-    return EvaluatedNet(
-        model=str(net.path),
-        weights_sha256=net.weights_sha256,
-        architecture=net.config.architecture,
-        training_scale=net.config.data.scale,
-        protocol=protocol,
-        scales=tuple(scales),
-        flip=config.evaluation.flip,
-        grid=config.evaluation.grid if protocol in ("multi_crop", "both") else None,
-        interpolation=config.data.interpolation,
-        exif_orientation=config.data.exif_orientation,
-        precision=precision,
-        data=images.data,
-        split=images.name,
-        bad_images=images.bad,
-        versions=provenance.versions(),
-        git_commit=provenance.git_commit(),
-    )
+    made = made_as_all(net, [part.nets[0] for part in parts])
+    return dataclasses.replace(mean(parts, names, folder), nets=(made,))
 
 
 # ---- the result
@@ -243,7 +208,7 @@ def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], s
     result = {
         **settings,
         "images": errors[-1].images,
-        "images_sha256": _digest(final),
+        "images_sha256": final.images_sha256,
         "top1_error": errors[-1].top1_error,
         "top1_interval_95": list(errors[-1].top1_interval),
         "top5_error": errors[-1].top5_error,
@@ -256,16 +221,6 @@ def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], s
     report.write(folder, errors, final, result, split)
     write_json(folder / RESULT, result)
     return result
-
-
-def _digest(posteriors: Posteriors) -> str:
-    """sha256 over the images' names and fingerprints, in their order."""
-    return hashlib.sha256("\n".join(posteriors.ids).encode() + posteriors.fingerprints.tobytes()).hexdigest()
-
-
-def one_or_all(values: Sequence[Any]) -> Any:
-    """The value if all are equal, else every one."""
-    return values[0] if all(value == values[0] for value in values) else list(values)
 
 
 def _paper_cell(row: error_table.Row) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """A row of numbers for each image of a set, in one `.npz` file: posteriors of an evaluation, descriptors of a net."""
 
 import dataclasses
+import hashlib
 import json
 import struct
 import zipfile
@@ -54,6 +55,11 @@ class ImageRows:
     def rows(self) -> np.ndarray:
         """The array with the rows."""
         return getattr(self, self.NAME)
+
+    @property
+    def images_sha256(self) -> str:
+        """sha256 over the images' names and fingerprints, in their order."""
+        return hashlib.sha256("\n".join(self.ids).encode() + self.fingerprints.tobytes()).hexdigest()
 
     def with_rows(self, array: np.ndarray) -> Self:
         """The same with other rows."""

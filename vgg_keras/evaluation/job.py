@@ -75,8 +75,7 @@ def evaluate(
         config = _with_multi_scales(config) if multi_scales else config
         images, classes = _images(config, split, net)
         net = dataclasses.replace(net, classes=classes)  # ImageNet's may go by their ids in the data
-        counts = f"{images.name}: {images.split.size:,} images, {len(images.bad)} skipped"
-        print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
+        print(images.line(precision), flush=True)
 
         # ---- the passes
         result = evaluator.evaluate(net, config, images, precision, out)
@@ -119,20 +118,14 @@ def print_result(result: dict[str, Any], out: Path) -> None:
 
 def _images(config: Config, name: str | None, net=None):
     """The readable images of a split and the set's classes, which must be the net's."""
-    from vgg_keras.data.scan import readable
     from vgg_keras.data.sources import open_test
-    from vgg_keras.evaluation.evaluator import Images
+    from vgg_keras.evaluation.images import scanned_images
     from vgg_keras.weights.classes import require_classes
 
     description, classes, name, split = open_test(config.data, name)
     if net is not None:  # before every image is read
         require_classes(net, classes, config.data.source)
-    split, bad_images = readable(split, name, config)
-    for image in bad_images:
-        print(f"skipped: {image}", flush=True)
-    for note in split.notes:
-        print(f"note: {note}", flush=True)
-    return Images(split, name, description, tuple(str(image) for image in bad_images)), classes
+    return scanned_images(split, name, description, config), classes
 
 
 def _with_multi_scales(config: Config) -> Config:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +28,11 @@ class Photograph(NamedTuple):
     encoded: bytes | None = None
 
 
-def opened(images: Any, data: Data) -> tuple[list[Photograph], list[tuple[list[int], Split]]]:
+# The photographs in order, and those in files and those in memory as splits, each with their places in the order.
+Opened: TypeAlias = tuple[list[Photograph], list[tuple[list[int], Split]]]
+
+
+def opened(images: Any, data: Data) -> Opened:
     """The photographs in order, and those in files and those in memory as splits, each with their places in the order.
 
     Args:

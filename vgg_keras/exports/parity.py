@@ -94,8 +94,9 @@ def _require_parity(parity: Parity, rules: Export) -> None:
                 f"Received: {parity.form} with {parity.agreement:.3f} of {parity.images}. Nothing was written."
             )
         return
-    limits = {"float16": ("max_difference_float16", rules.max_difference_float16)}
-    name, limit = limits.get(parity.form, ("max_difference", rules.max_difference))
+    name, limit = "max_difference", rules.max_difference
+    if parity.form == "float16":
+        name, limit = "max_difference_float16", rules.max_difference_float16
     if not parity.difference <= limit:
         raise UserError(
             f"An export's probabilities must be its net's within export.{name}={limit:g}. "

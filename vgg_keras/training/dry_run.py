@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.scan import remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
 from vgg_keras.locks import require_lockable
@@ -39,7 +39,7 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
         ]
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
-        for line in (*(f"skipped: {image}" for image in bad_images), *(f"note: {note}" for note in source.notes)):
+        for line in remarks(bad_images, source.notes):
             print(line, flush=True)
         for run, result, start_of_run in zip(runs, results, starts_of_runs, strict=True):
             if not result:

@@ -2,6 +2,7 @@
 
 from vgg_keras.data.splits import Source
 from vgg_keras.evaluation import error_table, evaluator
+from vgg_keras.evaluation.images import Images
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.evaluation.protocols import require_few_pixels
 from vgg_keras.locks import locked
@@ -59,7 +60,7 @@ def _evaluate_best(job: Job) -> dict:
     source, out = job.source, job.workdir / FINAL_EVALUATION
     net = load_run(job.workdir, dtype=job.precision)
     name, bad_images = source.final_split, tuple(str(image) for image in job.bad_images)
-    images = evaluator.Images(source.split(name), name, source.description, bad_images)
+    images = Images(source.split(name), name, source.description, bad_images)
     with locked(out, "--workdir"):
         try:
             return evaluator.evaluate(net, job.config, images, job.precision, out)

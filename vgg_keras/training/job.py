@@ -14,7 +14,7 @@ from vgg_keras import runtime, stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
-from vgg_keras.data.scan import BadImage, without_bad_images
+from vgg_keras.data.scan import BadImage, remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
 from vgg_keras.errors import UserError
@@ -173,10 +173,8 @@ def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImag
     The chief goes first: the others read its scan from the cache, if they share it.
     """
     source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(config.data), config))
-    for image in bad_images:
-        print(f"skipped: {image}", flush=True)
-    for note in source.notes:
-        print(f"note: {note}", flush=True)
+    for line in remarks(bad_images, source.notes):
+        print(line, flush=True)
     counts = f"{source.train.size} training and {source.val.size} validation images"
     counts += f" and {source.test.size} test images" if source.test else ""
     print(f"data: {source.description}: {counts}, {len(bad_images)} skipped", flush=True)

@@ -18,8 +18,8 @@ from vgg_keras.data.splits import Split, held_out
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics, report
 from vgg_keras.evaluation.error_table import Row
-from vgg_keras.evaluation.evaluator import Images
 from vgg_keras.evaluation.image_rows import ImageRows, other_images
+from vgg_keras.evaluation.images import Images
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.transfer.descriptors import Descriptors, described, load, unit_norm

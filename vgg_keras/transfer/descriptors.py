@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from vgg_keras.config import Architecture, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import image_rows, rows
-from vgg_keras.evaluation.evaluated_net import from_json
+from vgg_keras.evaluation.evaluated_net import NetOnImages, from_json
 from vgg_keras.evaluation.image_rows import ImageRows
 from vgg_keras.evaluation.protocols import Finished
 from vgg_keras.evaluation.whole_images import STRIDE, WINDOWS, Windows, halo, tiles
@@ -28,37 +28,19 @@ LAST_MAP = "block5_pool"
 _TO_THE_END = 2**20  # positions
 
 
-@dataclass(frozen=True)
-class DescribedNet:
+@dataclass(frozen=True, kw_only=True)
+class DescribedNet(NetOnImages):
     """A net and how its descriptors were made.
 
     Attributes:
         layers: whose values they are.
         pooling: over positions: mean, max, or both.
         combine: of several scales, stack or average; None: of a pass, at one scale.
-        others: as in `EvaluatedNet`.
     """
 
-    model: str
-    weights_sha256: str
-    architecture: Architecture
     layers: tuple[str, ...]
     pooling: str
     combine: str | None
-    scales: tuple[int, ...]
-    flip: bool
-    interpolation: str
-    exif_orientation: bool
-    precision: str
-    data: str
-    split: str
-    bad_images: tuple[str, ...]
-    versions: Any
-    git_commit: Any
-
-    def __post_init__(self):
-        for name in ("layers", "scales", "bad_images"):  # JSON has lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True)

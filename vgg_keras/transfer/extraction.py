@@ -1,7 +1,7 @@
 """Appendix B's descriptors of every image of a set, kept in a folder as they come; and of a few images in Python."""
 
 import dataclasses
-import hashlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from vgg_keras import provenance, stop
 from vgg_keras.config import Config
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.folders import open_unlabelled
-from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_test
 from vgg_keras.evaluation import evaluator, image_rows, passes, protocols
-from vgg_keras.evaluation.evaluated_net import MADE_BY
-from vgg_keras.evaluation.evaluator import Images
-from vgg_keras.evaluation.photographs import opened
+from vgg_keras.evaluation.evaluated_net import made_as_all
+from vgg_keras.evaluation.images import Images, scanned_images
+from vgg_keras.evaluation.photographs import Opened, opened
 from vgg_keras.evaluation.prediction import kept
 from vgg_keras.files import sweep, write_json
 from vgg_keras.nets.feature_maps import descriptor_layer, layer_names
@@ -52,10 +51,7 @@ def open_images(config: Config, name: str) -> tuple[Images, tuple[str, ...]]:
     """
     unlabelled = open_unlabelled(config.data)
     description, classes, name, split = unlabelled or open_test(config.data, name)
-    split, bad = readable(split, name, config)
-    for line in (*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in split.notes)):
-        print(line, flush=True)
-    return Images(split, name, description, tuple(map(str, bad))), classes
+    return scanned_images(split, name, description, config), classes
 
 
 def require_layers(net: LoadedModel, config: Config, more_layers: Sequence[str] = ()) -> tuple[str, ...]:
@@ -98,22 +94,15 @@ def extract(
     protocols.require_few_pixels(images.split, config.evaluation, scales)
     require_room(net, config, images.split.size, folder, layers)
     in_order = tuple(name for name in layer_names(net.config.architecture) if name in layers)
-    of_scales = [
-        _pass(net, config, images, classes, _described(net, config, images, precision, in_order, (side,)), folder)
-        for side in scales
-    ]
+    described_net = functools.partial(DescribedNet.of, net, config, images, precision)
+    passed = [described_net((side,), layers=in_order, pooling="mean and max", combine=None) for side in scales]
+    of_scales = [_pass(net, config, images, classes, wanted, folder) for wanted in passed]
     layer = layers[0]
-    described_net = dataclasses.replace(
-        _described(net, config, images, precision, (layer,), scales),
-        pooling=rules.pooling,
-        combine=rules.combine,
-        # of the passes, which may be older
-        **{name: evaluator.one_or_all([getattr(one.nets[0], name) for one in of_scales]) for name in MADE_BY},
-    )
+    made = described_net(scales, layers=(layer,), pooling=rules.pooling, combine=rules.combine)
     found = dataclasses.replace(
         of_scales[0],
         descriptors=combined(of_scales, layer, rules.pooling, rules.combine, folder),
-        nets=(described_net,),
+        nets=(made_as_all(made, [one.nets[0] for one in of_scales]),),  # the passes may be older
         seconds=sum(one.seconds for one in of_scales),
     )
     save(found, folder / Descriptors.FILE)
@@ -163,30 +152,6 @@ def _protocol(net: LoadedModel, config: Config, layers: Sequence[str]) -> Pooled
     return kept(net.model, key, lambda: Pooled(net.model, architecture, rules, layers))
 
 
-def _described(
-    net: LoadedModel, config: Config, images: Images, precision: str, layers: tuple[str, ...], scales: Sequence[int]
-) -> DescribedNet:
-    """How the values of layers are made: what passes are compared by, and what makes them reproducible."""
-    return DescribedNet(
-        model=str(net.path),
-        weights_sha256=net.weights_sha256,
-        architecture=net.config.architecture,
-        layers=layers,
-        pooling="mean and max",
-        combine=None,
-        scales=tuple(scales),
-        flip=config.evaluation.flip,
-        interpolation=config.data.interpolation,
-        exif_orientation=config.data.exif_orientation,
-        precision=precision,
-        data=images.data,
-        split=images.name,
-        bad_images=images.bad,
-        versions=provenance.versions(),
-        git_commit=provenance.git_commit(),
-    )
-
-
 def summary(found: Descriptors) -> dict[str, Any]:
     """What the descriptors are, and how many."""
     return {
@@ -198,11 +163,10 @@ def summary(found: Descriptors) -> dict[str, Any]:
 
 def _record(found: Descriptors) -> dict[str, Any]:
     """What features.json holds."""
-    names = "\n".join(found.ids).encode()
     return {
         **summary(found),
         "classes": list(found.classes),
-        "images_sha256": hashlib.sha256(names + found.fingerprints.tobytes()).hexdigest(),
+        "images_sha256": found.images_sha256,
         **to_dict(found.nets[0]),
         "seconds": round(found.seconds, 2),
         "command": provenance.command(),
@@ -256,13 +220,13 @@ def extract_features(
             "evaluation.flip": flip,
         },
     )
-    return of_photographs(net, images, config)
-
-
-def of_photographs(net: LoadedModel, images: Any, config: Config) -> np.ndarray:
-    """The descriptors of photographs as a configuration says; otherwise as `extract_features`."""
     (name,) = require_layers(net, config)
-    found, scanned = opened(images, config.data)
+    return of_photographs(net, name, opened(images, config.data), config)
+
+
+def of_photographs(net: LoadedModel, name: str, photographs: Opened, config: Config) -> np.ndarray:
+    """The descriptors of photographs from a layer as a configuration says; otherwise as `extract_features`."""
+    found, scanned = photographs
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 

@@ -69,10 +69,9 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
         net, config = open_net(precision)
         layers = extraction.require_layers(net, config, wanted.more_layers)
         images, classes = extraction.open_images(config, wanted.split)
-        counts = f"{images.name}: {images.split.size:,} images, {len(images.bad)} skipped"
-        print(f"data: {images.data}; {counts}; precision: {precision}", flush=True)
-        if wanted.queries:
-            photographs.opened(wanted.queries, config.data)  # a bad one is refused before the passes
+        print(images.line(precision), flush=True)
+        # a bad one is refused before the passes
+        queries = photographs.opened(wanted.queries, config.data) if wanted.queries else None
         parts = classification.divisions(images, classes, config) if wanted.classify else []
 
         # ---- the passes
@@ -85,23 +84,22 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
             stacked = classification.stack_nets(found, wanted.others)
             result |= classification.classify(stacked, parts, config, images.split, out)
             print(f"everything: {out}/report.html")
-        if wanted.queries:
-            result["nearest"] = _answer(net, config, found, images.split, wanted, out)
+        if queries:
+            result["nearest"] = _answer(net, layers[0], config, found, images.split, queries, wanted, out)
     print(json.dumps(result), flush=True)
 
 
-def _answer(net, config: Config, found, split, wanted: Wanted, out: Path) -> list[dict]:
+def _answer(net, layer: str, config: Config, found, split, queries, wanted: Wanted, out: Path) -> list[dict]:
     """The nearest images of photographs: printed, as JSON lines, and as a contact sheet."""
     from vgg_keras.transfer import extraction, retrieval
 
-    answers = [
-        retrieval.nearest(found, one, wanted.top) for one in extraction.of_photographs(net, wanted.queries, config)
-    ]
+    descriptors = extraction.of_photographs(net, layer, queries, config)
+    answers = [retrieval.nearest(found, one, wanted.top) for one in descriptors]
     pairs = list(zip(wanted.queries, answers, strict=True))
     lines = [{"query": query, "nearest": [dataclasses.asdict(one) for one in found]} for query, found in pairs]
     with replacing(out / NEAREST) as temporary:
         temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    retrieval.draw(wanted.queries, answers, split, config.data, out / CONTACT_SHEET)
+    retrieval.draw(queries, answers, split, out / CONTACT_SHEET)
     for query, neighbours in pairs:
         rows = [[printable(one.name), one.label, f"{one.cosine:.4f}"] for one in neighbours]
         print(text_table([[f"nearest to {printable(query)}", "class", "cosine"], *rows]))

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.config import Data
-from vgg_keras.data.image_files import of_files
 from vgg_keras.data.pipeline import picture
-from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import plots, rows
+from vgg_keras.evaluation.photographs import Opened
 from vgg_keras.paths import printable
 from vgg_keras.transfer.descriptors import Descriptors
 
@@ -49,16 +47,23 @@ def nearest(found: Descriptors, query: np.ndarray, top: int) -> list[Neighbour]:
     ]
 
 
-def draw(queries: Sequence[str], answers: Sequence[Sequence[Neighbour]], split: Split, data: Data, path: Path) -> None:
-    """A contact sheet: a row for each photograph, first itself and then its nearest images with their cosines."""
-    photographs, _ = inspected(of_files(list(queries)), data)
+def draw(queries: Opened, answers: Sequence[Sequence[Neighbour]], split: Split, path: Path) -> None:
+    """A contact sheet: a row for each photograph, first itself and then its nearest images with their cosines.
+
+    Args:
+        queries: photographs, all in files.
+        answers: of `nearest`, for each of them.
+        split: the set.
+        path: of the picture.
+    """
+    photographs, ((_, files),) = queries
     columns = 1 + max(map(len, answers))
-    size = (1.5 * columns, 1.75 * len(queries))
-    figure, axes = plots.pyplot().subplots(len(queries), columns, figsize=size, layout="constrained", squeeze=False)
+    size = (1.5 * columns, 1.75 * len(photographs))
+    figure, axes = plots.pyplot().subplots(len(photographs), columns, figsize=size, layout="constrained", squeeze=False)
     for one in axes.flat:
         one.set_axis_off()
     for place, neighbours in enumerate(answers):
-        _show(axes[place, 0], photographs, place, printable(Path(queries[place]).name))
+        _show(axes[place, 0], files, place, printable(Path(photographs[place].name).name))
         for column, neighbour in enumerate(neighbours, start=1):
             title = f"{neighbour.label} {neighbour.cosine:.2f}".strip()
             _show(axes[place, column], split, neighbour.image, title)
