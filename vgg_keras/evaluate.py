@@ -21,12 +21,12 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.evaluation import job
+from vgg_keras.overrides import choices
 from vgg_keras.weights import open_model
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "data", "set", "out")
-PROTOCOLS = ["center", "dense", "multi_crop", "both"]
-flags.DEFINE_enum("protocol", None, PROTOCOLS, "Default: the run's evaluation.protocol.")
+flags.DEFINE_enum("protocol", None, choices("evaluation.protocol"), "Default: the run's evaluation.protocol.")
 flags.DEFINE_string(
     "scales",
     None,

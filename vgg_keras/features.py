@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli
+from vgg_keras.overrides import choices
 from vgg_keras.transfer import job
 from vgg_keras.weights import open_model
 
@@ -22,8 +23,8 @@ cli.define("model", "weights", "sha256", "config", "data", "set", "out")
 flags.DEFINE_string("layer", None, "Whose values make the descriptor, such as fc2, block5_pool. Sets features.layer.")
 flags.DEFINE_list("more_layers", [], "Layers whose values are kept too, so that --layer needs no other pass for them.")
 flags.DEFINE_string("scales", None, "Values of Q with commas between them. Sets evaluation.scales.")
-flags.DEFINE_enum("combine", None, ["stack", "average"], "Of several scales. Sets features.combine.")
-flags.DEFINE_enum("pooling", None, ["mean", "max"], "Over positions. Sets features.pooling.")
+flags.DEFINE_enum("combine", None, choices("features.combine"), "Of several scales. Sets features.combine.")
+flags.DEFINE_enum("pooling", None, choices("features.pooling"), "Over positions. Sets features.pooling.")
 flags.DEFINE_enum("split", "all", ["val", "train", "test", "all"], "The images of --data; all: every one.")
 flags.DEFINE_bool("classify", False, "Train and test a linear SVM on the descriptors.")
 flags.DEFINE_list("with", [], "features.npz files of other nets, stacked with this one's for --classify.")

@@ -95,6 +95,11 @@ def _sections(paths: Collection[str]) -> list[str]:
     return list(found)
 
 
+def choices(path: str) -> list[str]:
+    """The texts that a field of a few takes."""
+    return list(typing.get_args(_type_of(path)))
+
+
 def _type_of(path: str) -> Any:
     """The type of the field of a path."""
     kind, names = Config, path.split(".")

@@ -47,7 +47,7 @@ def test_the_command_line(run_command, tmp_path, photos):
     assert refused.returncode == 2 and "evaluation.*, runtime.*; the rest is the run's" in refused.stderr
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
-        (["--model=run", "--out=new"], "--format is needed"),
+        (["--model=run", "--out=new"], "are needed. Received: no --format."),
         (["--format=onnx", "--out=new"], "Received: none of them."),
         (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
     ):

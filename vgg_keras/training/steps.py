@@ -40,32 +40,14 @@ def train_step(
         seed: of dropout.
         micro_batch: images of a device that go through the net at once; 0: all.
     """
-    dropout_states = [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
     variables = [variable.value for variable in model.trainable_variables]
     # batch norm's averages, where they are not frozen
     normalizing = [
         layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     moving = [weight for layer in normalizing for weight in layer.non_trainable_weights]
+    gradients_of = _gradients(model, variables, moving)
     update = compiled_update(strategy, model, optimizer)
-
-    def gradients_of(images, labels, weights, seed, moving_values):
-        """Summed gradients, the averages after, and the sums of one micro-batch; nothing is assigned."""
-        seeds = [tf.bitcast(tf.random.fold_in(seed, layer), tf.uint32) for layer in range(len(dropout_states))]
-        # Keras's dropout draws from a variable, which all devices share. Inside this scope it reads our seeds instead,
-        # and batch norm's new averages are kept as values, which a while loop can carry.
-        mapping = [*zip(dropout_states, seeds, strict=True), *zip(moving, moving_values, strict=True)]
-        with tf.GradientTape() as tape:
-            with keras.StatelessScope(mapping) as scope:
-                logits = model(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_sum(losses * weights)
-        gradients = tape.gradient(loss, variables)
-        return (
-            gradients,
-            [scope.get_current_value(variable) for variable in moving],
-            _sums(logits, labels, losses, weights),
-        )
 
     def replica_step(images, labels, weights):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -94,6 +76,33 @@ def train_step(
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, args=batch), axis=None)
 
     return step
+
+
+def _gradients(model: keras.Model, variables, moving) -> Callable:
+    """A function of images, labels, weights, a seed and batch norm's averages; nothing is assigned.
+
+    It returns the gradients of a micro-batch's summed loss, the averages after it, and its sums.
+    """
+    dropout_states = [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
+
+    def gradients_of(images, labels, weights, seed, moving_values):
+        seeds = [tf.bitcast(tf.random.fold_in(seed, layer), tf.uint32) for layer in range(len(dropout_states))]
+        # Keras's dropout draws from a variable, which all devices share. Inside this scope it reads our seeds instead,
+        # and batch norm's new averages are kept as values, which a while loop can carry.
+        mapping = [*zip(dropout_states, seeds, strict=True), *zip(moving, moving_values, strict=True)]
+        with tf.GradientTape() as tape:
+            with keras.StatelessScope(mapping) as scope:
+                logits = model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_sum(losses * weights)
+        gradients = tape.gradient(loss, variables)
+        return (
+            gradients,
+            [scope.get_current_value(variable) for variable in moving],
+            _sums(logits, labels, losses, weights),
+        )
+
+    return gradients_of
 
 
 def _over_parts(gradients_of, micro_batch: int, batch, seed: tf.Tensor, zeros, averages):
