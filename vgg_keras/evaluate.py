@@ -5,13 +5,8 @@ python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protoco
 python -m vgg_keras.evaluate --weights=imagenet --config=E --data=imagenet2012 --scales=256,384,512 --out=evaluations/authors_E
 python -m vgg_keras.evaluate --fuse=evaluations/D/posteriors.npz,evaluations/E/posteriors.npz --out=evaluations/D+E
 
-<<<<<<< HEAD
-Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes. The last line on standard output is the result
-as JSON.
-=======
 Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes. The last line on standard output
 is the result as JSON.
->>>>>>> c8a6132 (Plain words: a command resumes, a test has a result; where a plain .h5 needs custom_objects)
 """
 
 import functools

@@ -6,11 +6,7 @@ python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --stag
 python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --set=training.learning_rate=5e-3
 python -m vgg_keras.train --config=D --data=photos/ --weights=imagenet --set=training.learning_rate=1e-4  # fine-tunes
 
-<<<<<<< HEAD
-Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes, with the same bits.
-=======
 Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes with the same bits.
->>>>>>> c8a6132 (Plain words: a command resumes, a test has a result; where a plain .h5 needs custom_objects)
 """
 
 import sys
