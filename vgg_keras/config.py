@@ -161,22 +161,40 @@ class Training(_Checked):
     # or a source of `vgg_keras.load_weights` to fine-tune, of any classes
     weights: str = setting("", RESUME)
     weights_sha256: str = setting("", RESUME)  # the source's; empty: any
-    layers: Literal["all", "fc"] = (
-        "all"  # the trained layers; fc: the FC layers only, as in one net of the ILSVRC submission
-    )
+    # the trained layers. all; fc: the FC layers only, as in one net of the ILSVRC submission; new: those that the start has no
+    # weights for; or a block or a layer, such as block5, from which on the net is trained
+    layers: str = "all"
+    # LAYER:FACTOR or BLOCK:FACTOR, such as predictions:10,block5:0.1: the rate and the decay of these layers are multiplied
+    rate_factors: tuple[str, ...] = ()
     # sgdw: decoupled decay. l2: the paper's coupled L2. adam: Adam without decay. See training/optimizer.py
     optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
     learning_rate: float = 1e-2  # 3.1: at the start
     momentum: float = 0.9  # 3.1; of adam beta_1
+    nesterov: bool = False  # of sgdw and l2: Nesterov momentum, Sutskever et al. 2013
+    clip_norm: float = 0.0  # the longest gradient of a whole batch, over all layers (Pascanu et al. 2013); 0: any
+    label_smoothing: float = (
+        0.0  # the share of a label that all classes divide among them (Szegedy et al. 2016, section 7)
+    )
     # 3.1: of sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
     weight_decay: float = 5e-5
     l2: float = 5e-4  # 3.1, of l2
     epochs: int = 74  # 3.1: at most
+    # how the rate falls. plateau: 3.1's rule. step: by step_factor after each of step_epochs. cosine: along half a cosine to 0
+    # at the last step (Loshchilov & Hutter 2017, without restarts). constant: not at all
+    schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
+    warmup_steps: int = 0  # in which the rate rises linearly at the start (Goyal et al. 2017, section 2.2)
+    step_epochs: tuple[int, ...] = ()  # of schedule=step
+    step_factor: float = 0.1  # of schedule=step
     plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; it also selects the best net
     plateau_patience: int = 5  # epochs without a lower value before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
     plateau_divisions: int = 3  # 3.1: how often the rate is divided
     plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
+    validation_epochs: int = 1  # a validation after every so many epochs, and after the last one
+    kept_net: Literal["best", "last"] = "best"  # the net that a run results in: 3.1's, or that of the last epoch
+    # of an exponential moving average of the weights, which is then the net that is validated and kept (Polyak & Juditsky
+    # 1992); its first steps average less, by min(average_decay, (1 + steps) / (10 + steps)); 0: none
+    average_decay: float = 0.0
 
     @property
     def start(self) -> str:
@@ -193,10 +211,28 @@ class Training(_Checked):
         _require(0 <= self.momentum < 1, "training.momentum must lie in [0, 1).", self.momentum)
         _require(0 <= self.weight_decay < 1, "training.weight_decay must lie in [0, 1).", self.weight_decay)
         _require(0 <= self.l2 < 1, "training.l2 must lie in [0, 1).", self.l2)
+        adam = self.nesterov and self.optimizer == "adam"
+        _require(not adam, "training.nesterov belongs to sgdw and l2.", "training.optimizer=adam")
+        _require(self.clip_norm >= 0, "training.clip_norm must be 0 (any) or more.", self.clip_norm)
+        _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1).", self.label_smoothing)
+        _require(0 <= self.average_decay < 1, "training.average_decay must lie in [0, 1).", self.average_decay)
+        self._check_schedule()
         _require(self.epochs >= 1, "training.epochs must be 1 or more.", self.epochs)
         _require(self.plateau_patience >= 1, "training.plateau_patience must be 1 or more.", self.plateau_patience)
         _require(0 < self.plateau_factor < 1, "training.plateau_factor must lie in (0, 1).", self.plateau_factor)
         _require(self.plateau_divisions >= 0, "training.plateau_divisions must be 0 or more.", self.plateau_divisions)
+
+    def _check_schedule(self):
+        _require(self.warmup_steps >= 0, "training.warmup_steps must be 0 (none) or more.", self.warmup_steps)
+        rising = list(self.step_epochs) == sorted(set(self.step_epochs)) and all(one >= 1 for one in self.step_epochs)
+        _require(rising, "training.step_epochs must be numbers of epochs, each above the one before.", self.step_epochs)
+        both = "training.step_epochs belongs to training.schedule=step, and needs one epoch there."
+        _require(bool(self.step_epochs) == (self.schedule == "step"), both, f"{self.schedule}, {self.step_epochs}")
+        _require(0 < self.step_factor < 1, "training.step_factor must lie in (0, 1).", self.step_factor)
+        _require(self.validation_epochs >= 1, "training.validation_epochs must be 1 or more.", self.validation_epochs)
+        every = self.validation_epochs == 1 or self.schedule != "plateau"
+        rule = "training.schedule=plateau needs a validation after every epoch."
+        _require(every, rule, f"training.validation_epochs={self.validation_epochs}")
 
 
 @dataclass(frozen=True)
@@ -208,9 +244,13 @@ class Stage(_Checked):
     architecture: str = ""  # another configuration of Table 1; empty: the chain's own
     scale: tuple[int, ...] = ()  # 3.1: S; empty: data.scale
     learning_rate: float = 0.0  # 3.1; 0: training.learning_rate
-    layers: Literal["", "all", "fc"] = ""  # the trained layers; empty: training.layers
+    layers: str = ""  # the trained layers; empty: training.layers
+    epochs: int = 0  # 0: training.epochs
+    schedule: Literal["", "plateau", "step", "cosine", "constant"] = ""  # empty: training.schedule
+    final_evaluation: bool = True  # whether its net is evaluated at its end; that of the last stage always is
 
     def check(self):
+        _require(self.epochs >= 0, "stage.epochs must be 0 (training's) or more.", self.epochs)
         _require(self.name != "single", "stage.name must be another than that of a run without a chain.", self.name)
         _require(self.learning_rate >= 0, "stage.learning_rate must be 0 (training's) or more.", self.learning_rate)
         known = self.name.replace("_", "").replace("-", "")
@@ -301,7 +341,8 @@ class Checkpoint(_Checked):
 class Runtime(_Checked):
     """The machine. May change when a run is resumed."""
 
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bf16 if the hardware has it
+    # auto: bf16 where the hardware has it; float16, with a dynamic loss scale, on a GPU that has it alone
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     # auto: multi_worker if TF_CONFIG names several workers, mirrored if there are several devices, else one
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     cpu_devices: int = 1  # logical CPU devices to mirror over if there is no GPU
@@ -361,6 +402,8 @@ class Config(_Checked):
                 learning_rate=rate,
                 weight_decay=self.training.weight_decay * (rate / self.training.learning_rate),
                 layers=stage.layers or self.training.layers,
+                epochs=stage.epochs or self.training.epochs,
+                schedule=stage.schedule or self.training.schedule,
             ),
             stages=(),
         )

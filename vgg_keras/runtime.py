@@ -109,13 +109,16 @@ def one_device(runtime: Runtime) -> str:
 
 
 def choose_precision(runtime: Runtime) -> str:
-    """The Keras dtype policy: `runtime.precision`, or on `auto` mixed_bfloat16 if the hardware multiplies bf16."""
+    """The Keras dtype policy: `runtime.precision`, or on `auto` what the hardware multiplies fastest.
+
+    GPUs multiply float16 in tensor cores from compute capability 7.0 on (V100, T4), and bf16 from 8.0 on.
+    """
     if runtime.precision != "auto":
         return runtime.precision
     gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        capabilities = [
-            tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus
-        ]
-        return "mixed_bfloat16" if min(capabilities) >= (8, 0) else "float32"
-    return "mixed_bfloat16" if processor.multiplies_bf16() else "float32"
+    if not gpus:
+        return "mixed_bfloat16" if processor.multiplies_bf16() else "float32"
+    oldest = min(tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
+    if oldest >= (8, 0):
+        return "mixed_bfloat16"
+    return "mixed_float16" if oldest >= (7, 0) else "float32"

@@ -4,7 +4,7 @@ python -m vgg_keras.train --config=quickstart
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E  # the whole chain, a folder for each stage
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --stages=S384,jitter --dry_run
 python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --set=training.learning_rate=5e-3
-python -m vgg_keras.train --config=D --data=photos/ --weights=imagenet --set=training.learning_rate=1e-4  # fine-tunes
+python -m vgg_keras.train --config=finetune --data=photos/ --weights=imagenet --workdir=runs/photos
 
 Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes with the same bits.
 """
@@ -32,17 +32,17 @@ flags.DEFINE_bool(
 def main() -> None:
     config = cli.configuration(weights="training.weights", sha256="training.weights_sha256")
     require_source(config.data.source, config.data.data_dir)
-    if config.training.weights and config.stages:
+    if stages.leaves_chain_out(config):
         names = ", ".join(stage.name for stage in config.stages)
         one = f"fine-tuning from {config.training.weights}: one training, without the chain's stages ({names})"
         print(one, flush=True)
     runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
-    if warning := rate_warning(config):
+    for warning in dict.fromkeys(filter(None, (rate_warning(run.config) for run in runs))):
         print(warning, file=sys.stderr, flush=True)
     if FLAGS.dry_run:
         nets = ", ".join(f"{run.name} ({run.config.architecture.name}, S={run.scale})" for run in runs)
-        epochs, batch = config.training.epochs, config.data.batch
-        print(f"plan: {nets}; at most {epochs} epochs each in batches of {batch} images", flush=True)
+        epochs = ", ".join(dict.fromkeys(str(run.config.training.epochs) for run in runs))
+        print(f"plan: {nets}; at most {epochs} epochs in batches of {config.data.batch} images", flush=True)
     stop.listen()
     if FLAGS.dry_run:
         from vgg_keras.training.dry_run import dry_run

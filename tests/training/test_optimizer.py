@@ -1,5 +1,7 @@
 """Both weight decays against their formulas in a NumPy loop."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -45,9 +47,36 @@ def test_twenty_steps_with_a_division_of_the_rate(random, kind, nesterov, how):
         assert difference <= 2e-6
 
 
+@pytest.mark.parametrize("name", ["sgdw", "l2", "adam"])
+def test_a_rate_factor_is_another_rate_whose_decay_follows(random, name):
+    """A layer with a factor takes the steps that it takes alone, at a rate and a decay of so many times."""
+    rules = Training(optimizer=name, learning_rate=0.01, weight_decay=0.02, l2=0.02)
+    gradients = random.normal(size=(8, 4, 3)).astype(np.float32)
+
+    def after(training, factors):
+        variables = [keras.Variable(np.ones((4, 3), np.float32), name="kernel") for _ in "ab"]
+        for variable, layer in zip(variables, ("block5_conv1", "predictions"), strict=True):
+            variable._path = f"{layer}/kernel"
+        optimizer = build_optimizer(training, factors)
+        optimizer.build(variables)
+        for gradient in gradients:
+            optimizer.apply_gradients([(gradient, variable) for variable in variables])
+        return [variable.numpy() for variable in variables]
+
+    plain, scaled = after(rules, {"predictions": 10.0})
+    faster = Training(**{**dataclasses.asdict(rules), "learning_rate": 0.1, "weight_decay": 0.2})
+    for ours, expected in ((plain, after(rules, {})[0]), (scaled, after(faster, {})[1])):
+        difference = np.abs(ours - expected).max()
+        print(f"{name}: largest difference {difference:.2g}")
+        assert difference <= 1e-6
+    assert np.abs(plain - scaled).max() > 1e-2
+
+
 def test_adam_is_kingma_and_bas_algorithm_1_with_the_momentum_as_beta_1(random):
     weight, gradients = np.ones((4, 3)), random.normal(size=(20, 4, 3)).astype(np.float32)
-    optimizer = build_optimizer(Training(optimizer="adam", learning_rate=1e-2, momentum=0.8, weight_decay=0.5, l2=0.5))
+    optimizer = build_optimizer(
+        Training(optimizer="adam", learning_rate=1e-2, momentum=0.8, weight_decay=0.5, l2=0.5), {}
+    )
     variable = keras.Variable(weight.astype(np.float32))
     first, second = np.zeros(weight.shape), np.zeros(weight.shape)
     for step, gradient in enumerate(gradients.astype(np.float64), start=1):

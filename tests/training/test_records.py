@@ -8,6 +8,7 @@ import resource
 import pytest
 import tensorflow as tf
 
+from vgg_keras.config import Training
 from vgg_keras.data.errors import readable_images
 from vgg_keras.errors import DiskFullError, UserError
 from vgg_keras.training import loop, records
@@ -83,11 +84,26 @@ def test_the_learning_curve_is_drawn_from_the_first_epoch_on(tmp_path):
     sizes = []
     for epoch, (error, rate) in enumerate([(90.0, 0.1), (40.0, 0.1), (45.0, 0.01)], start=1):
         run.add(line(epoch, error, rate))
-        path = records.draw_learning_curve(tmp_path, "a title", "top1_error")
+        path = records.draw_learning_curve(tmp_path, "a title", Training())
         image = tf.io.decode_png(path.read_bytes()).numpy()
         sizes.append(image.shape)
         assert image.std() > 10
     assert len(set(sizes)) == 1
+
+
+def test_the_learning_curve_has_epochs_without_a_validation_and_marks_the_kept_net(tmp_path, monkeypatch):
+    run = records.Records(tmp_path, 0)
+    for epoch in range(1, 5):
+        entry = line(epoch, {2: 30.0}.get(epoch, 40.0), 0.1 / epoch)
+        run.add({name: value for name, value in entry.items() if epoch % 2 == 0 or not name.startswith("val_")})
+    figures = []
+    monkeypatch.setattr(records.plots, "save", lambda figure, path: figures.append(figure))
+    for kept, expected in (("best", "the best net: 30.00 % in epoch 2"), ("last", "the last net: 40.00 % in epoch 4")):
+        training = Training(schedule="cosine", validation_epochs=2, kept_net=kept)
+        records.draw_learning_curve(tmp_path, "a title", training)
+        drawn = {one.get_label(): list(one.get_xdata()) for one in figures[-1].axes[1].lines}
+        assert drawn["training"] == [1, 2, 3, 4] and drawn["validation"] == [2, 4] and expected in drawn
+        assert len(figures[-1].axes[0].lines) == 2  # a cosine's rate is never divided
 
 
 def test_an_image_that_goes_bad_after_the_scan_ends_in_one_line(tmp_path):
@@ -162,9 +178,9 @@ def test_a_line_that_a_kill_cut_short_is_no_damage_but_one_of_an_epoch_that_is_d
 def test_the_learning_curve_leaves_out_what_is_not_there(tmp_path):
     run = records.Records(tmp_path, None)
     run.add({"epoch": 1, "step": 10})
-    assert records.draw_learning_curve(tmp_path, "a title", "loss") is None
+    assert records.draw_learning_curve(tmp_path, "a title", Training(plateau_metric="loss")) is None
     run.add(line(3))
-    assert records.draw_learning_curve(tmp_path, "a title", "loss").exists()
+    assert records.draw_learning_curve(tmp_path, "a title", Training(plateau_metric="loss")).exists()
 
 
 def test_tensorboards_numbers_are_written_under_a_name_that_tensorflow_takes_for_a_pattern(tmp_path):

@@ -1,5 +1,8 @@
 """One update is the same on one device and on two, in one piece and in micro-batches, with full and partial batches."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,11 +11,14 @@ from tests.conftest import free_ports
 from tests.training.updates import main as run_updates
 from tests.warm import Warm
 from vgg_keras.cluster import Cluster
-from vgg_keras.config import Training
+from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
-from vgg_keras.training import steps
-from vgg_keras.training.optimizer import SGDW, build_optimizer
+from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.training import loss_scale, steps
+from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.training.state import create_state, freeze_others
+from vgg_keras.training.trained_layers import rate_factors
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +26,10 @@ def updates(tmp_path_factory):
     """Weights and sums after 5 updates, computed once for each setting; a process each, since strategies collide."""
     folder, known = tmp_path_factory.mktemp("updates"), {}
 
-    def run(devices, images, batch=4, micro_batch=0, dropout=0.0, batch_norm=0, steps=5, same=0):
-        setting = tuple(map(str, (devices, images, batch, micro_batch, dropout, batch_norm, steps, same)))
+    def run(devices, images, batch=4, micro_batch=0, dropout=0.0, batch_norm=0, steps=5, same=0, changes=""):
+        setting = tuple(map(str, (devices, images, batch, micro_batch, dropout, batch_norm, steps, same, changes)))
         if setting not in known:
-            out = folder / ("-".join(setting) + ".npz")
+            out = folder / f"{len(known)}.npz"
             process = Warm(run_updates, *setting, out, folder=folder, log=out.with_suffix(".log"))
             assert process.wait() == 0, out.with_suffix(".log").read_text()
             with np.load(out) as arrays:
@@ -31,6 +37,14 @@ def updates(tmp_path_factory):
         return known[setting]
 
     return run
+
+
+def a_step(*changes):
+    """The state of a thin net and its traced update, on the default device."""
+    config = Config(Architecture("A", num_classes=4, crop=32, width=1 / 16, mean=(0.0,) * 3), Data(scale=(32,)), seed=1)
+    config = override(config, parse_assignments(changes))
+    state = create_state(config, tf.distribute.get_strategy(), config.runtime.precision.replace("auto", "float32"))
+    return state, steps.train_step(tf.distribute.get_strategy(), state, config)
 
 
 def largest_difference(one, other):
@@ -57,7 +71,9 @@ def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     both = []
     for rank in range(2):
-        settings = [(2, images, 4, 0, 0.0, norm, 5, 0, tmp_path / f"{images}-{rank}.npz") for images, _, norm in cases]
+        settings = [
+            (2, images, 4, 0, 0.0, norm, 5, 0, "", tmp_path / f"{images}-{rank}.npz") for images, _, norm in cases
+        ]
         arguments = [str(value) for setting in settings for value in setting]
         environment, log = {"TF_CONFIG": Cluster(addresses, rank).tf_config()}, tmp_path / f"{rank}.log"
         both.append(Warm(run_updates, *arguments, folder=tmp_path, log=log, environment=environment))
@@ -89,7 +105,7 @@ def test_the_compiled_update_is_the_optimizers_own(random, name):
     for strategy in (tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.get_strategy()):
         with strategy.scope():
             model = build("A", num_classes=4, crop=32, width=1 / 16, seed=1)
-            optimizer = build_optimizer(training)
+            optimizer = build_optimizer(training, {})
             optimizer.build(model.trainable_variables)
         nets.append((model, optimizer, steps.compiled_update(strategy, model, optimizer)))
     assert hasattr(nets[0][2], "experimental_get_compiler_ir")  # the first one is compiled, the second is not
@@ -111,6 +127,118 @@ def test_the_compiled_update_is_the_optimizers_own(random, name):
     assert max(differences) <= 1e-6
 
 
+def steps_by_hand(model, batches, training, factors):
+    """The recipe's options in NumPy, float64, on gradients of Keras's own loss: final weights, and their averages."""
+    loss_of = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=training.label_smoothing)
+    weights = {weight.path: weight.numpy().astype(np.float64) for weight in model.trainable_variables}
+    velocities = {path: np.zeros(value.shape) for path, value in weights.items()}
+    averages = {path: value.copy() for path, value in weights.items()}
+    for step, (images, labels, _) in enumerate(batches, start=1):
+        with tf.GradientTape() as tape:
+            loss = loss_of(tf.one_hot(labels, 4), model(images, training=False))
+        found = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        gradients = {path: value.numpy().astype(np.float64) for path, value in zip(weights, found, strict=True)}
+        norm = np.sqrt(sum((value**2).sum() for value in gradients.values()))
+        for path, value in weights.items():
+            factor = factors.get(path.split("/")[0], 1.0)
+            rate = training.learning_rate * factor
+            gradient = gradients[path] * (min(1, training.clip_norm / norm) if training.clip_norm else 1)
+            if value.ndim > 1:
+                value = value * (1 - training.weight_decay * factor)
+            velocities[path] = training.momentum * velocities[path] - rate * gradient
+            ahead = training.momentum * velocities[path] - rate * gradient
+            weights[path] = value + (ahead if training.nesterov else velocities[path])
+            share = min(training.average_decay, (1 + step) / (10 + step))
+            averages[path] = share * averages[path] + (1 - share) * weights[path]
+        for variable in model.trainable_variables:
+            variable.assign(weights[variable.path])
+    return weights, averages
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["training.label_smoothing=0.1"],
+        ["training.clip_norm=0.5"],
+        ["training.average_decay=0.5"],
+        ["training.rate_factors=predictions:10,block5:0.1,fc1:3", "training.nesterov=true"],
+        ["training.label_smoothing=0.2", "training.clip_norm=1", "training.average_decay=0.25", "data.micro_batch=2"],
+    ],
+)
+def test_the_recipes_options_equal_a_loop_in_numpy(random, changes):
+    common = ["training.weight_decay=1e-3", "training.learning_rate=1e-3", "architecture.dropout=0"]
+    state, step = a_step(*common, *changes)
+    by_hand, _ = a_step(*common)
+    training = override(Config(), parse_assignments(changes)).training
+    training = dataclasses.replace(training, weight_decay=1e-3, learning_rate=1e-3)
+    batches = [
+        (
+            tf.constant(random.uniform(0, 255, (4, 32, 32, 3)), tf.float32),
+            tf.constant(random.integers(0, 4, 4), tf.int32),
+            tf.fill([4], 0.25),
+        )
+        for _ in range(4)
+    ]
+    factors = rate_factors(Architecture("A", num_classes=4), training.rate_factors)
+    weights, averages = steps_by_hand(by_hand.model, batches, training, factors)
+    before = {weight.path: weight.numpy() for weight in state.model.trainable_variables}
+    for batch in batches:
+        step(batch)
+    for net, expected in ((state.model, weights), *([(state.averaged, averages)] if state.averaged else [])):
+        difference = max(np.abs(weight.numpy() - expected[weight.path]).max() for weight in net.trainable_variables)
+        moved = max(np.abs(expected[path] - value).max() for path, value in before.items())
+        print(f"{changes}: largest difference {difference:.2g} of weights that moved by up to {moved:.2g}")
+        assert difference <= 1e-6 < 1e-4 < moved
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ("training.clip_norm=0.5 training.average_decay=0.5", 1e-6),
+        ("runtime.precision=mixed_float16 training.learning_rate=1e-4", 1e-3),  # float16 has three digits
+    ],
+)
+def test_two_devices_give_the_update_of_one_with_options(updates, changes, limit):
+    """The clipped length is that of the whole batch's gradient; Keras's own clipping is off by 2.5e-2 here."""
+    one, two = updates(1, 11, changes=changes), updates(2, 11, changes=changes)
+    difference = largest_difference(one, two)
+    print(f"{changes}: largest weight difference {difference:.2g}")
+    assert difference <= limit
+    assert ("average_decay" in changes) == any(name.startswith("averaged/") for name in one)
+
+
+def test_a_step_whose_float16_gradients_overflow_is_skipped(random, monkeypatch):
+    """Scale down, skipped step, scale up. An update in range is float32's up to float16's sums, which a CPU makes in it too."""
+    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 2)
+    images = tf.constant(random.uniform(0, 255, (16, 32, 32, 3)), tf.float32)
+    batch = (images, tf.range(16) % 4, tf.fill([16], 1 / 16))
+    state, step = a_step("runtime.precision=mixed_float16", "architecture.dropout=0", "architecture.batch_norm=true")
+    exact, exact_step = a_step("architecture.dropout=0", "architecture.batch_norm=true")
+
+    def everything():
+        return [variable.numpy() for variable in (*state.model.weights, *state.optimizer.variables[2:])]
+
+    state.loss_scale.scale.assign(2.0**60)
+    before = everything()
+    assert np.isfinite(step(batch).numpy()).all()  # the loss itself is finite
+    assert all(np.array_equal(old, new) for old, new in zip(before, everything(), strict=True))
+    assert state.step == 1 and float(state.loss_scale.scale) == 2.0**59 and int(state.loss_scale.good_steps) == 0
+
+    state.loss_scale.scale.assign(2.0**10)
+    start = [weight.numpy() for weight in exact.model.trainable_variables]
+    exact_step(batch)
+    step(batch)
+    pairs = list(zip(state.model.trainable_variables, exact.model.trainable_variables, start, strict=True))
+    assert (float(state.loss_scale.scale), int(state.loss_scale.good_steps)) == (2.0**10, 1)
+    moved = [(ours.numpy() - first, theirs.numpy() - first) for ours, theirs, first in pairs]
+    difference = max(np.abs(ours - theirs).max() for ours, theirs in moved)
+    print(f"float16: largest difference {difference:.2g} of {max(np.abs(one).max() for _, one in moved):.2g}")
+    assert difference <= 0.2 * max(np.abs(one).max() for _, one in moved)
+    step(batch)
+    assert (float(state.loss_scale.scale), int(state.loss_scale.good_steps)) == (2.0**11, 0)
+
+
 @pytest.mark.slow
 def test_dropout_is_a_function_of_seed_and_step(updates):
     one, again = updates(1, 11, dropout=0.5), updates(1, 11, dropout=0.5, steps=3)
@@ -119,14 +247,11 @@ def test_dropout_is_a_function_of_seed_and_step(updates):
 
 def test_masks_change_from_step_to_step_and_with_the_seed(random):
     """With a rate of next to nothing the weights stay, so what changes the loss of one batch is the mask alone."""
-    model = build("A", num_classes=4, crop=32, width=1 / 16, seed=1)
     images = tf.constant(random.uniform(0, 255, (2, 32, 32, 3)), tf.float32)
     batch = (images, tf.constant([0, 1]), tf.constant([0.5, 0.5]))
     losses = []
     for seed in (3, 3, 4):
-        optimizer = SGDW(0.0, 1e-12)
-        optimizer.build(model.trainable_variables)
-        step = steps.train_step(tf.distribute.get_strategy(), model, optimizer, seed, 0)
+        _, step = a_step("training.learning_rate=1e-12", f"seed={seed}")
         losses.append([float(step(batch)[steps.LOSS]) for _ in range(3)])
     print(f"losses of three steps: {losses}")
     assert losses[0] == losses[1]
@@ -145,13 +270,10 @@ def test_devices_draw_different_masks(updates, dropout, equal):
 
 def test_batch_norm_averages_equal_kerass_own_over_the_same_parts(random):
     """A micro-batch is a batch to batch norm: the averages are those of Keras's layers, fed one part after the other."""
-    ours, keras_own = (
-        build("A", num_classes=4, crop=32, width=1 / 16, seed=1, batch_norm=True, dropout=0.0) for _ in "ab"
-    )
+    changes = ("architecture.batch_norm=true", "architecture.dropout=0", "training.learning_rate=1e-12")
+    state, step = a_step(*changes, "data.micro_batch=2")
+    ours, keras_own = state.model, a_step(*changes)[0].model
     images = tf.constant(random.uniform(0, 255, (5, 32, 32, 3)), tf.float32)
-    optimizer = SGDW(0.0, 1e-12)
-    optimizer.build(ours.trainable_variables)
-    step = steps.train_step(tf.distribute.get_strategy(), ours, optimizer, 0, micro_batch=2)
     step((images, tf.constant([0, 1, 2, 3, 0]), tf.fill([5], 0.2)))
     for part in (images[:2], images[2:4], images[4:]):
         keras_own(part, training=True)
@@ -195,12 +317,14 @@ def test_label_ranks_in_a_graph_equal_those_in_numpy(random):
 
 def test_frozen_layers_keep_their_averages():
     model = build("A", num_classes=4, width=1 / 16, crop=32, batch_norm=True, seed=1)
-    steps.choose_layers(model, "fc")
-    assert {weight.path.split("/")[0] for weight in model.trainable_weights} == {"fc1", "fc2", "predictions"}
-    layer = model.get_layer("block1_conv1_bn")
-    before = [weight.numpy() for weight in layer.weights]
-    model(np.ones((4, 32, 32, 3), np.float32), training=True)
-    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
-    steps.choose_layers(model, "all")
-    model(np.ones((4, 32, 32, 3), np.float32), training=True)
-    assert any(not np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
+    freeze_others(model, ("block5_conv2", "fc1"))
+    trained = {weight.path.split("/")[0] for weight in model.trainable_weights}
+    assert trained == {"block5_conv2", "block5_conv2_bn", "fc1"}
+
+    def averages_moved(name):
+        layer = model.get_layer(name)
+        before = [weight.numpy() for weight in layer.weights]
+        model(np.ones((4, 32, 32, 3), np.float32), training=True)
+        return any(not np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
+
+    assert not averages_moved("block1_conv1_bn") and averages_moved("block5_conv2_bn")

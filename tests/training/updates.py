@@ -4,33 +4,34 @@ With TF_CONFIG it is one of N workers, and that worker's weights go to the file.
 """
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras import runtime
-from vgg_keras.config import Architecture, Data, Runtime
+from vgg_keras.config import Architecture, Config, Data, Runtime, Training
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
-from vgg_keras.nets.builder import build
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.training import steps
-from vgg_keras.training.optimizer import SGDW
+from vgg_keras.training.state import create_state
 from vgg_keras.training.workers import Workers
 
 
 def main(replicas, *arguments):
-    """Arguments: DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS SAME FILE, all as text.
+    """Arguments: DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS SAME CHANGES FILE, all as text.
 
-    The nine may be repeated, with the same number of devices. SAME, 1 or 0: all images are one and the same, and nothing
-    is drawn but dropout.
+    The ten may be repeated, with the same number of devices. SAME, 1 or 0: all images are one and the same, and nothing is
+    drawn but dropout. CHANGES are assignments of fields, with spaces between them.
     """
     strategy = runtime.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
     assert strategy.num_replicas_in_sync == int(replicas)
-    for first in range(0, len(arguments), 9):
-        make_updates(strategy, *arguments[first : first + 8])
+    for first in range(0, len(arguments), 10):
+        make_updates(strategy, *arguments[first : first + 9])
 
 
-def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, same, out):
+def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, same, changes, out):
     workers = Workers(strategy)
     share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
     noise = np.random.default_rng(0).integers(0, 256, (int(images), 48, 40, 3), np.uint8)
@@ -55,20 +56,23 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
         batch_norm=batch_norm == "1",
         mean=(127.0,) * 3,
     )
-    with strategy.scope():
-        model = build(architecture, seed=1)
-        optimizer = SGDW(1e-3, 1e-2, 0.9)
-        optimizer.build(model.trainable_variables)
+    data = Data(batch=int(batch), micro_batch=int(micro_batch), scale=(32, 40))
+    if same == "1":
+        data = replace(data, scale=(32,), flip=False, color_shift=0.0)
+    config = Config(architecture, data, Training(weight_decay=1e-3), seed=1)
+    config = override(config, parse_assignments(changes.split()))
+    state = create_state(config, strategy, config.runtime.precision.replace("auto", "float32"))
+    model = state.model
     basis = np.eye(3, dtype=np.float32)
 
     def batches(_):
-        data = Data(batch=int(batch), scale=(32, 40))
-        if same == "1":
-            data = Data(batch=int(batch), scale=(32,), flip=False, color_shift=0.0)
         return pipeline.training(split, data, 32, basis, 5, 0, int(updates), *share)
 
-    step = steps.train_step(strategy, model, optimizer, seed=3, micro_batch=int(micro_batch))
+    step = steps.train_step(strategy, state, config)
     sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]
     copies = [strategy.experimental_local_results(weight.value) for weight in model.weights]
     apart = max(float(tf.reduce_max(tf.abs(copy - values[0]))) for values in copies for copy in values)
-    np.savez(out, **{weight.path: weight.numpy() for weight in model.weights}, sums=np.stack(sums), copies=apart)
+    named = {weight.path: weight.numpy() for weight in model.weights}
+    if state.averaged is not None:
+        named |= {f"averaged/{weight.path}": weight.numpy() for weight in state.averaged.weights}
+    np.savez(out, **named, sums=np.stack(sums), copies=apart)

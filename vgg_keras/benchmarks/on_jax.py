@@ -31,7 +31,7 @@ def _step(architecture, config, precision, images, labels) -> Callable[[], float
     if config.data.micro_batch:
         raise UserError("data.micro_batch is the TensorFlow loop's. Received: one on JAX. Leave it out.")
     model = build(architecture, dtype=precision, seed=config.seed)
-    optimizer = build_optimizer(config.training)
+    optimizer = build_optimizer(config.training, {})
     optimizer.build(model.trainable_variables)
 
     def loss_of(trainable, other, images, labels):

@@ -25,7 +25,7 @@ def engine(config: Config) -> Engine:
 
     def step(architecture, config, precision, images, labels):
         state = create_state(dataclasses.replace(config, architecture=architecture), strategy, precision)
-        update = steps.train_step(strategy, state.model, state.optimizer, config.seed, config.data.micro_batch)
+        update = steps.train_step(strategy, state, config)
         batch = tf.constant(images), tf.constant(labels), tf.fill([len(labels)], 1 / len(labels))
 
         def once():

@@ -3,6 +3,7 @@
 No framework is imported here; `tests/nets` compares every number with the built Keras model's.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from vgg_keras.config import Architecture
@@ -116,19 +117,19 @@ def multiply_adds(architecture: Architecture, height: int, width: int) -> int:
     return sum(cost.multiply_adds for cost in costs(architecture, height, width))
 
 
-def training_operations(architecture: Architecture, trained: tuple[str, ...] = ("conv", "fc")) -> int:
+def training_operations(architecture: Architecture, trained: Collection[str] | None = None) -> int:
     """Operations of a training step for one image at the crop's size; a multiply-add counts as two.
 
     Forward pass, the gradient of each trained weight, and that of the input of each layer behind a trained one.
 
     Args:
         architecture: with `num_classes` known.
-        trained: the kinds of trained layers.
+        trained: the names of the trained layers; None: all.
     """
     total, behind = 0, False
     for cost in costs(architecture):
         if cost.multiply_adds:
-            learns = cost.layer.kind in trained
+            learns = trained is None or cost.layer.name in trained
             total += 2 * cost.multiply_adds * (1 + learns + behind)
             behind = behind or learns
     return total

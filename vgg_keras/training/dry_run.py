@@ -1,5 +1,6 @@
 """What a training would do and how long its steps would take here, with its error messages; nothing is written."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from vgg_keras.data.scan import remarks, without_bad_images
@@ -35,7 +36,7 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
                     print(f"damaged checkpoint: {path}: {reason}; the run would resume from an older one", flush=True)
         trained_before = {str(run.workdir) for run, result in zip(runs, results, strict=True) if not result}
         starts_of_runs = [
-            None if run.config.training.init_from in trained_before else inspect_start(run, workers) for run in runs
+            None if run.config.training.start in trained_before else inspect_start(run, workers) for run in runs
         ]
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
@@ -44,7 +45,12 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
         for run, result, start_of_run in zip(runs, results, starts_of_runs, strict=True):
             if not result:
                 workdir.check_images(run.workdir, run.config, source, start_of_run)
-                final_evaluation.require_possible(run, source)
+                if run.evaluated:
+                    final_evaluation.require_possible(run, source)
+        runs = [
+            dataclasses.replace(run, config=workdir.with_layers(run.config, start)) if start else run
+            for run, start in zip(runs, starts_of_runs, strict=True)
+        ]
         if source.train.size != listed:
             print(
                 f"without the images that cannot be read:\n{text_table(_plan_table(runs, results, source))}",

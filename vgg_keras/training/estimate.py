@@ -23,6 +23,7 @@ from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.training import steps
 from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.state import create_state
+from vgg_keras.training.trained_layers import trained_layers
 from vgg_keras.training.workers import Workers
 
 # A part of a batch has at most so many operations and bytes of activations, but one image at least.
@@ -108,7 +109,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     images = part_of_a_batch(config, architecture, source.train.size, strategy)
     data = replace(config.data, batch=images * replicas, micro_batch=0)
     state = create_state(replace(config, architecture=architecture), strategy, precision)
-    step = steps.train_step(strategy, state.model, state.optimizer, config.seed, 0)
+    step = steps.train_step(strategy, state, replace(config, data=data))
 
     def seconds(only_one: bool) -> float:
         """Of the fastest step; with `only_one` all images but one of each device have weight 0 and are cut off."""
@@ -162,7 +163,7 @@ def _architecture(config: Config, source: Source) -> Architecture:
 
 
 def _trained(config: Config) -> tuple[str, ...]:
-    return ("fc",) if config.training.layers == "fc" else ("conv", "fc")
+    return trained_layers(config.architecture, config.training.layers)
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ def require_possible(run: PlannedRun, source: Source) -> None:
 
 
 def evaluate(job: Job, outcome: Outcome) -> dict:
-    """Evaluates the best net, prints the errors and the path of every file, and returns the run's result."""
+    """Evaluates the kept net, prints the errors and the path of every file, and returns the run's result."""
     config, source, folder = job.config, job.source, job.workdir
     result = _evaluate_best(job)
 
@@ -32,13 +32,14 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     described = f"{test['protocol']} test at Q={test['scales']}"
     net = f"{config.architecture.name} on {source.name}"
     title = f"{config.architecture.name}: {described}, top-1 error {percent(result['top1_error'])}"
-    curve = draw_learning_curve(folder, title, config.training.plateau_metric)
-    print(f"{net}, best of {outcome.epochs} epochs: validation top-1 error {percent(outcome.best_top1_error)}")
+    curve = draw_learning_curve(folder, title, config.training)
+    kept = f"{config.training.kept_net} of {outcome.epochs} epochs"
+    print(f"{net}, {kept}: validation top-1 error {percent(outcome.top1_error)}")
     top5 = error_table.top5(result["top5_error"], len(source.classes))
     print(f"{described}: top-1 error {percent(result['top1_error'])}, top-5 error {top5}, {result['images']} images")
     for note in source.split(source.final_split).notes:  # such as of classes that the error does not count
         print(f"note: {note}")
-    weights = f"the best weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
+    weights = f"the {config.training.kept_net} weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
     for path, content in (
         (folder / WEIGHTS, weights),
         (folder / METRICS, "a line an epoch"),
@@ -47,12 +48,7 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
         (folder / TENSORBOARD, f"tensorboard --logdir={folder}"),
     ):
         print(f"  {path}: {content}")
-    return {
-        "epochs": outcome.epochs,
-        "validation_top1_error": outcome.best_top1_error,
-        "top1_error": result["top1_error"],
-        "top5_error": result["top5_error"],
-    }
+    return {**outcome.result(), "top1_error": result["top1_error"], "top5_error": result["top5_error"]}
 
 
 def _evaluate_best(job: Job) -> dict:

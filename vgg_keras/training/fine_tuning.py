@@ -29,3 +29,25 @@ def rate_warning(config: Config) -> str | None:
         reason = "without batch norm, random FC layers behind trained convolutions make the loss rise without end at "
         reason += f"{high:g} and above"
     return f"warning: training.learning_rate={training.learning_rate:g} with --weights: {reason}. Try {advice}"
+
+
+def too_high(config: Config, before: float, loss: float, step: int, rate: float) -> str:
+    """The message of a loss that rises at once.
+
+    Args:
+        config: the run's.
+        before: the mean loss of the steps before.
+        loss: of a step.
+        step: updates before it.
+        rate: the learning rate.
+    """
+    lower = rate / 100
+    advice = f"--set=training.learning_rate={lower:g}"
+    if config.training.optimizer == "sgdw":  # whose decay is a share at this rate
+        advice += f" --set=training.weight_decay={config.training.weight_decay / 100:g}"
+    if config.training.weights:
+        advice += ", or --config=finetune, which needs no rate"
+    return (
+        f"The loss must not rise a hundredfold in the first epoch. Received: {before:.3g} before and {loss:.3g} at step "
+        f"{step + 1}, at learning rate {rate:g}, which is too high for these weights. In a new workdir try {advice}."
+    )

@@ -66,7 +66,8 @@ def _train_one(
         # ---- open and scan the images
         source, bad_images = _open_images(run.config, workers)
         for planned in (run, *later):
-            final_evaluation.require_possible(planned, source)
+            if planned.evaluated:
+                final_evaluation.require_possible(planned, source)
 
         # ---- measure their colours and resolve the configuration: classes, mean, colour shift
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
@@ -79,9 +80,9 @@ def _train_one(
         job = Job(config, source, statistics, bad_images, run.workdir, strategy, workers, precision)
         outcome = train_job(job)
 
-        # ---- final evaluation (3.2) of the best net
+        # ---- final evaluation (3.2) of the kept net
         def evaluate() -> dict:
-            result = final_evaluation.evaluate(job, outcome)
+            result = final_evaluation.evaluate(job, outcome) if run.evaluated else outcome.result()
             if run.name != "single":
                 stages.finish(run.workdir, result)
             return result
@@ -113,7 +114,7 @@ def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoi
         raise UserError(
             f"All workers must see one --workdir. Received: {job.workdir}, where this one finds step {state.step}."
         )
-    records = Records(job.workdir, int(state.validated) if resumed else None, writes=workers.chief)
+    records = Records(job.workdir, int(state.epochs_done) if resumed else None, writes=workers.chief)
     if resumed:
         return records
     if job.bad_images:
@@ -122,6 +123,8 @@ def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoi
         with job.strategy.scope():
             digest = read_config(job.workdir)["started_from"]
             layers = initialize.initialize(state.model, config, job.source.classes, digest)
+            if state.averaged is not None:
+                state.averaged.set_weights(state.model.get_weights())
         copied, random = (", ".join(names) or "none" for names in (layers.copied, layers.random))
         print(f"started from {config.training.start}: copied {copied}; random: {random}", flush=True)
         records.add({"started_from": config.training.start, "copied": layers.copied, "random": layers.random})

@@ -7,6 +7,7 @@ refuses gradient accumulation. And a run must be able to stop and resume at any 
 
 import contextlib
 import datetime
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -25,12 +26,16 @@ from vgg_keras.data.scan import BadImage
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
 from vgg_keras.errors import StoppedError, UserError
-from vgg_keras.training import steps
+from vgg_keras.training import fine_tuning, steps
 from vgg_keras.training.checkpoints import Checkpoints
+from vgg_keras.training.loss_scale import LOWEST
 from vgg_keras.training.records import Records, percent
+from vgg_keras.training.schedule import rate_of_step
 from vgg_keras.training.state import TrainingState
 from vgg_keras.training.workers import Workers
 from vgg_keras.weights.formats.run_folder import save_weights
+
+RISE = 100.0  # a loss so many times the epoch's mean before it: the rate is too high, whatever the recipe
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: validated epochs, steps, and the best net's validation top-1 error in percent."""
+    """How a run ended: its epochs, its steps, and the kept net's validation top-1 error in percent."""
 
     epochs: int
     step: int
-    best_top1_error: float
+    top1_error: float
+
+    def result(self) -> dict:
+        """The result of a stage, as far as it is known without a final evaluation."""
+        return {"epochs": self.epochs, "validation_top1_error": self.top1_error, "top1_error": None, "top5_error": None}
 
 
 class Loop:
@@ -77,7 +86,8 @@ class Loop:
 
     def __init__(self, job: Job, state: TrainingState, checkpoints: Checkpoints, records: Records):
         self._job, self._state, self._checkpoints, self._records = job, state, checkpoints, records
-        self._step = state.step
+        self._step, self._rate = state.step, 0.0
+        self._classes = job.config.architecture.num_classes
         config, source, strategy, workers = job.config, job.source, job.strategy, job.workers
         share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
         crop, last_step = config.architecture.crop, config.training.epochs * job.steps_per_epoch
@@ -92,10 +102,9 @@ class Loop:
 
         self._batches = iter(strategy.distribute_datasets_from_function(training_batches))
         self._validation_batches = strategy.distribute_datasets_from_function(validation_batches)
-        self._train_step = steps.train_step(
-            strategy, state.model, state.optimizer, config.seed, config.data.micro_batch
-        )
-        self._validation_step = steps.validation_step(strategy, state.model)
+        self._train_step = steps.train_step(strategy, state, config)
+        self._validation_step = steps.validation_step(strategy, state.result)
+        self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
         images = config.training.epochs * source.train.size
         self._progress = tqdm.tqdm(
             total=images,
@@ -115,39 +124,37 @@ class Loop:
         state, source, epochs = self._state, self._job.source, self._job.config.training.epochs
         images = readable_images(source.train.followed_by(source.val))
         with self._progress, enough_memory(), images:
-            while int(state.validated) < epochs and not state.plateau.finished:
-                epoch = int(state.validated) + 1
+            while int(state.epochs_done) < epochs and not state.plateau.finished:
+                epoch = int(state.epochs_done) + 1
                 self._progress.set_description(f"epoch {epoch}/{epochs}")
-                images_per_second = self._train_epoch(epoch)
-                self._progress.set_description(f"epoch {epoch}/{epochs}, validating")
-                line = self._line(epoch, self._validate(), images_per_second)
+                line = self._line(epoch, self._train_epoch(epoch))
 
                 # ---- 3.1: the validation decides which net is kept, and the rate
-                best = state.plateau.update(line["val_loss"], line["val_top1_error"])
-                if best:
-                    self._require_finite_weights(line["learning_rate"])
-                    if self._job.workers.chief:
-                        save_weights(state.model, self._job.workdir)
-                state.optimizer.learning_rate.assign(state.plateau.learning_rate)
+                if epoch % self._job.config.training.validation_epochs == 0 or epoch == epochs:
+                    self._progress.set_description(f"epoch {epoch}/{epochs}, validating")
+                    line |= _errors(self._validate(), "val_", self._classes)
+                    if state.plateau.update(line["val_loss"], line["val_top1_error"]):
+                        self._require_finite_weights()
+                        if self._job.workers.chief:
+                            save_weights(state.result, self._job.workdir)
 
                 # ---- the epoch is done
                 state.totals.assign(tf.zeros_like(state.totals))
-                state.validated.assign(epoch)
+                state.epochs_done.assign(epoch)
                 self._records.add(line)
                 self._print(line, epochs)
                 self._save()
-        return Outcome(int(state.validated), self._step, float(state.plateau.top1_error))
+        return Outcome(int(state.epochs_done), self._step, float(state.plateau.top1_error))
 
     def _train_epoch(self, epoch: int) -> float:
         """The remaining updates of an epoch; returns images per second."""
         totals, seconds, images = self._state.totals, 0.0, 0.0
         while self._step < epoch * self._job.steps_per_epoch:
+            self._set_rate(self._step)
             started = time.perf_counter()
             sums = self._train_step(next(self._batches)).numpy()
             seconds += time.perf_counter() - started
-            if not np.isfinite(sums[steps.LOSS]):
-                rate = float(self._state.optimizer.learning_rate.numpy())
-                raise UserError(_not_finite("The loss", self._step + 1, rate))
+            self._require_falling(epoch, sums)
             totals.assign_add(sums)
             images += float(sums[steps.IMAGES])
             self._step += 1
@@ -156,6 +163,31 @@ class Loop:
             self._save_or_stop()
         return round(images / max(seconds, 1e-9), 1)
 
+    def _set_rate(self, step: int) -> None:
+        """The learning rate of an update, a function of the updates before it and of the plateau rule's divisions."""
+        training, divisions = self._job.config.training, int(self._state.plateau.divisions)
+        rate = rate_of_step(training, step, self._job.steps_per_epoch, divisions)
+        if rate != self._rate:
+            self._state.optimizer.learning_rate.assign(rate)
+            self._rate = rate
+
+    def _require_falling(self, epoch: int, sums: np.ndarray) -> None:
+        """Refuses a loss that is not finite, and in the first epoch one that has been multiplied by RISE.
+
+        Raises:
+            UserError: it is such a loss.
+        """
+        if not np.isfinite(sums[steps.LOSS]):
+            raise UserError(_not_finite("The loss", self._step + 1, self._rate))
+        before = self._state.totals.numpy()
+        if epoch > 1 or not before[steps.IMAGES]:
+            return
+        mean, now = (one[steps.LOSS] / one[steps.IMAGES] for one in (before, sums))
+        if now > RISE * mean and now > math.log(self._classes):  # worse than a net that knows nothing
+            raise UserError(fine_tuning.too_high(self._job.config, mean, now, self._step, self._rate))
+        if self._state.loss_scale is not None and float(self._state.loss_scale.scale) < LOWEST:
+            raise UserError(_not_finite("A gradient in float16", self._step + 1, self._rate))
+
     def _validate(self) -> np.ndarray:
         """The sums of `steps` over the validation images, (4,) float64."""
         sums = np.zeros(4)
@@ -163,20 +195,18 @@ class Loop:
             sums += self._validation_step(batch).numpy()
             self._save_or_stop()
         if not np.isfinite(sums[steps.LOSS]):
-            rate = self._state.plateau.learning_rate
-            raise UserError(_not_finite("The validation's loss", self._step, rate))
+            raise UserError(_not_finite("The validation's loss", self._step, self._rate))
         return sums
 
-    def _line(self, epoch: int, validation: np.ndarray, images_per_second: float) -> dict:
-        """The epoch's line of metrics.jsonl."""
-        job, classes = self._job, self._job.config.architecture.num_classes
+    def _line(self, epoch: int, images_per_second: float) -> dict:
+        """The epoch's line of metrics.jsonl, before its validation."""
+        job = self._job
         return {
             "stage": job.config.training.stage,
             "epoch": epoch,
             "step": self._step,
-            **_errors(self._state.totals.numpy(), "", classes),
-            **_errors(validation, "val_", classes),
-            "learning_rate": self._state.plateau.learning_rate,
+            **_errors(self._state.totals.numpy(), "", self._classes),
+            "learning_rate": self._rate,
             "bad_images": len(job.bad_images),
             "precision": job.precision,
             "devices": job.strategy.num_replicas_in_sync,
@@ -200,15 +230,15 @@ class Loop:
             )
 
     def _save(self) -> None:
-        self._require_finite_weights(float(self._state.optimizer.learning_rate.numpy()))
+        self._require_finite_weights()
         if self._job.workers.chief:  # all workers have the same variables
-            self._checkpoints.save(int(self._state.validated), self._step)
+            self._checkpoints.save(int(self._state.epochs_done), self._step)
 
-    def _require_finite_weights(self, learning_rate: float) -> None:
+    def _require_finite_weights(self) -> None:
         """The loss does not show it: ReLU turns a weight that is not a number into 0."""
         for variable in self._state.model.weights:
             if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
-                raise UserError(_not_finite(f"Weight {variable.path}", self._step, learning_rate))
+                raise UserError(_not_finite(f"Weight {variable.path}", self._step, self._rate))
 
     def _print(self, line: dict, epochs: int) -> None:
         rate, total = line["images_per_second"], self._progress.total
@@ -217,7 +247,7 @@ class Loop:
         best = percent(float(self._state.plateau.top1_error))
         self._progress.write(
             f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
-            f"validation {percent(line['val_top1_error']):>7} (best {best})  "
+            f"validation {percent(line.get('val_top1_error')):>7} ({self._job.config.training.kept_net} {best})  "
             f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {time_left} left"
         )
         sys.stdout.flush()

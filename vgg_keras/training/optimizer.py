@@ -10,6 +10,7 @@ the loss has no gradient shrinks a weight, at steady state, by the share
 """
 
 import inspect
+from collections.abc import Mapping
 
 import keras
 from keras import ops
@@ -142,10 +143,46 @@ class CoupledSGD(_DecayingSGD):
         super().update_step(gradient, variable, learning_rate)
 
 
-def build_optimizer(training: Training) -> keras.optimizers.Optimizer:
-    """The optimizer that a configuration names, at its first learning rate."""
-    if training.optimizer == "sgdw":
-        return SGDW(training.weight_decay, training.learning_rate, training.momentum)
+class _RateFactors:
+    """A part of an optimizer that gives layers rates of their own; a decay that is measured by the rate follows."""
+
+    def __init__(self, factors: Mapping[str, float], *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._factors, self._factor_of_each = dict(factors), []
+
+    def build(self, variables):
+        self._factor_of_each = [self._factors.get(variable.path.partition("/")[0], 1.0) for variable in variables]
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(
+            gradient, variable, learning_rate * self._factor_of_each[self._get_variable_index(variable)]
+        )
+
+
+class _ScaledSGDW(_RateFactors, SGDW):
+    pass
+
+
+class _ScaledCoupledSGD(_RateFactors, CoupledSGD):
+    pass
+
+
+class _ScaledAdam(_RateFactors, keras.optimizers.Adam):
+    pass
+
+
+def build_optimizer(training: Training, factors: Mapping[str, float]) -> keras.optimizers.Optimizer:
+    """The optimizer that a configuration names, at the rate from which its schedule falls.
+
+    Args:
+        training: of a run.
+        factors: of the rates of layers, by their names; those without one have the rate itself.
+    """
+    rate, momentum = training.learning_rate, training.momentum
     if training.optimizer == "adam":
-        return keras.optimizers.Adam(training.learning_rate, beta_1=training.momentum)
-    return CoupledSGD(training.l2, training.learning_rate, training.momentum)
+        return _ScaledAdam(factors, rate, beta_1=momentum, name="adam")
+    kind, decay = {"sgdw": (_ScaledSGDW, training.weight_decay), "l2": (_ScaledCoupledSGD, training.l2)}[
+        training.optimizer
+    ]
+    return kind(factors, decay, rate, momentum, training.nesterov)

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from vgg_keras.config import Training
 from vgg_keras.evaluation import plots
 from vgg_keras.files import read_regular, replacing, writing
 from vgg_keras.paths import plain_folder
@@ -18,7 +19,8 @@ from vgg_keras.runs import LEARNING_CURVE, METRICS, TENSORBOARD
 from vgg_keras.training.disk_errors import writing_by_tensorflow
 
 _ASIDE = "damaged-"  # before the name of a metrics.jsonl with lines that cannot be read
-_CURVES = ("step", "loss", "top1_error", "val_loss", "val_top1_error", "learning_rate")  # numbers in an epoch's line
+_CURVES = ("step", "loss", "top1_error", "learning_rate")  # numbers in an epoch's line
+_VALIDATION = ("val_loss", "val_top1_error")  # in that of an epoch that is validated
 
 
 class Records:
@@ -124,41 +126,52 @@ def _report_damage(path: Path, epochs: int) -> None:
     print(f"damaged records: {path}: {'; '.join(found)}{kept}", file=sys.stderr, flush=True)
 
 
-def draw_learning_curve(workdir: Path, title: str, metric: str) -> Path | None:
-    """Draws loss and top-1 error over the epochs, and the divisions of the learning rate; returns the picture's path.
+def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path | None:
+    """Draws loss and top-1 error over the epochs, and where the rate was divided; returns the picture's path.
 
-    Lines without all numbers are skipped; None if no line remains. The best net is marked: that of the lowest validation
-    `metric`, `loss` or `top1_error`.
+    Lines without all numbers are skipped; None if no validated epoch remains. The kept net is marked.
     """
-    epochs = [line for line in read(workdir) if "epoch" in line]
-    epochs = [line for line in epochs if all(isinstance(line.get(name), int | float) for name in _CURVES)]
-    if not epochs:
+    epochs = [line for line in read(workdir) if "epoch" in line and _has(line, _CURVES)]
+    validated = [line for line in epochs if _has(line, _VALIDATION)]
+    if not validated:
         return None
-    x = [line["epoch"] for line in epochs]
     figure, (losses, errors) = plots.pyplot().subplots(1, 2, figsize=(11, 4), layout="constrained")
     figure.suptitle(title)
+    divided = [
+        after["epoch"] - 0.5
+        for before, after in itertools.pairwise(epochs)
+        if training.schedule != "cosine" and after["learning_rate"] < before["learning_rate"]
+    ]
     for axes, name, label in ((losses, "loss", "loss"), (errors, "top1_error", "top-1 error, %")):
-        curves = {"training": [line[name] for line in epochs], "validation": [line[f"val_{name}"] for line in epochs]}
-        for (curve, values), color in zip(curves.items(), ("tab:blue", "tab:orange"), strict=True):
-            axes.plot(x, values, label=curve, color=color, marker="." if len(x) < 30 else None)
-        axes.set_ylim(0, 1.05 * max(max(values) for values in curves.values()) or 1)
+        curves = (
+            ("training", epochs, name, "tab:blue"),
+            ("validation", validated, f"val_{name}", "tab:orange"),
+        )
+        for curve, lines, value, color in curves:
+            x, y = [[line[key] for line in lines] for key in ("epoch", value)]
+            axes.plot(x, y, label=curve, color=color, marker="." if len(x) < 30 else None)
+        axes.set_ylim(0, 1.05 * max(line[key] for _, lines, key, _ in curves for line in lines) or 1)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        for before, after in itertools.pairwise(epochs):
-            if after["learning_rate"] < before["learning_rate"]:
-                axes.axvline(after["epoch"] - 0.5, color="0.6", linestyle=":", linewidth=1)
+        for x in divided:
+            axes.axvline(x, color="0.6", linestyle=":", linewidth=1)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    best = min(epochs, key=lambda line: line[f"val_{metric}"])
-    kept = f"the best net: {best['val_top1_error']:.2f} % in epoch {best['epoch']}"
-    errors.plot(best["epoch"], best["val_top1_error"], "o", color="tab:orange", label=kept)
-    if any(line["learning_rate"] < epochs[0]["learning_rate"] for line in epochs):
+    best = min(validated, key=lambda line: line[f"val_{training.plateau_metric}"])
+    kept = validated[-1] if training.kept_net == "last" else best
+    described = f"the {training.kept_net} net: {kept['val_top1_error']:.2f} % in epoch {kept['epoch']}"
+    errors.plot(kept["epoch"], kept["val_top1_error"], "o", color="tab:orange", label=described)
+    if divided:
         losses.plot([], [], color="0.6", linestyle=":", linewidth=1, label="rate divided")
     losses.legend()
     errors.legend()
     path = workdir / LEARNING_CURVE
     plots.save(figure, path)
     return path
+
+
+def _has(line: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return all(isinstance(line.get(name), int | float) for name in names)
 
 
 def percent(value: float | None) -> str:

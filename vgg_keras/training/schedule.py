@@ -1,4 +1,11 @@
-"""3.1's learning-rate rule: divide when validation accuracy stops improving, three times in all."""
+"""The learning rate of each step, and which net is kept.
+
+3.1's rule: the rate is divided when validation accuracy stops improving, three times in all. The other schedules know their
+rates beforehand.
+"""
+
+import bisect
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -6,31 +13,58 @@ import tensorflow as tf
 from vgg_keras.config import Training
 
 
+def rate_of_step(training: Training, step: int, steps_per_epoch: int, divisions: int) -> float:
+    """The rate of an update.
+
+    Args:
+        training: of a run.
+        step: updates before this one.
+        steps_per_epoch: of the run.
+        divisions: by the plateau rule so far; other schedules have none.
+    """
+    rate, warmup = training.learning_rate, training.warmup_steps
+    if step < warmup:
+        return rate * (step + 1) / warmup
+    if training.schedule == "cosine":
+        done = (step - warmup) / max(training.epochs * steps_per_epoch - warmup, 1)
+        return rate * (1 + math.cos(math.pi * done)) / 2
+    if training.schedule == "step":
+        return rate * training.step_factor ** bisect.bisect(training.step_epochs, step // steps_per_epoch)
+    return rate * training.plateau_factor**divisions
+
+
 class Plateau(tf.Module):
     """Divides the learning rate when `plateau_metric` has not fallen for `plateau_patience` epochs.
 
     After `plateau_divisions` divisions the next plateau ends the training, or with `plateau_ends` false the rate stays
-    as it is. The paper states the metric, the divisions and the factor, not the patience. The state is kept in variables,
-    so that a checkpoint holds it.
+    as it is. The paper states the metric, the divisions and the factor, not the patience. Under another schedule nothing is
+    divided or ended. The state is kept in variables, so that a checkpoint holds it.
     """
 
     def __init__(self, training: Training):
         super().__init__(name="plateau")
         self._training = training
         self.best = tf.Variable(np.inf, dtype=tf.float64, trainable=False, name="best")  # of the metric
-        self.top1_error = tf.Variable(np.inf, dtype=tf.float64, trainable=False, name="top1_error")  # of that epoch
+        self.top1_error = tf.Variable(np.inf, dtype=tf.float64, trainable=False, name="top1_error")  # of the kept net
         self.waited = tf.Variable(0, dtype=tf.int64, trainable=False, name="waited")
         self.divisions = tf.Variable(0, dtype=tf.int64, trainable=False, name="divisions")
         self.finished = tf.Variable(False, trainable=False, name="finished")
 
     def update(self, loss: float, top1_error: float) -> bool:
-        """Takes an epoch's validation loss and error, in percent; True if the metric is the lowest so far."""
+        """Takes a validation's loss and error, in percent; True if the net is kept: it is the best so far, or every one is."""
         metric = {"loss": loss, "top1_error": top1_error}[self._training.plateau_metric]
-        if metric < float(self.best):
-            self.best.assign(metric)
+        lower = metric < float(self.best)
+        kept = lower or self._training.kept_net == "last"
+        if kept:
             self.top1_error.assign(top1_error)
+        if lower:
+            self.best.assign(metric)
             self.waited.assign(0)
-            return True
+        elif self._training.schedule == "plateau":
+            self._wait()
+        return kept
+
+    def _wait(self) -> None:
         self.waited.assign_add(1)
         if int(self.waited) >= self._training.plateau_patience:
             self.waited.assign(0)
@@ -38,9 +72,3 @@ class Plateau(tf.Module):
                 self.divisions.assign_add(1)
             else:
                 self.finished.assign(self._training.plateau_ends)
-        return False
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate after the divisions so far."""
-        return self._training.learning_rate * self._training.plateau_factor ** int(self.divisions)

@@ -1,6 +1,7 @@
-"""3.1's chain of trainings: net A, then the net itself at S=256, at S=384 and at S in [256, 512].
+"""A chain of trainings: 3.1's, which trains net A, then the net itself at three S; or that of fine-tuning.
 
-Each stage is a run like any other, in a folder of its own inside the workdir, that starts from the best net of another.
+Each stage is a run like any other, in a folder of its own inside the workdir, that starts from the kept net of another.
+Fine-tuning's first stage starts from `training.weights`, and the others copy every layer of the one before, mean and all.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from vgg_keras.config import Config, Stage, label_of_training_scale
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
 from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, weights_digest
+from vgg_keras.training.trained_layers import ALL, rate_factors, trained_layers
 from vgg_keras.weights.initialize import require_family, require_start
 
 
@@ -24,12 +26,14 @@ class PlannedRun:
         name: the stage's; "single" where there is no chain.
         config: the run's, with the place it starts from.
         workdir: its folder.
+        evaluated: whether there is a final evaluation.
         result: of a finished stage; None for what is still to be done.
     """
 
     name: str
     config: Config
     workdir: Path
+    evaluated: bool = True
     result: dict[str, Any] | None = None
 
     @property
@@ -42,18 +46,21 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
     """The runs of a configuration and the flags, in their order.
 
     Args:
-        config: with or without a chain; fine-tuning (`training.weights`) ignores the chain.
+        config: with or without a chain; see `leaves_chain_out`.
         workdir: of the run, or of the chain's folders.
         names: of `--stages`; none: all of the chain.
         init_from: an existing run; empty: none. It replaces the chain's first stage, or with `names` the stage that the
             first of them starts from.
 
     Raises:
-        UserError: no such stage; a start that is neither planned nor finished, or is of another family or width.
+        UserError: no such stage; a start that is neither planned nor finished, or is of another family or width; layers that
+            the net does not have, or that are frozen without a start.
     """
-    if config.training.weights or not config.stages:
+    if leaves_chain_out(config) or not config.stages:
         return [_plan_single(config, workdir, names, init_from)]
     _require_folder_for_chain(workdir)
+    if config.training.weights and init_from:
+        dataclasses.replace(config.training, init_from=init_from)  # which refuses two starts
     stages, replaced = _choose_stages(config, names, init_from)
 
     # the files of a finished stage are read once
@@ -67,13 +74,14 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         elif stage.start:
             start = str(workdir / stage.start)
         else:
-            start = config.training.init_from
-        of_stage = config.of_stage(stage)
-        of_stage = dataclasses.replace(of_stage, training=dataclasses.replace(of_stage.training, init_from=start))
+            start = config.training.start
+        of_stage = _started_from(config.of_stage(stage), start, fine_tuned=bool(config.training.weights))
+        _require_layers(of_stage)
         if replaces or not stage.start:  # its start is no stage of this chain
             require_start(of_stage)
         elif stage.start in planned:  # finished by then
-            require_family(planned[stage.start].config.architecture, of_stage.architecture, start)
+            if not config.training.weights:
+                require_family(planned[stage.start].config.architecture, of_stage.architecture, start)
         else:
             if results[stage.start] is None:
                 missing = _unfinished({stage.name: stage for stage in config.stages}, stage, workdir)
@@ -82,15 +90,45 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
                     f"(--stages={','.join([*missing, stage.name])}), or name a run that replaces it: --init_from=RUN."
                 )
             require_start(of_stage, verified=True)
-        planned[stage.name] = PlannedRun(stage.name, of_stage, workdir / stage.name, results[stage.name])
+        evaluated = stage.final_evaluation or stage is config.stages[-1]
+        planned[stage.name] = PlannedRun(stage.name, of_stage, workdir / stage.name, evaluated, results[stage.name])
     return list(planned.values())
+
+
+def leaves_chain_out(config: Config) -> bool:
+    """Whether `training.weights` replace the chain: its first stage trains another net, as 3.1's does, so it cannot take them."""
+    first = config.stages[0].architecture if config.stages else ""
+    return bool(config.training.weights) and first not in ("", config.architecture.name)
+
+
+def _started_from(config: Config, start: str, fine_tuned: bool) -> Config:
+    """A stage's configuration with its start: by `training.weights` in fine-tuning, else by 3.1's rule."""
+    training = config.training
+    if fine_tuned:
+        sha256 = training.weights_sha256 if start == training.weights else ""
+        training = dataclasses.replace(training, weights=start, weights_sha256=sha256)
+    else:
+        training = dataclasses.replace(training, init_from=start)
+    return dataclasses.replace(config, training=training)
+
+
+def _require_layers(config: Config) -> None:
+    """Refuses layers that the net does not have, and frozen ones of random weights."""
+    training = config.training
+    trained_layers(config.architecture, training.layers)
+    rate_factors(config.architecture, training.rate_factors)
+    if training.layers != ALL and not training.start:
+        raise UserError(
+            "Layers that are not trained need trained weights. Received: "
+            f"training.layers={training.layers} without a start. Add --weights=imagenet, a file of weights or a run."
+        )
 
 
 def _plan_single(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> PlannedRun:
     """The one run of a configuration without a chain, or of fine-tuning."""
     if names and config.training.weights:
         raise UserError(
-            "--weights fine-tunes in one training, without stages. Received: "
+            "--weights fine-tunes in one training, without the stages of this configuration. Received: "
             f"{config.training.weights} with --stages={','.join(names)}. Leave one out, or replace the stage before by a "
             "run of your own: --init_from=RUN."
         )
@@ -98,6 +136,7 @@ def _plan_single(config: Config, workdir: Path, names: Sequence[str], init_from:
         raise UserError(f"--stages names stages of a chain. Received: {', '.join(names)}; the configuration has none.")
     training = dataclasses.replace(config.training, init_from=init_from or config.training.init_from)
     config = dataclasses.replace(config, training=training, stages=())
+    _require_layers(config)
     require_start(config)
     return PlannedRun("single", config, workdir)
 

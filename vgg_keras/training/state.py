@@ -1,5 +1,6 @@
 """Everything that a resumed run needs, made in one place for a run, its estimate and the benchmark."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import keras
@@ -7,9 +8,10 @@ import tensorflow as tf
 
 from vgg_keras.config import Config
 from vgg_keras.nets.builder import build
+from vgg_keras.training.loss_scale import LossScale
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.schedule import Plateau
-from vgg_keras.training.steps import choose_layers
+from vgg_keras.training.trained_layers import rate_factors, trained_layers
 
 
 @dataclass(frozen=True)
@@ -19,15 +21,19 @@ class TrainingState:
     Attributes:
         model: ends in logits.
         optimizer: built for the model's trainable variables.
-        plateau: 3.1's rule for the learning rate.
-        validated: epochs that are trained and validated, int64.
+        averaged: the net of `training.average_decay`, whose weights are averages of the model's; None: there is none.
+        loss_scale: of float16; None in another precision.
+        plateau: 3.1's rule for the learning rate, and which net is kept.
+        epochs_done: epochs that are trained, and validated where a validation is due; int64.
         totals: what `steps` sums over the images of the epoch so far, (4,) float64.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
+    averaged: keras.Model | None
+    loss_scale: LossScale | None
     plateau: Plateau
-    validated: tf.Variable
+    epochs_done: tf.Variable
     totals: tf.Variable
 
     @property
@@ -35,13 +41,20 @@ class TrainingState:
         """Updates so far."""
         return int(self.optimizer.iterations.numpy())
 
+    @property
+    def result(self) -> keras.Model:
+        """The net that is validated and kept."""
+        return self.model if self.averaged is None else self.averaged
+
     def checkpoint(self) -> tf.train.Checkpoint:
         """All of it, to be saved and restored."""
+        of_some = {"averaged": self.averaged, "loss_scale": self.loss_scale}
         return tf.train.Checkpoint(
+            **{name: value for name, value in of_some.items() if value is not None},
             model=self.model,
             optimizer=self.optimizer,
             plateau=self.plateau,
-            validated_epochs=self.validated,
+            epochs_done=self.epochs_done,
             totals=self.totals,
         )
 
@@ -54,15 +67,36 @@ def create_state(config: Config, strategy: tf.distribute.Strategy, precision: st
         strategy: of `runtime.make_strategy`; it holds the model and the optimizer.
         precision: the Keras dtype policy.
     """
+    architecture, training = config.architecture, config.training
+
+    def net() -> keras.Model:
+        made = build(architecture, dtype=precision, seed=config.seed)
+        freeze_others(made, trained_layers(architecture, training.layers))
+        return made
+
     with strategy.scope():
-        model = build(config.architecture, dtype=precision, seed=config.seed)
-        choose_layers(model, config.training.layers)
-        optimizer = build_optimizer(config.training)
+        model = net()
+        averaged = net() if training.average_decay else None
+        optimizer = build_optimizer(training, rate_factors(architecture, training.rate_factors))
         optimizer.build(model.trainable_variables)
+        loss_scale = LossScale() if precision == "mixed_float16" else None
     return TrainingState(
         model=model,
         optimizer=optimizer,
+        averaged=averaged,
+        loss_scale=loss_scale,
         plateau=Plateau(config.training),
-        validated=tf.Variable(0, dtype=tf.int64, trainable=False, name="validated_epochs"),
+        epochs_done=tf.Variable(0, dtype=tf.int64, trainable=False, name="epochs_done"),
         totals=tf.Variable(tf.zeros([4], tf.float64), trainable=False, name="totals_of_the_epoch"),
     )
+
+
+def freeze_others(model: keras.Model, names: Collection[str]) -> None:
+    """Freezes the layers that are not trained, and with a convolution its batch norm: its averages stay too.
+
+    Args:
+        model: of `build`.
+        names: of the trained layers.
+    """
+    for layer in model.layers:
+        layer.trainable = layer.name.removesuffix("_bn") in names

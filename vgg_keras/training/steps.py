@@ -11,45 +11,36 @@ import keras
 import tensorflow as tf
 
 from vgg_keras import runtime
+from vgg_keras.config import Config
+from vgg_keras.training.loss_scale import LossScale
+from vgg_keras.training.state import TrainingState
 
 # What a step sums over its images.
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
 
 
-def choose_layers(model: keras.Model, layers: str) -> None:
-    """Freezes the layers that are not trained: with "fc" all but the FC layers, and batch norm's averages with them."""
-    for layer in model.layers:
-        layer.trainable = layers == "all" or isinstance(layer, keras.layers.Dense)
-
-
-def train_step(
-    strategy: tf.distribute.Strategy,
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    seed: int,
-    micro_batch: int,
-) -> Callable[[tuple], tf.Tensor]:
+def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: Config) -> Callable[[tuple], tf.Tensor]:
     """The traced update: per-device (images, labels, weights) in, the sums over all devices, (4,) float64, out.
 
     Dropout is a function of (seed, step, device, micro-batch, layer); the optimizer's `iterations` is the step.
 
     Args:
-        strategy: whose scope holds the model and the optimizer.
-        model: with logits.
-        optimizer: built.
-        seed: of dropout.
-        micro_batch: images of a device that go through the net at once; 0: all.
+        strategy: whose scope holds the state.
+        state: of `create_state`.
+        config: its `seed`, `data.micro_batch` and `training` are read.
     """
+    model, optimizer, training, seed = state.model, state.optimizer, config.training, config.seed
+    micro_batch = config.data.micro_batch
     variables = [variable.value for variable in model.trainable_variables]
     # batch norm's averages, where they are not frozen
     normalizing = [
         layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     moving = [weight for layer in normalizing for weight in layer.non_trainable_weights]
-    gradients_of = _gradients(model, variables, moving)
+    gradients_of = _gradients(model, variables, moving, training.label_smoothing, state.loss_scale)
     update = compiled_update(strategy, model, optimizer)
 
-    def replica_step(images, labels, weights):
+    def replica_gradients(images, labels, weights):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         step_seed = tf.random.fold_in(tf.constant([seed, 1], tf.int32), tf.cast(optimizer.iterations, tf.int32))
         replica_seed = tf.random.fold_in(step_seed, tf.cast(replica, tf.int32))
@@ -65,20 +56,33 @@ def train_step(
         else:
             batch, zeros = (images, labels, weights), [tf.zeros_like(variable) for variable in variables]
             gradients, averages, sums = _over_parts(gradients_of, micro_batch, batch, replica_seed, zeros, averages)
-        _assign_mean(moving, averages, has_image=weights[0] > 0)
-        update(gradients)
+        return gradients, averages, weights[0] > 0, sums
+
+    def replica_update(gradients, averages, has_image):
+        _assign_mean(moving, averages, has_image)
+        update(_clipped(gradients, training.clip_norm) if training.clip_norm else gradients)
+
+    def replica_step(*batch):
+        *found, sums = replica_gradients(*batch)
+        replica_update(*found)
         return sums
 
     # No XLA for the net: on a CPU it makes a VGG step two to four times slower, and under a strategy it fails. No AutoGraph:
     # nothing here needs it, and to rewrite the functions takes a second at the start.
     @tf.function(jit_compile=False, autograph=False)
     def step(batch):
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, args=batch), axis=None)
+        if state.loss_scale is None:
+            sums = strategy.run(replica_step, args=batch)
+        else:
+            sums = _scaled_step(strategy, state, replica_gradients, replica_update, batch)
+        if state.averaged is not None:
+            _move_averages(strategy, state, training.average_decay)
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     return step
 
 
-def _gradients(model: keras.Model, variables, moving) -> Callable:
+def _gradients(model: keras.Model, variables, moving, label_smoothing: float, loss_scale: LossScale | None) -> Callable:
     """A function of images, labels, weights, a seed and batch norm's averages; nothing is assigned.
 
     It returns the gradients of a micro-batch's summed loss, the averages after it, and its sums.
@@ -90,19 +94,79 @@ def _gradients(model: keras.Model, variables, moving) -> Callable:
         # Keras's dropout draws from a variable, which all devices share. Inside this scope it reads our seeds instead,
         # and batch norm's new averages are kept as values, which a while loop can carry.
         mapping = [*zip(dropout_states, seeds, strict=True), *zip(moving, moving_values, strict=True)]
+        scale = tf.convert_to_tensor(loss_scale.scale) if loss_scale else None
         with tf.GradientTape() as tape:
             with keras.StatelessScope(mapping) as scope:
                 logits = model(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            losses = _losses(logits, labels, label_smoothing)
             loss = tf.reduce_sum(losses * weights)
-        gradients = tape.gradient(loss, variables)
+            scaled = loss * scale if loss_scale else loss
+        gradients = tape.gradient(scaled, variables)
         return (
-            gradients,
+            [gradient / scale for gradient in gradients] if loss_scale else gradients,
             [scope.get_current_value(variable) for variable in moving],
             _sums(logits, labels, losses, weights),
         )
 
     return gradients_of
+
+
+def _losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """The cross-entropy of each image; with smoothing, each class has an equal share of `smoothing` of the label."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if not smoothing:
+        return losses
+    of_all_classes = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=1)
+    return (1 - smoothing) * losses + smoothing * of_all_classes
+
+
+def _clipped(gradients: list[tf.Tensor], longest: float) -> list[tf.Tensor]:
+    """Shortened so that the whole batch's gradient, the sum over all devices, is at most so long.
+
+    Keras's `global_clipnorm` would clip each device's part by itself.
+    """
+    context = tf.distribute.get_replica_context()
+    norm = tf.linalg.global_norm(context.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
+    factor = tf.minimum(1.0, longest / tf.maximum(norm, 1e-30))  # of a gradient of 0: 1
+    return [gradient * factor for gradient in gradients]
+
+
+def _scaled_step(strategy, state: TrainingState, replica_gradients, replica_update, batch):
+    """A step in float16: without an update where a gradient of any device is not finite.
+
+    `iterations` moves on either way: it is the clock of the images too.
+    """
+
+    def checked_gradients(*batch):
+        *found, sums = replica_gradients(*batch)
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in found[0]])
+        return tuple(found), tf.cast(~finite, tf.int32), sums
+
+    found, overflows, sums = strategy.run(checked_gradients, args=batch)
+    finite = strategy.reduce(tf.distribute.ReduceOp.SUM, overflows, axis=None) == 0
+
+    def apply():
+        strategy.run(replica_update, args=found)
+        return 0
+
+    def skip():
+        state.optimizer.iterations.assign_add(1)
+        return 0
+
+    # outside `run`: a branch inside it could not sum over devices
+    tf.cond(finite, apply, skip)
+    state.loss_scale.update(finite)
+    return sums
+
+
+def _move_averages(strategy, state: TrainingState, decay: float) -> None:
+    """The averaged net a step on towards the model: its weights, and batch norm's averages (as timm's ModelEma)."""
+    steps = tf.cast(state.optimizer.iterations, tf.float32)
+    share = tf.minimum(decay, (1 + steps) / (10 + steps))  # as tf.train.ExponentialMovingAverage
+    for average, weight in zip(state.averaged.weights, state.model.weights, strict=True):
+        strategy.extended.update(
+            average.value, lambda old, new: old.assign(share * old + (1 - share) * new), args=(weight.value,)
+        )
 
 
 def _over_parts(gradients_of, micro_batch: int, batch, seed: tf.Tensor, zeros, averages):

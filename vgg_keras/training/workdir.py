@@ -12,6 +12,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_unchanged
+from vgg_keras.training import trained_layers
 from vgg_keras.training.records import read
 from vgg_keras.weights.initialize import Start, describe, digest, require_classes
 
@@ -164,7 +165,7 @@ def prepare(
         return resolved, Statistics(**stored["data"]["statistics"])
 
     statistics = measure(source.train, config.data.statistics_images)
-    resolved = _resolved(config, len(source.classes), start.mean or statistics.mean)
+    resolved = _resolved(with_layers(config, start), len(source.classes), start.mean or statistics.mean)
     _write_config(workdir, resolved, source, statistics, hardware, start)
     return resolved, statistics
 
@@ -214,6 +215,15 @@ def _resolved(config: Config, num_classes: int, mean: tuple[float, ...]) -> Conf
     return dataclasses.replace(config, architecture=config.architecture.resolved(num_classes, mean))
 
 
+def with_layers(config: Config, start: Start) -> Config:
+    """With `training.layers` as a layer's name where it is `new`."""
+    layers = trained_layers.resolved(config.architecture, config.training.layers, start.layers)
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, layers=layers))
+
+
 def _resolved_as(config: Config, stored: Config) -> Config:
-    """With the classes and the mean that a run was begun with."""
+    """With the classes, the mean and the new layers that a run was begun with."""
+    if config.training.layers == trained_layers.NEW:
+        training = dataclasses.replace(config.training, layers=stored.training.layers)
+        config = dataclasses.replace(config, training=training)
     return _resolved(config, stored.architecture.num_classes, stored.architecture.mean)

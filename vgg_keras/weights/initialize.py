@@ -4,7 +4,8 @@
 anything is written; `initialize` copies them into a new net. Both rules copy layers by their names, through `convert.py`:
 
     training.init_from   3.1: the layers FROM_A of net A, or all of the same configuration; the data's classes are the run's
-    training.weights     fine-tuning: all that the source holds; the last layer is random where its classes are others
+    training.weights     fine-tuning: all that the source holds; the last layer is random where its classes are others, and
+                         the whole head where it is of the other kind
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
 from vgg_keras.runs import require_unchanged, run_config, weights_digest
 from vgg_keras.weights.classes import difference_of_classes
+from vgg_keras.weights.source_weights import HEAD, SourceWeights
 from vgg_keras.weights.verify import IMAGENET, digest_of, require_source
 
 # "the first four convolutional layers and the last three fully-connected layers" of net A. By position the shapes would
@@ -33,11 +35,13 @@ class Start:
         digest: of its weights; None: random ones.
         mean: that the net's first layer must subtract, R, G, B; empty: the training set's.
         classes: that the data must have, since 3.1 copies the last layer too; empty: any.
+        layers: that it has weights for.
     """
 
     digest: str | None = None
     mean: tuple[float, ...] = ()
     classes: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,13 +139,13 @@ def inspect(config: Config) -> Start:
     source, sha256 = _read(config, training.weights_sha256)
     if training.init_from:
         architecture = config.architecture.resolved(len(source.classes), ())
-        convert_or_suggest(source, architecture, _layers_to_copy(config))
-        return Start(sha256, classes=source.classes)
+        copied = convert_or_suggest(source, architecture, _layers_to_copy(config))
+        return Start(sha256, classes=source.classes, layers=tuple(copied))
     architecture = resolved(config.architecture, source)
-    convert_or_suggest(source, architecture, prefix="--set=architecture.")
+    copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
     print_assumption(training.weights, source)
     # imagenet's file is identified by the digest that is known without it
-    return Start(digest(config) if training.weights == IMAGENET else sha256, architecture.mean)
+    return Start(digest(config) if training.weights == IMAGENET else sha256, architecture.mean, layers=tuple(copied))
 
 
 def require_classes(start: Start, config: Config, classes: Sequence[str]) -> None:
@@ -215,8 +219,19 @@ def _read(config: Config, sha256: str | None):
     training = config.training
     source, found = read(training.start, config.architecture.name, sha256)
     if training.init_from:  # 3.1: the net keeps the mean of its own training set
-        source = dataclasses.replace(source, preprocessing=None)
-    return source, found
+        return dataclasses.replace(source, preprocessing=None), found
+    return _without_other_head(source, config.architecture), found
+
+
+def _without_other_head(source: SourceWeights, architecture: Architecture) -> SourceWeights:
+    """The convolutions alone of a source whose head is of the other kind, fc or gap."""
+    named = source.names(dataclasses.replace(architecture, head="fc"))
+    has = {name: named[name] in source.tensors for name in HEAD}
+    if not has["predictions"] or has["fc1"] == (architecture.head == "fc"):
+        return source
+    tensors = {name: value for name, value in source.tensors.items() if name not in [named[part] for part in HEAD]}
+    steps = source.steps[: source.steps.index("block5_pool") + 1] if "block5_pool" in source.steps else ()
+    return dataclasses.replace(source, tensors=tensors, steps=steps)
 
 
 def _layers_to_copy(config: Config) -> Collection[str] | None:
