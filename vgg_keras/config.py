@@ -179,6 +179,7 @@ class Training(_Checked):
     weight_decay: float = 5e-5
     l2: float = 5e-4  # 3.1, of l2
     epochs: int = 74  # 3.1: at most
+    min_steps: int = 0  # updates, for which a small set has more epochs
     # how the rate falls. plateau: 3.1's rule. step: by step_factor after each of step_epochs. cosine: along half a cosine to 0
     # at the last step (Loshchilov & Hutter 2017, without restarts). constant: not at all
     schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
@@ -218,6 +219,7 @@ class Training(_Checked):
         _require(0 <= self.average_decay < 1, "training.average_decay must lie in [0, 1).", self.average_decay)
         self._check_schedule()
         _require(self.epochs >= 1, "training.epochs must be 1 or more.", self.epochs)
+        _require(self.min_steps >= 0, "training.min_steps must be 0 (any) or more.", self.min_steps)
         _require(self.plateau_patience >= 1, "training.plateau_patience must be 1 or more.", self.plateau_patience)
         _require(0 < self.plateau_factor < 1, "training.plateau_factor must lie in (0, 1).", self.plateau_factor)
         _require(self.plateau_divisions >= 0, "training.plateau_divisions must be 0 or more.", self.plateau_divisions)
@@ -246,11 +248,13 @@ class Stage(_Checked):
     learning_rate: float = 0.0  # 3.1; 0: training.learning_rate
     layers: str = ""  # the trained layers; empty: training.layers
     epochs: int = 0  # 0: training.epochs
+    min_steps: int = 0  # 0: training.min_steps
     schedule: Literal["", "plateau", "step", "cosine", "constant"] = ""  # empty: training.schedule
     final_evaluation: bool = True  # whether its net is evaluated at its end; that of the last stage always is
 
     def check(self):
         _require(self.epochs >= 0, "stage.epochs must be 0 (training's) or more.", self.epochs)
+        _require(self.min_steps >= 0, "stage.min_steps must be 0 (training's) or more.", self.min_steps)
         _require(self.name != "single", "stage.name must be another than that of a run without a chain.", self.name)
         _require(self.learning_rate >= 0, "stage.learning_rate must be 0 (training's) or more.", self.learning_rate)
         known = self.name.replace("_", "").replace("-", "")
@@ -403,6 +407,7 @@ class Config(_Checked):
                 weight_decay=self.training.weight_decay * (rate / self.training.learning_rate),
                 layers=stage.layers or self.training.layers,
                 epochs=stage.epochs or self.training.epochs,
+                min_steps=stage.min_steps or self.training.min_steps,
                 schedule=stage.schedule or self.training.schedule,
             ),
             stages=(),

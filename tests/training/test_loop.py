@@ -38,11 +38,11 @@ def source():
     return open_source(CONFIG.data)
 
 
-def train(workdir, source):
+def train(workdir, source, changes=None, precision="float32"):
     workdir.mkdir(exist_ok=True)
-    config, statistics = folder.prepare(workdir, CONFIG, source, {}, Start())
+    config, statistics = folder.prepare(workdir, override(CONFIG, changes or {}), source, {}, Start())
     strategy = tf.distribute.get_strategy()
-    return job.train_job(loop.Job(config, source, statistics, [], workdir, strategy, Workers(strategy), "float32"))
+    return job.train_job(loop.Job(config, source, statistics, [], workdir, strategy, Workers(strategy), precision))
 
 
 @pytest.mark.slow
@@ -68,6 +68,53 @@ def test_stopped_in_mid_patience_at_an_edge_and_in_validation_the_rates_are_the_
     train(workdir, source)
     assert metrics(workdir) == metrics(tmp_path / "whole")
     assert digest(workdir) == digest(tmp_path / "whole")
+
+
+RECIPE = {
+    "training.learning_rate": 1e-3,
+    "training.schedule": "cosine",
+    "training.warmup_steps": 3,
+    "training.epochs": 1,
+    "training.min_steps": 12,  # three epochs of 5
+    "training.validation_epochs": 2,
+    "training.kept_net": "last",
+    "training.nesterov": True,
+    "training.clip_norm": 1.0,
+    "training.label_smoothing": 0.1,
+    "training.average_decay": 0.5,
+    "training.rate_factors": ("predictions:2",),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_recipe_of_every_option_is_resumed_to_the_bit(source, tmp_path, monkeypatch, precision):
+    outcome = train(tmp_path / "whole", source, RECIPE, precision)
+    lines = metrics(tmp_path / "whole")
+    assert outcome.epochs == 3 and outcome.top1_error == lines[-1]["val_top1_error"]
+    assert ["val_loss" in line for line in lines] == [False, True, True]
+    # of the last update of each epoch: step 5 is the second of 12 that fall, step 15 the last
+    expected = [0.5e-3 * (1 + np.cos(np.pi * done / 12)) for done in (1, 6, 11)]
+    assert [line["learning_rate"] for line in lines] == pytest.approx(expected)
+
+    workdir = tmp_path / "stopped"
+    for looks in (2, 4, 5, 2):  # in the warm-up, behind it, in a validation, in the last epoch
+        left = iter([False] * (looks - 1))
+        monkeypatch.setattr(stop, "requested", lambda: next(left, True))  # noqa: B023, called in this round
+        with pytest.raises(StoppedError):
+            train(workdir, source, RECIPE, precision)
+    monkeypatch.setattr(stop, "requested", lambda: False)
+    train(workdir, source, RECIPE, precision)
+    assert metrics(workdir) == lines
+    assert digest(workdir) == digest(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_loss_that_rises_a_hundredfold_stops_with_advice(source, tmp_path):
+    """Plain SGD at a rate of 100, from a net that has just begun: at the second step."""
+    message = r"must not rise a hundredfold .*at step 2, at learning rate 10, .*try --set=training.learning_rate=0.1 "
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "run", source, {"training.learning_rate": 10.0, "checkpoint.every_steps": 0})
 
 
 @pytest.mark.slow

@@ -39,7 +39,9 @@ def test_new_is_the_first_layer_that_the_start_lacks():
     assert resolved(D, "block5", convolutions) == "block5"
 
 
-@pytest.mark.parametrize(("chosen", "meant"), [("block6", "Did you mean .block5"), ("fc3", "Did you mean .fc"), ("head", "Known: all")])
+@pytest.mark.parametrize(
+    ("chosen", "meant"), [("block6", "Did you mean .block5"), ("fc3", "Did you mean .fc"), ("head", "Known: all")]
+)
 def test_layers_that_the_net_does_not_have_are_refused(chosen, meant):
     with pytest.raises(UserError, match="training.layers is all, fc, new, or the block or layer") as caught:
         trained_layers(D, chosen)

@@ -89,8 +89,9 @@ def _print_times(
         times = f"{speed.image:.3g} s", f"{step:.3g} s", estimate.duration(seconds)
         rows.append([run.name, f"{speed.images} images", *times])
     print(text_table(rows))
-    epochs = runs[0].config.training.epochs
+    by_plateau = any(run.config.training.schedule == "plateau" for run in runs)
+    earlier = "; the plateau rule may end a training before" if by_plateau else ""
     print(
-        f"about {estimate.duration(total)} for the steps, at most {epochs} epochs a training, without validation; the "
-        "plateau rule may end one before. A step's time is an image's, times the batch, and that of the weights' update"
+        f"about {estimate.duration(total)} for all epochs, without validation{earlier}. "
+        "A step's time is an image's, times the batch, and that of the weights' update"
     )

@@ -21,6 +21,7 @@ from vgg_keras.data.errors import readable_images
 from vgg_keras.data.splits import Source
 from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.training import steps
+from vgg_keras.training.schedule import epochs_of
 from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.state import create_state
 from vgg_keras.training.trained_layers import trained_layers
@@ -44,12 +45,11 @@ class Work:
 
     @classmethod
     def of(cls, config: Config, source: Source) -> "Work":
-        epochs = config.training.epochs
+        steps_per_epoch = pipeline.steps_per_epoch(source.train.size, config.data.batch)
+        epochs = epochs_of(config.training, steps_per_epoch)
         images = epochs * source.train.size
         operations = training_operations(_architecture(config, source), _trained(config))
-        return cls(
-            epochs * pipeline.steps_per_epoch(source.train.size, config.data.batch), images, float(operations) * images
-        )
+        return cls(epochs * steps_per_epoch, images, float(operations) * images)
 
 
 @dataclass(frozen=True)

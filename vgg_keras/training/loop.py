@@ -30,7 +30,7 @@ from vgg_keras.training import fine_tuning, steps
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loss_scale import LOWEST
 from vgg_keras.training.records import Records, percent
-from vgg_keras.training.schedule import rate_of_step
+from vgg_keras.training.schedule import epochs_of, rate_of_step
 from vgg_keras.training.state import TrainingState
 from vgg_keras.training.workers import Workers
 from vgg_keras.weights.formats.run_folder import save_weights
@@ -67,6 +67,11 @@ class Job:
         """Updates of an epoch."""
         return pipeline.steps_per_epoch(self.source.train.size, self.config.data.batch)
 
+    @property
+    def epochs(self) -> int:
+        """Of the run, at most."""
+        return epochs_of(self.config.training, self.steps_per_epoch)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -90,7 +95,7 @@ class Loop:
         self._classes = job.config.architecture.num_classes
         config, source, strategy, workers = job.config, job.source, job.strategy, job.workers
         share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
-        crop, last_step = config.architecture.crop, config.training.epochs * job.steps_per_epoch
+        crop, last_step = config.architecture.crop, job.epochs * job.steps_per_epoch
 
         def training_batches(_):  # from the state's step on
             basis = job.statistics.color_basis
@@ -105,7 +110,7 @@ class Loop:
         self._train_step = steps.train_step(strategy, state, config)
         self._validation_step = steps.validation_step(strategy, state.result)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
-        images = config.training.epochs * source.train.size
+        images = job.epochs * source.train.size
         self._progress = tqdm.tqdm(
             total=images,
             initial=min(self._step * config.data.batch, images),
@@ -121,7 +126,7 @@ class Loop:
             UserError: the loss or a weight is not finite, or an image can no longer be read.
             StoppedError: by a signal, with everything saved.
         """
-        state, source, epochs = self._state, self._job.source, self._job.config.training.epochs
+        state, source, epochs = self._state, self._job.source, self._job.epochs
         images = readable_images(source.train.followed_by(source.val))
         with self._progress, enough_memory(), images:
             while int(state.epochs_done) < epochs and not state.plateau.finished:

@@ -13,6 +13,11 @@ import tensorflow as tf
 from vgg_keras.config import Training
 
 
+def epochs_of(training: Training, steps_per_epoch: int) -> int:
+    """The epochs of a run: `epochs`, or more where these have fewer updates than `min_steps`."""
+    return max(training.epochs, math.ceil(training.min_steps / steps_per_epoch))
+
+
 def rate_of_step(training: Training, step: int, steps_per_epoch: int, divisions: int) -> float:
     """The rate of an update.
 
@@ -26,7 +31,8 @@ def rate_of_step(training: Training, step: int, steps_per_epoch: int, divisions:
     if step < warmup:
         return rate * (step + 1) / warmup
     if training.schedule == "cosine":
-        done = (step - warmup) / max(training.epochs * steps_per_epoch - warmup, 1)
+        last = epochs_of(training, steps_per_epoch) * steps_per_epoch
+        done = (step - warmup) / max(last - warmup, 1)
         return rate * (1 + math.cos(math.pi * done)) / 2
     if training.schedule == "step":
         return rate * training.step_factor ** bisect.bisect(training.step_epochs, step // steps_per_epoch)
