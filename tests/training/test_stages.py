@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+import vgg_keras
+from tests.conftest import write_images
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.overrides import override
@@ -174,7 +176,11 @@ def test_fine_tuning_is_one_training_with_one_start(tmp_path):
     (run,) = plan(config, tmp_path / "E", [], "")
     assert (run.name, run.config.stages, run.config.training.start) == ("single", (), str(path))
     for names, init_from, message in (
-        (["S256"], "", r"--weights fine-tunes in one training, without stages\. Received: .* with --stages=S256"),
+        (
+            ["S256"],
+            "",
+            r"--weights fine-tunes in one training, without the stages of .* Received: .* with --stages=S256",
+        ),
         ([], str(tmp_path), r"are two starts: leave one out\. Received: "),
     ):
         with pytest.raises(UserError, match=message):
@@ -243,3 +249,89 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path
     assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "moved").rglob("*")) == listing
     done = run_command("evaluate", "--model=moved")
     assert done.returncode == 2 and "Each stage of a chain is a run: name one of moved/A, " in done.stderr
+
+
+# ---- fine-tuning
+
+
+def test_finetune_begins_with_the_weights_and_copies_every_layer_from_stage_to_stage(tmp_path):
+    a_run(tmp_path / "trained", "D")
+    config = override(
+        load("finetune"), {"training.weights": str(tmp_path / "trained"), "training.weights_sha256": "ab"}
+    )
+    runs = plan(config, tmp_path / "new", [], "")
+    assert [(run.name, run.config.training.layers, run.evaluated) for run in runs] == [
+        ("new", "new", False),
+        ("block5", "block5", False),
+        ("all", "all", True),
+    ]
+    starts = [(run.config.training.weights, run.config.training.weights_sha256) for run in runs]
+    folders = [str(tmp_path / "new" / name) for name in ("new", "block5")]
+    assert starts == [(str(tmp_path / "trained"), "ab"), (folders[0], ""), (folders[1], "")]
+    assert {run.config.training.init_from for run in runs} == {""}
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        ("finetune", {}, r"Layers that are not trained need trained weights\. Received: training.layers=new without"),
+        ("A", {"training.layers": "block5"}, "Layers that are not trained need trained weights"),
+        ("A", {"training.layers": "block9"}, r"Received: 'block9'\. Did you mean 'block"),
+        ("A", {"training.rate_factors": ("block9:2",)}, r"Received: 'block9:2'\. Did you mean 'block"),
+    ],
+)
+def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config, changes, message):
+    with pytest.raises(UserError, match=message):
+        plan(override(load(config), changes), tmp_path, [], "")
+
+
+@pytest.mark.slow
+def test_finetune_on_the_command_line_from_a_net_with_another_head(run_command, tmp_path):
+    """One command: the new head alone, then from block 5 on, then all; what a stage does not train stays to the bit."""
+    thin = ("--set=architecture.width=0.0625", "--set=architecture.crop=32", "--set=data.scale=32,40")
+    done = run_command("train", "--config=quickstart", "--set=architecture.name=D", *thin, "--set=training.epochs=1")
+    assert done.returncode == 0, done.stderr
+    for seed, name in enumerate("abc"):
+        write_images(tmp_path / "photos" / name, [(40, 50)] * 10, seed=seed)
+    (trained,) = (tmp_path / "runs").iterdir()
+    words = (
+        "--config=finetune",
+        *thin,
+        "--data=photos",
+        f"--weights={trained}",
+        "--workdir=tuned",
+        "--set=stages.0.min_steps=4",
+    )
+    planned = run_command("train", *words, "--dry_run")
+    assert planned.returncode == 0 and not (tmp_path / "tuned").exists(), planned.stderr
+    done = run_command("train", *words)
+    assert done.returncode == 0, done.stderr
+    assert "copied block1_conv1, " in done.stdout and "block5_conv3; random: predictions" in done.stdout
+    assert "warning" not in done.stderr
+    nets = {"weights": vgg_keras.load_net(trained).model}
+    nets |= {name: vgg_keras.load_net(tmp_path / "tuned" / name).model for name in ("new", "block5", "all")}
+
+    def moved(before, after):
+        names = [layer.name for layer in nets[after].layers if layer.weights]
+        pairs = {name: (nets[before].get_layer(name), nets[after].get_layer(name)) for name in names}
+        return [name for name, (old, new) in pairs.items() if not np.array_equal(old.kernel, new.kernel)]
+
+    assert moved("weights", "new") == ["predictions"]
+    assert moved("new", "block5") == ["block5_conv1", "block5_conv2", "block5_conv3", "predictions"]
+    assert len(moved("block5", "all")) == 14
+    configs = [json.loads((tmp_path / "tuned" / name / "config.json").read_text())["config"] for name in ("new", "all")]
+    assert [config["training"]["layers"] for config in configs] == ["predictions", "all"]
+    assert (
+        configs[0]["architecture"]["mean"]
+        == configs[1]["architecture"]["mean"]
+        == list(vgg_keras.load_net(trained).config.architecture.mean)
+    )
+    epochs = [
+        len((tmp_path / "tuned" / name / "metrics.jsonl").read_text().splitlines()) - 1
+        for name in nets
+        if name != "weights"
+    ]
+    assert epochs[0] == 2  # of two updates each, as many as min_steps needs
+    assert not (tmp_path / "tuned" / "new" / "final_evaluation").exists()
+    again = run_command("train", *words)
+    assert again.returncode == 0 and not any(line.startswith("---- ") for line in again.stdout.splitlines())

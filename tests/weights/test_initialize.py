@@ -14,6 +14,7 @@ from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.plain_values import to_dict
+from vgg_keras.training.trained_layers import trained_layers
 from vgg_keras.weights import initialize
 from vgg_keras.weights.formats.run_folder import save_weights
 
@@ -52,8 +53,10 @@ def started(folder, source, target):
     model = built(config)
     before = arrays(model)
     found = initialize.inspect(config)
-    assert found == initialize.Start(sha256(folder / "model.weights.h5"), (), tuple("abcd"))
+    assert found.digest == sha256(folder / "model.weights.h5")
+    assert (found.mean, found.classes) == ((), tuple("abcd"))
     layers = initialize.initialize(model, config, tuple("abcd"), found.digest)
+    assert found.layers == layers.copied
     return theirs, before, arrays(model), layers
 
 
@@ -160,6 +163,22 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer(theirs, random):
     expected = logits(net, normalised(images))
     assert np.ptp(expected, axis=0).max() > 1e-2
     assert difference("before the last layer", found, expected) <= 1e-4
+
+
+@pytest.mark.parametrize(("theirs_head", "ours_head"), [("fc", "gap"), ("gap", "fc")])
+def test_a_head_of_the_other_kind_is_left_and_the_convolutions_are_copied(tmp_path, theirs_head, ours_head):
+    source = save_run(tmp_path / "run", thin(head=theirs_head))
+    vgg_keras.build(thin(head=theirs_head).architecture, seed=1).save(tmp_path / "net.keras")
+    for path in (tmp_path / "run", tmp_path / "net.keras"):  # whose layers' order is read too
+        config = tuned(path, num_classes=4, head=ours_head, mean=(1.0, 2.0, 3.0))
+        model = built(config)
+        found = initialize.inspect(config)
+        layers = initialize.initialize(model, config, tuple("abcd"), found.digest)
+        assert layers.copied == found.layers == trained_layers(config.architecture, "all")[:8]
+        assert layers.random == trained_layers(config.architecture, "fc")
+        for name in layers.copied:
+            pairs = zip(model.get_layer(name).weights, source.get_layer(name).weights, strict=True)
+            assert all(np.array_equal(new.numpy(), old.numpy()) for new, old in pairs)
 
 
 def test_as_many_classes_keep_every_layer(theirs, random):

@@ -21,8 +21,8 @@ from vgg_keras.data.errors import readable_images
 from vgg_keras.data.splits import Source
 from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.training import steps
-from vgg_keras.training.schedule import epochs_of
 from vgg_keras.training.loop import enough_memory
+from vgg_keras.training.schedule import epochs_of
 from vgg_keras.training.state import create_state
 from vgg_keras.training.trained_layers import trained_layers
 from vgg_keras.training.workers import Workers
