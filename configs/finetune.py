@@ -1,9 +1,11 @@
-"""Fine-tuning of a trained net for a set of photographs of one's own: D behind a global average pooling, in three stages.
+"""Fine-tuning of a trained net for photographs of one's own: D behind a global average pooling, in three stages.
 
 python -m vgg_keras.train --config=finetune --data=photos/ --weights=imagenet --workdir=runs/photos
 python -m vgg_keras.train --config=finetune --data=photos/ --weights=vgg16_notop.h5 --workdir=runs/photos --dry_run
 
-`new` trains the layers that the weights lack, `block5` those from block 5 on, `all` every layer, each at a rate of its own.
+`new` trains the layers that the weights lack, `block5` those from block 5 on, `all` every layer, each with Adam at a rate of its
+own. A small set has more epochs. Other nets, heads, widths and crops are fields: --set=architecture.name=E. The weights must be
+those of the same net; a head of the other kind is left out.
 """
 
 from vgg_keras.config import Architecture, Config, Data, Stage, Training
@@ -11,12 +13,33 @@ from vgg_keras.config import Architecture, Config, Data, Stage, Training
 
 def config() -> Config:
     return Config(
-        architecture=Architecture("D", head="gap", crop=128),
-        data=Data(batch=16, scale=(128, 192)),
-        training=Training(optimizer="adam", learning_rate=1e-3, schedule="cosine"),
+        architecture=Architecture(
+            "D",
+            head="gap",
+            crop=96,
+            # Glorot's logits are in the hundreds behind trained convolutions: the new layer would first have to forget them
+            fc_initializer="gaussian_last",
+            initializer_std=1e-3,
+        ),
+        data=Data(batch=16, scale=(128, 224)),
+        training=Training(
+            optimizer="adam",
+            schedule="cosine",
+            # of a head with hidden FC layers, whose 25,000 inputs Adam would all move at once
+            rate_factors=("fc1:0.1", "fc2:0.1"),
+            kept_net="last",
+        ),
         stages=(
-            Stage("new", layers="new", learning_rate=1e-3, epochs=1, schedule="constant", final_evaluation=False),
-            Stage("block5", start="new", layers="block5", learning_rate=1e-4, epochs=2, final_evaluation=False),
-            Stage("all", start="block5", layers="all", learning_rate=2e-5, epochs=1),
+            Stage("new", layers="new", learning_rate=1e-3, epochs=1, min_steps=60, final_evaluation=False),
+            Stage(
+                "block5",
+                start="new",
+                layers="block5",
+                learning_rate=1e-4,
+                epochs=2,
+                min_steps=120,
+                final_evaluation=False,
+            ),
+            Stage("all", start="block5", layers="all", learning_rate=5e-5, epochs=1, min_steps=60),
         ),
     )

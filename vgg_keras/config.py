@@ -76,9 +76,9 @@ class Architecture(_Checked):
     activation: Literal["relu", "leaky_relu"] = setting("relu", MATCH)
     negative_slope: float = setting(0.2, MATCH)  # of leaky_relu
     initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"  # 3.1, the paper's later finding
-    fc_initializer: Literal["as_convolutions", "gaussian"] = (
-        "as_convolutions"  # of FC layers; as_convolutions: initializer
-    )
+    # of FC layers. as_convolutions: initializer. gaussian: all of them. gaussian_last: the last one, whose first logits are then
+    # near 0, as a new layer behind trained ones needs it
+    fc_initializer: Literal["as_convolutions", "gaussian", "gaussian_last"] = "as_convolutions"
     initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
 
     def resolved(self, num_classes: int, mean: tuple[float, ...]) -> "Architecture":

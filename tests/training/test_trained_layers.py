@@ -55,6 +55,7 @@ def test_rate_factors_of_blocks_and_of_layers():
     }
     assert rate_factors(D, ["block5_conv2:2", "block5:0.1"])["block5_conv2"] == 2.0  # a layer goes before its block
     assert rate_factors(D, ["fc:3", "fc2:4"]) == {"fc1": 3.0, "fc2": 4.0, "predictions": 3.0}
+    assert rate_factors(GAP, ["fc1:3", "predictions:2"]) == {"predictions": 2.0}  # a recipe for both heads
     assert rate_factors(D, []) == {}
 
 

@@ -151,7 +151,8 @@ class _Layers:
 
     def fc(self, layer: Layer, x, dtype: str | None):
         kind = self._architecture.fc_initializer
-        initializer = self._initializer(self._architecture.initializer if kind == "as_convolutions" else kind)
+        gaussian = kind == "gaussian" or (kind == "gaussian_last" and layer.name == "predictions")
+        initializer = self._initializer("gaussian" if gaussian else self._architecture.initializer)
         return Dense(layer.units, kernel_initializer=initializer, dtype=dtype, name=layer.name)(x)
 
     def _activated(self, layer: Layer, x):

@@ -4,6 +4,7 @@ training.layers=block5                             block 5 and the head
 training.rate_factors=predictions:10,block5:0.1    10 times the rate in the last layer, a tenth in block 5
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -58,16 +59,16 @@ def rate_factors(architecture: Architecture, assignments: Sequence[str]) -> dict
     """The factor of each layer whose rate has one, by its name; a layer's own goes before its block's.
 
     Args:
-        architecture: of any number of classes.
+        architecture: of any number of classes. A recipe for both heads may name layers of the other one.
         assignments: `training.rate_factors`, each a layer's or a block's name, or fc, a colon and a factor.
 
     Raises:
         UserError: another form, no such layer or block, one that is named twice, or a factor that is not above 0.
     """
-    net = _with_weights(architecture)
-    names = [layer.name for layer in net]
+    of_both_heads = _with_weights(dataclasses.replace(architecture, head="fc"))
+    names = [layer.name for layer in of_both_heads]
     groups = {block: [name for name in names if _block(name) == block] for block in _blocks(names)}
-    groups[FC] = [layer.name for layer in net if layer.kind == "fc"]
+    groups[FC] = [layer.name for layer in of_both_heads if layer.kind == "fc"]
     found: dict[str, float] = {}
     for text in assignments:
         name, colon, number = text.partition(":")
@@ -80,7 +81,8 @@ def rate_factors(architecture: Architecture, assignments: Sequence[str]) -> dict
             raise UserError(f"training.rate_factors names a layer or a block once. Received: {name!r} twice.")
         found[name] = _factor(text, number)
     of_groups = {layer: found[group] for group, inside in groups.items() if group in found for layer in inside}
-    return {name: factor for name in names if (factor := found.get(name, of_groups.get(name)))}
+    present = [layer.name for layer in _with_weights(architecture)]
+    return {name: factor for name in present if (factor := found.get(name, of_groups.get(name)))}
 
 
 def _factor(text: str, number: str) -> float:
