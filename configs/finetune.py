@@ -21,7 +21,7 @@ def config() -> Config:
             fc_initializer="gaussian_last",
             initializer_std=1e-3,
         ),
-        data=Data(batch=16, scale=(128, 224)),
+        data=Data(batch=16, scale=(112, 208)),
         training=Training(
             optimizer="adam",
             schedule="cosine",

@@ -10,7 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-QUICKSTART, FEATURES = NOTEBOOKS / "quickstart.ipynb", NOTEBOOKS / "features.ipynb"
+QUICKSTART, FEATURES, FINETUNING = (NOTEBOOKS / f"{name}.ipynb" for name in ("quickstart", "features", "finetuning"))
 EPOCHS = 6  # at this learning rate the loss stays near ln 10 for about three epochs
 
 
@@ -81,7 +81,7 @@ def test_the_notebook_trains_and_draws(tmp_path, monkeypatch, kernels):
     assert pictures_of(notebook) == {"batch", "curve", "heat"}
 
 
-def require_results(notebook, printed):
+def require_features(notebook, printed):
     """The results that the notebook of features shows."""
     right, of = map(int, re.search(r"right: (\d+) of (\d+)", printed).groups())
     assert of == 12 and right >= 9
@@ -92,17 +92,37 @@ def require_results(notebook, printed):
     assert pictures_of(notebook) == {"nearest", "repair-picture", "maps"}
 
 
-def test_the_notebook_of_features_is_saved_with_its_outputs():
-    notebook = nbformat.read(FEATURES, as_version=4)
+def require_fine_tuning(notebook, printed):
+    """The results that the notebook of fine-tuning shows."""
+    first, last = map(
+        float, re.search(r"validation error: ([\d.]+) % after the first.* ([\d.]+) % at the end", printed).groups()
+    )
+    assert last <= 25 and last <= first  # by chance 75
+    assert int(re.search(r"right: (\d) of 4", printed)[1]) >= 3
+    assert {"model_float32.tflite", "model_int8.tflite"} <= set(re.findall(r"^(\S+tflite): ", printed, re.MULTILINE))
+    assert pictures_of(notebook) == {"curves", "predict"}
+
+
+WITH_RESULTS = pytest.mark.parametrize(
+    ("path", "require"),
+    [(FEATURES, require_features), (FINETUNING, require_fine_tuning)],
+    ids=["features", "finetuning"],
+)
+
+
+@WITH_RESULTS
+def test_a_notebook_with_results_is_saved_with_its_outputs(path, require):
+    notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    require_results(notebook, printed_by(notebook))
+    require(notebook, printed_by(notebook))
     streams = [output for cell in notebook.cells for output in cell.get("outputs", []) if "name" in output]
     assert all(output.name == "stdout" for output in streams)  # no warnings, no paths of a machine
-    assert FEATURES.stat().st_size < 600_000
+    assert path.stat().st_size < 600_000
 
 
 @pytest.mark.slow
-def test_the_notebook_of_features_shows_its_results(tmp_path, monkeypatch, kernels, shared_data):
+@WITH_RESULTS
+def test_a_notebook_shows_its_results(path, require, tmp_path, monkeypatch, kernels, shared_data):
     monkeypatch.setenv("VGG_KERAS_NOTEBOOK_PHOTOS", str(shared_data / "flowers17"))
     monkeypatch.setenv("VGG_KERAS_NOTEBOOK_WEIGHTS", str(shared_data / "vgg16_conv_authors.h5"))
-    require_results(*run(FEATURES, tmp_path))
+    require(*run(path, tmp_path))

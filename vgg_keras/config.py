@@ -69,7 +69,9 @@ class Architecture(_Checked):
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
     # RGB, 0-255: the first layer divides by it after that; empty: it does not, as in 2.1
     std: tuple[float, ...] = setting((), MATCH)
-    head: Literal["fc", "gap"] = setting("fc", MATCH)  # 4096-4096-classes, or global average pooling and one FC layer
+    # fc: fc_units-fc_units-classes, gap: global average pooling and one FC layer
+    head: Literal["fc", "gap"] = setting("fc", MATCH)
+    fc_units: int = setting(4096, MATCH)  # 2.1: of each of the two hidden FC layers, multiplied by the width
     dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
     batch_norm: bool = setting(False, MATCH)  # between convolution and activation; the convolutions lose their bias
     # 2.1: after each convolution and hidden FC layer
@@ -97,6 +99,7 @@ class Architecture(_Checked):
         _require(len(self.mean) in (0, 3), "architecture.mean must be empty or three values, R,G,B.", self.mean)
         std_rule = "architecture.std must be empty or three values above 0, R,G,B."
         _require(len(self.std) in (0, 3) and all(value > 0 for value in self.std), std_rule, self.std)
+        _require(self.fc_units >= 1, "architecture.fc_units must be 1 or more.", self.fc_units)
         _require(self.negative_slope >= 0, "architecture.negative_slope must be 0 or more.", self.negative_slope)
         _require(0 <= self.dropout < 1, "architecture.dropout must lie in [0, 1).", self.dropout)
         _require(self.initializer_std > 0, "architecture.initializer_std must be above 0.", self.initializer_std)
@@ -120,6 +123,9 @@ class Data(_Checked):
     # images that a device processes at once, their gradients summed over the batch; 0: its whole share
     micro_batch: int = setting(0, LIMIT)
     scale: tuple[int, ...] = setting((256,), PREDICT)  # 3.1: S, or Smin,Smax to draw S from for each image
+    pad: int = (
+        0  # black pixels on each side of the rescaled image, before the random crop; 4 for CIFAR (He et al. 2016)
+    )
     flip: bool = True  # 3.1: random horizontal flip
     color_shift: float = 0.1  # 3.1: standard deviation of AlexNet's PCA colour shift; 0: none
     # not stated; anti-aliased, except where the next field's window is decoded
@@ -144,6 +150,7 @@ class Data(_Checked):
         _require(self.micro_batch >= 0, "data.micro_batch must be 0 (the whole batch) or more.", self.micro_batch)
         scale_rule = "data.scale must be S, or Smin,Smax with Smin <= Smax."
         _require(len(self.scale) in (1, 2) and list(self.scale) == sorted(self.scale), scale_rule, self.scale)
+        _require(self.pad >= 0, "data.pad must be 0 (none) or more.", self.pad)
         _require(self.color_shift >= 0, "data.color_shift must be 0 (none) or more.", self.color_shift)
         _require(self.max_pixels >= 1, "data.max_pixels must be 1 or more.", self.max_pixels)
         _require(self.max_file_bytes >= 1, "data.max_file_bytes must be 1 or more.", self.max_file_bytes)

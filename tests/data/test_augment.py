@@ -1,5 +1,6 @@
 """Section 3.1's crops: against Pillow, eagerly and inside tf.data, and the random ones by their statistics."""
 
+import io
 import itertools
 
 import numpy as np
@@ -61,6 +62,35 @@ def test_a_fully_decoded_crop_stays_inside_where_halving_rounds_up(size):
     for interpolation in PILLOW_FILTERS:
         data = Data(scale=(32,), jpeg_decoding="full", interpolation=interpolation, **PLAIN)
         assert np.abs(cropped(encoded, last, data) - 200).max() < 1e-3
+
+
+@pytest.mark.parametrize("encode", [encode_png, tf.io.encode_jpeg])
+def test_a_padded_crop_is_numpys_pad_and_slice(random, encode):
+    """CIFAR's augmentation: 4 black pixels on each side, then one of 9 x 9 crops, each equally often."""
+    encoded = encode(smooth_noise(random, 32, 32))
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(encoded.numpy())))
+    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0))).astype(np.float32)
+    data = Data(scale=(32,), pad=4, **PLAIN)
+    for row, column in itertools.product((0, 1, 4, 8), repeat=2):
+        shown = cropped(encoded, without_flip(0.0, (row + 0.5) / 9, (column + 0.5) / 9), data)
+        difference = np.abs(shown - padded[row : row + 32, column : column + 32]).max()
+        assert difference == 0, (row, column)
+    rows = augment.epoch_draws(tf.constant([7, 0], tf.int64), 20_000)
+    corners = augment.draw_window((32, 32), rows, data.scale, 32, False, 4).corner.numpy()
+    counts = np.unique(corners, axis=0, return_counts=True)[1]
+    assert len(counts) == 81 and counts.min() > 150 and counts.max() < 350  # of 247 each
+
+
+@pytest.mark.parametrize("scale", [32, 48, 64])
+def test_padding_is_of_the_rescaled_image(random, scale):
+    """96 pixels at S: the outermost crop shows 4 rows and columns of black, then the image rescaled by Pillow."""
+    image = smooth_noise(random, 96, 96)
+    shown = cropped(encode_png(image), without_flip(0.0, 0.0, 0.0), Data(scale=(scale,), pad=4, **PLAIN))
+    rescaled = np.asarray(PIL.Image.fromarray(image).resize((scale, scale), PIL.Image.Resampling.BILINEAR), np.float32)
+    assert np.abs(shown[:4]).max() == 0 and np.abs(shown[:, :4]).max() == 0
+    difference = np.abs(shown[4:, 4:] - rescaled[:28, :28]).max()
+    print(f"S={scale}: largest difference {difference:.2f} grey levels")
+    assert difference <= 2
 
 
 def test_windows_lie_inside_and_are_drawn_evenly(random):

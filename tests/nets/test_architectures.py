@@ -95,3 +95,17 @@ def test_stacks_of_section_2_3():
     assert (three.receptive_field, seven.receptive_field, Stack(3, 2).receptive_field) == (7, 7, 5)
     assert (three.weights_per_channel_squared, seven.weights_per_channel_squared) == (27, 49)
     assert round(49 / 27 - 1, 2) == 0.81  # "81 % more"
+
+
+def test_other_fc_units_by_hand():
+    """CIFAR's head: 512-512-10 behind a map of 1 x 1 x 512, at half the width 256-256-10 behind 256."""
+    for width, units in ((1.0, 512), (0.5, 256)):
+        architecture = Architecture("D", num_classes=10, crop=32, width=width, fc_units=512)
+        head = {cost.layer.name: cost.parameters for cost in costs(architecture) if cost.layer.kind == "fc"}
+        assert head == {
+            "fc1": units * units + units,
+            "fc2": units * units + units,
+            "predictions": units * 10 + 10,
+        }
+        model = build(architecture)
+        assert [model.get_layer(name).count_params() for name in head] == list(head.values())

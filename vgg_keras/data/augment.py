@@ -108,17 +108,18 @@ def draw_augmentations(
         size: (..., 2), height and width of each image as it is stored.
         jpeg: (...,), whether its file is a JPEG.
         draws: (..., 7), rows of `epoch_draws`.
-        data: its `scale`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
+        data: its `scale`, `pad`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
         crop: side of the crop.
         color_basis: (3, 3), of `Statistics.color_basis`.
     """
     window_decoding = jpeg & reads_windows(data)
-    window = draw_window(size, draws, data.scale, crop, window_decoding)
+    window = draw_window(size, draws, data.scale, crop, window_decoding, data.pad)
     window_decoding &= window.integer & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
     # for full decoding in pixels of the stored image; the last window of a halved image may reach beyond it
     pixels, halved = tf.cast(size, tf.float32), fast_jpeg.pixels_of_one(window.halvings)
     side = tf.minimum(window.side[..., tf.newaxis] * halved, tf.reduce_min(pixels, axis=-1, keepdims=True))
-    corner = tf.minimum(window.corner * halved, pixels - side)
+    corner = window.corner * halved
+    corner = corner if data.pad else tf.minimum(corner, pixels - side)
     side = tf.where(window_decoding[..., tf.newaxis], window.side[..., tf.newaxis], side)
     corner = tf.where(window_decoding[..., tf.newaxis], window.corner, corner)
     return Augmentation(
@@ -132,8 +133,11 @@ def draw_augmentations(
 
 
 def reads_windows(data: Data) -> bool:
-    """Whether training decodes only the crop's window of a JPEG; full decoding is always anti-aliased."""
-    return data.interpolation == "bilinear" and data.jpeg_decoding == "window"
+    """Whether training decodes only the crop's window of a JPEG; full decoding is always anti-aliased.
+
+    A padded image's window may lie partly outside of it, where only full decoding has pixels: black ones.
+    """
+    return data.interpolation == "bilinear" and data.jpeg_decoding == "window" and not data.pad
 
 
 class Window(NamedTuple):
@@ -153,7 +157,12 @@ class Window(NamedTuple):
 
 
 def draw_window(
-    size: tf.Tensor, draws: tf.Tensor, scale: tuple[int, ...], crop: int, window_decoding: tf.Tensor | bool
+    size: tf.Tensor,
+    draws: tf.Tensor,
+    scale: tuple[int, ...],
+    crop: int,
+    window_decoding: tf.Tensor | bool,
+    pad: int = 0,
 ) -> Window:
     """3.1's random crop of images rescaled to S, as the window of each that it shows.
 
@@ -167,6 +176,7 @@ def draw_window(
         scale: S, or the ends of its range.
         crop: side of the crop.
         window_decoding: (...), whether only the window of the file is to be decoded.
+        pad: pixels on each side of the rescaled image that the window may reach beyond it.
     """
     size = tf.cast(size, tf.float32)
     rescaled = scale[0] + tf.floor(draws[..., :1] * (scale[-1] - scale[0] + 1))  # S, (..., 1) like the others below
@@ -176,6 +186,8 @@ def draw_window(
     side = crop * tf.reduce_min(size, axis=-1, keepdims=True) / rescaled
     integer = side >= tf.where(tf.expand_dims(window_decoding, -1), crop / 2, crop)
     side = tf.where(integer, tf.round(side), side)
-    spare = size - side
-    corner = tf.where(integer, tf.floor(draws[..., 1:3] * (spare + 1)), draws[..., 1:3] * spare)
+    beyond = pad * side / crop
+    beyond = tf.where(integer, tf.round(beyond), beyond)
+    spare = size + 2 * beyond - side
+    corner = tf.where(integer, tf.floor(draws[..., 1:3] * (spare + 1)), draws[..., 1:3] * spare) - beyond
     return Window(halvings, corner, side[..., 0], integer[..., 0])

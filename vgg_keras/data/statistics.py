@@ -42,6 +42,7 @@ class Statistics:
         return f"mean R, G, B {mean}, covariance {rows}"
 
 
+@tf.autograph.experimental.do_not_convert
 def measure(split: Split, images: int) -> Statistics:
     """Mean and covariance of a training split, from all its images or from `images` of them, evenly spaced."""
     chosen = evenly(split.size, images)

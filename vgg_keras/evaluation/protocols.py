@@ -44,7 +44,9 @@ class Dense:
         self._rules, self._crop = rules, architecture.crop
         self._halo, self._windows = halo(architecture), Windows(fc)
         images = tf.TensorSpec([None, None, None, 3], tf.float32)
-        self.last_map = tf.function(lambda x: convolutions(x, training=False), [images], jit_compile=False)
+        self.last_map = tf.function(
+            lambda x: convolutions(x, training=False), [images], jit_compile=False, autograph=False
+        )
         self.logits = self._windows.outputs
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
@@ -107,7 +109,7 @@ class Crops:
         """
         self._rules, self._crop, self._grid = rules, architecture.crop, grid
         crops = tf.TensorSpec([None, self._crop, self._crop, 3], tf.float32)
-        self.logits = tf.function(lambda x: model(x, training=False), [crops], jit_compile=False)
+        self.logits = tf.function(lambda x: model(x, training=False), [crops], jit_compile=False, autograph=False)
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
         """Every image of the split once, at Q = `side`; of `data` the interpolation is read."""

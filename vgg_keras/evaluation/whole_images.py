@@ -76,7 +76,7 @@ class Windows:
         self._side, channels = fc.input_shape[1], fc.input_shape[3]
         self.columns = fc.output_shape[-1]
         windows = tf.TensorSpec([None, self._side, self._side, channels], fc.input.dtype)
-        self.outputs = tf.function(lambda x: fc(x, training=False), [windows], jit_compile=False)
+        self.outputs = tf.function(lambda x: fc(x, training=False), [windows], jit_compile=False, autograph=False)
 
     def positions(self, last_map: np.ndarray) -> tuple[int, int]:
         """Rows and columns of the windows of a map (height, width, channels)."""

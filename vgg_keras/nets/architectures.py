@@ -21,7 +21,6 @@ TABLE_1 = {
     "B-5x5": ("conv5-64",          "conv5-128",           "conv5-256",                               "conv5-512",                               "conv5-512"),
 }
 # fmt: on
-FC_UNITS = 4096  # 2.1: the hidden FC layers
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
 
 
@@ -54,8 +53,8 @@ def layers(architecture: Architecture) -> list[Layer]:
         net.append(Layer(f"block{block}_pool", "pool", 2, net[-1].units))
     if architecture.head == "fc":
         # As convolutions (3.2) the first FC layer covers the whole last map and the others one position.
-        net.append(Layer("fc1", "fc", architecture.crop // 32, scaled(FC_UNITS)))
-        net.append(Layer("fc2", "fc", 1, scaled(FC_UNITS)))
+        net.append(Layer("fc1", "fc", architecture.crop // 32, scaled(architecture.fc_units)))
+        net.append(Layer("fc2", "fc", 1, scaled(architecture.fc_units)))
     else:
         net.append(Layer("avg_pool", "gap", architecture.crop // 32, net[-1].units))
     net.append(Layer("predictions", "fc", 1, architecture.num_classes))

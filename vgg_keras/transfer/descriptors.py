@@ -116,7 +116,7 @@ class Pooled:
             return pooled, counts, last_map
 
         signature = tf.TensorSpec([None, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
-        self._pool = tf.function(pool, input_signature=signature, jit_compile=False)
+        self._pool = tf.function(pool, input_signature=signature, jit_compile=False, autograph=False)
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
         """Every image of the split once, at Q = `side`; of `data` the interpolation is read."""

@@ -1,5 +1,6 @@
 """Which net of Table 1 a source holds, by its layers' names and shapes; and which fields of a net would fit it."""
 
+import itertools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -7,7 +8,6 @@ import numpy as np
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import FC_UNITS
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.convert import check_compatible, convert
 from vgg_keras.weights.source_weights import CAFFE, FIRST, HEAD, TORCHVISION, SourceWeights, parsing
@@ -54,7 +54,7 @@ def _suggestion(source: SourceWeights, architecture: Architecture, prefix: str) 
         own = infer(source, like=architecture)
     except UserError:
         return ""
-    names = ["name", "width", "head", "batch_norm", "activation"]
+    names = ["name", "width", "head", "fc_units", "batch_norm", "activation"]
     if own.activation == "leaky_relu":
         names.append("negative_slope")
     if own.head == "fc" and own.crop // 32 != architecture.crop // 32:  # else fc1's kernel is the same
@@ -125,12 +125,15 @@ def _infer_as(source: SourceWeights, name: str, batch_norm: bool, like: Architec
     }
     # the layers with the most units give the width best, since each number of units is rounded
     widths = [source.units(kernel(FIRST)) / 64, source.units(kernel("block5_conv1")) / 512]
+    units = [like.fc_units if like else Architecture.fc_units]  # of the hidden FC layers, before the width
     if fields["head"] == "fc" and named["fc2"] in source.tensors:
-        widths.append(source.units(kernel("fc2")) / FC_UNITS)
+        of_fc2 = source.units(kernel("fc2"))
+        widths += [of_fc2 / one for one in dict.fromkeys((*units, Architecture.fc_units))]
+        units += [Architecture.fc_units, round(of_fc2 / widths[1])]
     if like:  # which of the widths that give the same units
         widths.append(like.width)
-    for width in dict.fromkeys(reversed(widths)):
-        architecture = Architecture(name, width=width, **fields)
+    for fc_units, width in itertools.product(dict.fromkeys(units), dict.fromkeys(reversed(widths))):
+        architecture = Architecture(name, width=width, fc_units=fc_units, **fields)
         try:
             check_compatible(source, architecture)
         except UserError as error:
