@@ -1,15 +1,12 @@
 """The command lines in a process of their own, as a user runs them."""
 
-import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
-from vgg_keras import cli, errors
 from vgg_keras.commands import COMMANDS
-from vgg_keras.files import replacing
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -105,43 +102,6 @@ def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, messag
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("number", "written", "status"),
-    [
-        (errno.ENOSPC, True, errors.NO_ROOM),
-        (errno.ENOSPC, False, errors.NO_ROOM),
-        (errno.EIO, True, errors.NO_ROOM),
-        (errno.EIO, False, errors.WRONG_USE),
-        (errno.EACCES, True, errors.WRONG_USE),
-    ],
-)
-def test_no_room_is_told_of_writes_alone(tmp_path, monkeypatch, capsys, number, written, status):
-    """With errors of the system as a disk that fails makes them, in a write under another name and in a read."""
-
-    def main():
-        if not written:
-            raise OSError(number, os.strerror(number), "read.jpg")
-        with replacing(tmp_path / "written.json"):
-            raise OSError(number, os.strerror(number))
-
-    ended = []
-    monkeypatch.setattr(cli.app, "run", lambda guarded, flags_parser: ended.append(guarded(["command"])))
-    cli.run(main)
-    assert ended == [status]
-    printed = capsys.readouterr().err
-    assert ("There must be room" in printed) == (status == errors.NO_ROOM)
-    assert written == ("written.json" in printed) or number == errno.EACCES
-
-
-def test_summarize_prints_the_papers_tables(run_command):
-    output = run_command("summarize").stdout
-    for number in ("132,863,336", "138,357,544", "143,667,240", "7.61 G", "15.47 G", "19.63 G", "81% more"):
-        assert number in output
-    layers = run_command("summarize", "--config=E").stdout
-    assert "102,764,544" in layers and "143,667,240" in layers  # fc1: 25088 * 4096 + 4096
-    assert run_command("summarize", "--config=quickstart", "--side=64").returncode == 0
-
-
 def test_a_configuration_is_found_from_any_folder(run_command, tmp_path):
     assert "block5_conv4" in run_command("summarize", "--config=E", cwd=tmp_path).stdout
 
@@ -165,16 +125,6 @@ def test_mistakes_that_tensorflow_must_find_get_one_line_too(run_command, tmp_pa
     done = run_command("train", "--config=quickstart", "--workdir=other")
     assert done.returncode == 2 and "must be new, empty or a run's folder" in done.stderr
     assert os.listdir(tmp_path / "other") == ["thesis.txt"]
-
-
-@pytest.mark.slow
-def test_samples_draws_what_the_net_is_shown(run_command, tmp_path):
-    import tensorflow as tf
-
-    done = run_command("samples", "--config=quickstart", "--images=3", "--epochs=2", "--out=pictures/samples.png")
-    assert done.returncode == 0, done.stderr
-    picture = tf.io.decode_png((tmp_path / "pictures" / "samples.png").read_bytes())
-    assert len(set(map(tuple, picture.numpy()[..., :3].reshape(-1, 3).tolist()))) > 50  # not a blank page
 
 
 def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(run_command, tmp_path, monkeypatch):

@@ -2,10 +2,9 @@
 
 import pytest
 
-from vgg_keras import synonyms
-from vgg_keras.config import Config, every_field
+from vgg_keras.config import Config
 from vgg_keras.errors import UserError
-from vgg_keras.overrides import fields_called, override, parse_assignments
+from vgg_keras.overrides import override, parse_assignments
 
 
 @pytest.mark.parametrize(
@@ -62,12 +61,3 @@ def test_mistakes_get_one_line(assignment, message):
     with pytest.raises(UserError, match=message) as caught:
         override(Config(), parse_assignments([assignment]))
     assert "\n" not in str(caught.value)
-
-
-def test_other_names_mean_fields_that_exist():
-    paths = set(every_field())
-    assert set(synonyms.FIELDS.values()) <= paths
-    # a name of our own must not mean another field; but Keras's build(pooling="avg") is our head
-    own = {path.rpartition(".")[2] for path in paths}
-    assert own & set(synonyms.FIELDS) == {"pooling"}
-    assert fields_called("pooling") == ["features.pooling"]

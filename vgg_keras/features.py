@@ -46,7 +46,8 @@ FIELDS = {
 def main() -> None:
     cli.require_one_net()
     cli.require("out", *(["data"] if FLAGS.weights else []), rule="--out is needed, and --data beside --weights.")
-    if not FLAGS.per_class:
+    overrides = cli.overrides(**FIELDS)
+    if not overrides.get("features.per_class"):
         cli.refuse("splits", rule="--splits counts the random divisions of --per_class.")
     wanted = job.Wanted(
         split=FLAGS.split,
@@ -58,9 +59,7 @@ def main() -> None:
     )
     job.require_possible(wanted)
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
-    config, open_net = open_model.resolve(
-        *source, cli.overrides(**FIELDS), FLAGS.sha256, job.MAY_CHANGE, convolutions=True
-    )
+    config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE, convolutions=True)
     job.run(config, open_net, Path(FLAGS.out), wanted)
 
 

@@ -30,19 +30,20 @@ flags.DEFINE_bool(
 
 
 def main() -> None:
-    config = cli.configuration(weights="training.weights", sha256="training.weights_sha256")
+    fields = {"weights": "training.weights", "sha256": "training.weights_sha256"}
+    config = cli.configuration(**fields)
     require_source(config.data.source, config.data.data_dir)
     if stages.leaves_chain_out(config):
         names = ", ".join(stage.name for stage in config.stages)
         one = f"fine-tuning from {config.training.weights}: one training, without the chain's stages ({names})"
         print(one, flush=True)
+    stages.require_used(config, cli.overrides(**fields))
     runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
     for warning in dict.fromkeys(filter(None, (rate_warning(run.config) for run in runs))):
         print(warning, file=sys.stderr, flush=True)
     if FLAGS.dry_run:
         nets = ", ".join(f"{run.name} ({run.config.architecture.name}, S={run.scale})" for run in runs)
-        epochs = ", ".join(dict.fromkeys(str(run.config.training.epochs) for run in runs))
-        print(f"plan: {nets}; at most {epochs} epochs in batches of {config.data.batch} images", flush=True)
+        print(f"plan: {nets}; batches of {config.data.batch} images", flush=True)
     stop.listen()
     if FLAGS.dry_run:
         from vgg_keras.training.dry_run import dry_run

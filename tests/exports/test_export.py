@@ -1,7 +1,6 @@
-"""An export as a user makes it: the command, and data that it refuses."""
+"""Data that an export refuses."""
 
 import dataclasses
-import json
 
 import pytest
 
@@ -9,7 +8,6 @@ from tests.conftest import write_images
 from vgg_keras.config import Data
 from vgg_keras.errors import UserError
 from vgg_keras.exports import export as exporting
-from vgg_keras.exports import saved_model
 from vgg_keras.exports.export import export
 
 
@@ -29,27 +27,3 @@ def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net,
             ):
                 export(net, config, form, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["others"]
-
-
-@pytest.mark.slow
-def test_the_command_line(run_command, tmp_path, photos):
-    words = ("--config=quickstart", f"--data={photos}", "--set=architecture.width=0.0625", "--set=training.epochs=1")
-    assert run_command("train", *words, "--workdir=run").returncode == 0  # in bf16, where the hardware has it
-    done = run_command("export", "--model=run", "--format=saved_model", "--out=out")
-    assert done.returncode == 0, done.stderr
-    (parity,) = json.loads(done.stdout.splitlines()[-1])
-    assert parity["form"] == "saved_model" and parity["difference"] <= 1e-5 and parity["images"] == 12
-    run = saved_model.opened(tmp_path / "out")
-    assert run(next(photos.rglob("*.jpg")).read_bytes()).sum() == pytest.approx(1, abs=1e-5)
-    seen = run_command("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
-    assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
-    refused = run_command("predict", "--model=run", str(photos), "--set=architecture.width=2")
-    assert refused.returncode == 2 and "evaluation.*, runtime.*; the rest is the run's" in refused.stderr
-    for arguments, message in (
-        (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
-        (["--model=run", "--out=new"], "are needed. Received: no --format."),
-        (["--format=onnx", "--out=new"], "Received: none of them."),
-        (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
-    ):
-        done = run_command("export", *arguments)
-        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

@@ -179,7 +179,7 @@ def test_names_of_papers():
     [
         ({}, ("relu5_4",), "Received: 'relu5_4'. Did you mean 'relu5_3'?"),
         ({}, (["block3_conv33"],), "Did you mean 'block3_conv3'?"),
-        ({"head": "gap"}, ("fc2",), "A map is of a layer of the net. Received: 'fc2'. Did you mean"),
+        ({"head": "gap"}, ("fc2",), "Received: 'fc2', and this net has no hidden FC layers. Try 'block5_pool'."),
         ({}, ([],), "Received: none. Known: block1_conv1"),
         ({}, ("fc1", "average"), "pooling must be mean, max or None. Received: 'average'"),
     ],

@@ -14,7 +14,7 @@ from vgg_keras.files import sha256, write_json
 from vgg_keras.overrides import override
 from vgg_keras.plain_values import to_dict
 from vgg_keras.recipes import load
-from vgg_keras.training.stages import plan
+from vgg_keras.training.stages import plan, require_used
 
 TOY = (
     "--config=E",
@@ -283,6 +283,32 @@ def test_finetune_begins_with_the_weights_and_copies_every_layer_from_stage_to_s
 def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config, changes, message):
     with pytest.raises(UserError, match=message):
         plan(override(load(config), changes), tmp_path, [], "")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "message"),
+    [
+        (
+            "finetune",
+            "training.epochs",
+            9,
+            r"Each stage of this configuration has its own epochs\. Received: training\.epochs=9",
+        ),
+        ("finetune", "training.learning_rate", 1e-4, r"Set stages.0.learning_rate of new, stages.1.learning_rate of"),
+        ("finetune", "training.layers", "block4", r"Received: training.layers=block4"),
+        ("finetune", "data.scale", (128,), None),
+        ("E", "training.learning_rate", 1e-4, None),  # of A and S256
+        ("E", "data.scale", (300,), None),
+        ("quickstart", "training.epochs", 9, None),
+    ],
+)
+def test_an_override_that_no_stage_would_see_is_refused(name, field, value, message):
+    config = override(load(name), {field: value})
+    if message is None:
+        require_used(config, {field: value})
+        return
+    with pytest.raises(UserError, match=message):
+        require_used(config, {field: value})
 
 
 @pytest.mark.slow

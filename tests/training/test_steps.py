@@ -8,16 +8,16 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import free_ports
+from tests.training.toy import a_step
 from tests.training.updates import main as run_updates
 from tests.warm import Warm
 from vgg_keras.cluster import Cluster
-from vgg_keras.config import Architecture, Config, Data, Training
+from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import loss_scale, steps
+from vgg_keras.training import steps
 from vgg_keras.training.optimizer import build_optimizer
-from vgg_keras.training.state import create_state, freeze_others
 from vgg_keras.training.trained_layers import rate_factors
 
 
@@ -37,14 +37,6 @@ def updates(tmp_path_factory):
         return known[setting]
 
     return run
-
-
-def a_step(*changes):
-    """The state of a thin net and its traced update, on the default device."""
-    config = Config(Architecture("A", num_classes=4, crop=32, width=1 / 16, mean=(0.0,) * 3), Data(scale=(32,)), seed=1)
-    config = override(config, parse_assignments(changes))
-    state = create_state(config, tf.distribute.get_strategy(), config.runtime.precision.replace("auto", "float32"))
-    return state, steps.train_step(tf.distribute.get_strategy(), state, config)
 
 
 def largest_difference(one, other):
@@ -208,37 +200,6 @@ def test_two_devices_give_the_update_of_one_with_options(updates, changes, limit
     assert ("average_decay" in changes) == any(name.startswith("averaged/") for name in one)
 
 
-def test_a_step_whose_float16_gradients_overflow_is_skipped(random, monkeypatch):
-    """Scale down, skipped step, scale up. An update in range is float32's up to float16's sums, which a CPU makes in it too."""
-    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 2)
-    images = tf.constant(random.uniform(0, 255, (16, 32, 32, 3)), tf.float32)
-    batch = (images, tf.range(16) % 4, tf.fill([16], 1 / 16))
-    state, step = a_step("runtime.precision=mixed_float16", "architecture.dropout=0", "architecture.batch_norm=true")
-    exact, exact_step = a_step("architecture.dropout=0", "architecture.batch_norm=true")
-
-    def everything():
-        return [variable.numpy() for variable in (*state.model.weights, *state.optimizer.variables[2:])]
-
-    state.loss_scale.scale.assign(2.0**60)
-    before = everything()
-    assert np.isfinite(step(batch).numpy()).all()  # the loss itself is finite
-    assert all(np.array_equal(old, new) for old, new in zip(before, everything(), strict=True))
-    assert state.step == 1 and float(state.loss_scale.scale) == 2.0**59 and int(state.loss_scale.good_steps) == 0
-
-    state.loss_scale.scale.assign(2.0**10)
-    start = [weight.numpy() for weight in exact.model.trainable_variables]
-    exact_step(batch)
-    step(batch)
-    pairs = list(zip(state.model.trainable_variables, exact.model.trainable_variables, start, strict=True))
-    assert (float(state.loss_scale.scale), int(state.loss_scale.good_steps)) == (2.0**10, 1)
-    moved = [(ours.numpy() - first, theirs.numpy() - first) for ours, theirs, first in pairs]
-    difference = max(np.abs(ours - theirs).max() for ours, theirs in moved)
-    print(f"float16: largest difference {difference:.2g} of {max(np.abs(one).max() for _, one in moved):.2g}")
-    assert difference <= 0.2 * max(np.abs(one).max() for _, one in moved)
-    step(batch)
-    assert (float(state.loss_scale.scale), int(state.loss_scale.good_steps)) == (2.0**11, 0)
-
-
 @pytest.mark.slow
 def test_dropout_is_a_function_of_seed_and_step(updates):
     one, again = updates(1, 11, dropout=0.5), updates(1, 11, dropout=0.5, steps=3)
@@ -313,18 +274,3 @@ def test_label_ranks_in_a_graph_equal_those_in_numpy(random):
     assert np.array_equal(
         steps.label_ranks(tf.constant(scores), tf.constant(labels)), metrics.label_ranks(scores, labels)
     )
-
-
-def test_frozen_layers_keep_their_averages():
-    model = build("A", num_classes=4, width=1 / 16, crop=32, batch_norm=True, seed=1)
-    freeze_others(model, ("block5_conv2", "fc1"))
-    trained = {weight.path.split("/")[0] for weight in model.trainable_weights}
-    assert trained == {"block5_conv2", "block5_conv2_bn", "fc1"}
-
-    def averages_moved(name):
-        layer = model.get_layer(name)
-        before = [weight.numpy() for weight in layer.weights]
-        model(np.ones((4, 32, 32, 3), np.float32), training=True)
-        return any(not np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
-
-    assert not averages_moved("block1_conv1_bn") and averages_moved("block5_conv2_bn")

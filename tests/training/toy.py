@@ -9,6 +9,10 @@ import tensorflow as tf
 
 from tests import warm
 from tests.conftest import command
+from vgg_keras.config import Architecture, Config, Data
+from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.training import steps
+from vgg_keras.training.state import create_state
 
 TOY = (
     "--config=quickstart",
@@ -53,3 +57,11 @@ def wait_for(condition, process, seconds=120):
 
 def checkpoints(workdir):
     return sorted(path.name for path in (workdir / "checkpoints").glob("epoch-*"))
+
+
+def a_step(*changes):
+    """The state of a thin net and its traced update, on the default device."""
+    config = Config(Architecture("A", num_classes=4, crop=32, width=1 / 16, mean=(0.0,) * 3), Data(scale=(32,)), seed=1)
+    config = override(config, parse_assignments(changes))
+    state = create_state(config, tf.distribute.get_strategy(), config.runtime.precision.replace("auto", "float32"))
+    return state, steps.train_step(tf.distribute.get_strategy(), state, config)

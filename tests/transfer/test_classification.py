@@ -15,7 +15,7 @@ from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.images import Images
 from vgg_keras.transfer import classification, descriptors
-from vgg_keras.transfer.classification import Division, divisions, mean_class_recall, stack_nets
+from vgg_keras.transfer.classification import Division, divisions, mean_class_recall, open_others, stack_nets
 from vgg_keras.transfer.descriptors import Descriptors, unit_norm
 
 CLASSES = ("a", "b", "c")
@@ -39,7 +39,7 @@ def hand_made(random, images=90, columns=12, noise=1.0):
 
 
 def images_of(found):
-    split = Split(90, None, lambda image: found.ids[image], labels=found.labels)
+    split = Split(90, None, lambda image: found.ids[image], labels=found.labels, fingerprints=found.fingerprints)
     return Images(split, "all", "photos", ())
 
 
@@ -134,7 +134,8 @@ def test_a_set_without_a_test_and_one_class_are_refused(random, folder):
 def test_descriptors_of_several_nets_are_stacked(random, tmp_path):
     first, second = hand_made(random), hand_made(random, columns=5)
     descriptors.save(second, tmp_path / "second.npz")
-    stacked = stack_nets(first, [tmp_path / "second.npz"])
+    others = open_others([tmp_path / "second.npz"], images_of(first).split, CLASSES, "fc2")
+    stacked = stack_nets(first, others)
     expected = np.hstack([first.descriptors, second.descriptors]) / np.sqrt(2)
     assert np.abs(stacked.descriptors - expected).max() <= 1e-6 and len(stacked.nets) == 2
 
@@ -146,7 +147,6 @@ def test_descriptors_of_several_nets_are_stacked(random, tmp_path):
             {"ids": tuple(f"{image}.png" for image in range(90))},
             "image 0 is '0.jpg' in the first and '0.png' in the other",
         ),
-        ({"labels": np.zeros(90, np.int32)}, "'1.jpg' has another label"),
         ({"fingerprints": np.arange(90) + 1}, "'0.jpg' is another file"),
         ({"classes": ("a", "b", "d")}, "class 2 is 'c' in the first and 'd' in the other"),
         (
@@ -159,4 +159,10 @@ def test_descriptors_of_other_images_or_layers_are_not_stacked(random, tmp_path,
     found = hand_made(random)
     descriptors.save(dataclasses.replace(found, **change), tmp_path / "other.npz")
     with pytest.raises(UserError, match=rf"same images and layer\. Received: .*other\.npz, where {message}\."):
-        stack_nets(found, [tmp_path / "other.npz"])
+        open_others([tmp_path / "other.npz"], images_of(found).split, CLASSES, "fc2")
+
+
+def test_descriptors_of_other_labels_are_not_stacked(random):
+    found = hand_made(random)
+    with pytest.raises(UserError, match="Received: '1.jpg' with another label"):
+        stack_nets(found, [dataclasses.replace(found, labels=np.zeros(90, np.int32))])

@@ -1,7 +1,8 @@
 """The maps of a net's layers by name, for images of any size, with the net's own weights."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -65,7 +66,7 @@ def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | 
         raise UserError(f"pooling must be mean, max or None. Received: {pooling!r}.")
     for name in names:
         if name not in known:
-            raise UserError(f"A map is of a layer of the net. Received: {name!r}. {nearest(str(name), known)}")
+            raise _unknown(architecture, "A map is of a layer of the net", name, known)
 
     side = architecture.crop if any(known[name].kind == "fc" for name in names) else SMALLEST
     image = keras.Input((None, None, 3), dtype="float32", name="image")
@@ -144,10 +145,15 @@ def descriptor_layer(architecture: Architecture, name: str) -> str:
     known = {given: layer.name for given, layer in named_layers(architecture).items() if layer.name != "predictions"}
     if name in known:
         return known[name]
-    rule = f"A descriptor is made of a convolution, a pooling or a hidden FC layer of the net. Received: {name!r}"
+    rule = "A descriptor is made of a convolution, a pooling or a hidden FC layer of the net"
+    raise _unknown(architecture, rule, name, known)
+
+
+def _unknown(architecture: Architecture, rule: str, name: Any, known: Iterable[str]) -> UserError:
+    """The error of a name that is no layer's, with the layer that was probably meant."""
     if architecture.head == "gap" and name in named_layers(dataclasses.replace(architecture, head="fc")):
-        raise UserError(f"{rule}, and this net has no hidden FC layers. Try 'block5_pool'.")
-    raise UserError(f"{rule}. {nearest(str(name), known)}")
+        return UserError(f"{rule}. Received: {name!r}, and this net has no hidden FC layers. Try 'block5_pool'.")
+    return UserError(f"{rule}. Received: {name!r}. {nearest(str(name), known)}")
 
 
 def strides(architecture: Architecture) -> dict[str, int]:

@@ -5,7 +5,7 @@ Fine-tuning's first stage starts from `training.weights`, and the others copy ev
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,30 @@ def leaves_chain_out(config: Config) -> bool:
     """Whether `training.weights` replace the chain: its first stage trains another net, as 3.1's does, so it cannot take them."""
     first = config.stages[0].architecture if config.stages else ""
     return bool(config.training.weights) and first not in ("", config.architecture.name)
+
+
+def require_used(config: Config, overrides: Mapping[str, Any]) -> None:
+    """Refuses an override that no stage would see, since each has a value of its own.
+
+    Args:
+        config: with the overrides.
+        overrides: values by the paths of their fields.
+
+    Raises:
+        UserError: it is such an override.
+    """
+    own = [field.name for field in dataclasses.fields(Stage)]
+    if leaves_chain_out(config):
+        return
+    for path, value in overrides.items():
+        section, _, name = path.partition(".")
+        if name in own and config.stages:
+            of_stages = [getattr(getattr(config.of_stage(stage), section), name) for stage in config.stages]
+            if getattr(getattr(config, section), name) not in of_stages:
+                listed = ", ".join(f"stages.{place}.{name} of {one.name}" for place, one in enumerate(config.stages))
+                raise UserError(
+                    f"Each stage of this configuration has its own {name}. Received: {path}={value}. Set {listed}."
+                )
 
 
 def _started_from(config: Config, start: str, fine_tuned: bool) -> Config:

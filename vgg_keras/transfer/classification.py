@@ -18,7 +18,7 @@ from vgg_keras.data.splits import Split, held_out
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics, report
 from vgg_keras.evaluation.error_table import Row
-from vgg_keras.evaluation.image_rows import ImageRows, other_images
+from vgg_keras.evaluation.image_rows import ImageRows, other_images, unknown
 from vgg_keras.evaluation.images import Images
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
@@ -245,34 +245,50 @@ def mean_class_recall(predicted: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean([np.mean(predicted[labels == label] == label) for label in np.unique(labels)]))
 
 
-def stack_nets(found: Descriptors, paths: Sequence[Path]) -> Descriptors:
-    """Descriptors with those of other nets beside them, of L2 norm 1 (B).
+def open_others(paths: Sequence[Path], split: Split, classes: tuple[str, ...], layer: str) -> list[Descriptors]:
+    """The descriptors of other nets, read before this net's passes: what is wrong with them costs no pass.
 
     Args:
-        found: of one net.
-        paths: of features.npz files of the same images and the same layer.
+        paths: of features.npz files.
+        split, classes: of the images whose descriptors they must hold.
+        layer: of this net's descriptors.
 
     Raises:
-        UserError: a file of other images, classes, labels or layers; the first difference is named.
+        UserError: a damaged file, or one of other images, classes or layers; the first difference is named.
     """
-    parts, nets = [found.descriptors], list(found.nets)
+    found = []
     for path in paths:
         other = load(path)
-        different = other_images(found, other)
-        if not different and (other.labels != found.labels).any():
-            different = f"{found.ids[int(np.argmax(other.labels != found.labels))]!r} has another label"
-        for net in other.nets:
-            if not different and net.layers != found.nets[0].layers:
-                ours, theirs = found.nets[0].layers[0], net.layers[0]
-                different = f"the layer is {ours} in the first and {theirs} in the other"
+        different = other_images(unknown(Descriptors, split, classes, 0, None), other)
+        theirs = next((net.layers[0] for net in other.nets if net.layers != (layer,)), None)
+        if not different and theirs:
+            different = f"the layer is {layer} in the first and {theirs} in the other"
         if different:
             raise UserError(
                 f"--with takes descriptors of the same images and layer. Received: {path}, where {different}."
             )
-        parts.append(other.descriptors)
-        nets += other.nets
+        found.append(other)
+    return found
+
+
+def stack_nets(found: Descriptors, others: Sequence[Descriptors]) -> Descriptors:
+    """Descriptors with those of other nets beside them, of L2 norm 1 (B).
+
+    Args:
+        found: of one net.
+        others: of `open_others`.
+
+    Raises:
+        UserError: another label.
+    """
+    for other in others:
+        if (other.labels != found.labels).any():
+            image = found.ids[int(np.argmax(other.labels != found.labels))]
+            raise UserError(f"--with takes descriptors of the same images. Received: {image!r} with another label.")
+    parts = [found.descriptors, *(other.descriptors for other in others)]
+    stacked = unit_norm(np.concatenate(parts, axis=1)).astype(np.float32)
     return dataclasses.replace(
-        found, descriptors=unit_norm(np.concatenate(parts, axis=1)).astype(np.float32), nets=tuple(nets)
+        found, descriptors=stacked, nets=(*found.nets, *(net for one in others for net in one.nets))
     )
 
 

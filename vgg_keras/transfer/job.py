@@ -73,6 +73,7 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
         # a bad one is refused before the passes
         queries = photographs.opened(wanted.queries, config.data) if wanted.queries else None
         parts = classification.divisions(images, classes, config) if wanted.classify else []
+        others = classification.open_others(wanted.others, images.split, classes, layers[0])
 
         # ---- the passes
         found = extraction.extract(net, config, images, classes, precision, out, layers)
@@ -81,7 +82,7 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
 
         # ---- what is made of them
         if wanted.classify:
-            stacked = classification.stack_nets(found, wanted.others)
+            stacked = classification.stack_nets(found, others)
             result |= classification.classify(stacked, parts, config, images.split, out)
             print(f"everything: {out}/report.html")
         if queries:

@@ -1,6 +1,7 @@
 """How different two images look to a net: LPIPS, content distance and style distance, as a Keras layer and loss."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,8 +191,8 @@ def _layer_weights(architecture: Architecture, method: str, layers: Any) -> dict
             raise UserError(
                 f"Distances are in maps of convolutions and poolings. Received: {name!r}. Try {ends[-1]!r}."
             )
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
-            raise UserError(f"The weight of a layer is a number, 0 or more. Received: {weight!r} for {name}.")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise UserError(f"The weight of a layer is a finite number, 0 or more. Received: {weight!r} for {name}.")
     return {name: float(weight) for name, weight in layers.items()}
 
 
@@ -229,14 +230,14 @@ def _linear_weights(method: str, path: str | Path | None) -> list[np.ndarray]:
         raise UserError(f"Linear weights are a file, weights/v0.1/vgg.pth of the PyPI package lpips. Received: {path}.")
     found = state_dict(path)
     wanted = {f"lin{place}.model.1.weight": (1, channels, 1, 1) for place, channels in enumerate(LPIPS_CHANNELS)}
-    if {name: values.shape for name, values in found.items()} != wanted or not all(
-        np.isfinite(values).all() for values in found.values()
-    ):
+    if {name: values.shape for name, values in found.items()} != wanted:
         channels = ", ".join(str(values.shape[1] if values.ndim == 4 else values.shape) for values in found.values())
         raise UserError(
             f"LPIPS's linear weights for VGG have {', '.join(map(str, LPIPS_CHANNELS))} channels. Received: {path}, with "
             f"{channels or 'none'}, which is another net's. Take weights/v0.1/vgg.pth of the PyPI package lpips."
         )
+    if not all(np.isfinite(values).all() for values in found.values()):
+        raise UserError(f"LPIPS's linear weights must be finite. Received: {path}, with values that are not.")
     return [found[name].reshape(-1) for name in wanted]
 
 

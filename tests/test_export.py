@@ -1,0 +1,31 @@
+"""The command export, as a user runs it."""
+
+import json
+
+import pytest
+
+from vgg_keras.exports import saved_model
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, photos):
+    words = ("--config=quickstart", f"--data={photos}", "--set=architecture.width=0.0625", "--set=training.epochs=1")
+    assert run_command("train", *words, "--workdir=run").returncode == 0  # in bf16, where the hardware has it
+    done = run_command("export", "--model=run", "--format=saved_model", "--out=out")
+    assert done.returncode == 0, done.stderr
+    (parity,) = json.loads(done.stdout.splitlines()[-1])
+    assert parity["form"] == "saved_model" and parity["difference"] <= 1e-5 and parity["images"] == 12
+    run = saved_model.opened(tmp_path / "out")
+    assert run(next(photos.rglob("*.jpg")).read_bytes()).sum() == pytest.approx(1, abs=1e-5)
+    seen = run_command("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
+    assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
+    refused = run_command("predict", "--model=run", str(photos), "--set=architecture.width=2")
+    assert refused.returncode == 2 and "evaluation.*, runtime.*; the rest is the run's" in refused.stderr
+    for arguments, message in (
+        (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
+        (["--model=run", "--out=new"], "are needed. Received: no --format."),
+        (["--format=onnx", "--out=new"], "Received: none of them."),
+        (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
+    ):
+        done = run_command("export", *arguments)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,36 @@
+"""A signal is a request, which work answers where nothing is half done."""
+
+import os
+import signal
+
+import pytest
+
+from vgg_keras import stop
+from vgg_keras.errors import StoppedError
+
+
+@pytest.fixture(autouse=True)
+def handlers(monkeypatch):
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(stop, "_requested", False)
+    stop.listen()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_request_until_work_looks(number):
+    stop.raise_if_requested()
+    assert not stop.requested()
+    os.kill(os.getpid(), number)
+    assert stop.requested()
+    with pytest.raises(StoppedError, match="the same command resumes"):
+        stop.raise_if_requested()
+
+
+def test_a_second_ctrl_c_ends_at_once_and_a_second_sigterm_does_not():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,31 @@
+"""The state of a training before its first step."""
+
+import numpy as np
+
+from tests.training.toy import a_step
+from vgg_keras.nets.builder import build
+from vgg_keras.training.state import freeze_others
+
+
+def test_frozen_layers_keep_their_averages():
+    model = build("A", num_classes=4, width=1 / 16, crop=32, batch_norm=True, seed=1)
+    freeze_others(model, ("block5_conv2", "fc1"))
+    trained = {weight.path.split("/")[0] for weight in model.trainable_weights}
+    assert trained == {"block5_conv2", "block5_conv2_bn", "fc1"}
+
+    def averages_moved(name):
+        layer = model.get_layer(name)
+        before = [weight.numpy() for weight in layer.weights]
+        model(np.ones((4, 32, 32, 3), np.float32), training=True)
+        return any(not np.array_equal(old, new.numpy()) for old, new in zip(before, layer.weights, strict=True))
+
+    assert not averages_moved("block1_conv1_bn") and averages_moved("block5_conv2_bn")
+
+
+def test_the_averaged_net_begins_as_the_net_and_is_the_result():
+    state, _ = a_step("training.average_decay=0.9")
+    assert state.result is state.averaged
+    for ours, theirs in zip(state.model.weights, state.averaged.weights, strict=True):
+        assert np.array_equal(ours.numpy(), theirs.numpy())
+    assert state.loss_scale is None and a_step()[0].result is not None
+    assert a_step("runtime.precision=mixed_float16")[0].loss_scale is not None
