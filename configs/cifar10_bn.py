@@ -1,4 +1,4 @@
-"""D with batch norm on CIFAR-10's 50,000 training images, by the recipe of today; the test images are seen once, at the end.
+"""D with batch norm on CIFAR-10's 50,000 training images, by the recipe of today; no choice depends on the test images.
 
 python -m vgg_keras.train --config=cifar10_bn --workdir=runs/cifar10_bn
 python -m vgg_keras.train --config=cifar10_bn --set=architecture.name=E --workdir=runs/cifar10_bn_E

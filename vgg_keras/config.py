@@ -6,6 +6,7 @@ configuration before TensorFlow starts.
 """
 
 import dataclasses
+import math
 import typing
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
@@ -35,6 +36,11 @@ DIVISION = "division"  # decides which of them are the validation images
 def roles(*names: str) -> dict[str, Any]:
     """The metadata of a field in these roles; those of a section are the roles of each of its fields."""
     return {"roles": frozenset(names)}
+
+
+def replacing(path: str, default: Any) -> Any:
+    """A field of a stage that replaces the chain's field of this path, where it is not empty."""
+    return field(default=default, metadata={"replaces": path})
 
 
 def setting(default: Any, *names: str) -> Any:
@@ -81,7 +87,7 @@ class Architecture(_Checked):
     # of FC layers. as_convolutions: initializer. gaussian: all of them. gaussian_last: the last one, whose first logits are then
     # near 0, as a new layer behind trained ones needs it
     fc_initializer: Literal["as_convolutions", "gaussian", "gaussian_last"] = "as_convolutions"
-    initializer_std: float = 0.01  # of gaussian; the paper's net A: 0.1, which is variance 1e-2
+    initializer_std: float = 0.01  # of gaussian and gaussian_last; the paper's net A: 0.1, which is variance 1e-2
 
     def resolved(self, num_classes: int, mean: tuple[float, ...]) -> "Architecture":
         """With this number of classes and this mean, if it has none of its own."""
@@ -131,7 +137,7 @@ class Data(_Checked):
     # not stated; anti-aliased, except where the next field's window is decoded
     interpolation: Literal["bilinear", "bicubic"] = setting("bilinear", TEST, PREDICT)
     # how a JPEG is decoded in training. window: only the crop's square, rescaled without anti-aliasing, three times as fast.
-    # full: the whole image, rescaled with anti-aliasing, as in every evaluation. With bicubic always full
+    # full: the whole image, rescaled with anti-aliasing, as in every evaluation. With bicubic, and with pad, always full
     jpeg_decoding: Literal["window", "full"] = "window"
     # whether a JPEG is turned upright by its EXIF tag
     exif_orientation: bool = setting(True, TEST, PREDICT, READING)
@@ -171,7 +177,7 @@ class Training(_Checked):
     # the trained layers. all; fc: the FC layers only, as in one net of the ILSVRC submission; new: those that the start has no
     # weights for; or a block or a layer, such as block5, from which on the net is trained
     layers: str = "all"
-    # LAYER:FACTOR or BLOCK:FACTOR, such as predictions:10,block5:0.1: the rate and the decay of these layers are multiplied
+    # such as predictions:10,block5:0.1: the rate and the decay of a layer, of a block, or of all FC layers (fc) are multiplied
     rate_factors: tuple[str, ...] = ()
     # sgdw: decoupled decay. l2: the paper's coupled L2. adam: Adam without decay. See training/optimizer.py
     optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
@@ -185,21 +191,23 @@ class Training(_Checked):
     # 3.1: of sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
     weight_decay: float = 5e-5
     l2: float = 5e-4  # 3.1, of l2
-    epochs: int = 74  # 3.1: at most
-    min_steps: int = 0  # updates, for which a small set has more epochs
+    epochs: int = 74  # 3.1: at most, unless min_steps needs more
+    min_steps: int = 0  # at least so many updates: a small set then has more epochs than `epochs`
     # how the rate falls. plateau: 3.1's rule. step: by step_factor after each of step_epochs. cosine: along half a cosine to 0
     # at the last step (Loshchilov & Hutter 2017, without restarts). constant: not at all
     schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
     warmup_steps: int = 0  # in which the rate rises linearly at the start (Goyal et al. 2017, section 2.2)
-    step_epochs: tuple[int, ...] = ()  # of schedule=step
-    step_factor: float = 0.1  # of schedule=step
+    step_epochs: tuple[int, ...] = ()  # of schedule=step: the epochs after which the rate is multiplied by step_factor
+    step_factor: float = 0.1
     plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; it also selects the best net
     plateau_patience: int = 5  # epochs without a lower value before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
     plateau_divisions: int = 3  # 3.1: how often the rate is divided
     plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
     validation_epochs: int = 1  # a validation after every so many epochs, and after the last one
-    kept_net: Literal["best", "last"] = "best"  # the net that a run results in: 3.1's, or that of the last epoch
+    kept_net: Literal["best", "last"] = (
+        "best"  # the net that a run results in: with the lowest error (3.1), or of the last epoch
+    )
     # of an exponential moving average of the weights, which is then the net that is validated and kept (Polyak & Juditsky
     # 1992); its first steps average less, by min(average_decay, (1 + steps) / (10 + steps)); 0: none
     average_decay: float = 0.0
@@ -235,8 +243,11 @@ class Training(_Checked):
         _require(self.warmup_steps >= 0, "training.warmup_steps must be 0 (none) or more.", self.warmup_steps)
         rising = list(self.step_epochs) == sorted(set(self.step_epochs)) and all(one >= 1 for one in self.step_epochs)
         _require(rising, "training.step_epochs must be numbers of epochs, each above the one before.", self.step_epochs)
-        both = "training.step_epochs belongs to training.schedule=step, and needs one epoch there."
-        _require(bool(self.step_epochs) == (self.schedule == "step"), both, f"{self.schedule}, {self.step_epochs}")
+        if self.schedule == "step":
+            last = self.epochs if not self.min_steps else math.inf
+            within = self.step_epochs and self.step_epochs[-1] < last
+            rule = "training.schedule=step needs training.step_epochs before the last of training.epochs."
+            _require(within, rule, f"{self.step_epochs} of {self.epochs} epochs")
         _require(0 < self.step_factor < 1, "training.step_factor must lie in (0, 1).", self.step_factor)
         _require(self.validation_epochs >= 1, "training.validation_epochs must be 1 or more.", self.validation_epochs)
         every = self.validation_epochs == 1 or self.schedule != "plateau"
@@ -249,14 +260,16 @@ class Stage(_Checked):
     """One training of a chain (3.1): what differs from the configuration of the chain."""
 
     name: str  # of its folder in the workdir, and in --stages
-    start: str = ""  # the stage whose best net it starts from; empty: training.init_from's, or random weights
-    architecture: str = ""  # another configuration of Table 1; empty: the chain's own
-    scale: tuple[int, ...] = ()  # 3.1: S; empty: data.scale
-    learning_rate: float = 0.0  # 3.1; 0: training.learning_rate
-    layers: str = ""  # the trained layers; empty: training.layers
-    epochs: int = 0  # 0: training.epochs
-    min_steps: int = 0  # 0: training.min_steps
-    schedule: Literal["", "plateau", "step", "cosine", "constant"] = ""  # empty: training.schedule
+    # the stage whose net it starts from; empty: training.init_from's or training.weights', or random weights
+    start: str = ""
+    architecture: str = replacing("architecture.name", "")  # another configuration of Table 1; empty: the chain's own
+    scale: tuple[int, ...] = replacing("data.scale", ())  # 3.1: S; empty: data.scale
+    learning_rate: float = replacing("training.learning_rate", 0.0)  # 3.1; 0: training.learning_rate
+    layers: str = replacing("training.layers", "")  # the trained layers; empty: training.layers
+    epochs: int = replacing("training.epochs", 0)  # 0: training.epochs
+    min_steps: int = replacing("training.min_steps", 0)  # 0: training.min_steps
+    # empty: training.schedule
+    schedule: Literal["", "plateau", "step", "cosine", "constant"] = replacing("training.schedule", "")
     final_evaluation: bool = True  # whether its net is evaluated at its end; that of the last stage always is
 
     def check(self):
@@ -382,6 +395,12 @@ class Config(_Checked):
 
     def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
+        crop = self.architecture.crop
+        if min(self.data.scale) < crop:
+            raise UserError(
+                f"data.scale must be architecture.crop ({crop}) or more. Received: {self.data.scale!r}. "
+                f"Try --set=data.scale={round(crop * 8 / 7)}, the paper's 256 for 224."
+            )
         names = [stage.name for stage in self.stages]
         _require(len(set(names)) == len(names), "stages must have names of their own.", names)
         for place, stage in enumerate(self.stages):
@@ -392,8 +411,6 @@ class Config(_Checked):
                 self.of_stage(stage)  # which is checked too
             except UserError as error:
                 raise UserError(f"stages.{place} ({stage.name}): {error}") from None
-        crop, smallest = self.architecture.crop, min(self.data.scale)
-        _require(smallest >= crop, f"data.scale must be architecture.crop ({crop}) or more.", self.data.scale)
         for q in self.evaluation.scales:
             _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
 

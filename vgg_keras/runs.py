@@ -12,10 +12,10 @@ from vgg_keras.plain_values import from_dict
 
 # In the folder of a run:
 CONFIG = "config.json"  # the resolved configuration, the classes, what the data are, how it was started
-WEIGHTS = "model.weights.h5"  # the best weights
-KERAS = "model.keras"  # the best net, for Keras alone
+WEIGHTS = "model.weights.h5"  # of the kept net
+KERAS = "model.keras"  # the kept net, for Keras alone
 MANIFEST = "manifest.json"  # the sha256 of these three
-CHECKPOINTS = "checkpoints"  # a folder; a checkpoint in it is named by its validated epochs and its steps
+CHECKPOINTS = "checkpoints"  # a folder; a checkpoint in it is named by its epochs and its steps
 METRICS = "metrics.jsonl"  # a line for each epoch
 TENSORBOARD = "tensorboard"  # the same for TensorBoard
 LEARNING_CURVE = "learning_curve.png"
@@ -88,7 +88,7 @@ def run_of(path: Path) -> Path | None:
 
 
 def weights_digest(workdir: Path) -> str:
-    """The sha256 of a run's best weights in its manifest.
+    """The sha256 of the kept net's weights in a run's manifest.
 
     Raises:
         UserError: no run, or one that has not saved weights yet.
@@ -149,10 +149,12 @@ def require_unchanged(workdir: Path, resumed: bool = False) -> dict[str, str]:
 def _manifest_with_weights(workdir: Path) -> dict[str, list[str]]:
     """The manifest of a run, which must have saved weights."""
     if not (workdir / MANIFEST).exists():
-        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {MANIFEST} yet.")
+        raise UserError(
+            f"A run's net is there after its first validation. Received: {workdir}, without {MANIFEST} yet."
+        )
     found = read_manifest(workdir)
     if WEIGHTS not in found:
-        raise UserError(f"A run's net is there after its first epoch. Received: {workdir}, without {WEIGHTS} yet.")
+        raise UserError(f"A run's net is there after its first validation. Received: {workdir}, without {WEIGHTS} yet.")
     return found
 
 

@@ -33,7 +33,7 @@ def test_a_rate_for_random_weights_is_warned_of_with_one_that_works():
     share = Training().weight_decay / Training().learning_rate
     assert safe.training.weight_decay == pytest.approx(share * safe.training.learning_rate)
     assert rate_warning(override(tuned(path), {"training.optimizer": "l2"}))
-    assert rate_warning(override(tuned(path), {"architecture.batch_norm": True})) is None
+    assert rate_warning(override(tuned(path), {"architecture.batch_norm": True}))
     for rate, warned in ((1e-2, True), (1e-3, False)):
         adam = override(tuned(path), {"training.optimizer": "adam", "training.learning_rate": rate})
         assert bool(rate_warning(adam)) == warned

@@ -110,11 +110,41 @@ def test_a_recipe_of_every_option_is_resumed_to_the_bit(source, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_a_loss_that_rises_a_hundredfold_stops_with_advice(source, tmp_path):
-    """Plain SGD at a rate of 100, from a net that has just begun: at the second step."""
-    message = r"must not rise a hundredfold .*at step 2, at learning rate 10, .*try --set=training.learning_rate=0.1 "
+@pytest.mark.parametrize("batch", [300, 2000])  # the second one has a step an epoch
+def test_a_loss_that_rises_a_hundredfold_stops_with_advice(source, tmp_path, batch):
+    """SGD at a rate of 10, from a net that has just begun: at the second step."""
+    message = r"must not rise a hundredfold .*at step 2, learning rate 10, .*try --set=training.learning_rate=0.1 "
     with pytest.raises(UserError, match=message):
-        train(tmp_path / "run", source, {"training.learning_rate": 10.0, "checkpoint.every_steps": 0})
+        train(tmp_path / "run", source, {"training.learning_rate": 10.0, "data.batch": batch})
+
+
+@pytest.mark.slow
+def test_a_run_may_change_between_float16_and_float32(source, tmp_path, monkeypatch):
+    """The loss scale rests in float32, and is where it was when float16 comes back."""
+    # three steps, the other two of the epoch, and three behind its validation
+    for precision, stop_at in (("mixed_float16", 3), ("float32", 2), ("mixed_float16", BATCHES + 3)):
+        left = iter([False] * (stop_at - 1))
+        monkeypatch.setattr(stop, "requested", lambda: next(left, True))  # noqa: B023, called in this round
+        with pytest.raises(StoppedError):
+            train(tmp_path / "run", source, {"training.learning_rate": 1e-3}, precision)
+    newest = tmp_path / "run" / "checkpoints" / checkpoints(tmp_path / "run")[-1] / "state"
+    reader = tf.train.load_checkpoint(str(newest))
+    names = {name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE") for name in reader.get_variable_to_shape_map()}
+    assert {"loss_scale/scale", "loss_scale/good_steps", "first_loss"} <= names
+    good_steps = int(reader.get_tensor("loss_scale/good_steps/.ATTRIBUTES/VARIABLE_VALUE"))
+    scale = float(reader.get_tensor("loss_scale/scale/.ATTRIBUTES/VARIABLE_VALUE"))
+    print(f"after 6 steps in float16: scale {scale}, {good_steps} good steps")
+    assert good_steps + round(np.log2(2**15 / scale)) == 6  # each step is good or halves the scale
+
+
+@pytest.mark.slow
+def test_gradients_that_no_scale_makes_finite_end_the_run_in_any_epoch(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("vgg_keras.training.loss_scale.FIRST", 2.0**-9)
+    monkeypatch.setattr(loop.steps.tf.math, "is_finite", lambda value: tf.zeros_like(value, tf.bool))
+    monkeypatch.setattr(loop.Loop, "_require_finite_weights", lambda self: None)
+    message = r"A gradient must stay finite.* at step 2, .*--set=runtime.precision=float32, whose range is wider"
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "run", source, {"training.learning_rate": 1e-3}, "mixed_float16")
 
 
 @pytest.mark.slow

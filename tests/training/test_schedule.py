@@ -1,5 +1,7 @@
 """The plateau rule by hand, and beside Keras's own."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Training
 from vgg_keras.errors import UserError
-from vgg_keras.training.schedule import Plateau, rate_of_step
+from vgg_keras.training.schedule import Plateau, rate_of_step, require_possible
 
 RULE = Training(learning_rate=1.0, plateau_patience=2, plateau_factor=0.1, plateau_divisions=2)
 
@@ -105,8 +107,8 @@ def test_under_another_schedule_nothing_is_divided_and_the_last_net_may_be_kept(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schedule": "step"}, "belongs to training.schedule=step, and needs one epoch there"),
-        ({"step_epochs": (3,)}, "belongs to training.schedule=step"),
+        ({"schedule": "step"}, "needs training.step_epochs before the last of training.epochs"),
+        ({"schedule": "step", "step_epochs": (3, 9), "epochs": 9}, r"Received: '\(3, 9\) of 9 epochs'"),
         ({"schedule": "step", "step_epochs": (5, 3)}, "each above the one before"),
         ({"validation_epochs": 2}, "schedule=plateau needs a validation after every epoch"),
         ({"warmup_steps": -1}, r"training.warmup_steps must be 0 \(none\) or more"),
@@ -115,3 +117,11 @@ def test_under_another_schedule_nothing_is_divided_and_the_last_net_may_be_kept(
 def test_a_schedule_that_cannot_be_is_refused(fields, message):
     with pytest.raises(UserError, match=message):
         Training(**fields)
+
+
+def test_a_warm_up_that_the_run_does_not_end_is_refused():
+    training = Training(warmup_steps=60, epochs=5, schedule="cosine")
+    require_possible(training, 13)
+    with pytest.raises(UserError, match=r"fewer than the run's 60 updates\. Received: 60\."):
+        require_possible(training, 12)
+    require_possible(dataclasses.replace(training, min_steps=61), 12)

@@ -286,29 +286,51 @@ def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config,
 
 
 @pytest.mark.parametrize(
-    ("name", "field", "value", "message"),
+    ("name", "field", "value", "stages", "message"),
     [
         (
             "finetune",
             "training.epochs",
-            9,
-            r"Each stage of this configuration has its own epochs\. Received: training\.epochs=9",
+            1,
+            (),
+            r"its own epochs\. Received: training\.epochs\. Try --set=stages\.0\.epochs=",
         ),
-        ("finetune", "training.learning_rate", 1e-4, r"Set stages.0.learning_rate of new, stages.1.learning_rate of"),
-        ("finetune", "training.layers", "block4", r"Received: training.layers=block4"),
-        ("finetune", "data.scale", (128,), None),
-        ("E", "training.learning_rate", 1e-4, None),  # of A and S256
-        ("E", "data.scale", (300,), None),
-        ("quickstart", "training.epochs", 9, None),
+        (
+            "finetune",
+            "training.learning_rate",
+            1e-4,
+            ("block5",),
+            r"Try --set=stages\.1\.learning_rate=\.\.\. for block5",
+        ),
+        ("finetune", "training.layers", "all", (), "its own layers"),
+        ("E", "training.learning_rate", 1e-4, ("S384", "jitter"), "its own learning_rate"),
+        ("finetune", "data.scale", (128,), (), None),
+        ("E", "training.learning_rate", 1e-4, (), None),  # of A and S256
+        ("E", "architecture.name", "D", (), None),
+        ("quickstart", "training.epochs", 9, (), None),
     ],
 )
-def test_an_override_that_no_stage_would_see_is_refused(name, field, value, message):
+def test_an_override_that_no_stage_would_see_is_refused(name, field, value, stages, message):
     config = override(load(name), {field: value})
     if message is None:
-        require_used(config, {field: value})
+        require_used(config, {field: value}, stages)
         return
     with pytest.raises(UserError, match=message):
-        require_used(config, {field: value})
+        require_used(config, {field: value}, stages)
+
+
+def test_a_chain_of_fine_tuning_does_not_go_on_without_its_weights(tmp_path):
+    """3.1's rule would take the mean of the training set in place of the weights'."""
+    a_run(tmp_path / "trained", "D")
+    a_run(tmp_path / "new" / "new", "D")
+    stored = json.loads((tmp_path / "new" / "new" / "config.json").read_text())
+    stored["config"]["training"]["weights"] = str(tmp_path / "trained")
+    write_json(tmp_path / "new" / "new" / "config.json", stored)
+    manifest = json.loads((tmp_path / "new" / "new" / "manifest.json").read_text())
+    manifest["config.json"] = [sha256(tmp_path / "new" / "new" / "config.json")]
+    write_json(tmp_path / "new" / "new" / "manifest.json", manifest)
+    with pytest.raises(UserError, match=r"no --weights, where .*new/new has --weights=.*trained\. Give it again"):
+        plan(load("finetune"), tmp_path / "new", ["block5"], "")
 
 
 @pytest.mark.slow
@@ -340,7 +362,11 @@ def test_finetune_on_the_command_line_from_a_net_with_another_head(run_command, 
     def moved(before, after):
         names = [layer.name for layer in nets[after].layers if layer.weights]
         pairs = {name: (nets[before].get_layer(name), nets[after].get_layer(name)) for name in names}
-        return [name for name, (old, new) in pairs.items() if not np.array_equal(old.kernel, new.kernel)]
+        return [
+            name
+            for name, (old, new) in pairs.items()
+            if not all(map(np.array_equal, old.get_weights(), new.get_weights()))
+        ]
 
     assert moved("weights", "new") == ["predictions"]
     assert moved("new", "block5") == ["block5_conv1", "block5_conv2", "block5_conv3", "predictions"]

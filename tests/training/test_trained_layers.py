@@ -63,7 +63,7 @@ def test_rate_factors_of_blocks_and_of_layers():
     ("assignments", "message"),
     [
         (["prediction:10"], r"Received: 'prediction:10'\. Did you mean 'predictions'\?"),
-        (["block5"], "LAYER:FACTOR or BLOCK:FACTOR"),
+        (["block5"], "LAYER:FACTOR, BLOCK:FACTOR or fc:FACTOR"),
         (["block5:0"], "a number above 0"),
         (["block5:-1"], "a number above 0"),
         (["block5:inf"], "a number above 0"),

@@ -46,7 +46,7 @@ def build(
     Args:
         architecture: an `Architecture`, or a name of Table 1 ("A", "A-LRN", "B", "C", "D", "E") or "B-5x5".
         classifier_activation: "softmax" ends the model in probabilities; None, the default, in logits.
-        dtype: Keras dtype policy of the layers, "float32" or "mixed_bfloat16"; None: the global policy. Mean
+        dtype: Keras dtype policy of the layers, "float32", "mixed_bfloat16" or "mixed_float16"; None: the global policy. Mean
             subtraction and logits are float32 under either.
         seed: of initial weights and dropout; None: drawn.
         **fields: of `Architecture`, such as `num_classes=10`, `width=0.5`, `crop=128`, `batch_norm=True`, `head="gap"`.

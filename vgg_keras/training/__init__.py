@@ -1,1 +1,1 @@
-"""Section 3.1's training: from a plan of stages to the best net's weights."""
+"""Section 3.1's training: from a plan of stages to the kept net's weights."""

@@ -1,7 +1,7 @@
 """The complete state of a run on disk, so that a killed run resumes with the same bits.
 
 A checkpoint is a folder, `epoch-0003-step-000000138`, written under a temporary name, synced and renamed: it is complete
-or absent. Its epoch number counts the epochs that are trained and validated. A stop between an epoch's last step and its
+or absent. Its epoch number counts the epochs that are done. A stop between an epoch's last step and its
 validation thus has a name of its own. The folder holds the digests of its files, so that later damage is found before a
 variable is read. TensorFlow would find it in the middle of the restore, and report it like the state of another net.
 """

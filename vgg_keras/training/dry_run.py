@@ -11,7 +11,7 @@ from vgg_keras.runs import CHECKPOINTS, checkpoints_in
 from vgg_keras.text_table import text_table
 from vgg_keras.training import estimate, final_evaluation, workdir
 from vgg_keras.training.checkpoints import newest_intact
-from vgg_keras.training.job import choose_devices, finished_results, inspect_start
+from vgg_keras.training.job import choose_devices, finished_results, inspect_start, require_schedule
 from vgg_keras.training.stages import PlannedRun
 
 
@@ -45,8 +45,8 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
         for run, result, start_of_run in zip(runs, results, starts_of_runs, strict=True):
             if not result:
                 workdir.check_images(run.workdir, run.config, source, start_of_run)
-                if run.evaluated:
-                    final_evaluation.require_possible(run, source)
+                final_evaluation.require_possible(run, source)
+                require_schedule(run.config, source)
         runs = [
             dataclasses.replace(run, config=workdir.with_layers(run.config, start)) if start else run
             for run, start in zip(runs, starts_of_runs, strict=True)

@@ -1,4 +1,4 @@
-"""The final evaluation of a run (3.2): of its best net, loaded from the run's files, into a folder of the run."""
+"""The final evaluation of a run (3.2): of its kept net, loaded from the run's files, into a folder of the run."""
 
 from vgg_keras.data.splits import Source
 from vgg_keras.evaluation import error_table, evaluator
@@ -16,11 +16,25 @@ from vgg_keras.weights.formats.run_folder import load_run
 
 def require_possible(run: PlannedRun, source: Source) -> None:
     """Refuses before the first step what the final evaluation would refuse: an image too large, a disk without room."""
+    if not run.evaluated:
+        return
     config, split = run.config, source.split(source.final_split)
     remedy = "A run keeps its images." if workdir.begun(run.workdir) else "Or leave the image out."
     require_few_pixels(split, config.evaluation, config.test_scales, remedy)
     if not (run.workdir / FINAL_EVALUATION).exists():
         evaluator.require_room(run.workdir, split.size, len(source.classes), config.evaluation, config.test_scales)
+
+
+def of_run(run: PlannedRun, job: Job, outcome: Outcome) -> dict:
+    """The run's result, after a final evaluation where the plan has one; a learning curve is drawn in any case."""
+    if run.evaluated:
+        return evaluate(job, outcome)
+    training = job.config.training
+    error = percent(outcome.top1_error)
+    curve = draw_learning_curve(job.workdir, f"{training.stage}: validation top-1 error {error}", training)
+    print(f"{training.stage}: {training.kept_net} of {outcome.epochs} epochs, validation top-1 error {error}")
+    print(f"  {curve}: loss and error over the epochs", flush=True)
+    return outcome.result()
 
 
 def evaluate(job: Job, outcome: Outcome) -> dict:
@@ -60,7 +74,7 @@ def _evaluate_best(job: Job) -> dict:
     with locked(out, "--workdir"):
         try:
             return evaluator.evaluate(net, job.config, images, job.precision, out)
-        except MismatchError:  # of an earlier best net, or in another precision: the folder belongs to this evaluation
+        except MismatchError:  # of an earlier net, or in another precision: the folder belongs to this evaluation
             for stale in out.glob("*.npz"):
                 stale.unlink()
             return evaluator.evaluate(net, job.config, images, job.precision, out)

@@ -21,7 +21,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.locks import locked
 from vgg_keras.runs import CHECKPOINTS, read_config
 from vgg_keras.text_table import text_table
-from vgg_keras.training import final_evaluation, stages, workdir
+from vgg_keras.training import final_evaluation, schedule, stages, workdir
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loop import Job, Loop, Outcome
 from vgg_keras.training.records import Records, percent
@@ -66,8 +66,8 @@ def _train_one(
         # ---- open and scan the images
         source, bad_images = _open_images(run.config, workers)
         for planned in (run, *later):
-            if planned.evaluated:
-                final_evaluation.require_possible(planned, source)
+            final_evaluation.require_possible(planned, source)
+            require_schedule(planned.config, source)
 
         # ---- measure their colours and resolve the configuration: classes, mean, colour shift
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
@@ -82,7 +82,7 @@ def _train_one(
 
         # ---- final evaluation (3.2) of the kept net
         def evaluate() -> dict:
-            result = final_evaluation.evaluate(job, outcome) if run.evaluated else outcome.result()
+            result = final_evaluation.of_run(run, job, outcome)
             if run.name != "single":
                 stages.finish(run.workdir, result)
             return result
@@ -160,6 +160,11 @@ def _require_one_run(strategy: str) -> None:
             f"{len(cluster.addresses)} workers, of {VARIABLE}, make one run by runtime.strategy=auto or multi_worker. "
             f"Received: {strategy}. Leave it out, or unset {VARIABLE}."
         )
+
+
+def require_schedule(config: Config, source: Source) -> None:
+    """Refuses a schedule that is impossible with so many images, before the first step."""
+    schedule.require_possible(config.training, pipeline.steps_per_epoch(source.train.size, config.data.batch))
 
 
 def inspect_start(run: PlannedRun, workers: Workers) -> initialize.Start | None:

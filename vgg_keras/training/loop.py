@@ -26,7 +26,7 @@ from vgg_keras.data.scan import BadImage
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
 from vgg_keras.errors import StoppedError, UserError
-from vgg_keras.training import fine_tuning, steps
+from vgg_keras.training import advice, steps
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loss_scale import LOWEST
 from vgg_keras.training.records import Records, percent
@@ -35,7 +35,8 @@ from vgg_keras.training.state import TrainingState
 from vgg_keras.training.workers import Workers
 from vgg_keras.weights.formats.run_folder import save_weights
 
-RISE = 100.0  # a loss so many times the epoch's mean before it: the rate is too high, whatever the recipe
+RISE = 100.0  # a loss so many times that of the first step: the rate is too high, whatever the recipe
+RISES_UNTIL = 100  # steps
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Loop:
             started = time.perf_counter()
             sums = self._train_step(next(self._batches)).numpy()
             seconds += time.perf_counter() - started
-            self._require_falling(epoch, sums)
+            self._require_falling(sums)
             totals.assign_add(sums)
             images += float(sums[steps.IMAGES])
             self._step += 1
@@ -176,22 +177,24 @@ class Loop:
             self._state.optimizer.learning_rate.assign(rate)
             self._rate = rate
 
-    def _require_falling(self, epoch: int, sums: np.ndarray) -> None:
-        """Refuses a loss that is not finite, and in the first epoch one that has been multiplied by RISE.
+    def _require_falling(self, sums: np.ndarray) -> None:
+        """Refuses a loss that is not finite, one that rises at once, and gradients that no scale makes finite in float16.
 
         Raises:
             UserError: it is such a loss.
         """
+        state, config = self._state, self._job.config
         if not np.isfinite(sums[steps.LOSS]):
-            raise UserError(_not_finite("The loss", self._step + 1, self._rate))
-        before = self._state.totals.numpy()
-        if epoch > 1 or not before[steps.IMAGES]:
-            return
-        mean, now = (one[steps.LOSS] / one[steps.IMAGES] for one in (before, sums))
-        if now > RISE * mean and now > math.log(self._classes):  # worse than a net that knows nothing
-            raise UserError(fine_tuning.too_high(self._job.config, mean, now, self._step, self._rate))
-        if self._state.loss_scale is not None and float(self._state.loss_scale.scale) < LOWEST:
-            raise UserError(_not_finite("A gradient in float16", self._step + 1, self._rate))
+            raise UserError(self._not_finite("The loss", self._step + 1))
+        if state.scales_loss and float(state.loss_scale.scale) < LOWEST:
+            raise UserError(self._not_finite("A gradient", self._step + 1))
+        now = sums[steps.LOSS] / sums[steps.IMAGES]
+        if self._step == 0:
+            state.first_loss.assign(now)
+        first = float(state.first_loss)
+        # worse than a net that knows nothing: a loss near 0 may rise a hundredfold and mean nothing
+        if self._step < RISES_UNTIL and now > RISE * first and now > math.log(self._classes):
+            raise UserError(advice.too_high(config, first, now, self._step + 1, self._rate))
 
     def _validate(self) -> np.ndarray:
         """The sums of `steps` over the validation images, (4,) float64."""
@@ -200,7 +203,7 @@ class Loop:
             sums += self._validation_step(batch).numpy()
             self._save_or_stop()
         if not np.isfinite(sums[steps.LOSS]):
-            raise UserError(_not_finite("The validation's loss", self._step, self._rate))
+            raise UserError(self._not_finite("The validation's loss", self._step))
         return sums
 
     def _line(self, epoch: int, images_per_second: float) -> dict:
@@ -243,7 +246,10 @@ class Loop:
         """The loss does not show it: ReLU turns a weight that is not a number into 0."""
         for variable in self._state.model.weights:
             if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
-                raise UserError(_not_finite(f"Weight {variable.path}", self._step, self._rate))
+                raise UserError(self._not_finite(f"Weight {variable.path}", self._step))
+
+    def _not_finite(self, what: str, step: int) -> str:
+        return advice.not_finite(self._job.config, self._job.precision, what, step, self._rate)
 
     def _print(self, line: dict, epochs: int) -> None:
         rate, total = line["images_per_second"], self._progress.total
@@ -279,10 +285,3 @@ def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | No
         # with five classes or fewer every answer would be right
         f"{prefix}top5_error": float(100 * sums[steps.TOP5_WRONG] / images) if classes > 5 else None,
     }
-
-
-def _not_finite(what: str, step: int, learning_rate: float) -> str:
-    return (
-        f"{what} must stay finite. Received: not a number or infinite at step {step}, learning rate {learning_rate:g}. "
-        "A checkpoint from before it, if there was one, is kept; lower training.learning_rate in a new workdir."
-    )

@@ -148,7 +148,8 @@ class _RateFactors:
 
     def __init__(self, factors: Mapping[str, float], *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._factors, self._factor_of_each = dict(factors), []
+        self._factors = dict(factors)
+        self._factor_of_each: list[float] = []
 
     def build(self, variables):
         self._factor_of_each = [self._factors.get(variable.path.partition("/")[0], 1.0) for variable in variables]

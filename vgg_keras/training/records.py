@@ -176,4 +176,4 @@ def _has(line: dict[str, Any], names: tuple[str, ...]) -> bool:
 
 def percent(value: float | None) -> str:
     """An error as text: `2.51 %`, or a dash where it means nothing."""
-    return "-" if value is None or math.isnan(value) else f"{value:.2f} %"
+    return f"{value:.2f} %" if value is not None and math.isfinite(value) else "-"

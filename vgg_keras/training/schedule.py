@@ -11,11 +11,25 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Training
+from vgg_keras.errors import UserError
 
 
 def epochs_of(training: Training, steps_per_epoch: int) -> int:
     """The epochs of a run: `epochs`, or more where these have fewer updates than `min_steps`."""
     return max(training.epochs, math.ceil(training.min_steps / steps_per_epoch))
+
+
+def require_possible(training: Training, steps_per_epoch: int) -> None:
+    """Refuses a warm-up that a run would not end.
+
+    Raises:
+        UserError: it is so long.
+    """
+    steps = epochs_of(training, steps_per_epoch) * steps_per_epoch
+    if training.warmup_steps >= steps:
+        raise UserError(
+            f"training.warmup_steps must be fewer than the run's {steps:,} updates. Received: {training.warmup_steps:,}."
+        )
 
 
 def rate_of_step(training: Training, step: int, steps_per_epoch: int, divisions: int) -> float:

@@ -5,7 +5,7 @@ Fine-tuning's first stage starts from `training.weights`, and the others copy ev
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from vgg_keras.config import Config, Stage, label_of_training_scale
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, weights_digest
+from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, run_config, weights_digest
 from vgg_keras.training.trained_layers import ALL, rate_factors, trained_layers
 from vgg_keras.weights.initialize import require_family, require_start
 
@@ -75,6 +75,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
             start = str(workdir / stage.start)
         else:
             start = config.training.start
+        _require_weights_again(config, start, results.get(stage.start))
         of_stage = _started_from(config.of_stage(stage), start, fine_tuned=bool(config.training.weights))
         _require_layers(of_stage)
         if replaces or not stage.start:  # its start is no stage of this chain
@@ -85,9 +86,10 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         else:
             if results[stage.start] is None:
                 missing = _unfinished({stage.name: stage for stage in config.stages}, stage, workdir)
+                replace = "" if config.training.weights else ", or name a run that replaces it: --init_from=RUN"
                 raise UserError(
                     f"{stage.name} starts from {stage.start}, which is not finished. Received: {start}. Train it first "
-                    f"(--stages={','.join([*missing, stage.name])}), or name a run that replaces it: --init_from=RUN."
+                    f"(--stages={','.join([*missing, stage.name])}){replace}."
                 )
             require_start(of_stage, verified=True)
         evaluated = stage.final_evaluation or stage is config.stages[-1]
@@ -101,28 +103,36 @@ def leaves_chain_out(config: Config) -> bool:
     return bool(config.training.weights) and first not in ("", config.architecture.name)
 
 
-def require_used(config: Config, overrides: Mapping[str, Any]) -> None:
+def require_used(config: Config, overrides: Collection[str], names: Sequence[str]) -> None:
     """Refuses an override that no stage would see, since each has a value of its own.
 
     Args:
         config: with the overrides.
-        overrides: values by the paths of their fields.
+        overrides: the paths of their fields.
+        names: of `--stages`; none: all of the chain.
 
     Raises:
         UserError: it is such an override.
     """
-    own = [field.name for field in dataclasses.fields(Stage)]
     if leaves_chain_out(config):
         return
-    for path, value in overrides.items():
-        section, _, name = path.partition(".")
-        if name in own and config.stages:
-            of_stages = [getattr(getattr(config.of_stage(stage), section), name) for stage in config.stages]
-            if getattr(getattr(config, section), name) not in of_stages:
-                listed = ", ".join(f"stages.{place}.{name} of {one.name}" for place, one in enumerate(config.stages))
-                raise UserError(
-                    f"Each stage of this configuration has its own {name}. Received: {path}={value}. Set {listed}."
-                )
+    chosen = [(place, stage) for place, stage in enumerate(config.stages) if not names or stage.name in names]
+    for field in dataclasses.fields(Stage):
+        path = field.metadata.get("replaces")
+        if path in overrides and chosen and all(getattr(stage, field.name) for _, stage in chosen):
+            listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
+            raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
+
+
+def _require_weights_again(config: Config, start: str, result: dict[str, Any] | None) -> None:
+    """Refuses a chain of fine-tuning that goes on without its weights: 3.1's rule would take another mean."""
+    if result is None or config.training.weights:
+        return
+    if weights := run_config(Path(start)).training.weights:
+        raise UserError(
+            f"A chain goes on with the weights that it began with. Received: no --weights, where {start} has "
+            f"--weights={weights}. Give it again."
+        )
 
 
 def _started_from(config: Config, start: str, fine_tuned: bool) -> Config:

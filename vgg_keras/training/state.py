@@ -22,7 +22,9 @@ class TrainingState:
         model: ends in logits.
         optimizer: built for the model's trainable variables.
         averaged: the net of `training.average_decay`, whose weights are averages of the model's; None: there is none.
-        loss_scale: of float16; None in another precision.
+        loss_scale: of float16; in another precision it rests, so that a resumed run may change the precision.
+        precision: the Keras dtype policy of the model.
+        first_loss: the mean loss of the first step, float64.
         plateau: 3.1's rule for the learning rate, and which net is kept.
         epochs_done: epochs that are trained, and validated where a validation is due; int64.
         totals: what `steps` sums over the images of the epoch so far, (4,) float64.
@@ -31,7 +33,9 @@ class TrainingState:
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     averaged: keras.Model | None
-    loss_scale: LossScale | None
+    loss_scale: LossScale
+    precision: str
+    first_loss: tf.Variable
     plateau: Plateau
     epochs_done: tf.Variable
     totals: tf.Variable
@@ -42,16 +46,22 @@ class TrainingState:
         return int(self.optimizer.iterations.numpy())
 
     @property
+    def scales_loss(self) -> bool:
+        """Whether gradients are computed in float16."""
+        return self.precision == "mixed_float16"
+
+    @property
     def result(self) -> keras.Model:
         """The net that is validated and kept."""
         return self.model if self.averaged is None else self.averaged
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All of it, to be saved and restored."""
-        of_some = {"averaged": self.averaged, "loss_scale": self.loss_scale}
         return tf.train.Checkpoint(
-            **{name: value for name, value in of_some.items() if value is not None},
+            **({"averaged": self.averaged} if self.averaged is not None else {}),
             model=self.model,
+            loss_scale=self.loss_scale,
+            first_loss=self.first_loss,
             optimizer=self.optimizer,
             plateau=self.plateau,
             epochs_done=self.epochs_done,
@@ -79,12 +89,14 @@ def create_state(config: Config, strategy: tf.distribute.Strategy, precision: st
         averaged = net() if training.average_decay else None
         optimizer = build_optimizer(training, rate_factors(architecture, training.rate_factors))
         optimizer.build(model.trainable_variables)
-        loss_scale = LossScale() if precision == "mixed_float16" else None
+        loss_scale = LossScale()
     return TrainingState(
         model=model,
         optimizer=optimizer,
         averaged=averaged,
         loss_scale=loss_scale,
+        precision=precision,
+        first_loss=tf.Variable(0.0, dtype=tf.float64, trainable=False, name="first_loss"),
         plateau=Plateau(config.training),
         epochs_done=tf.Variable(0, dtype=tf.int64, trainable=False, name="epochs_done"),
         totals=tf.Variable(tf.zeros([4], tf.float64), trainable=False, name="totals_of_the_epoch"),

@@ -37,7 +37,8 @@ def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: C
         layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     moving = [weight for layer in normalizing for weight in layer.non_trainable_weights]
-    gradients_of = _gradients(model, variables, moving, training.label_smoothing, state.loss_scale)
+    loss_scale = state.loss_scale if state.scales_loss else None
+    gradients_of = _gradients(model, variables, moving, training.label_smoothing, loss_scale)
     update = compiled_update(strategy, model, optimizer)
 
     def replica_gradients(images, labels, weights):
@@ -71,7 +72,7 @@ def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: C
     # nothing here needs it, and to rewrite the functions takes a second at the start.
     @tf.function(jit_compile=False, autograph=False)
     def step(batch):
-        if state.loss_scale is None:
+        if not state.scales_loss:
             sums = strategy.run(replica_step, args=batch)
         else:
             sums = _scaled_step(strategy, state, replica_gradients, replica_update, batch)
@@ -134,7 +135,8 @@ def _clipped(gradients: list[tf.Tensor], longest: float) -> list[tf.Tensor]:
 def _scaled_step(strategy, state: TrainingState, replica_gradients, replica_update, batch):
     """A step in float16: without an update where a gradient of any device is not finite.
 
-    `iterations` moves on either way: it is the clock of the images too.
+    `iterations` moves on either way: it is the clock of the images too. So a skipped step counts for the schedule, and for
+    Adam's correction of its first steps.
     """
 
     def checked_gradients(*batch):
@@ -165,7 +167,7 @@ def _move_averages(strategy, state: TrainingState, decay: float) -> None:
     share = tf.minimum(decay, (1 + steps) / (10 + steps))  # as tf.train.ExponentialMovingAverage
     for average, weight in zip(state.averaged.weights, state.model.weights, strict=True):
         strategy.extended.update(
-            average.value, lambda old, new: old.assign(share * old + (1 - share) * new), args=(weight.value,)
+            average.value, lambda old, new: old.assign_add((1 - share) * (new - old)), args=(weight.value,)
         )
 
 

@@ -74,7 +74,7 @@ def rate_factors(architecture: Architecture, assignments: Sequence[str]) -> dict
         name, colon, number = text.partition(":")
         if not colon or name not in (*groups, *names):
             raise UserError(
-                "training.rate_factors is LAYER:FACTOR or BLOCK:FACTOR, with commas between them. "
+                "training.rate_factors is LAYER:FACTOR, BLOCK:FACTOR or fc:FACTOR, with commas between them. "
                 f"Received: {text!r}. {nearest(name, [*groups, *names])}"
             )
         if name in found:

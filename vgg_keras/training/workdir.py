@@ -223,7 +223,8 @@ def with_layers(config: Config, start: Start) -> Config:
 
 def _resolved_as(config: Config, stored: Config) -> Config:
     """With the classes, the mean and the new layers that a run was begun with."""
-    if config.training.layers == trained_layers.NEW:
+    names = trained_layers.trained_layers(config.architecture, trained_layers.ALL)
+    if config.training.layers == trained_layers.NEW and stored.training.layers in names:  # as `resolved` makes it
         training = dataclasses.replace(config.training, layers=stored.training.layers)
         config = dataclasses.replace(config, training=training)
     return _resolved(config, stored.architecture.num_classes, stored.architecture.mean)

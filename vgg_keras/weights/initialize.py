@@ -136,12 +136,15 @@ def inspect(config: Config) -> Start:
     from vgg_keras.weights.read import print_assumption
 
     require_start(config, verified=True)  # reading verifies a run's files
-    source, sha256 = _read(config, training.weights_sha256)
+    whole, sha256 = _read(config, training.weights_sha256)
+    source = _without_other_head(whole, config.architecture)
     if training.init_from:
         architecture = config.architecture.resolved(len(source.classes), ())
         copied = convert_or_suggest(source, architecture, _layers_to_copy(config))
         return Start(sha256, classes=source.classes, layers=tuple(copied))
     architecture = resolved(config.architecture, source)
+    if source is not whole:
+        print(f"{training.weights}: its head is left out, since architecture.head is {architecture.head}", flush=True)
     copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
     print_assumption(training.weights, source)
     # imagenet's file is identified by the digest that is known without it
@@ -186,6 +189,7 @@ def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) 
 
     # the digest of imagenet's file is not a sha256, and its download was verified by it
     source, sha256 = _read(config, None if config.training.weights == IMAGENET else digest)
+    source = _without_other_head(source, config.architecture)
     converted = convert_or_suggest(source, config.architecture, _layers_to_copy(config))
     theirs = class_names(source, config.architecture.num_classes)
     if config.training.init_from:
@@ -219,8 +223,8 @@ def _read(config: Config, sha256: str | None):
     training = config.training
     source, found = read(training.start, config.architecture.name, sha256)
     if training.init_from:  # 3.1: the net keeps the mean of its own training set
-        return dataclasses.replace(source, preprocessing=None), found
-    return _without_other_head(source, config.architecture), found
+        source = dataclasses.replace(source, preprocessing=None)
+    return source, found
 
 
 def _without_other_head(source: SourceWeights, architecture: Architecture) -> SourceWeights:

@@ -120,7 +120,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
 
     Args:
         workdir: as given to `--workdir`.
-        dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global policy.
+        dtype: Keras dtype policy, "float32", "mixed_bfloat16" or "mixed_float16"; None: the global policy.
 
     Raises:
         UserError: of `read`, or weights that are not the net's.
