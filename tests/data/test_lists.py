@@ -154,7 +154,9 @@ def test_a_hundred_thousand_lines_are_read_in_order(images, monkeypatch):
         writer = csv.writer(file)
         writer.writerow(["path", "label", "split"])
         for image in range(100_000):
-            writer.writerow([f"a, {image:06}.jpg", f"class {image % 1000:03}", "val" if image % 10 == 9 else "train"])
+            writer.writerow(
+                [f"a, {image:06}.jpg", f"class {image % 1000:03}", "val" if image % 10_000 >= 9_000 else "train"]
+            )
     source = open_source(Data(source=str(images / "list.csv")))
     assert (source.train.size, source.val.size, len(source.classes)) == (90_000, 10_000, 1000)
     assert source.train.name(0) == "a, 000000.jpg" and source.train.labels[-1] == 998

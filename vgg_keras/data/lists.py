@@ -10,6 +10,7 @@ Columns of other names are left. The same path may come again with the same labe
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable, user_path
 
 SPLITS = ("train", "val", "test")
+_SPACE_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|$)')  # which csv refuses
 _NAMED = 3  # mistakes of one kind that a message names
 
 
@@ -107,7 +109,8 @@ def _read(path: Path) -> Iterator[Row]:
                     "A list begins with a line that names its columns, path and label among them. "
                     f"Received: {printable(path)} without {' and '.join(missing)}: {printable(header.strip()[:80])!r}."
                 )
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in file)
+            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
             for values in reader:
                 line = reader.line_num + 1
                 if not any(value.strip() for value in values):
@@ -162,7 +165,8 @@ def _require_files(path: Path, rows: Sequence[Row]) -> None:
         named = "; ".join(f"line {row.line}: {printable(row.path)}" for row in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
         raise UserError(
-            f"The images of a list must exist; their paths are relative to its folder. Received: {printable(path)}, {named}{more}."
+            "The images of a list must exist; their paths are relative to its folder. "
+            f"Received: {printable(path)}, {named}{more}."
         )
 
 

@@ -36,7 +36,8 @@ def require_source(source: str, data_dir: str = "") -> None:
     path = Path(os.path.expanduser(source))
     if source == "digits" or path.is_dir() or (path.is_file() and path.suffix.lower() == LIST):
         return
-    rule = f"--data takes 'digits', a TensorFlow Datasets name, a folder or a {LIST} list. Received: '{printable(source)}', which is"
+    known = f"'digits', a TensorFlow Datasets name, a folder or a {LIST} list"
+    rule = f"--data takes {known}. Received: '{printable(source)}', which is"
     if os.path.lexists(path):
         raise UserError(f"{rule} {'a file' if path.exists() else 'a link that leads nowhere'}.")
     if source.startswith((".", "/", "~")):
