@@ -159,4 +159,4 @@ def test_a_hundred_thousand_lines_are_read_in_order(images, monkeypatch):
             )
     source = open_source(Data(source=str(images / "list.csv")))
     assert (source.train.size, source.val.size, len(source.classes)) == (90_000, 10_000, 1000)
-    assert source.train.name(0) == "a, 000000.jpg" and source.train.labels[-1] == 998
+    assert source.train.name(0) == "a, 000000.jpg" and source.train.labels[-1] == 999
