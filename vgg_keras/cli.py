@@ -31,7 +31,9 @@ _SHARED = {
         "set", [], "field.path=value of the configuration, such as training.learning_rate=1e-3. May be repeated."
     ),
     "data": lambda: flags.DEFINE_string(
-        "data", None, "digits (embedded), a TensorFlow Datasets name such as cifar10, or a folder of class folders."
+        "data",
+        None,
+        "digits (embedded), a TensorFlow Datasets name such as cifar10, a folder of class folders, or a .csv list.",
     ),
     "model": lambda: flags.DEFINE_string("model", None, "A run's folder: the --workdir of its training."),
     "weights": lambda: flags.DEFINE_string(

@@ -115,7 +115,7 @@ class Architecture(_Checked):
 class Data(_Checked):
     """Where images come from and what is done to them (3.1)."""
 
-    # digits, a TensorFlow Datasets name, or a folder of class folders
+    # digits, a TensorFlow Datasets name, a folder of class folders, or a .csv list
     source: str = setting("digits", RESUME, TEST, READING)
     # where TensorFlow Datasets keeps its sets; empty: its own default
     data_dir: str = setting("", RESUME, TEST, READING)

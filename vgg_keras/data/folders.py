@@ -32,11 +32,11 @@ def open_folder(data: Data) -> Source:
         division = "its own train/ and val/"
         if data.validation == "held_out":
             test = val
-            train, val = _hold_out(root / "train", train, data.holdout)
+            train, val = hold_out(root / "train", train, data.holdout)
             division = f"about {data.holdout:.0%} of each class of train/ held out, its val/ for the test"
     else:
         classes, files = listing.classes(root)
-        train, val = _hold_out(root, files, data.holdout)
+        train, val = hold_out(root, files, data.holdout)
         division = f"about {data.holdout:.0%} of each class held out"
     return Source(
         name=printable(data.source),
@@ -126,8 +126,17 @@ def open_unlabelled(data: Data) -> tuple[str, tuple[str, ...], str, Split] | Non
     return f"{printable(root)}: images without classes", (), "all", split_of_files(root, files, (), listing.notes)
 
 
-def _hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:
-    """The training files and the validation files: this share of each class."""
+def hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:
+    """The training files and the validation files: this share of each class.
+
+    Args:
+        root: the set's place, for a message.
+        files: path and label of each, class after class.
+        share: that validates.
+
+    Raises:
+        UserError: no class has images enough.
+    """
     counts = np.bincount([label for _, label in files])
     validates = np.concatenate([held_out(count, share) for count in counts])
     if not validates.any():

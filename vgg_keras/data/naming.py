@@ -1,4 +1,4 @@
-"""What `--data` may name, checked before any framework starts: digits, a folder, or a set of TensorFlow Datasets.
+"""What `--data` may name, checked before any framework starts: digits, a folder, a list, or a set of TensorFlow Datasets.
 
 A name with a slash, a backslash or a dot is most often a folder that does not exist. TensorFlow Datasets would take seconds to
 report that, in many lines.
@@ -20,8 +20,11 @@ _NAME = re.compile(
 )
 
 
+LIST = ".csv"  # the ending of a list
+
+
 def require_source(source: str, data_dir: str = "") -> None:
-    """Refuses what is neither `digits` nor a folder, and no name of a set that TensorFlow Datasets could have.
+    """Refuses what is neither `digits` nor a folder nor a list, and no name of a set that TensorFlow Datasets could have.
 
     Args:
         source: as `data.source`.
@@ -31,9 +34,10 @@ def require_source(source: str, data_dir: str = "") -> None:
         UserError: it is a file, or such a name.
     """
     path = Path(os.path.expanduser(source))
-    if source == "digits" or path.is_dir():
+    if source == "digits" or path.is_dir() or (path.is_file() and path.suffix.lower() == LIST):
         return
-    rule = f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: '{printable(source)}', which is"
+    known = f"'digits', a TensorFlow Datasets name, a folder or a {LIST} list"
+    rule = f"--data takes {known}. Received: '{printable(source)}', which is"
     if os.path.lexists(path):
         raise UserError(f"{rule} {'a file' if path.exists() else 'a link that leads nowhere'}.")
     if source.startswith((".", "/", "~")):

@@ -4,17 +4,17 @@ Each kind of source has one module with one function from `Data` to `Source`, wh
 
     digits.py    scikit-learn's digits
     folders.py   class folders
+    lists.py     a CSV list of images and labels
     tfds.py      a set of TensorFlow Datasets
 
-Another kind, such as a CSV list, is a module like them, a line in `_opener` and one in `naming.require_source`, which checks
-the name before TensorFlow starts and refuses files today. A list of files makes its splits by `image_files.split_of_files`,
-as folders do.
+Another kind is a module like them, a line in `_opener` and one in `naming.require_source`, which checks the name before
+TensorFlow starts. What reads files makes its splits by `image_files.split_of_files`, as folders and lists do.
 """
 
 from collections.abc import Callable
 
 from vgg_keras.config import Data
-from vgg_keras.data import folders, tfds
+from vgg_keras.data import folders, lists, tfds
 from vgg_keras.data.digits import open_digits
 from vgg_keras.data.naming import require_source
 from vgg_keras.data.splits import Source, Split
@@ -36,6 +36,8 @@ def _opener(data: Data) -> Callable[[Data], Source]:
     require_source(data.source, data.data_dir)
     if user_path(data.source).is_dir():
         return folders.open_folder
+    if user_path(data.source).is_file():
+        return lists.open_list
     return tfds.open_builder
 
 

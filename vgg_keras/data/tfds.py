@@ -70,7 +70,8 @@ def _builder(data: Data):
         if not hint.startswith("Did") or "/" in data.source:
             hint = "There is no folder of that name either; `tfds.list_builders()` names the sets."
         raise UserError(
-            f"--data takes 'digits', a TensorFlow Datasets name or a folder. Received: {data.source!r}, which is none. {hint}"
+            "--data takes 'digits', a TensorFlow Datasets name, a folder or a .csv list. "
+            f"Received: {data.source!r}, which is none. {hint}"
         ) from None
     except (ValueError, AssertionError) as error:  # such as an unknown configuration or version of a known set
         raise UserError(f"TensorFlow Datasets refuses the name {data.source!r}: {_one_line(error)}") from None

@@ -1,0 +1,162 @@
+"""A CSV list as a data set: its splits and labels, what people's files look like, and what is refused by its line."""
+
+import csv
+
+import pytest
+import tensorflow as tf
+
+from tests.conftest import write_images
+from tests.data.toy_splits import labels
+from vgg_keras.config import Data
+from vgg_keras.data.naming import require_source
+from vgg_keras.data.sources import open_source, open_test
+from vgg_keras.errors import UserError
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Ten images, 000.jpg to 009.jpg, in photos/."""
+    write_images(tmp_path / "photos", [(40, 50)] * 10)
+    return tmp_path
+
+
+def opened(folder, text, encoding="utf-8", **fields):
+    (folder / "list.csv").write_bytes(text.encode(encoding))
+    return open_source(Data(source=str(folder / "list.csv"), **fields))
+
+
+def names(split):
+    return [split.name(image) for image in range(split.size)]
+
+
+def rows(*splits, label="cat dog"):
+    """A list of the ten images, of two classes in turn, with their splits."""
+    lines = [f"photos/{image:03}.jpg,{label.split()[image % 2]},{split}" for image, split in enumerate(splits)]
+    return "\n".join(["path,label,split", *lines])
+
+
+def test_a_list_with_splits(images):
+    source = opened(images, rows(*["train"] * 6, "val", "val", "test", "test"))
+    assert source.classes == ("cat", "dog") and source.final_split == "test"
+    assert names(source.train) == [f"photos/{image:03}.jpg" for image in (0, 2, 4, 1, 3, 5)]
+    assert labels(source.train) == [0, 0, 0, 1, 1, 1]
+    assert (names(source.val), names(source.test)) == (
+        ["photos/006.jpg", "photos/007.jpg"],
+        ["photos/008.jpg", "photos/009.jpg"],
+    )
+    encoded, label = source.val.read(tf.constant(1, tf.int64))
+    assert encoded.numpy() == (images / "photos" / "007.jpg").read_bytes() and int(label) == 1
+    _, classes, name, split = open_test(Data(source=str(images / "list.csv")), "all")
+    assert (classes, name, split.size) == (("cat", "dog"), "all", 10)
+
+
+def test_a_list_without_splits_holds_out_a_share_of_each_class(images):
+    source = opened(images, rows(*[""] * 10).replace(",split", "").replace(",\n", "\n").rstrip(","), holdout=0.4)
+    assert names(source.val) == ["photos/004.jpg", "photos/008.jpg", "photos/005.jpg", "photos/009.jpg"]
+    assert source.train.size == 6 and source.test is None and "about 40% of each class" in source.description
+
+
+def test_held_out_validation_leaves_the_lists_own_images_for_the_test(images):
+    source = opened(images, rows(*["train"] * 8, "val", "val"), validation="held_out", holdout=0.25)
+    assert (source.train.size, names(source.val)) == (6, ["photos/006.jpg", "photos/007.jpg"])
+    assert names(source.test) == ["photos/008.jpg", "photos/009.jpg"]
+
+
+def test_a_list_as_spreadsheets_and_people_write_it(images):
+    """A byte order mark, CRLF, semicolons, other columns, quotes, spaces, empty lines, Unicode, upper case."""
+    write_images(images / "fotos, alte", [(40, 50)])
+    text = '\ufeffLabel ; PATH;Width;split\r\n  "лев" ;"fotos, alte/000.jpg" ;40; Train\r\n\r\n'
+    text += "".join(
+        f"{name}; photos/00{image}.jpg;40;{split}\r\n"
+        for image, name, split in ((1, "лев", "val"), (2, '"great ""cat"""', "train"), (3, '"great ""cat"""', "val"))
+    )
+    source = opened(images, text)
+    assert source.classes == ('great "cat"', "лев")
+    assert names(source.train) == ["photos/002.jpg", "fotos, alte/000.jpg"]
+    absolute = "path,label\n" + "".join(f"{images}/photos/00{image}.jpg,{image % 2}\n" for image in range(10))
+    assert opened(images, absolute).train.size == 8
+    assert opened(images, absolute.replace(",", "\t")).train.size == 8
+
+
+def test_a_path_again_with_the_same_label_is_one_image(images):
+    """As in a list of boxes, which has a line for each."""
+    text = "path,label,xmin\n" + "".join(
+        f"photos/00{image}.jpg,{image % 2},{box}\n" for image in range(10) for box in "12"
+    )
+    source = opened(images, text)
+    assert source.train.size + source.val.size == 10
+
+
+def test_a_class_that_no_image_validates_is_noted(images):
+    source = opened(images, rows(*["train"] * 8, "val", "train"))
+    assert source.notes == (f"{images}/list.csv: no image validates dog",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "without path and label: ''"),
+        ("file,class\nphotos/000.jpg,cat", "without path and label: 'file,class'"),
+        ("path,label\n", "with none"),
+        ("path,label\nphotos/000.jpg,cat\nphotos/001.jpg,cat", "with 'cat' alone"),
+        ("path,label\nphotos/000.jpg,cat\nphotos/001.jpg", "line 3: 1 values, where the first line names 2"),
+        ("path,label\nphotos/000.jpg,\n", "line 2: no label"),
+        ("path,label\n,cat\n", "line 2: no path"),
+        ("path,label\nphotos/000.jpg,cat|dog\n", r"line 2: the labels 'cat\|dog', where an image has one"),
+        ("path,label,split\nphotos/000.jpg,cat,trian\n", "line 2: split 'trian'. Did you mean 'train'"),
+        (
+            "path,label\nphotos/000.jpg,cat\nphotos/000.jpg,dog\n",
+            "line 3: 'photos/000.jpg' with the label 'dog', which line 2",
+        ),
+        (
+            "path,label,split\nphotos/000.jpg,cat,train\n./photos/000.jpg,cat,val\n",
+            "with the split 'val', which line 2",
+        ),
+        (
+            "path,label,split\nphotos/000.jpg,cat,train\nphotos/001.jpg,dog,\n",
+            "line 3: no split, where other lines have one",
+        ),
+        ("path,label,split\nphotos/000.jpg,cat,train\nphotos/001.jpg,dog,train\n", "with train alone"),
+        (
+            "path,label,split\nphotos/000.jpg,cat,train\nphotos/001.jpg,dog,val\n",
+            "Every class has training images. Received: .*, with none of 'dog'",
+        ),
+        (
+            "path,label\nphotos/000.jpg,cat\nphotos/no.jpg,dog\nno/001.jpg,dog\n",
+            "must exist; .*, line 3: photos/no.jpg; line 4: no/001.jpg",
+        ),
+        ('path,label\nphotos/000.jpg,"cat\n', "line 2: unexpected end of data"),
+    ],
+)
+def test_a_wrong_list_is_refused_by_its_line(images, text, message):
+    with pytest.raises(UserError, match=message) as caught:
+        opened(images, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_in_another_encoding_is_refused(images):
+    with pytest.raises(UserError, match=r"text in UTF-8\. Received: .*list\.csv, whose byte"):
+        opened(images, "path,label\nphotos/000.jpg,Löwe\n", "latin-1")
+
+
+def test_the_name_of_a_list_is_checked_before_a_framework_starts(images):
+    (images / "list.csv").write_text("path,label\n")
+    (images / "list.txt").write_text("path,label\n")
+    require_source(str(images / "list.csv"))
+    with pytest.raises(UserError, match=r"a folder or a \.csv list\. Received: .*list\.txt', which is a file"):
+        require_source(str(images / "list.txt"))
+
+
+def test_a_hundred_thousand_lines_are_read_in_order(images, monkeypatch):
+    """One image under many names: what is written out by csv is what comes back."""
+    monkeypatch.setattr("vgg_keras.data.lists.os.path.lexists", lambda path: True)
+    with open(images / "list.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for image in range(100_000):
+            writer.writerow(
+                [f"a, {image:06}.jpg", f"class {image % 1000:03}", "val" if image % 10_000 >= 9_000 else "train"]
+            )
+    source = open_source(Data(source=str(images / "list.csv")))
+    assert (source.train.size, source.val.size, len(source.classes)) == (90_000, 10_000, 1000)
+    assert source.train.name(0) == "a, 000000.jpg" and source.train.labels[-1] == 999

@@ -1,0 +1,197 @@
+"""A CSV list as a data set: a row for each image, with its path and its label.
+
+    path,label,split
+    photos/a.jpg,tulip,train
+    photos/b.jpg,iris,val
+
+Paths are relative to the list's folder. `split` is optional: train, val or test. Without it a share of each class is held out.
+Columns of other names are left. The same path may come again with the same label, as in a list of boxes.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vgg_keras.config import Data
+from vgg_keras.data.folders import hold_out
+from vgg_keras.data.image_files import split_of_files
+from vgg_keras.data.splits import Source
+from vgg_keras.errors import UserError, nearest
+from vgg_keras.paths import printable, user_path
+
+SPLITS = ("train", "val", "test")
+_SPACE_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|$)')  # which csv refuses
+_NAMED = 3  # mistakes of one kind that a message names
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image of a list; the line is that of the file, from 1."""
+
+    line: int
+    path: str
+    label: str
+    split: str
+
+
+def open_list(data: Data) -> Source:
+    """The data set of the list `data.source`.
+
+    Raises:
+        UserError: a file that is no such list, rows that are wrong or contradict each other, or images that do not exist; the
+            lines are named.
+    """
+    path = user_path(data.source)
+    rows = _require_consistent(path, list(_read(path)))
+    _require_files(path, rows)
+    classes = tuple(sorted({row.label for row in rows}))
+    if len(classes) < 2:
+        raise UserError(
+            f"A list holds images of two or more classes. Received: {printable(path)} with {classes[0]!r} alone."
+        )
+    labels = {name: label for label, name in enumerate(classes)}
+    parts: dict[str, list[tuple[str, int]]] = {name: [] for name in ("", *SPLITS)}
+    for row in sorted(rows, key=lambda row: (row.label, row.path)):  # `hold_out` needs class after class
+        parts[row.split].append((_file(path, row), labels[row.label]))
+    if parts[""]:
+        train, val = hold_out(path, parts[""], data.holdout)
+        test, division = None, f"about {data.holdout:.0%} of each class held out"
+    else:
+        train, val, test, division = _own_division(path, parts, data)
+    _require_trained(path, classes, train)
+    notes = _notes(path, classes, val)
+
+    def split(files):
+        return split_of_files(path.parent, files, classes, notes)
+
+    return Source(
+        name=printable(data.source),
+        description=f"{printable(path)}: {len(classes)} classes, {division}",
+        classes=classes,
+        train=split(train),
+        val=split(val),
+        test=split(test) if test else None,
+    )
+
+
+def _own_division(path: Path, parts: dict[str, list], data: Data) -> tuple[list, list, list | None, str]:
+    """Training, validation and test files of a list with splits, and a description."""
+    train, val, test = (parts[name] for name in SPLITS)
+    if not train or not (val or data.validation == "held_out" or test):
+        given = ", ".join(name for name in SPLITS if parts[name])
+        raise UserError(
+            f"A list with splits has images of train and of val. Received: {printable(path)} with {given} alone. "
+            "Or leave the column out, and a share of each class is held out."
+        )
+    if data.validation == "own" and val:
+        names = "train, val and test" if test else "train and val"
+        return train, val, test or None, f"its own {names}"
+    # held out of the training images; the list's other images are the test's
+    train, held = hold_out(path, train, data.holdout)
+    test = test or val
+    rest = ", its other images for the test" if test else ""
+    return train, held, test or None, f"about {data.holdout:.0%} of each class of train held out{rest}"
+
+
+def _read(path: Path) -> Iterator[Row]:
+    """The rows of a list, without spaces around their values; empty lines are skipped."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            delimiter = max(",;\t", key=header.count)
+            names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            missing = [name for name in ("path", "label") if name not in names]
+            if missing:
+                raise UserError(
+                    "A list begins with a line that names its columns, path and label among them. "
+                    f"Received: {printable(path)} without {' and '.join(missing)}: {printable(header.strip()[:80])!r}."
+                )
+            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in file)
+            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+            for values in reader:
+                line = reader.line_num + 1
+                if not any(value.strip() for value in values):
+                    continue
+                if len(values) < len(names):
+                    raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
+                row = dict(zip(names, map(str.strip, values), strict=False))
+                yield _checked(path, Row(line, row["path"], row["label"], row.get("split", "").lower()))
+    except csv.Error as error:
+        raise _wrong(path, reader.line_num + 1, str(error)) from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"A list is text in UTF-8. Received: {printable(path)}, whose byte {error.start} is none. Save it as UTF-8."
+        ) from None
+
+
+def _checked(path: Path, row: Row) -> Row:
+    for name in ("path", "label"):
+        if not getattr(row, name):
+            raise _wrong(path, row.line, f"no {name}")
+    if "|" in row.label:
+        raise _wrong(path, row.line, f"the labels {row.label!r}, where an image has one")
+    if row.split not in ("", *SPLITS):
+        raise _wrong(path, row.line, f"split {row.split!r}. {nearest(row.split, SPLITS)}")
+    return row
+
+
+def _require_consistent(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """Each image once; refuses one of two labels or two splits, and a split that some rows lack."""
+    if not rows:
+        raise UserError(f"A list holds images. Received: {printable(path)}, with none.")
+    first: dict[str, Row] = {}
+    for row in rows:
+        known = first.setdefault(os.path.normpath(row.path), row)
+        for name in ("label", "split"):
+            ours, theirs = getattr(row, name), getattr(known, name)
+            if ours != theirs:
+                raise _wrong(
+                    path, row.line, f"{row.path!r} with the {name} {ours!r}, which line {known.line} gives {theirs!r}"
+                )
+    kept = list(first.values())
+    with_split = [row for row in kept if row.split]
+    if with_split and len(with_split) < len(kept):
+        without = next(row for row in kept if not row.split)
+        raise _wrong(path, without.line, "no split, where other lines have one")
+    return kept
+
+
+def _require_files(path: Path, rows: Sequence[Row]) -> None:
+    missing = [row for row in rows if not os.path.lexists(_file(path, row))]
+    if missing:
+        named = "; ".join(f"line {row.line}: {printable(row.path)}" for row in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+        raise UserError(
+            "The images of a list must exist; their paths are relative to its folder. "
+            f"Received: {printable(path)}, {named}{more}."
+        )
+
+
+def _require_trained(path: Path, classes: Sequence[str], train: Sequence[tuple[str, int]]) -> None:
+    """Refuses classes that no training image has."""
+    known = {label for _, label in train}
+    if missing := [name for label, name in enumerate(classes) if label not in known]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(
+            f"Every class has training images. Received: {printable(path)}, with none of {missing[0]!r}{more}."
+        )
+
+
+def _notes(path: Path, classes: Sequence[str], val: Sequence[tuple[str, int]]) -> list[str]:
+    known = {label for _, label in val}
+    missing = [name for label, name in enumerate(classes) if label not in known]
+    return [f"{printable(path)}: no image validates {', '.join(map(printable, missing))}"] if missing else []
+
+
+def _file(path: Path, row: Row) -> str:
+    """The path of a row's image."""
+    return os.path.join(path.parent, os.path.expanduser(row.path))
+
+
+def _wrong(path: Path, line: int, what: str) -> UserError:
+    return UserError(
+        f"Each line of a list is an image with its label. Received: {printable(path)}, line {line}: {what}."
+    )
