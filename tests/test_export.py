@@ -4,7 +4,18 @@ import json
 
 import pytest
 
+from tests.conftest import write_images
 from vgg_keras.exports import saved_model
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three classes of pictures of two sizes, 6 for training and 4 to compare on of each."""
+    for seed, (split, count) in enumerate((("train", 6), ("val", 4))):
+        for label, name in enumerate(("Hund", "great cat", "лев")):
+            sizes = [(48, 60), (70, 50)] * (count // 2)
+            write_images(tmp_path / "photos" / split / name, sizes, seed=10 * seed + label)
+    return tmp_path / "photos"
 
 
 @pytest.mark.slow
