@@ -198,7 +198,7 @@ class Training(_Checked):
     schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
     warmup_steps: int = 0  # in which the rate rises linearly at the start (Goyal et al. 2017, section 2.2)
     step_epochs: tuple[int, ...] = ()  # of schedule=step: the epochs after which the rate is multiplied by step_factor
-    step_factor: float = 0.1
+    step_factor: float = 0.1  # of schedule=step: what the rate is multiplied by
     plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; it also selects the best net
     plateau_patience: int = 5  # epochs without a lower value before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10

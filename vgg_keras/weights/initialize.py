@@ -19,7 +19,6 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
 from vgg_keras.runs import require_unchanged, run_config, weights_digest
 from vgg_keras.weights.classes import difference_of_classes
-from vgg_keras.weights.source_weights import HEAD, SourceWeights
 from vgg_keras.weights.verify import IMAGENET, digest_of, require_source
 
 # "the first four convolutional layers and the last three fully-connected layers" of net A. By position the shapes would
@@ -227,8 +226,10 @@ def _read(config: Config, sha256: str | None):
     return source, found
 
 
-def _without_other_head(source: SourceWeights, architecture: Architecture) -> SourceWeights:
+def _without_other_head(source: Any, architecture: Architecture) -> Any:
     """The convolutions alone of a source whose head is of the other kind, fc or gap."""
+    from vgg_keras.weights.source_weights import HEAD
+
     named = source.names(dataclasses.replace(architecture, head="fc"))
     has = {name: named[name] in source.tensors for name in HEAD}
     if not has["predictions"] or has["fc1"] == (architecture.head == "fc"):
