@@ -174,8 +174,8 @@ class Training(_Checked):
     # or a source of `vgg_keras.load_weights` to fine-tune, of any classes
     weights: str = setting("", RESUME)
     weights_sha256: str = setting("", RESUME)  # the source's; empty: any
-    # the trained layers. all; fc: the FC layers only, as in one net of the ILSVRC submission; new: those that the start has no
-    # weights for; or a block or a layer, such as block5, from which on the net is trained
+    # the trained layers. all. fc: the FC layers only, as in one net of the ILSVRC submission. new: those that the start has no
+    # weights for. A block or a layer, such as block5: the net from there on
     layers: str = "all"
     # such as predictions:10,block5:0.1: the rate and the decay of a layer, of a block, or of all FC layers (fc) are multiplied
     rate_factors: tuple[str, ...] = ()
@@ -208,8 +208,8 @@ class Training(_Checked):
     kept_net: Literal["best", "last"] = (
         "best"  # the net that a run results in: with the lowest error (3.1), or of the last epoch
     )
-    # of an exponential moving average of the weights, which is then the net that is validated and kept (Polyak & Juditsky
-    # 1992); its first steps average less, by min(average_decay, (1 + steps) / (10 + steps)); 0: none
+    # of an exponential moving average of the weights (Polyak & Juditsky 1992); 0: none. The average is then the net that is
+    # validated and kept. Its first steps average less, by min(average_decay, (1 + steps) / (10 + steps))
     average_decay: float = 0.0
 
     @property
@@ -365,7 +365,7 @@ class Checkpoint(_Checked):
 class Runtime(_Checked):
     """The machine. May change when a run is resumed."""
 
-    # auto: bf16 where the hardware has it; float16, with a dynamic loss scale, on a GPU that has it alone
+    # auto: bf16 where the hardware has it. float16, with a dynamic loss scale, on a GPU that has it alone
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     # auto: multi_worker if TF_CONFIG names several workers, mirrored if there are several devices, else one
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
@@ -420,22 +420,17 @@ class Config(_Checked):
         At another rate a stage's decay changes in proportion: `training.weight_decay` is the share at `training.learning_rate`.
         """
         rate = stage.learning_rate or self.training.learning_rate
-        return dataclasses.replace(
-            self,
-            architecture=dataclasses.replace(self.architecture, name=stage.architecture or self.architecture.name),
-            data=dataclasses.replace(self.data, scale=stage.scale or self.data.scale),
-            training=dataclasses.replace(
-                self.training,
-                stage=stage.name,
-                learning_rate=rate,
-                weight_decay=self.training.weight_decay * (rate / self.training.learning_rate),
-                layers=stage.layers or self.training.layers,
-                epochs=stage.epochs or self.training.epochs,
-                min_steps=stage.min_steps or self.training.min_steps,
-                schedule=stage.schedule or self.training.schedule,
-            ),
-            stages=(),
-        )
+        decay = self.training.weight_decay * (rate / self.training.learning_rate)
+        changes: dict[str, dict[str, Any]] = {"training": {"stage": stage.name, "weight_decay": decay}}
+        for one in dataclasses.fields(Stage):
+            value = getattr(stage, one.name)
+            if value and "replaces" in one.metadata:
+                section, _, name = one.metadata["replaces"].partition(".")
+                changes.setdefault(section, {})[name] = value
+        sections = {
+            section: dataclasses.replace(getattr(self, section), **values) for section, values in changes.items()
+        }
+        return dataclasses.replace(self, **sections, stages=())
 
     @property
     def middle_scale(self) -> int:

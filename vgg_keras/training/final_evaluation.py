@@ -40,7 +40,7 @@ def of_run(run: PlannedRun, job: Job, outcome: Outcome) -> dict:
 def evaluate(job: Job, outcome: Outcome) -> dict:
     """Evaluates the kept net, prints the errors and the path of every file, and returns the run's result."""
     config, source, folder = job.config, job.source, job.workdir
-    result = _evaluate_best(job)
+    result = _evaluate_kept(job)
 
     test = result["rows"][-1]
     described = f"{test['protocol']} test at Q={test['scales']}"
@@ -65,7 +65,7 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     return {**outcome.result(), "top1_error": result["top1_error"], "top5_error": result["top5_error"]}
 
 
-def _evaluate_best(job: Job) -> dict:
+def _evaluate_kept(job: Job) -> dict:
     """On the test images if there are any, else on the validation images."""
     source, out = job.source, job.workdir / FINAL_EVALUATION
     net = load_run(job.workdir, dtype=job.precision)

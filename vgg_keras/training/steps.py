@@ -32,11 +32,7 @@ def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: C
     model, optimizer, training, seed = state.model, state.optimizer, config.training, config.seed
     micro_batch = config.data.micro_batch
     variables = [variable.value for variable in model.trainable_variables]
-    # batch norm's averages, where they are not frozen
-    normalizing = [
-        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
-    moving = [weight for layer in normalizing for weight in layer.non_trainable_weights]
+    moving = _moving_averages(model)
     loss_scale = state.loss_scale if state.scales_loss else None
     gradients_of = _gradients(model, variables, moving, training.label_smoothing, loss_scale)
     update = compiled_update(strategy, model, optimizer)
@@ -81,6 +77,14 @@ def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: C
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     return step
+
+
+def _moving_averages(model: keras.Model) -> list:
+    """Batch norm's moving means and variances, of the layers that are not frozen."""
+    normalizing = [
+        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    return [weight for layer in normalizing for weight in layer.non_trainable_weights]
 
 
 def _gradients(model: keras.Model, variables, moving, label_smoothing: float, loss_scale: LossScale | None) -> Callable:

@@ -51,7 +51,7 @@ def resolved(architecture: Architecture, chosen: str, given: Sequence[str]) -> s
     """
     if chosen != NEW:
         return chosen
-    names = [layer.name for layer in _with_weights(architecture)]
+    names = trained_layers(architecture, ALL)
     return next((name for name in names if name not in given), names[-1])
 
 
@@ -65,10 +65,10 @@ def rate_factors(architecture: Architecture, assignments: Sequence[str]) -> dict
     Raises:
         UserError: another form, no such layer or block, one that is named twice, or a factor that is not above 0.
     """
-    of_both_heads = _with_weights(dataclasses.replace(architecture, head="fc"))
-    names = [layer.name for layer in of_both_heads]
+    of_both_heads = dataclasses.replace(architecture, head="fc")
+    names = trained_layers(of_both_heads, ALL)
     groups = {block: [name for name in names if _block(name) == block] for block in _blocks(names)}
-    groups[FC] = [layer.name for layer in of_both_heads if layer.kind == "fc"]
+    groups[FC] = list(trained_layers(of_both_heads, FC))
     found: dict[str, float] = {}
     for text in assignments:
         name, colon, number = text.partition(":")
@@ -81,8 +81,9 @@ def rate_factors(architecture: Architecture, assignments: Sequence[str]) -> dict
             raise UserError(f"training.rate_factors names a layer or a block once. Received: {name!r} twice.")
         found[name] = _factor(text, number)
     of_groups = {layer: found[group] for group, inside in groups.items() if group in found for layer in inside}
-    present = [layer.name for layer in _with_weights(architecture)]
-    return {name: factor for name in present if (factor := found.get(name, of_groups.get(name)))}
+    return {
+        name: factor for name in trained_layers(architecture, ALL) if (factor := found.get(name, of_groups.get(name)))
+    }
 
 
 def _factor(text: str, number: str) -> float:
