@@ -122,7 +122,7 @@ def test_killed_at_its_first_weights_a_run_goes_on(run, monkeypatch, number):
     monkeypatch.undo()
     require_unchanged(folder, resumed=True)
     if number < 3:
-        with pytest.raises(UserError, match="there after its first epoch"):
+        with pytest.raises(UserError, match="there after its first validation"):
             load_run(folder)
 
 
