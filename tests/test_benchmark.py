@@ -16,7 +16,9 @@ def test_a_steps_operations_are_three_forward_passes_less_the_first_layers_input
     forward = multiply_adds(architecture, 224, 224)
     assert training_operations(architecture) == 2 * (3 * forward - first)
     fc1, rest = 7 * 7 * 512 * 4096, 4096 * 4096 + 4096 * 1000
-    assert training_operations(architecture, ("fc1", "fc2", "predictions")) == 2 * (forward + fc1 + 2 * rest)  # no gradient goes below fc1
+    assert training_operations(architecture, ("fc1", "fc2", "predictions")) == 2 * (
+        forward + fc1 + 2 * rest
+    )  # no gradient goes below fc1
 
 
 def last_line(done):

@@ -87,7 +87,11 @@ def test_flowers17_has_1088_training_and_272_validation_images(shared_data):
     ("change", "message"),
     [
         (lambda root: shutil.rmtree(root / "val"), r"train/ needs val/.*without val/"),
-        (lambda root: (root / "val").rename(root / "validation"), r"without val/\. Rename validation/ to val/"),
+        (lambda root: (root / "val").rename(root / "validate"), r"without val/\. Rename validate/ to val/"),
+        (
+            lambda root: shutil.copytree(root / "val", root / "valid"),
+            r"where val/ and valid/ are both for val\. Rename one",
+        ),
         (lambda root: shutil.rmtree(root / "val" / "dog"), r"with 1: cat"),
         (
             lambda root: (root / "val" / "dog").rename(root / "val" / "dogs"),
@@ -128,31 +132,114 @@ def test_every_class_name_is_one_printable_line_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("folders", "said", "unsaid"),
+    ("folders", "said"),
     [
-        ("train valid test", r"Rename valid/ to val/", "Rename test"),
-        ("train validation test", r"Rename validation/ to val/", "Rename test"),
-        ("train validate test", r"Rename validate/ to val/", "Rename test"),
-        ("train dev test", r"Rename dev/ to val/", "Rename test"),
-        ("train test", r"Or give .*/train, of which a share", "Rename"),
-        ("train testing tests", r"Or give .*/train, of which a share", "Rename"),
-        ("val test training", r"without train/\. Rename training/ to train/", "Rename test"),
-        ("Train Val Test", r"without train/ and val/\. Rename Train/ .* Rename Val/ to val/", "Rename Test"),
-        ("training testing", r"without train/ and val/\. Rename training/", "Rename testing"),
-        ("valid test", r"Rename valid/ to val/", "Rename test"),
+        ("train validate test", r"Rename validate/ to val/"),
+        ("train dev test", r"Rename dev/ to val/"),
+        ("train tests", r"Or give that folder itself, of which a share"),
+        ("val test trn", r"without train/\. Rename trn/ to train/"),
+        ("valid test", r"without train/\. Or give the class folders' own parent"),
+        ("trn dev", r"without train/ and val/\. Rename trn/ .* Rename dev/ to val/"),
     ],
 )
 @pytest.mark.parametrize("validation", ["own", "held_out"])
-def test_no_hint_names_the_test_set_for_validation(tmp_path, folders, said, unsaid, validation):
-    for split in folders.split():
-        for name in ("cat", "dog"):
-            write_images(tmp_path / split / name, [(8, 8)] * 2)
+def test_splits_of_doubtful_names_are_to_be_renamed_and_never_the_test_set(tmp_path, folders, said, validation):
+    put_splits(tmp_path, folders)
     with pytest.raises(UserError, match=said) as error:
         opened(tmp_path, validation=validation)
-    assert unsaid not in str(error.value)
-    if "train" not in folders.split() and "val" not in folders.split():
-        with pytest.raises(UserError, match=said):
-            open_test(Data(source=str(tmp_path)), "all")
+    assert "Rename test" not in str(error.value)
+
+
+def put_splits(root, folders, classes=("cat", "dog"), count=3):
+    for split in folders.split():
+        for name in classes:
+            write_images(root / split / name, [(8, 8)] * count)
+
+
+@pytest.mark.parametrize(
+    "folders", ["train valid test", "train validation test", "training val testing", "Train Val Test"]
+)
+def test_splits_go_by_the_names_that_people_give_them(tmp_path, folders):
+    put_splits(tmp_path, folders)
+    train, val, test = folders.split()
+    source = opened(tmp_path)
+    for split, name in ((source.train, train), (source.val, val), (source.test, test)):
+        assert [split.name(image) for image in range(split.size)] == [
+            f"{name}/{one}/00{image}.jpg" for one in ("cat", "dog") for image in range(3)
+        ]
+    assert source.description.endswith(f"its own {train}/, {val}/, {test}/") and source.final_split == "test"
+    data = Data(source=str(tmp_path))
+    for name, sizes in (("test", 6), ("val", 6), ("train", 6), ("all", 18)):
+        assert open_test(data, name)[3].size == sizes
+    shutil.rmtree(tmp_path / train)  # a test needs no training images
+    assert [split.name(0) for split in [open_test(data, "test")[3]]] == [f"{test}/cat/000.jpg"]
+
+
+def test_a_test_set_has_the_labels_of_the_training_set(tmp_path):
+    put_splits(tmp_path, "train val", ("ant", "cat", "dog"))
+    put_splits(tmp_path, "test", ("dog",))
+    source = opened(tmp_path)
+    assert labels(source.test) == [2, 2, 2] and labels(open_test(Data(source=str(tmp_path)), "test")[3]) == [2, 2, 2]
+    put_splits(tmp_path, "test", ("emu",))
+    with pytest.raises(UserError, match=r"classes that are trained\. Received: .*/test with 'emu'"):
+        opened(tmp_path)
+    shutil.rmtree(tmp_path / "test" / "dog")
+    shutil.rmtree(tmp_path / "test" / "emu")
+    write_images(tmp_path / "test", [(8, 8)] * 3)  # as of a competition, without labels
+    source = opened(tmp_path)
+    assert source.test is None and source.notes == (
+        f"{tmp_path}/test: a folder without class folders, which is left out",
+    )
+
+
+@pytest.mark.parametrize("validation", ["own", "held_out"])
+def test_without_val_a_share_of_train_is_held_out_and_test_is_the_test_set(tmp_path, validation):
+    put_splits(tmp_path, "train test", count=5)
+    source = opened(tmp_path, validation=validation)
+    assert (source.train.size, source.val.size, source.test.size) == (8, 2, 10)
+    assert source.description.endswith("about 20% of each class of train/ held out, its test/ for the test")
+    data = Data(source=str(tmp_path), validation=validation)
+    assert [open_test(data, name)[3].size for name in ("val", "train", "test", None)] == [2, 8, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("paths", "given", "message"),
+    [
+        (
+            "a/cat a/dog b/cat b/dog",
+            "",
+            r"photos/a, with folders of images and none of its own: cat, dog\. Did you mean .*/a\?",
+        ),
+        ("cat dog wild/wolf wild/lynx", "", r"/wild, with folders .*: lynx, wolf\. Did you mean .*/wild\? Or list"),
+        ("train/all/cat train/all/dog val/all/cat", "", r"train with 1: all\. Did you mean .*/train/all\?"),
+        ("one/two/cat one/two/dog", "", r"photos with 1: one\. Did you mean .*/one/two\?"),
+        ("cat dog", "cat", r"photos/cat with 0: none\. Did you mean .*/photos\?"),
+    ],
+)
+def test_class_folders_at_another_level_are_refused_with_the_level_that_was_meant(tmp_path, paths, given, message):
+    for path in paths.split():
+        write_images(tmp_path / "photos" / path, [(8, 8)] * 5)
+    with pytest.raises(UserError, match=message):
+        opened(tmp_path / "photos" / given)
+
+
+def test_one_folder_in_each_class_is_read(tmp_path):
+    """As in Tiny ImageNet."""
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "photos" / name / "images", [(8, 8)] * 5)
+    assert opened(tmp_path / "photos").train.size == 8
+
+
+def test_a_class_with_nearly_all_images_is_named(tmp_path):
+    for name, count in (("cat", 46), ("dog", 4)):
+        write_images(tmp_path / "photos" / name, [(8, 8)] * count)
+    source, _ = bad(tmp_path / "photos", holdout=0.5)
+    assert source.notes == (
+        "92.0% of the train images are of class 'cat': a net that answers nothing else has an error of 8.0%",
+        "92.0% of the val images are of class 'cat': a net that answers nothing else has an error of 8.0%",
+    )
+    write_images(tmp_path / "photos" / "dog", [(8, 8)] * 6)
+    assert bad(tmp_path / "photos", holdout=0.5)[0].notes == ()
 
 
 def test_a_class_too_small_to_hold_an_image_out_is_named(class_folders):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import write_images
-from tests.data.scans import names, opened
+from tests.data.scans import bad, names, opened
 from vgg_keras.errors import UserError
 
 
@@ -59,3 +59,19 @@ def test_train_and_val_that_share_a_folder_are_named(class_folders, tmp_path):
             (tmp_path / "set" / split / name).symlink_to(class_folders / name)
     notes = opened(tmp_path / "set").notes
     assert len(notes) == 2 and all("its images are read for both" in note for note in notes)
+
+
+def test_a_link_to_a_file_of_its_class_is_read_once_and_a_loop_is_named(class_folders):
+    (class_folders / "cat" / "again.jpg").symlink_to("000.jpg")
+    outside = class_folders.parent / "outside"
+    write_images(outside, [(8, 8)])
+    for name in ("one.jpg", "two.jpg"):
+        (class_folders / "dog" / name).symlink_to(outside / "000.jpg")
+    (class_folders / "dog" / "loop.jpg").symlink_to("loop.jpg")
+    source, reasons = bad(class_folders)
+    assert len(names(source)) == 5 + 5 + 1 and "dog/one.jpg" in names(source)
+    assert source.notes == (
+        f"{class_folders}/cat/again.jpg: a link to a file of its class that is read already",
+        f"{class_folders}/dog/two.jpg: a link to a file of its class that is read already",
+    )
+    assert reasons == {"loop.jpg": "Too many levels of symbolic links"}

@@ -87,11 +87,6 @@ def test_a_path_again_with_the_same_label_is_one_image(images):
     assert source.train.size + source.val.size == 10
 
 
-def test_a_class_that_no_image_validates_is_noted(images):
-    source = opened(images, rows(*["train"] * 8, "val", "train"))
-    assert source.notes == (f"{images}/list.csv: no image validates dog",)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,16 +1,19 @@
-"""A folder as a data set: `train/CLASS/*` and `val/CLASS/*`, or one level of class folders with a share held out.
+"""A folder as a data set: `train/CLASS/*`, `val/CLASS/*` and perhaps `test/CLASS/*`, or one level of class folders.
 
-With `data.validation=held_out` the share is held out of `train/`, and `val/` is the test's.
+Without `val/` a share of each class is held out to validate. With `data.validation=held_out` it is too; `test/`, else `val/`, is
+then the test's.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vgg_keras.config import Data
 from vgg_keras.data.image_files import split_of_files
-from vgg_keras.data.listing import Listing, folders_in
+from vgg_keras.data.listing import Files, Listing, folders_in
+from vgg_keras.data.split_folders import require_splits, split_folders
 from vgg_keras.data.splits import Source, Split, held_out
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable, user_path
@@ -20,20 +23,25 @@ def open_folder(data: Data) -> Source:
     """The data set in the folder `data.source`; files are listed, sorted by name, and read while training runs.
 
     Raises:
-        UserError: an empty folder or class, one class only, `train` without `val`, or classes that differ between them.
+        UserError: an empty folder or class, one class only, class folders inside class folders, `train` alone, or classes that
+            differ between the splits.
     """
     root, test, listing = user_path(data.source), None, Listing()
-    folders = folders_in(root, [])
-    _require_split_names(root, folders)
-    if "train" in folders:
-        classes, train = listing.classes(root / "train")
-        val_classes, val = listing.classes(root / "val")
-        _require_same_classes(root, classes, val_classes)
-        division = "its own train/ and val/"
-        if data.validation == "held_out":
-            test = val
-            train, val = hold_out(root / "train", train, data.holdout)
-            division = f"about {data.holdout:.0%} of each class of train/ held out, its val/ for the test"
+    parts = split_folders(root, listing.notes)
+    require_splits(root, parts)
+    if parts:
+        classes, train = listing.classes(parts["train"])
+        if data.validation == "own" and "val" in parts:
+            names, val = listing.classes(parts["val"])
+            _require_same_classes(root, parts, classes, names)
+            division = "its own " + ", ".join(f"{path.name}/" for path in parts.values())
+        else:
+            train, val = hold_out(parts["train"], train, data.holdout)
+            division = f"about {data.holdout:.0%} of each class of {parts['train'].name}/ held out"
+        name = _test_part(parts, data)
+        if name:
+            test = _listed_as(listing, parts, name, classes)
+            division += "" if "its own" in division else f", its {parts[name].name}/ for the test"
     else:
         classes, files = listing.classes(root)
         train, val = hold_out(root, files, data.holdout)
@@ -48,68 +56,61 @@ def open_folder(data: Data) -> Source:
     )
 
 
-# Names of folders that are splits and no classes, by the name that each must have. A test set is not for validation.
-_SPLIT_NAMES = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validate", "validation", "vali", "dev", "eval"),
-    "test": ("test", "testing", "tst"),
-}
-
-
-def _require_split_names(root: Path, folders: list[str]) -> None:
-    """Refuses train/ without val/, the reverse, and splits of other names, which would be read as classes."""
-    splits = [name for names in _SPLIT_NAMES.values() for name in names]
-    if not {"train", "val"} & set(folders) and not (
-        len(folders) > 1 and all(name.lower() in splits for name in folders)
-    ):
-        return
-    missing = [split for split in ("train", "val") if split not in folders]
-    if not missing:
-        return
-    others = {split: next((name for name in folders if name.lower() in _SPLIT_NAMES[split]), None) for split in missing}
-    renamed = [f"Rename {printable(name)}/ to {split}/, if it holds them." for split, name in others.items() if name]
-    if renamed:
-        hint = " ".join(renamed)
-    elif "train" in folders:
-        hint = f"Or give {printable(root / 'train')}, of which a share of each class is held out to validate."
-    else:
-        hint = "Or give the class folders' own parent."
-    without = " and ".join(f"{split}/" for split in missing)
-    raise UserError(
-        f"A folder with train/ needs val/ and the reverse. Received: {printable(root)} without {without}. {hint}"
-    )
-
-
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images that an evaluation names; arguments and results as in `sources.open_test`.
 
-    Unlike a training, it needs only that of train/ and val/ which holds its images. `all` of class folders has every image,
-    however few a class has.
+    Unlike a training, it needs only the folder that holds its images. `all` of class folders has every image, however few a
+    class has.
 
     Raises:
         UserError: as in `open_folder`.
     """
     root, listing = user_path(data.source), Listing()
-    given = [part for part in ("val", "train") if part in folders_in(root, [])]
-    name = name or ("test" if given and data.validation == "held_out" else "val")
-    folder_of = (
-        {"val": "val", "train": "train"} if data.validation == "own" else {"test": "val"}
-    )  # splits with their own
-    if given and (name == "all" or folder_of.get(name) in given):
-        parts = given if name == "all" else [folder_of[name]]
-        listed = [listing.classes(root / part) for part in parts]
-        if len(listed) == 2:
-            _require_same_classes(root, listed[1][0], listed[0][0])
-        classes, division = listed[0][0], " and ".join(f"{part}/" for part in parts)
-        files = [file for _, found in listed for file in found]
-    elif not given and name == "all":
-        _require_split_names(root, folders_in(root, []))
+    parts = split_folders(root, listing.notes)
+    name = name or ("test" if _test_part(parts, data) else "val")
+    wanted = _parts_of(name, parts, data)
+    if wanted:
+        classes = listing.names(parts["train" if "train" in parts else wanted[0]])
+        files = [file for part in wanted for file in _listed_as(listing, parts, part, classes)]
+        division = " and ".join(f"{parts[part].name}/" for part in wanted)
+    elif not parts and name == "all":
+        require_splits(root, parts)
         (classes, files), division = listing.classes(root), "all of each class"
     else:
         source = open_folder(data)
         return source.description, source.classes, name, source.split(name)
     split = split_of_files(root, files, classes, listing.notes)
     return f"{printable(root)}: {len(classes)} classes, {division}", classes, name, split
+
+
+def _test_part(parts: Sequence[str], data: Data) -> str | None:
+    """The part that is the test's: its own, or where a share of train/ validates, val/."""
+    return "test" if "test" in parts else "val" if "val" in parts and data.validation == "held_out" else None
+
+
+def _parts_of(name: str, parts: Sequence[str], data: Data) -> list[str]:
+    """The parts whose images an evaluation of this name reads whole, none where a part is divided for it."""
+    if name == "all":
+        return [part for part in ("test", "val", "train") if part in parts]
+    divided = data.validation == "held_out" or ("val" not in parts and "test" in parts)
+    found = {"test": _test_part(parts, data), "val": None if divided else "val", "train": None if divided else "train"}
+    return [part for part in (found[name],) if part in parts]
+
+
+def _listed_as(listing: Listing, parts: dict[str, Path], name: str, classes: tuple[str, ...]) -> Files:
+    """The files of a part with the labels of these classes, of which a test may have a few only."""
+    ours, files = listing.classes(parts[name], least=1 if name == "test" else 2)
+    if name != "test" and ours != classes:
+        _require_same_classes(
+            parts[name].parent, {"train": parts.get("train", parts[name]), "val": parts[name]}, classes, ours
+        )
+    if unknown := [one for one in ours if one not in classes]:
+        raise UserError(
+            f"A test has images of the classes that are trained. Received: {printable(parts[name])} with {unknown[0]!r}"
+            + (f" and {len(unknown) - 1} more." if len(unknown) > 1 else ".")
+        )
+    labels = [classes.index(one) for one in ours]
+    return [(path, labels[label]) for path, label in files]
 
 
 def open_unlabelled(data: Data) -> tuple[str, tuple[str, ...], str, Split] | None:
@@ -126,7 +127,7 @@ def open_unlabelled(data: Data) -> tuple[str, tuple[str, ...], str, Split] | Non
     return f"{printable(root)}: images without classes", (), "all", split_of_files(root, files, (), listing.notes)
 
 
-def hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[list, list]:
+def hold_out(root: Path, files: Files, share: float) -> tuple[Files, Files]:
     """The training files and the validation files: this share of each class.
 
     Args:
@@ -148,9 +149,9 @@ def hold_out(root: Path, files: list[tuple[str, int]], share: float) -> tuple[li
     return train, [file for file, held in zip(files, validates, strict=True) if held]
 
 
-def _require_same_classes(root: Path, train: tuple[str, ...], val: tuple[str, ...]) -> None:
+def _require_same_classes(root: Path, parts: dict[str, Path], train: tuple[str, ...], val: tuple[str, ...]) -> None:
     if only := sorted(set(train) ^ set(val)):
-        where = "train" if only[0] in train else "val"
+        where = parts["train" if only[0] in train else "val"].name
         raise UserError(
             f"train/ and val/ must hold the same classes. Received: {printable(root)}, where '{only[0]}' is in {where}/ only"
             + (f" (and {len(only) - 1} more differ)." if len(only) > 1 else ".")

@@ -50,7 +50,7 @@ def split_of_files(
         changed=listed.changed,
         labels=labels,
         classes=classes,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -1,11 +1,14 @@
 """Which files and folders lie below a folder: links are followed, hidden files are skipped, doubtful places are noted."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
+
+Files = list[tuple[str, int]]  # the path and the label of each
 
 
 def files_below(folder: Path) -> list[str]:
@@ -16,34 +19,66 @@ def files_below(folder: Path) -> list[str]:
 class Listing:
     """The images below class folders, with notes for the user about links and shared folders.
 
-    Links to folders are followed. A folder that is reached twice in one class is read once. A link to a folder above itself is
-    not followed. Both are noted, and so is a folder that two classes or two splits share.
+    Links are followed. A folder or a file that is reached twice in one class is read once. A link to a folder above itself is
+    not followed. Each is noted, and so is a folder that two classes or two splits share.
     """
 
     def __init__(self):
         self.notes: list[str] = []
+        self._links: list[str] = []  # to files, in the class that is listed
         self._places: dict[tuple[int, int], str] = {}  # device and inode of each folder, and where it was found first
 
-    def classes(self, root: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-        """Class names and (path, label) of every file below them, without hidden ones, ordered by class and path."""
-        folders = folders_in(root, self.notes)
-        names = tuple(map(printable, folders))
-        if len(names) < 2:
+    def names(self, root: Path, least: int = 2) -> tuple[str, ...]:
+        """The names of the class folders in `root`, in their order.
+
+        Raises:
+            UserError: fewer than `least`; the level that was probably meant is named.
+        """
+        names = tuple(map(printable, folders_in(root, self.notes)))
+        if len(names) < least:
             raise UserError(
                 "A data folder holds a folder of images for each of two or more classes. "
-                f"Received: {printable(root)} with {len(names)}: {', '.join(names) or 'none'}."
+                f"Received: {printable(root)} with {len(names)}: {', '.join(names) or 'none'}.{_other_level(root)}"
             )
-        files = []
-        for label, folder in enumerate(folders):
-            paths = sorted(self.files(root / folder))
+        return names
+
+    def classes(self, root: Path, least: int = 2) -> tuple[tuple[str, ...], Files]:
+        """Class names and (path, label) of every file below them, without hidden ones, ordered by class and path.
+
+        Raises:
+            UserError: fewer class folders than `least`, an empty one, or one of class folders.
+        """
+        names, files = self.names(root, least), []
+        for label, folder in enumerate(folders_in(root, [])):
+            self._links.clear()
+            paths = self._each_once(sorted(self.files(root / folder)))
             if not paths:
                 noted = [note for note in self.notes if note.startswith(f"{printable(root / folder)}: ")]
                 raise UserError(
                     f"Every class folder must hold images. Received: {printable(root / folder)}, which is empty."
                     + (f" {noted[0]}." if noted else "")
                 )
+            _require_one_level(root / folder, paths)
             files += [(path, label) for path in paths]
         return names, files
+
+    def _each_once(self, paths: list[str]) -> list[str]:
+        """The files of a class without the links to others of them, and without second links to a file."""
+        if not self._links:
+            return paths
+        links, again = set(self._links), []
+        known = {_identity(path) for path in paths if path not in links}
+        for path in sorted(links):
+            with contextlib.suppress(OSError):  # one that leads nowhere, or to itself: the scan names it
+                identity = _identity(path)
+                if identity in known:
+                    again.append(path)
+                known.add(identity)
+        if again:
+            more = f" and {len(again) - 1:,} more" if len(again) > 1 else ""
+            self.notes.append(f"{printable(again[0])}{more}: a link to a file of its class that is read already")
+        left = set(again)
+        return [path for path in paths if path not in left]
 
     def files(self, folder: Path) -> Iterator[str]:
         """Every file below a folder, without hidden ones."""
@@ -68,6 +103,8 @@ class Listing:
                 if entry.name.startswith("."):
                     continue
                 if not _is_folder(entry):
+                    if entry.is_symlink():
+                        self._links.append(entry.path)
                     yield entry.path  # of any kind: the scan names what is no image
                 else:
                     (links if entry.is_symlink() else folders).append((entry.path, shared))
@@ -86,6 +123,40 @@ def folders_in(root: Path, notes: list[str]) -> list[str]:
         elif entry.is_symlink() and not os.path.exists(entry.path):
             notes.append(f"{printable(entry.path)}: a link that leads nowhere, which is left out")
     return found
+
+
+def _require_one_level(folder: Path, paths: list[str]) -> None:
+    """Refuses a class folder that holds folders of images and no image itself: they are probably the classes.
+
+    A single folder in each class, such as Tiny ImageNet's `images/`, is none of these.
+    """
+    start = len(str(folder)) + 1
+    if any(os.sep not in path[start:] for path in paths):
+        return
+    inside = list(dict.fromkeys(path[start:].split(os.sep, 1)[0] for path in paths))
+    if len(inside) < 2:
+        return
+    more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
+    raise UserError(
+        f"A class folder holds its images. Received: {printable(folder)}, with folders of images and none of its own: "
+        f"{', '.join(map(printable, inside[:3]))}{more}.{_level(folder)} Or list the images with their labels in a .csv file."
+    )
+
+
+def _other_level(root: Path) -> str:
+    """The folder below or above `root` that holds class folders, as a sentence; empty where there is none."""
+    below = root
+    while len(folders := folders_in(below, [])) == 1 and below.parents:
+        below = below / folders[0]
+        if len(folders_in(below, [])) > 1:
+            return _level(below)
+    if not folders_in(root, []) and len(folders_in(root.absolute().parent, [])) > 1 and any(root.iterdir()):
+        return _level(root.absolute().parent)
+    return ""
+
+
+def _level(folder: Path) -> str:
+    return f" Did you mean {printable(folder)}?"
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

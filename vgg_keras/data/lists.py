@@ -62,10 +62,9 @@ def open_list(data: Data) -> Source:
     else:
         train, val, test, division = _own_division(path, parts, data)
     _require_trained(path, classes, train)
-    notes = _notes(path, classes, val)
 
     def split(files):
-        return split_of_files(path.parent, files, classes, notes)
+        return split_of_files(path.parent, files, classes)
 
     return Source(
         name=printable(data.source),
@@ -178,12 +177,6 @@ def _require_trained(path: Path, classes: Sequence[str], train: Sequence[tuple[s
         raise UserError(
             f"Every class has training images. Received: {printable(path)}, with none of {missing[0]!r}{more}."
         )
-
-
-def _notes(path: Path, classes: Sequence[str], val: Sequence[tuple[str, int]]) -> list[str]:
-    known = {label for _, label in val}
-    missing = [name for label, name in enumerate(classes) if label not in known]
-    return [f"{printable(path)}: no image validates {', '.join(map(printable, missing))}"] if missing else []
 
 
 def _file(path: Path, row: Row) -> str:

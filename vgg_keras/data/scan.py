@@ -28,6 +28,7 @@ from vgg_keras.paths import printable
 
 CHUNK = 512  # images decoded at once; where one of them is bad, the others are inspected one by one
 SAVE_SECONDS = 60
+MAJORITY = 0.9  # a class with a larger share of a split's images is named
 _NAMED = 20  # classes in a line
 
 
@@ -90,7 +91,7 @@ def inspected(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
 def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
     source = printable(config.data.source)
     if split.stamp is None:  # nothing can be damaged
-        return split, []
+        return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), []
     cache = ScanCache(cache_path(split.root, name, config))
     found = [_usable(one, split) for one in _scan(split, f"{source} {name}", cache, config.data)]
     good = [image for image, one in enumerate(found) if isinstance(one, Found)]
@@ -106,7 +107,7 @@ def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[Ba
         )
     split, bad = _with_findings(split, found, config.data)
     split = split.select(good) if bad else split
-    return dataclasses.replace(split, notes=split.notes + _absent_classes(split, name)), bad
+    return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), bad
 
 
 _UNLABELLED = "its label is -1"
@@ -121,9 +122,27 @@ def _usable(found: Found | NotRead | str, split: Split) -> Found | str:
     return found
 
 
-def _absent_classes(split: Split, name: str) -> tuple[str, ...]:
+def _notes_of_classes(split: Split, name: str) -> tuple[str, ...]:
+    """What a user should know of how many images each class has."""
+    if len(split.classes) < 2 or split.labels is None:
+        return ()
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    return _majority(split, name, counts) + _absent_classes(split, name, counts)
+
+
+def _majority(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:
+    """A line where one class has nearly all images."""
+    label, share = int(np.argmax(counts)), counts.max() / split.size
+    if not MAJORITY < share < 1:  # of 1 the other classes are named as absent
+        return ()
+    return (
+        f"{share:.1%} of the {name} images are of class '{split.classes[label]}': a net that answers nothing else has an "
+        f"error of {1 - share:.1%}",
+    )
+
+
+def _absent_classes(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:
     """A line with the classes of which no image can be read; empty where there are none."""
-    counts = np.bincount(split.labels, minlength=len(split.classes)) if split.classes else np.ones(1)
     absent = [split.classes[label] for label in np.flatnonzero(counts == 0)]
     if not absent:
         return ()
