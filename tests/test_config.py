@@ -32,6 +32,16 @@ def test_numpys_numbers_and_lists_become_plain_ones():
     assert type(made.batch) is int and type(made.color_shift) is float
 
 
+@pytest.mark.parametrize(("crop", "side"), [(224, 256), (96, 110), (32, 37), (64, 73), (300, 343)])
+def test_a_scale_that_is_left_out_follows_the_crop(crop, side):
+    """8/7 of the crop, rounded, in training and in every test; a stated one stays."""
+    made = Config(architecture=Architecture(crop=crop))
+    assert (made.training_scale, made.middle_scale, made.test_scales) == ((side,), side, (side,))
+    assert made.multi_scales == (side - 32, side, side + 32)
+    stated = Config(architecture=Architecture(crop=crop), data=Data(scale=(400, 512)))
+    assert (stated.training_scale, stated.test_scales) == ((400, 512), (456,))
+
+
 def test_every_field_is_read_somewhere():
     """A field that nothing reads is a promise that nothing keeps."""
     package = Path(config.__file__).parent

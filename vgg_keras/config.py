@@ -128,7 +128,8 @@ class Data(_Checked):
     batch: int = 256  # 3.1: images of a step, over all devices
     # images that a device processes at once, their gradients summed over the batch; 0: its whole share
     micro_batch: int = setting(0, LIMIT)
-    scale: tuple[int, ...] = setting((256,), PREDICT)  # 3.1: S, or Smin,Smax to draw S from for each image
+    # 3.1: S, or Smin,Smax to draw S from for each image; empty: 8/7 of the crop, rounded, as the paper's 256 for 224
+    scale: tuple[int, ...] = setting((), PREDICT)
     pad: int = (
         0  # black pixels on each side of the rescaled image, before the random crop; 4 for CIFAR (He et al. 2016)
     )
@@ -149,13 +150,17 @@ class Data(_Checked):
     # unreadable images are skipped and listed; more than this share stops the run
     max_bad_fraction: float = setting(0.01, TEST)
 
+    def scale_for(self, crop: int) -> tuple[int, ...]:
+        """S, or the ends of its range, for a net of this crop: `scale`, or what follows from the crop where it is empty."""
+        return self.scale or (round(crop * 8 / 7),)
+
     def check(self):
         _require(self.source != "", "data.source must be 'digits', a data set's name or a folder.", self.source)
         _require(0 < self.holdout <= 0.5, "data.holdout must lie in (0, 0.5].", self.holdout)
         _require(self.batch >= 1, "data.batch must be 1 or more.", self.batch)
         _require(self.micro_batch >= 0, "data.micro_batch must be 0 (the whole batch) or more.", self.micro_batch)
-        scale_rule = "data.scale must be S, or Smin,Smax with Smin <= Smax."
-        _require(len(self.scale) in (1, 2) and list(self.scale) == sorted(self.scale), scale_rule, self.scale)
+        scale_rule = "data.scale must be empty, S, or Smin,Smax with Smin <= Smax."
+        _require(len(self.scale) <= 2 and list(self.scale) == sorted(self.scale), scale_rule, self.scale)
         _require(self.pad >= 0, "data.pad must be 0 (none) or more.", self.pad)
         _require(self.color_shift >= 0, "data.color_shift must be 0 (none) or more.", self.color_shift)
         _require(self.max_pixels >= 1, "data.max_pixels must be 1 or more.", self.max_pixels)
@@ -396,10 +401,10 @@ class Config(_Checked):
     def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
         crop = self.architecture.crop
-        if min(self.data.scale) < crop:
+        if min(self.training_scale) < crop:
             raise UserError(
                 f"data.scale must be architecture.crop ({crop}) or more. Received: {self.data.scale!r}. "
-                f"Try --set=data.scale={round(crop * 8 / 7)}, the paper's 256 for 224."
+                f"Leave it out for {Data().scale_for(crop)[0]}, as the paper's 256 for 224."
             )
         names = [stage.name for stage in self.stages]
         _require(len(set(names)) == len(names), "stages must have names of their own.", names)
@@ -433,9 +438,14 @@ class Config(_Checked):
         return dataclasses.replace(self, **sections, stages=())
 
     @property
+    def training_scale(self) -> tuple[int, ...]:
+        """S, or the ends of its range (3.1)."""
+        return self.data.scale_for(self.architecture.crop)
+
+    @property
     def middle_scale(self) -> int:
         """S, or the middle of the jitter range: 3.2's single test scale, and that of validation while training."""
-        return round(sum(self.data.scale) / len(self.data.scale))
+        return round(sum(self.training_scale) / len(self.training_scale))
 
     @property
     def test_scales(self) -> tuple[int, ...]:
@@ -445,9 +455,10 @@ class Config(_Checked):
     @property
     def multi_scales(self) -> tuple[int, ...]:
         """3.2's three values of Q: around S, or the ends and the middle of the jitter range."""
-        if len(set(self.data.scale)) == 1:
-            return (self.data.scale[0] - 32, self.data.scale[0], self.data.scale[0] + 32)
-        return (self.data.scale[0], self.middle_scale, self.data.scale[1])
+        scale = self.training_scale
+        if len(set(scale)) == 1:
+            return (scale[0] - 32, scale[0], scale[0] + 32)
+        return (scale[0], self.middle_scale, scale[1])
 
 
 def paper_chain(last_layers: str = "") -> tuple[Stage, ...]:

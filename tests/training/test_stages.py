@@ -34,7 +34,14 @@ def summaries(runs):
     names = [run.name for run in runs]
     rates = [config.training.learning_rate for config in configs]
     return list(
-        zip(names, [c.architecture.name for c in configs], [c.data.scale for c in configs], rates, starts, strict=True)
+        zip(
+            names,
+            [c.architecture.name for c in configs],
+            [c.training_scale for c in configs],
+            rates,
+            starts,
+            strict=True,
+        )
     )
 
 

@@ -170,6 +170,7 @@ def test_a_copy_beside_the_checkpoints_is_no_checkpoint(run):
 def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
     for place, batch_norm in enumerate((False, True)):
         begun, folder = override(Config(), {"architecture.batch_norm": batch_norm}), tmp_path / str(place)
+        begun = override(begun, {"data.scale": (256,)})  # as a run's folder states it
         write_json(folder / "config.json", {"config": to_dict(begun), "classes": [], "started_from": None})
         write_json(folder / "manifest.json", {"config.json": [sha256(folder / "config.json")]})
         (folder / "checkpoints" / "epoch-0001-step-000000045").mkdir(parents=True)
@@ -186,6 +187,19 @@ def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
         for other in ("data.batch=32", "evaluation.flip=false", "evaluation.scales=384", "training.epochs=3", "seed=1"):
             with pytest.raises(UserError, match=f"begun with {other.split('=')[0]}: "):
                 check(folder, override(begun, parse_assignments([other])))
+
+
+def test_a_run_states_its_scale_and_is_resumed_without_it_where_it_follows_from_the_crop(tmp_path):
+    stated = override(Config(), {"architecture.crop": 96, "data.scale": (110,)})
+    write_json(tmp_path / "config.json", {"config": to_dict(stated), "classes": [], "started_from": None})
+    write_json(tmp_path / "manifest.json", {"config.json": [sha256(tmp_path / "config.json")]})
+    (tmp_path / "checkpoints" / "epoch-0001-step-000000045").mkdir(parents=True)
+    left_out = override(Config(), {"architecture.crop": 96})
+    check(tmp_path, left_out)
+    with pytest.raises(UserError, match=r"begun with data\.scale: \[110\], now \[128\]"):
+        check(tmp_path, override(left_out, {"data.scale": (128,)}))
+    begun = override(TOY, {"data.scale": ()})
+    assert prepare(tmp_path / "new", begun, open_source(begun.data), {}, Start())[0].data.scale == (37,)
 
 
 def test_a_resume_with_other_limits_writes_them_for_the_tests_of_its_net(run):

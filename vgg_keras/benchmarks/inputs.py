@@ -56,7 +56,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     found = rounds.timed(rows, repeats)
     beside = (DECODING, PLAIN, PILLOW)
     records = rounds.summary(rows, found, beside)
-    scale = label_of_training_scale(config.data.scale)
+    scale = label_of_training_scale(config.training_scale)
     print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {processor.description()}")
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.print_table(records, beside)
@@ -66,7 +66,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
         "data": source.description,
         "cores": processor.cores(),
         "files": split.size,
-        "scale": config.data.scale,
+        "scale": config.training_scale,
         "crop": config.architecture.crop,
     }
     rounds.print_json("input", **data, repeats=repeats, first_batch_seconds=first, rows=records)
@@ -79,7 +79,7 @@ def cores_needed(step_rate: float, input_rate: float, input_cores: int) -> float
 
 def _rows(split: Split, config: Config, images: int, starts: list[float]) -> tuple[list[Row], dict[str, str]]:
     """The rows, and the reasons why others are missing; the seconds until our first batch are added to `starts`."""
-    data = dataclasses.replace(config.data, batch=BATCH)
+    data = dataclasses.replace(config.data, batch=BATCH, scale=config.training_scale)
     crop, steps = config.architecture.crop, images // BATCH
     epochs = -(-images // split.size)
 

@@ -113,7 +113,7 @@ def draw_augmentations(
         color_basis: (3, 3), of `Statistics.color_basis`.
     """
     window_decoding = jpeg & reads_windows(data)
-    window = draw_window(size, draws, data.scale, crop, window_decoding, data.pad)
+    window = draw_window(size, draws, data.scale_for(crop), crop, window_decoding, data.pad)
     window_decoding &= window.integer & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
     # for full decoding in pixels of the stored image; the last window of a halved image may reach beyond it
     pixels, halved = tf.cast(size, tf.float32), fast_jpeg.pixels_of_one(window.halvings)

@@ -104,7 +104,7 @@ def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
     for name, value in fields.items():
         if name not in known and synonyms.plain(name) in synonyms.FIELDS:
             raise unknown_argument("training_data(), as its relatives,", name, value, [*known, "crop", "seed"])
-    return from_dict(Data, {"source": source, "scale": (round(crop * 8 / 7),), **fields})
+    return from_dict(Data, {"source": source, **fields})
 
 
 _opened: dict[str, tuple[str, list[str]]] = {}  # by source: the identity of its images, what was printed

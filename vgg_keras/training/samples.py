@@ -27,7 +27,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     figure, axes = plots.pyplot().subplots(
         rows, epochs + 1, figsize=(1.6 * (epochs + 1), 1.7 * rows + 0.6), layout="constrained", squeeze=False
     )
-    scale = label_of_training_scale(data.scale)
+    scale = label_of_training_scale(config.training_scale)
     flip = ("flip" if data.flip else "no flip") + (f", pad {data.pad}" if data.pad else "")
     figure.suptitle(
         f"{source.name}: S={scale}, crop {crop}, {flip}, colour shift {data.color_shift:g}", parse_math=False

@@ -39,7 +39,7 @@ class PlannedRun:
     @property
     def scale(self) -> str:
         """S, or its range, for a person."""
-        return label_of_training_scale(self.config.data.scale)
+        return label_of_training_scale(self.config.training_scale)
 
 
 def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[PlannedRun]:

@@ -212,7 +212,9 @@ def begun(workdir: Path) -> bool:
 
 
 def _resolved(config: Config, num_classes: int, mean: tuple[float, ...]) -> Config:
-    return dataclasses.replace(config, architecture=config.architecture.resolved(num_classes, mean))
+    """With the data's classes and mean, and S stated: the run's folder says what its net was trained with."""
+    data = dataclasses.replace(config.data, scale=config.training_scale)
+    return dataclasses.replace(config, data=data, architecture=config.architecture.resolved(num_classes, mean))
 
 
 def with_layers(config: Config, start: Start) -> Config:

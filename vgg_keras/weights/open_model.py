@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import READING, Config, Data, fields_with
+from vgg_keras.config import READING, Config, fields_with
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import override
 from vgg_keras.recipes import load
@@ -96,8 +96,7 @@ def open_model(net: Any, dtype: str | None = None, convolutions: bool = False):
             f"Received: {received}."
         )
     architecture = architecture_of(net)
-    config = Config(architecture=architecture, data=Data(scale=(round(architecture.crop * 8 / 7),)))
-    return LoadedModel(_ending_in_logits(net), config, (), Path(net.name), "")
+    return LoadedModel(_ending_in_logits(net), Config(architecture=architecture), (), Path(net.name), "")
 
 
 def _ending_in_logits(model):
