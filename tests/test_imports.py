@@ -12,8 +12,8 @@ from vgg_keras.commands import COMMANDS
 ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
 BOTTOM = {
-    *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints", "locks"),
-    *("log_filter", "overrides", "paths", "plain_values", "processor", "provenance", "recipes", "runs", "runtime"),
+    *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints"),
+    *("huge_pages", "locks", "log_filter", "overrides", "paths", "plain_values", "processor", "provenance", "recipes", "runs", "runtime"),
     *("startup", "stop", "streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
@@ -25,6 +25,7 @@ BELOW_BOTTOM = {
     "field_types": {"errors"},
     "files": {"errors", "locks"},
     "flag_hints": {"errors", "overrides", "synonyms"},
+    "huge_pages": {"log_filter"},
     "locks": {"errors", "paths"},
     "overrides": {"config", "errors", "field_types", "plain_values", "synonyms"},
     "paths": {"errors"},

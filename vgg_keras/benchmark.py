@@ -57,4 +57,4 @@ def main(suite: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, words=suites.SUITES, any_backend=True)
+    cli.run(main, words=suites.SUITES, any_backend=True, huge_pages=True)

@@ -13,6 +13,7 @@ from vgg_keras.config import Config
 from vgg_keras.errors import NO_ROOM, UNREAD, StoppedError, UserError, WorkerLostError, nearest
 from vgg_keras.exit_status import refused, status_of
 from vgg_keras.flag_hints import unknown_flag
+from vgg_keras.huge_pages import restart_with_huge_pages
 from vgg_keras.overrides import override, parse, parse_assignments
 from vgg_keras.paths import require_writable, user_path
 from vgg_keras.recipes import load
@@ -167,6 +168,7 @@ def run(
     many: str = "",
     outlives_output: bool = False,
     any_backend: bool = False,
+    huge_pages: bool = False,
 ) -> None:
     """Parses the flags, runs a command and ends the process with its exit status.
 
@@ -176,11 +178,14 @@ def run(
         many: the command takes one or more arguments, which a message calls so: `runs' folders`.
         outlives_output: whether the command goes on when nobody reads its output any more.
         any_backend: whether Keras's backend may be another than TensorFlow.
+        huge_pages: whether the command computes so long that memory in huge pages is worth another start of Python.
     """
     streams.prepare(goes_on=outlives_output)
     startup.command_settings(any_backend)
 
     def guarded(arguments: list[str]) -> int | None:
+        if huge_pages:
+            restart_with_huge_pages()
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
         try:
             _require_arguments(arguments[1:], words, many)

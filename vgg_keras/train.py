@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, outlives_output=True)
+    cli.run(main, outlives_output=True, huge_pages=True)
