@@ -13,7 +13,8 @@ ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
 BOTTOM = {
     *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints"),
-    *("huge_pages", "locks", "log_filter", "overrides", "paths", "plain_values", "processor", "provenance", "recipes", "runs", "runtime"),
+    *("huge_pages", "locks", "log_filter"),
+    *("overrides", "paths", "plain_values", "processor", "provenance", "recipes", "runs", "runtime"),
     *("startup", "stop", "streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
@@ -32,7 +33,7 @@ BELOW_BOTTOM = {
     "plain_values": {"errors", "field_types"},
     "provenance": {"__init__"},
     "recipes": {"config", "errors"},
-    "runs": {"config", "errors", "files", "plain_values"},
+    "runs": {"config", "errors", "files", "paths", "plain_values"},
     "runtime": {"cluster", "config", "errors", "processor"},
     "startup": {"errors", "log_filter"},
     "stop": {"errors"},

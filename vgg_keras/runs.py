@@ -8,6 +8,7 @@ from typing import Any
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import read_regular, sha256
+from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict
 
 # In the folder of a run:
@@ -38,6 +39,19 @@ def checkpoints_in(folder: Path) -> list[Path]:
         if (name := _CHECKPOINT.fullmatch(path.name))
     ]
     return [path for _, path in sorted(found)]
+
+
+def begun(workdir: Path) -> bool:
+    """Whether the folder holds a run with a checkpoint, which is resumed."""
+    return (workdir / CONFIG).exists() and bool(checkpoints_in(workdir / CHECKPOINTS))
+
+
+def outlives_start(workdir: Path, config: Config) -> bool:
+    """Whether a run needs the weights that it started from no more: they are gone, and it resumes or is finished."""
+    if not (begun(workdir) or (workdir / FINISHED).exists()):
+        return False
+    start = run_config(workdir).training.start
+    return bool(start) and start == config.training.start and not user_path(start).exists()
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:

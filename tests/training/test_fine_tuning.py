@@ -97,6 +97,12 @@ def test_fine_tuning_on_the_command_line(run_command, tmp_path):
     (tmp_path / "vgg.safetensors").rename(tmp_path / "moved.safetensors")
     done = run_command("train", *words, "--weights=moved.safetensors", "--workdir=from_file")
     assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr
+    # the file may be gone: the run holds its weights; the path is the one that the run knows
+    (tmp_path / "moved.safetensors").unlink()
+    done = run_command("train", *words, "--weights=moved.safetensors", "--workdir=from_file")
+    assert done.returncode == 0 and "resumed from" in done.stdout, done.stderr
+    done = run_command("train", *words, "--weights=other.safetensors", "--workdir=from_file")
+    assert done.returncode == 2 and "A file of weights must exist. Received: other.safetensors" in done.stderr
     for other in (["--weights=digits"], []):
         done = run_command("train", *words, *other, "--workdir=from_file")
         assert done.returncode == 2 and "resumed with the start that it was begun with" in done.stderr

@@ -355,7 +355,7 @@ def test_finetune_on_the_command_line_from_a_net_with_another_head(run_command, 
         "--data=photos",
         f"--weights={trained}",
         "--workdir=tuned",
-        "--set=stages.0.min_steps=4",
+        *(f"--set=stages.{stage}.min_steps=4" for stage in range(3)),
     )
     planned = run_command("train", *words, "--dry_run")
     assert planned.returncode == 0 and not (tmp_path / "tuned").exists(), planned.stderr

@@ -6,8 +6,7 @@ from vgg_keras.evaluation.images import Images
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.evaluation.protocols import require_few_pixels
 from vgg_keras.locks import locked
-from vgg_keras.runs import CONFIG, FINAL_EVALUATION, KERAS, MANIFEST, METRICS, TENSORBOARD, WEIGHTS
-from vgg_keras.training import workdir
+from vgg_keras.runs import CONFIG, FINAL_EVALUATION, KERAS, MANIFEST, METRICS, TENSORBOARD, WEIGHTS, begun
 from vgg_keras.training.loop import Job, Outcome
 from vgg_keras.training.records import draw_learning_curve, percent
 from vgg_keras.training.stages import PlannedRun
@@ -19,7 +18,7 @@ def require_possible(run: PlannedRun, source: Source) -> None:
     if not run.evaluated:
         return
     config, split = run.config, source.split(source.final_split)
-    remedy = "A run keeps its images." if workdir.begun(run.workdir) else "Or leave the image out."
+    remedy = "A run keeps its images." if begun(run.workdir) else "Or leave the image out."
     require_few_pixels(split, config.evaluation, config.test_scales, remedy)
     if not (run.workdir / FINAL_EVALUATION).exists():
         evaluator.require_room(run.workdir, split.size, len(source.classes), config.evaluation, config.test_scales)

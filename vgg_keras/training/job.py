@@ -19,7 +19,7 @@ from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
 from vgg_keras.errors import UserError
 from vgg_keras.locks import locked
-from vgg_keras.runs import CHECKPOINTS, read_config
+from vgg_keras.runs import CHECKPOINTS, begun, read_config
 from vgg_keras.text_table import text_table
 from vgg_keras.training import final_evaluation, schedule, stages, workdir
 from vgg_keras.training.checkpoints import Checkpoints
@@ -172,7 +172,7 @@ def inspect_start(run: PlannedRun, workers: Workers) -> initialize.Start | None:
 
     The chief goes first, because it may have to download them.
     """
-    return workers.chief_first(lambda: None if workdir.begun(run.workdir) else initialize.inspect(run.config))
+    return workers.chief_first(lambda: None if begun(run.workdir) else initialize.inspect(run.config))
 
 
 def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImage]]:

@@ -13,7 +13,16 @@ from typing import Any
 from vgg_keras.config import Config, Stage, label_of_training_scale
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
-from vgg_keras.runs import FINISHED, WEIGHTS, read_config, read_json, read_manifest, run_config, weights_digest
+from vgg_keras.runs import (
+    FINISHED,
+    WEIGHTS,
+    outlives_start,
+    read_config,
+    read_json,
+    read_manifest,
+    run_config,
+    weights_digest,
+)
 from vgg_keras.training.trained_layers import ALL, rate_factors, trained_layers
 from vgg_keras.weights.initialize import require_family, require_start
 
@@ -79,7 +88,7 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         of_stage = _started_from(config.of_stage(stage), start, fine_tuned=bool(config.training.weights))
         _require_layers(of_stage)
         if replaces or not stage.start:  # its start is no stage of this chain
-            require_start(of_stage)
+            _require_start(of_stage, workdir / stage.name)
         elif stage.start in planned:  # finished by then
             if not config.training.weights:
                 require_family(planned[stage.start].config.architecture, of_stage.architecture, start)
@@ -171,8 +180,14 @@ def _plan_single(config: Config, workdir: Path, names: Sequence[str], init_from:
     training = dataclasses.replace(config.training, init_from=init_from or config.training.init_from)
     config = dataclasses.replace(config, training=training, stages=())
     _require_layers(config)
-    require_start(config)
+    _require_start(config, workdir)
     return PlannedRun("single", config, workdir)
+
+
+def _require_start(config: Config, workdir: Path) -> None:
+    """Refuses a wrong start, unless the run in `workdir` needs its files no more."""
+    if not outlives_start(workdir, config):
+        require_start(config)
 
 
 def _require_folder_for_chain(workdir: Path) -> None:

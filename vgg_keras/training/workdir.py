@@ -11,7 +11,17 @@ from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
-from vgg_keras.runs import CHECKPOINTS, CONFIG, MANIFEST, checkpoints_in, read_config, read_manifest, require_unchanged
+from vgg_keras.runs import (
+    CHECKPOINTS,
+    CONFIG,
+    MANIFEST,
+    begun,
+    checkpoints_in,
+    outlives_start,
+    read_config,
+    read_manifest,
+    require_unchanged,
+)
 from vgg_keras.training import trained_layers
 from vgg_keras.training.records import read
 from vgg_keras.weights.initialize import Start, describe, digest, require_classes
@@ -49,7 +59,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         return
     before = from_dict(Config, stored["config"])
     old, new = resume_fields(before), resume_fields(_resolved_as(config, before))
-    start = digest(config)
+    start = stored["started_from"] if outlives_start(workdir, config) else digest(config)
     if stored.get("started_from") != start:
         old_start = describe(before.training.start, stored.get("started_from"))
         new_start = describe(config.training.start, start)
@@ -204,11 +214,6 @@ def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
         digest = sha256(temporary)
         write_json(workdir / MANIFEST, {**known, CONFIG: [*known[CONFIG], digest]})
     write_json(workdir / MANIFEST, {**known, CONFIG: [digest]})
-
-
-def begun(workdir: Path) -> bool:
-    """Whether the folder holds a run with a checkpoint, which is resumed."""
-    return (workdir / CONFIG).exists() and bool(checkpoints_in(workdir / CHECKPOINTS))
 
 
 def _resolved(config: Config, num_classes: int, mean: tuple[float, ...]) -> Config:
