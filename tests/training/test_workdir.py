@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,17 +79,25 @@ def test_a_resume_from_another_start_names_both(tmp_path):
         check(tmp_path / "run", Config())
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="module")
+def begun_run(tmp_path_factory):
     """The folder of a run of `TOY` with a checkpoint and its first best weights."""
-    prepare(tmp_path, TOY, open_source(TOY.data), {}, Start())
-    (tmp_path / "checkpoints" / "epoch-0001-step-000000007").mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("begun")
+    prepare(folder, TOY, open_source(TOY.data), {}, Start())
+    (folder / "checkpoints" / "epoch-0001-step-000000007").mkdir(parents=True)
     names = ("model.weights.h5", "model.keras")
     for name in names:
-        (tmp_path / name).write_text(f"a stand-in for {name}")
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest == {"config.json": [sha256(tmp_path / "config.json")]}
-    write_json(tmp_path / "manifest.json", {**manifest, **{name: [sha256(tmp_path / name)] for name in names}})
+        (folder / name).write_text(f"a stand-in for {name}")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest == {"config.json": [sha256(folder / "config.json")]}
+    write_json(folder / "manifest.json", {**manifest, **{name: [sha256(folder / name)] for name in names}})
+    return folder
+
+
+@pytest.fixture
+def run(begun_run, tmp_path):
+    """A copy of the run, to be changed."""
+    shutil.copytree(begun_run, tmp_path, dirs_exist_ok=True)
     check(tmp_path, TOY)
     return tmp_path
 
