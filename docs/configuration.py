@@ -10,6 +10,7 @@ import dataclasses
 import io
 import re
 import tokenize
+import types
 import typing
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def _table(title: str, cls: type, prefix: str, comments: dict[tuple[str, str], s
 def _value(kind: typing.Any) -> str:
     if typing.get_origin(kind) is typing.Literal:
         return ", ".join(f"`{choice}`" if choice else "empty" for choice in typing.get_args(kind))
+    if isinstance(kind, types.UnionType):
+        return " or ".join(map(_value, typing.get_args(kind)))
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         return "stages" if dataclasses.is_dataclass(item) else f"{_value(item)}s"

@@ -11,7 +11,7 @@ import pytest
 from tests import warm
 from tests.conftest import command, write_images
 from vgg_keras.config import Architecture, Config, Data, Evaluation
-from vgg_keras.evaluation import report
+from vgg_keras.evaluation import report_mistakes
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
 
@@ -59,7 +59,7 @@ def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_p
     assert len(list((tmp_path / "maps").glob("*.png"))) == 2
     drawn = {path.stem for path in (tmp_path / "mistakes").glob("*.png")}
     page = (tmp_path / "both" / "report.html").read_text()
-    assert len(drawn) == report.MISTAKES and all(name in page for name in drawn)
+    assert len(drawn) == report_mistakes.MISTAKES and all(name in page for name in drawn)
 
     def probabilities(name):
         with np.load(tmp_path / name) as arrays:

@@ -70,6 +70,9 @@ class Architecture(_Checked):
 
     name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
     num_classes: int = 0  # 0: as many as the data has
+    # whether an image has any number of the classes: each output is then a sigmoid of its own, trained with binary cross-entropy.
+    # False: as the data has; a net of one class an image ends in a soft-max, as the paper's
+    multi_label: bool = False
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
@@ -89,9 +92,14 @@ class Architecture(_Checked):
     fc_initializer: Literal["as_convolutions", "gaussian", "gaussian_last"] = "as_convolutions"
     initializer_std: float = 0.01  # of gaussian and gaussian_last; the paper's net A: 0.1, which is variance 1e-2
 
-    def resolved(self, num_classes: int, mean: tuple[float, ...]) -> "Architecture":
-        """With this number of classes and this mean, if it has none of its own."""
-        return dataclasses.replace(self, num_classes=self.num_classes or num_classes, mean=self.mean or mean)
+    def resolved(self, num_classes: int, mean: tuple[float, ...], multi_label: bool = False) -> "Architecture":
+        """With this number of classes and this mean, if it has none of its own, and for such data."""
+        return dataclasses.replace(
+            self,
+            num_classes=self.num_classes or num_classes,
+            mean=self.mean or mean,
+            multi_label=self.multi_label or multi_label,
+        )
 
     def check(self):
         if self.name not in CONFIGURATIONS:
@@ -190,9 +198,13 @@ class Training(_Checked):
     momentum: float = 0.9  # 3.1; of adam beta_1
     nesterov: bool = False  # of sgdw and l2: Nesterov momentum, Sutskever et al. 2013
     clip_norm: float = 0.0  # the longest gradient of a whole batch, over all layers (Pascanu et al. 2013); 0: any
-    label_smoothing: float = (
-        0.0  # the share of a label that all classes divide among them (Szegedy et al. 2016, section 7)
-    )
+    # the share of a label that all classes divide among them (Szegedy et al. 2016, section 7); of a multi-label set each class's
+    # label is moved so far towards 1/2
+    label_smoothing: float = 0.0
+    # what multiplies the loss of a class's images. none. balanced: as scikit-learn's compute_class_weight, images / (classes x
+    # images of the class). Or a weight for each class, in the classes' order. Of a multi-label set balanced does this for each
+    # class with and without it, and weights are those of images with the class
+    class_weights: tuple[float | str, ...] = ("none",)
     # 3.1: of sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
     weight_decay: float = 5e-5
     l2: float = 5e-4  # 3.1, of l2
@@ -204,7 +216,9 @@ class Training(_Checked):
     warmup_steps: int = 0  # in which the rate rises linearly at the start (Goyal et al. 2017, section 2.2)
     step_epochs: tuple[int, ...] = ()  # of schedule=step: the epochs after which the rate is multiplied by step_factor
     step_factor: float = 0.1  # of schedule=step: what the rate is multiplied by
-    plateau_metric: Literal["top1_error", "loss"] = "top1_error"  # 3.1: of validation; it also selects the best net
+    # 3.1: of validation; it also selects the best net. top1_error: of a multi-label set it is 100 - mean average precision.
+    # balanced_error: the mean of the classes' errors
+    plateau_metric: Literal["top1_error", "balanced_error", "loss"] = "top1_error"
     plateau_patience: int = 5  # epochs without a lower value before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
     plateau_divisions: int = 3  # 3.1: how often the rate is divided
@@ -237,6 +251,11 @@ class Training(_Checked):
         _require(self.clip_norm >= 0, "training.clip_norm must be 0 (any) or more.", self.clip_norm)
         _require(0 <= self.label_smoothing < 1, "training.label_smoothing must lie in [0, 1).", self.label_smoothing)
         _require(0 <= self.average_decay < 1, "training.average_decay must lie in [0, 1).", self.average_decay)
+        named = self.class_weights in (("none",), ("balanced",))
+        numbers = [value for value in self.class_weights if isinstance(value, float) and value >= 0]
+        whole = bool(numbers) and len(numbers) == len(self.class_weights) and max(numbers) > 0
+        rule = "training.class_weights must be none, balanced, or a weight of 0 or more for each class, one of them above 0."
+        _require(named or whole, rule, self.class_weights)
         self._check_schedule()
         _require(self.epochs >= 1, "training.epochs must be 1 or more.", self.epochs)
         _require(self.min_steps >= 0, "training.min_steps must be 0 (any) or more.", self.min_steps)
@@ -341,7 +360,9 @@ class Export(_Checked):
     representative_images: int = 200  # of the training set, from which int8 takes its ranges
     max_difference: float = 1e-4  # of two probabilities, in float32
     max_difference_float16: float = 2e-2  # of two probabilities, in float16
-    min_agreement: float = 0.9  # the share of images with the same top class, with int8 weights
+    # the share of images with the same top class, with int8 weights; of a multi-label net that of equal decisions, one for each
+    # image and class
+    min_agreement: float = 0.9
 
     def check(self):
         _require(self.images >= 1, "export.images must be 1 or more.", self.images)

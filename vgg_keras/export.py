@@ -52,7 +52,9 @@ def main() -> None:
     found = export(net, config, FLAGS.format, out)
 
     # ---- how near it is to the net
-    header = ["", "largest difference", "same top class", "top-1 error", "the net's", "MB", "ms an image", "the net's"]
+    multi_label = net.config.architecture.multi_label
+    answers = ("same decisions", "Hamming loss") if multi_label else ("same top class", "top-1 error")
+    header = ["", "largest difference", *answers, "the net's", "MB", "ms an image", "the net's"]
     rows = [
         [
             parity.form,

@@ -1,9 +1,11 @@
 """The types of a configuration's fields: a value is checked against one, and a command line's text is parsed as one."""
 
+import contextlib
 import dataclasses
 import math
 import numbers
 import os
+import types
 import typing
 from typing import Any, Literal
 
@@ -23,6 +25,10 @@ def checked(value: Any, kind: Any, path: str) -> Any:
     """
     if typing.get_origin(kind) is Literal and isinstance(value, str) and value in typing.get_args(kind):
         return value
+    if isinstance(kind, types.UnionType):  # of plain types: the first that takes it
+        for part in typing.get_args(kind):
+            with contextlib.suppress(UserError):
+                return checked(value, part, path)
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(checked(item, typing.get_args(kind)[0], path) for item in value)
     if dataclasses.is_dataclass(kind) and isinstance(value, kind):
@@ -53,10 +59,18 @@ def parsed(text: str, kind: Any, path: str) -> Any:
             return kind(text)
         if typing.get_origin(kind) is tuple:
             item = typing.get_args(kind)[0]
-            return tuple(item(part) for part in text.split(",") if part.strip())
+            return tuple(_item(part.strip(), item) for part in text.split(",") if part.strip())
     except (ValueError, KeyError):
         raise UserError(f"{path} must be {_type_name(kind)}. Received: {text!r}") from None
     return checked(text, kind, path)
+
+
+def _item(text: str, kind: Any) -> Any:
+    """A part of a command line's text as a plain type, or as the first of a union's types that it is one of."""
+    for part in typing.get_args(kind):
+        with contextlib.suppress(ValueError):
+            return part(text)
+    return kind(text)
 
 
 def section_of(kind: Any) -> type | None:
@@ -69,7 +83,9 @@ def _type_name(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
-        return f"{typing.get_args(kind)[0].__name__} values with commas between them"
+        item = typing.get_args(kind)[0]
+        names = " or ".join(part.__name__ for part in typing.get_args(item) or (item,))
+        return f"{names} values with commas between them"
     if dataclasses.is_dataclass(kind):
         return f"a {kind.__name__}"
     return {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}[kind]

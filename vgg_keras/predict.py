@@ -1,5 +1,7 @@
 """The five most probable classes of photographs, by the dense evaluation with mirror images.
 
+Of a multi-label net every class of probability 1/2 or more.
+
 python -m vgg_keras.predict --model=runs/E/jitter photo.jpg other.png folder/
 python -m vgg_keras.predict --weights=imagenet photo.jpg --out=annotated.png
 python -m vgg_keras.predict --weights=imagenet photo.jpg --cam=maps
@@ -13,14 +15,18 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import PREDICT, fields_with
-from vgg_keras.paths import printable
 from vgg_keras.text_table import text_table
 from vgg_keras.weights import open_model
 
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "set")
 flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of a table.")
-flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
+flags.DEFINE_integer(
+    "top",
+    None,
+    "How many classes of each. Default: 5, and of a multi-label net those of probability 1/2 or more.",
+    lower_bound=1,
+)
 flags.DEFINE_string("out", None, "A picture of the photographs with their classes, such as annotated.png.")
 flags.DEFINE_string("cam", None, "A folder for pictures of the photographs with Grad-CAM of their most probable class.")
 
@@ -59,15 +65,7 @@ def main(*paths: str) -> None:
             pairs = zip(one.classes, one.probabilities, strict=True)
             print(json.dumps({"path": one.path, "classes": [{"name": n, "probability": p} for n, p in pairs]}))
         return
-    header = ["", *(f"{place + 1}." for place in range(len(found[0].classes)))]
-    rows = [
-        [
-            printable(one.path),
-            *(f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True)),
-        ]
-        for one in found
-    ]
-    print(text_table([header, *rows]))
+    print(text_table(prediction.table(found)))
     if FLAGS.out:
         print(f"{FLAGS.out}: the photographs with their classes")
     if cam:

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -87,6 +88,34 @@ def test_a_path_again_with_the_same_label_is_one_image(images):
     assert source.train.size + source.val.size == 10
 
 
+def test_a_list_with_several_labels_in_a_row(images):
+    """Any number of labels, in any order, none at all, and labels that neither train nor count."""
+    lines = ["cat|dog,,train", "dog | cat,,train", ",,train", "bird,dog,train", '"dog",,val', "cat|bird,dog|cat,val"]
+    text = "path,label,ignore,split\n" + "".join(f"photos/00{image}.jpg,{line}\n" for image, line in enumerate(lines))
+    source = opened(images, text)
+    assert source.classes == ("bird", "cat", "dog") and source.multi_label
+    assert "3 classes, any number of them an image, its own train and val" in source.description
+    by_name = {}
+    for split in (source.train, source.val):
+        for image in range(split.size):
+            _, label = split.read(tf.constant(image, tf.int64))
+            assert label.dtype == tf.int8 and label.numpy().tolist() == split.labels[image].tolist()
+            by_name[int(split.name(image)[7:10])] = label.numpy().tolist()
+    assert by_name == {0: [0, 1, 1], 1: [0, 1, 1], 2: [0, 0, 0], 3: [1, 0, -1], 4: [0, 0, 1], 5: [1, 1, -1]}
+    assert source.train.class_counts.tolist() == [1, 2, 2]
+    swapped = source.train.select([3, 0]).followed_by(source.val)
+    assert np.array_equal(swapped.labels, np.concatenate([source.train.labels[[3, 0]], source.val.labels]))
+
+
+def test_a_list_with_several_labels_without_splits_holds_out_a_share_of_its_images(images):
+    text = "path,label\n" + "".join(
+        f"photos/00{image}.jpg,{'cat|dog' if image % 2 else 'cat'}\n" for image in range(10)
+    )
+    source = opened(images, text, holdout=0.2)
+    assert (source.train.size, source.val.size) == (8, 2) and "about 20% of the images held out" in source.description
+    assert sorted(source.val.labels.tolist()) == [[1, 0], [1, 1]]  # one of each kind
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -97,7 +126,11 @@ def test_a_path_again_with_the_same_label_is_one_image(images):
         ("path,label\nphotos/000.jpg,cat\nphotos/001.jpg", "line 3: 1 values, where the first line names 2"),
         ("path,label\nphotos/000.jpg,\n", "line 2: no label"),
         ("path,label\n,cat\n", "line 2: no path"),
-        ("path,label\nphotos/000.jpg,cat|dog\n", r"line 2: the labels 'cat\|dog', where an image has one"),
+        (
+            "path,label\nphotos/000.jpg,cat|dog\nphotos/000.jpg,cat\n",
+            r"line 3: 'photos/000.jpg' with the label 'cat', which line 2 gives 'cat\|dog'",
+        ),
+        ("path,label\nphotos/000.jpg,cat||dog\n", r"line 2: the labels 'cat\|\|dog', one of them empty"),
         ("path,label,split\nphotos/000.jpg,cat,trian\n", "line 2: split 'trian'. Did you mean 'train'"),
         (
             "path,label\nphotos/000.jpg,cat\nphotos/000.jpg,dog\n",

@@ -78,8 +78,16 @@ def test_runs_that_differ_in_their_seed_alone_make_a_row(runs):
 def test_rows_are_named_by_what_differs(tmp_path):
     folders = [
         a_run(tmp_path / "fixed", 30.0, "data.scale=256"),
-        a_run(tmp_path / "jitter", 29.0, "data.scale=256,512", scales=[384]),
-        a_run(tmp_path / "jitter-1", 28.0, "data.scale=256,512", "seed=1", scales=[384], top5_error=None),
+        a_run(tmp_path / "jitter", 29.0, "data.scale=256,512", scales=[384], balanced_error=33.0),
+        a_run(
+            tmp_path / "jitter-1",
+            28.0,
+            "data.scale=256,512",
+            "seed=1",
+            scales=[384],
+            top5_error=None,
+            balanced_error=32.0,
+        ),
     ]
     rows, _, _ = compare(folders, "final_evaluation")
     assert [(row.label, row.test) for row in rows] == [
@@ -87,13 +95,29 @@ def test_rows_are_named_by_what_differs(tmp_path):
         ("scale=256,512", "center, Q=384"),
     ]
     assert [row[2:] for row in table(rows)[1:]] == [
-        ["1", "30.00", "30.00-30.00", "5.00", ""],
-        ["2", "28.50 ± 0.71", "28.00-29.00", "-", "-1.00 (1)"],
+        ["1", "30.00", "30.00-30.00", "5.00", "-", ""],
+        ["2", "28.50 ± 0.71", "28.00-29.00", "-", "32.50", "-1.00 (1)"],
     ]
     dense = a_run(tmp_path / "dense", 27.0, "data.scale=256", protocol="dense")
     rows, _, _ = compare([folders[0], dense], "final_evaluation")
     assert [row.label for row in rows] == ["protocol=center", "protocol=dense"]
     assert [row.label for row in compare(folders[:1], "final_evaluation")[0]] == ["name=D"]
+
+
+def test_multi_label_runs_are_compared_by_their_mean_average_precision(tmp_path):
+    tests = [a_run(tmp_path / str(seed), None, f"seed={seed}") for seed in range(2)]
+    tests += [a_run(tmp_path / "jitter", None, "data.scale=256,512")]
+    for folder, precision in zip(tests, (80.0, 82.0, 85.0), strict=True):
+        measured = {**TESTED, "top1_error": None, "top5_error": None, "mean_average_precision": precision}
+        write_json(folder / "final_evaluation" / "evaluation.json", measured)
+    rows, _, _ = compare(tests, "final_evaluation")
+    assert [row.mean_average_precisions for row in rows] == [{0: 80.0, 1: 82.0}, {0: 85.0}]
+    header, first, second = table(rows)
+    assert header[3:] == ["mAP, %", "lowest-highest", "beside the first row"]
+    assert first[3:] == ["81.00 ± 1.41", "80.00-82.00", ""] and second[-1] == "+5.00 (1)"
+    draw(rows, 200, tmp_path / "compared.png")
+    with pytest.raises(UserError, match=r"one measure\. Received: mAP of .*, top-1 error of"):
+        compare([*tests, a_run(tmp_path / "one", 30.0, "data.batch=8")], "final_evaluation")
 
 
 def test_a_chains_folder_is_its_stages_and_a_set_may_go_by_two_paths(tmp_path):

@@ -47,5 +47,26 @@ def test_a_fusion_names_each_net_and_each_setting_once():
         "top-1 error": "25.00 %",
         "95 % interval": "",
         "top-5 error": "meaningless among 2 classes",
+        "balanced error": "25.00 %",
         "paper": "-",
     }
+
+
+def test_a_multi_label_row_has_average_precisions_by_hand():
+    """Cat is ranked right, wrong, right: 1 and 2/3 at its two images; dog's one image is the second."""
+    labels = np.array([[1, 0], [0, 1], [1, 0], [-1, 0]], np.int8)
+    made = dataclasses.replace(
+        posteriors(dataclasses.replace(NET, architecture=Architecture("E", multi_label=True))),
+        labels=labels,
+        probabilities=np.array([[0.9, 0.6], [0.8, 0.5], [0.3, 0.1], [1.0, 0.2]], np.float32),
+    )
+    made.check()
+    row = error_table.row(made)
+    header, cells = error_table.table([row], 2)
+    shown = dict(zip(header, cells, strict=True))
+    area = 100 * ((1 / 2 + 1 / 2 * 2 / 3) + 1 / 2) / 2
+    eleven = 100 * ((6 + 5 * 2 / 3) / 11 + 1 / 2) / 2
+    wrong = 100 * 3 / 7  # of seven decisions that count: cat of the second and the third, dog of the first
+    assert shown["mAP"] == f"{area:.2f} %" and shown["VOC-2007 mAP"] == f"{eleven:.2f} %"
+    assert shown["Hamming loss"] == f"{wrong:.2f} %" and "top-1 error" not in shown
+    assert row.paper == "multi_label is True, the paper's False" or "num_classes" in row.paper

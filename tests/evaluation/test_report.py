@@ -11,13 +11,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from tests import conftest
 from tests.evaluation.many import many
 from vgg_keras.config import Architecture
 from vgg_keras.data.splits import Split
-from vgg_keras.evaluation import error_table, report, report_pictures
+from vgg_keras.evaluation import error_table, report, report_classes, report_mistakes, report_pictures
 from vgg_keras.evaluation.posteriors import Posteriors
 
 NET = dataclasses.replace(conftest.NET, architecture=Architecture("E", num_classes=1000), data="forty images")
@@ -86,7 +86,7 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
     mistakes = re.findall(r"set\|\d+\.jpg", page.text)
     answers = final.probabilities.max(axis=1)
     assert [float(answers[int(name[4:-4])]) for name in mistakes] == sorted(answers[wrong], reverse=True)[
-        : report.MISTAKES
+        : report_mistakes.MISTAKES
     ]
 
     # a picture for each mistake and the confusion matrix
@@ -158,6 +158,10 @@ def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the
     assert [int(row["wrong"]) for row in rows] == (counts - expected.diagonal())[present].tolist()
     errors = 100 * (1 - expected.diagonal()[present] / counts[present])
     assert np.allclose([float(row["top1_error"]) for row in rows], errors)
+    for name, judge in (("precision", precision_score), ("recall", recall_score)):
+        theirs = 100 * judge(made.labels, predicted, labels=present, average=None, zero_division=np.nan)
+        ours = np.array([float(row[name] or "nan") for row in rows])
+        assert np.allclose(ours, theirs, equal_nan=True), name
     with open(tmp_path / "confusions.csv", newline="", encoding="utf-8") as file:
         pairs = list(csv.DictReader(file))
     assert pairs[0] == {"actual": made.classes[-1], "predicted": made.classes[5], "images": str(expected[-1, 5])}
@@ -166,7 +170,7 @@ def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the
     # on the page
     page = Page((tmp_path / "report.html").read_text())
     assert len(page.pictures) == (1 if classes <= 60 else 2)
-    listed = min(report.LISTED_CLASSES, len(present))
+    listed = min(report_classes.LISTED_CLASSES, len(present))
     assert (f"The worst 100 of {len(present):,} classes" in page.text) == (len(present) > 100)
     for text in ((tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()):
         assert f"class number {classes - 1}" in text and "classes.csv" in text and "confusions.csv" in text
@@ -174,6 +178,41 @@ def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the
     assert lines.count("\n| class number") == listed
     first = re.search(r"\n\| class number \d+ \| \d+ \| ([\d.]+) %", lines)[1]
     assert float(first) == pytest.approx(errors.max(), abs=0.01)
+
+
+def test_a_multi_label_report_has_average_precisions_and_the_surest_wrong_decisions(random, tmp_path):
+    classes = ["cat", "dog", "a|b", "rare", "absent"]
+    labels = (random.uniform(size=(60, 5)) < (0.5, 0.3, 0.2, 0.05, 0)).astype(np.int8)
+    labels[0], labels[5, 0] = (1, 1, 1, 1, 0), -1
+    probabilities = (1 / (1 + np.exp(-random.normal(3 * labels - 1.5, 1.5)))).astype(np.float32)
+    net = dataclasses.replace(NET, architecture=Architecture("E", num_classes=5, multi_label=True))
+    made = dataclasses.replace(
+        posteriors(random, "abcde", 60), probabilities=probabilities, labels=labels, classes=tuple(classes), nets=(net,)
+    )
+    made.check()
+    row = error_table.row(made)
+    write(tmp_path, [made], {"data": "sixty images", "rows": []}, None)
+    page = Page((tmp_path / "report.html").read_text())
+    for text in (page.text, (tmp_path / "report.md").read_text()):
+        assert f"{row.mean_average_precision:.2f} %" in text and f"{row.hamming_loss:.2f} %" in text
+        assert "1 of 5 classes have no image here" in text and "onfusion" not in text and "top-1 error" not in text
+    with open(tmp_path / "classes.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [one["class"] for one in rows] == classes[:4]
+    for place, one in enumerate(rows):
+        counted = labels[:, place] >= 0
+        truth = labels[counted, place] > 0, probabilities[counted, place] >= 0.5
+        assert float(one["precision"]) == pytest.approx(100 * precision_score(*truth))
+        assert float(one["recall"]) == pytest.approx(100 * recall_score(*truth))
+    assert np.mean([float(one["average_precision"]) for one in rows]) == pytest.approx(row.mean_average_precision)
+    # the decisions that are wrong by most, those of a class that an image lacks and of one that it has
+    wrong = ((probabilities >= 0.5) != (labels > 0)) & (labels >= 0)
+    surest = max(zip(*np.nonzero(wrong), strict=True), key=lambda pair: abs(probabilities[pair] - 0.5))
+    image, place = report_mistakes.surest_mistakes(made, 0.5)[0]
+    assert (image, place) == tuple(map(int, surest))
+    first = report_mistakes.mistakes(made, None, report_mistakes.PROBABILITY)[0]
+    assert first.answer == ("not " if labels[surest] > 0 else "") + classes[place]
+    assert not (tmp_path / "confusions.csv").exists()
 
 
 def test_the_picture_of_many_classes_shows_the_most_confused_ones(random, monkeypatch, tmp_path):

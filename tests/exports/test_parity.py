@@ -31,7 +31,7 @@ def test_int8_is_held_to_its_agreement(tmp_path, net, monkeypatch):
     monkeypatch.setattr(tflite, "VARIANTS", ("int8",))
     monkeypatch.setattr(tflite, "opened", lambda path: lambda crop: np.eye(3)[0])
     with pytest.raises(
-        UserError, match=r"top class for export\.min_agreement=0\.9 of the images\. Received: int8 with 0\."
+        UserError, match=r"answer for export\.min_agreement=0\.9 of the images\. Received: int8 with 0\."
     ):
         export(net, net.config, "tflite", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

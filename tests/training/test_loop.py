@@ -91,7 +91,7 @@ RECIPE = {
 def test_a_recipe_of_every_option_is_resumed_to_the_bit(source, tmp_path, monkeypatch, precision):
     outcome = train(tmp_path / "whole", source, RECIPE, precision)
     lines = metrics(tmp_path / "whole")
-    assert outcome.epochs == 3 and outcome.top1_error == lines[-1]["val_top1_error"]
+    assert outcome.epochs == 3 and outcome.error == lines[-1]["val_top1_error"]
     assert ["val_loss" in line for line in lines] == [False, True, True]
     # of the last update of each epoch: step 5 is the second of 12 that fall, step 15 the last
     expected = [0.5e-3 * (1 + np.cos(np.pi * done / 12)) for done in (1, 6, 11)]

@@ -23,7 +23,7 @@ def test_divides_after_the_patience_and_ends_after_the_divisions():
     plateau = Plateau(RULE)
     trace = []
     for error in [50, 40, 40, 41, 30, 30, 31, 29, 30, 30]:
-        best = plateau.update(1 / error, error)
+        best = plateau.update(error, error)
         trace.append((best, round(rate(plateau), 4), bool(plateau.finished)))
     assert trace == [
         (True, 1.0, False),
@@ -43,12 +43,12 @@ def test_divides_after_the_patience_and_ends_after_the_divisions():
 def test_its_state_survives_a_checkpoint_in_mid_patience(tmp_path):
     plateau = Plateau(RULE)
     for error in [50, 40, 41]:
-        plateau.update(0.1, error)
+        plateau.update(error, error)
     path = tf.train.Checkpoint(plateau=plateau).write(str(tmp_path / "state"))
     restored = Plateau(RULE)
     tf.train.Checkpoint(plateau=restored).read(path).assert_consumed()
     for rule in (plateau, restored):
-        rule.update(0.1, 42)
+        rule.update(42, 42)
     assert rate(restored) == rate(plateau) == pytest.approx(0.1)
     assert float(restored.best) == float(restored.top1_error) == 40
 
@@ -99,7 +99,7 @@ def test_cosine_and_steps_are_kerass_schedules_behind_a_linear_rise():
 def test_under_another_schedule_nothing_is_divided_and_the_last_net_may_be_kept():
     for kept, expected in (("best", [True, False, False]), ("last", [True, True, True])):
         plateau = Plateau(Training(schedule="constant", plateau_patience=1, plateau_divisions=0, kept_net=kept))
-        assert [plateau.update(1.0, error) for error in (30, 40, 35)] == expected
+        assert [plateau.update(error, error) for error in (30, 40, 35)] == expected
         assert not plateau.finished and int(plateau.divisions) == 0
         assert float(plateau.top1_error) == {"best": 30, "last": 35}[kept] and float(plateau.best) == 30
 

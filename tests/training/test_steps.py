@@ -16,9 +16,11 @@ from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import steps
+from vgg_keras.training import losses, steps
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.trained_layers import rate_factors
+
+WEIGHTED = "architecture.multi_label=true training.class_weights=balanced training.label_smoothing=0.1"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def updates(tmp_path_factory):
 
 def largest_difference(one, other):
     """Of a weight, or for batch norm's averages above 1, which are of pixels squared, relative to them."""
-    names = [name for name in one if name not in ("sums", "copies")]
+    names = [name for name in one if name not in ("sums", "copies", "measures")]
     return max((np.abs(one[name] - other[name]) / np.maximum(np.abs(other[name]), 1)).max() for name in names)
 
 
@@ -57,11 +59,24 @@ def test_two_devices_give_the_update_of_one(updates, images, last):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("changes", ["training.class_weights=1,0.5,3,2", WEIGHTED])
+def test_class_weights_and_several_labels_are_the_same_over_devices_and_micro_batches(updates, changes):
+    one, plain = updates(1, 11, changes=changes), updates(1, 11)
+    for other in (updates(2, 11, changes=changes), updates(1, 11, micro_batch=3, changes=changes)):
+        difference = largest_difference(one, other)
+        print(f"{changes}: largest weight difference {difference:.2g}")
+        assert difference <= 1e-6 and np.allclose(one["sums"], other["sums"], atol=1e-5)
+        assert np.allclose(one["measures"], other["measures"], atol=1e-4)
+    print(f"validation: {one['measures']}")
+    assert largest_difference(one, plain) > 1e-4  # the weights count
+
+
+@pytest.mark.slow
 def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
     """Each a process of its own with a device of its own, over the loopback network."""
     options = "training.clip_norm=0.5 training.average_decay=0.5"
     # images, those of the last batch, batch norm, changes
-    cases = [(11, 3, 0, ""), (9, 1, 0, ""), (1, 1, 1, ""), (10, 2, 0, options)]
+    cases = [(11, 3, 0, ""), (9, 1, 0, ""), (1, 1, 1, ""), (10, 2, 0, options), (11, 3, 0, WEIGHTED)]
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     both = []
     for rank in range(2):
@@ -80,6 +95,7 @@ def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
                 worker = {name: arrays[name] for name in arrays.files}
             assert worker["sums"][2, steps.IMAGES] == last
             assert np.allclose(worker["sums"], one["sums"], atol=1e-5)
+            assert np.allclose(worker["measures"], one["measures"], atol=1e-4)
             difference = largest_difference(one, worker)
             print(f"last batch of {last}, worker {rank} of 2: largest weight difference {difference:.2g}")
             assert difference <= 1e-6
@@ -287,5 +303,5 @@ def test_label_ranks_in_a_graph_equal_those_in_numpy(random):
     scores[3] = np.nan
     labels = random.integers(0, 7, 200).astype(np.int32)
     assert np.array_equal(
-        steps.label_ranks(tf.constant(scores), tf.constant(labels)), metrics.label_ranks(scores, labels)
+        losses.label_ranks(tf.constant(scores), tf.constant(labels)), metrics.label_ranks(scores, labels)
     )

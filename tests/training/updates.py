@@ -14,7 +14,7 @@ from vgg_keras.config import Architecture, Config, Data, Runtime, Training
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import steps
+from vgg_keras.training import class_weights, epoch_measures, steps
 from vgg_keras.training.state import create_state
 from vgg_keras.training.workers import Workers
 
@@ -23,12 +23,33 @@ def main(replicas, *arguments):
     """Arguments: DEVICES IMAGES BATCH MICRO_BATCH DROPOUT BATCH_NORM STEPS SAME CHANGES FILE, all as text.
 
     The ten may be repeated, with the same number of devices. SAME, 1 or 0: all images are one and the same, and nothing is
-    drawn but dropout. CHANGES are assignments of fields, with spaces between them.
+    drawn but dropout. CHANGES are assignments of fields, with spaces between them; with architecture.multi_label=true every third
+    image has the next class too, and every fourth ignores one.
     """
     strategy = runtime.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
     assert strategy.num_replicas_in_sync == int(replicas)
     for first in range(0, len(arguments), 10):
         make_updates(strategy, *arguments[first : first + 9])
+
+
+def validated(strategy, config, split, share, model):
+    """What a validation measures after the updates, in the order of an epoch's line."""
+    found, step = epoch_measures.Validation(config.architecture), steps.validation_step(strategy, model)
+
+    def batches(_):
+        return pipeline.validation(split, config.data, 32, 32, 2, *share)
+
+    for element in strategy.distribute_datasets_from_function(batches):
+        found.add(*(numbers.numpy() for numbers in step(element)))
+    return np.array([value for value in found.measures().values() if value is not None])
+
+
+def with_several_labels(split):
+    rows = np.eye(4, dtype=np.int8)[split.labels]
+    rows[::3] = np.maximum(rows[::3], np.roll(rows[::3], 1, axis=1))
+    rows[np.arange(0, len(rows), 4), (split.labels[::4] + 2) % 4] = -1
+    table, read = tf.constant(rows), split.read
+    return replace(split, read=lambda image: (read(image)[0], tf.gather(table, image)), labels=rows)
 
 
 def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, same, changes, out):
@@ -45,6 +66,8 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
         str,
         sizes=np.full((int(images), 2), noise.shape[1:3], np.int32),
         jpegs=np.zeros(int(images), bool),
+        labels=labels.numpy(),
+        classes=("a", "b", "c", "d"),
     )
 
     architecture = Architecture(
@@ -61,6 +84,8 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
         data = replace(data, scale=(32,), flip=False, color_shift=0.0)
     config = Config(architecture, data, Training(weight_decay=1e-3), seed=1)
     config = override(config, parse_assignments(changes.split()))
+    if config.architecture.multi_label:
+        split = with_several_labels(split)
     state = create_state(config, strategy, config.runtime.precision.replace("auto", "float32"))
     model = state.model
     basis = np.eye(3, dtype=np.float32)
@@ -68,11 +93,13 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
     def batches(_):
         return pipeline.training(split, data, 32, basis, 5, 0, int(updates), *share)
 
-    step = steps.train_step(strategy, state, config)
+    step = steps.train_step(strategy, state, config, class_weights.of_classes(config.training, split))
     sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]
     copies = [strategy.experimental_local_results(weight.value) for weight in model.weights]
     apart = max(float(tf.reduce_max(tf.abs(copy - values[0]))) for values in copies for copy in values)
     named = {weight.path: weight.numpy() for weight in model.weights}
     if state.averaged is not None:
         named |= {f"averaged/{weight.path}": weight.numpy() for weight in state.averaged.weights}
+    # for a few settings, because it is another trace
+    named["measures"] = validated(strategy, config, split, share, state.result) if changes else np.zeros(0)
     np.savez(out, **named, sums=np.stack(sums), copies=apart)

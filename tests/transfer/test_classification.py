@@ -4,8 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.svm import LinearSVC
 
 from tests.conftest import write_images
 from tests.transfer.test_descriptors import NET
@@ -14,8 +12,8 @@ from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.images import Images
-from vgg_keras.transfer import classification, descriptors
-from vgg_keras.transfer.classification import Division, divisions, mean_class_recall, open_others, stack_nets
+from vgg_keras.transfer import descriptors
+from vgg_keras.transfer.classification import divisions, open_others, stack_nets
 from vgg_keras.transfer.descriptors import Descriptors, unit_norm
 
 CLASSES = ("a", "b", "c")
@@ -41,39 +39,6 @@ def hand_made(random, images=90, columns=12, noise=1.0):
 def images_of(found):
     split = Split(90, None, lambda image: found.ids[image], labels=found.labels, fingerprints=found.fingerprints)
     return Images(split, "all", "photos", ())
-
-
-def test_the_score_is_scikit_learns(random):
-    found = hand_made(random)
-    division = Division("half", np.arange(0, 45), np.arange(45, 90))
-    outcome = classification.test(found, division, Features(svm_c=(1.0,)), seed=0)
-    machine = LinearSVC(C=1.0, dual="auto", max_iter=10_000, random_state=0)
-    predicted = machine.fit(found.descriptors[:45], found.labels[:45]).predict(found.descriptors[45:])
-    assert np.array_equal(outcome.scores.scores.argmax(axis=1), predicted)
-    assert outcome.recall == pytest.approx(100 * balanced_accuracy_score(found.labels[45:], predicted))
-    assert outcome.error == pytest.approx(100 * np.mean(predicted != found.labels[45:])) and outcome.error > 0
-    assert outcome.converged
-
-
-def test_c_is_chosen_on_a_fifth_of_the_training_images(random):
-    found = hand_made(random, noise=1.2)
-    division = Division("half", np.arange(0, 60), np.arange(60, 90))
-    rules = Features(svm_c=(1e-3, 1.0, 1e3))
-    outcome = classification.test(found, division, rules, seed=0)
-    places = np.arange(60) // 3  # of an image in its class
-    chooses = places % 5 == 4
-    for c in rules.svm_c:
-        fitted = LinearSVC(C=c, dual="auto", max_iter=10_000, random_state=0)
-        fitted.fit(found.descriptors[:60][~chooses], found.labels[:60][~chooses])
-        right = fitted.predict(found.descriptors[:60][chooses])
-        expected = 100 - 100 * balanced_accuracy_score(found.labels[:60][chooses], right)
-        assert outcome.errors[c] == pytest.approx(expected)
-    assert outcome.errors[outcome.c] == min(outcome.errors.values()) and len(set(outcome.errors.values())) > 1
-
-
-def test_mean_class_recall_by_hand():
-    labels = np.array([0, 0, 0, 0, 1, 1])
-    assert mean_class_recall(np.array([0, 0, 0, 1, 1, 0]), labels) == 100 * (3 / 4 + 1 / 2) / 2
 
 
 def test_random_divisions_take_so_many_of_each_class(random):

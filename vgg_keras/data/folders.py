@@ -127,18 +127,19 @@ def open_unlabelled(data: Data) -> tuple[str, tuple[str, ...], str, Split] | Non
     return f"{printable(root)}: images without classes", (), "all", split_of_files(root, files, (), listing.notes)
 
 
-def hold_out(root: Path, files: Files, share: float) -> tuple[Files, Files]:
-    """The training files and the validation files: this share of each class.
+def hold_out(root: Path, files: Files, share: float, by_class: bool = True) -> tuple[Files, Files]:
+    """The training files and the validation files: this share of each class, or of all files.
 
     Args:
         root: the set's place, for a message.
         files: path and label of each, class after class.
         share: that validates.
+        by_class: whether of each class.
 
     Raises:
         UserError: no class has images enough.
     """
-    counts = np.bincount([label for _, label in files])
+    counts = np.bincount([label for _, label in files]) if by_class else [len(files)]
     validates = np.concatenate([held_out(count, share) for count in counts])
     if not validates.any():
         raise UserError(

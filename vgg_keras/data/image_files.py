@@ -21,7 +21,11 @@ _SMALL = 2**20  # bytes: reading a file up to this size takes less time than ope
 
 
 def split_of_files(
-    root: Path, files: list[tuple[str, int]], classes: tuple[str, ...] = (), notes: Sequence[str] = ()
+    root: Path,
+    files: list[tuple[str, int]],
+    classes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
+    rows: np.ndarray | None = None,
 ) -> Split:
     """The split of these files in their order.
 
@@ -30,9 +34,11 @@ def split_of_files(
         files: path and label of each.
         classes: the names of the labels.
         notes: lines for the user about how the files were found.
+        rows: of a multi-label set the labels by their numbers, (numbers, classes) int8.
     """
     listed = _Files([path for path, _ in files])
-    labels = np.array([label for _, label in files], np.int32)
+    numbers = np.array([label for _, label in files], np.int32)
+    labels = numbers if rows is None else rows[numbers]
     paths = tf.constant([os.fsencode(path) for path in listed.paths])  # a name need not be UTF-8
     table = tf.constant(labels)
 

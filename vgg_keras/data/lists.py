@@ -1,4 +1,4 @@
-"""A CSV list as a data set: a row for each image, with its path and its label.
+"""A CSV list as a data set: a row for each image, with its path and its label or labels.
 
     path,label,split
     photos/a.jpg,tulip,train
@@ -6,34 +6,42 @@
 
 Paths are relative to the list's folder. `split` is optional: train, val or test. Without it a share of each class is held out.
 Columns of other names are left. The same path may come again with the same label, as in a list of boxes.
+
+With several labels in a row, as in `cat|dog`, the set is a multi-label set: each row has any number of labels, or none. Labels in
+an optional column `ignore` are neither trained nor counted for the image.
 """
 
 import csv
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from vgg_keras.config import Data
 from vgg_keras.data.folders import hold_out
 from vgg_keras.data.image_files import split_of_files
+from vgg_keras.data.multi_label import label_row
 from vgg_keras.data.splits import Source
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable, user_path
 
 SPLITS = ("train", "val", "test")
+SEPARATOR = "|"  # between the labels of an image
 _SPACE_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|$)')  # which csv refuses
 _NAMED = 3  # mistakes of one kind that a message names
 
 
 @dataclass(frozen=True)
 class Row:
-    """An image of a list; the line is that of the file, from 1."""
+    """An image of a list; the line is that of the file, from 1. Several labels, and those to ignore, are joined by `|`."""
 
     line: int
     path: str
     label: str
+    ignore: str
     split: str
 
 
@@ -47,28 +55,40 @@ def open_list(data: Data) -> Source:
     path = user_path(data.source)
     rows = _require_consistent(path, list(_read(path)))
     _require_files(path, rows)
-    classes = tuple(sorted({row.label for row in rows}))
+    multi_label = any(SEPARATOR in row.label or row.ignore for row in rows)
+    if not multi_label:
+        _require_labels(path, rows)
+    # the labels of an image have one number, in a multi-label set that of its row in a table
+    numbers = {pair: number for number, pair in enumerate(sorted({(row.label, row.ignore) for row in rows}))}
+    classes = tuple(sorted({name for pair in numbers for name in (_names(pair) if multi_label else pair[:1])}))
     if len(classes) < 2:
         raise UserError(
             f"A list holds images of two or more classes. Received: {printable(path)} with {classes[0]!r} alone."
         )
-    labels = {name: label for label, name in enumerate(classes)}
     parts: dict[str, list[tuple[str, int]]] = {name: [] for name in ("", *SPLITS)}
     for row in sorted(rows, key=lambda row: (row.label, row.path)):  # `hold_out` needs class after class
-        parts[row.split].append((_file(path, row), labels[row.label]))
+        parts[row.split].append((_file(path, row), numbers[row.label, row.ignore]))
+    of_what = "the images" if multi_label else "each class"
+
+    def held_out(files):
+        train, val = hold_out(path, files, data.holdout, by_class=not multi_label)
+        return train, val, f"about {data.holdout:.0%} of {of_what}"
+
     if parts[""]:
-        train, val = hold_out(path, parts[""], data.holdout)
-        test, division = None, f"about {data.holdout:.0%} of each class held out"
+        train, val, share = held_out(parts[""])
+        test, division = None, f"{share} held out"
     else:
-        train, val, test, division = _own_division(path, parts, data)
-    _require_trained(path, classes, train)
+        train, val, test, division = _own_division(path, parts, data, held_out)
+    table = _label_rows(classes, numbers) if multi_label else None
+    _require_trained(path, classes, train, table)
 
     def split(files):
-        return split_of_files(path.parent, files, classes)
+        return split_of_files(path.parent, files, classes, rows=table)
 
+    kind = ", any number of them an image" if multi_label else ""
     return Source(
         name=printable(data.source),
-        description=f"{printable(path)}: {len(classes)} classes, {division}",
+        description=f"{printable(path)}: {len(classes)} classes{kind}, {division}",
         classes=classes,
         train=split(train),
         val=split(val),
@@ -76,7 +96,20 @@ def open_list(data: Data) -> Source:
     )
 
 
-def _own_division(path: Path, parts: dict[str, list], data: Data) -> tuple[list, list, list | None, str]:
+def _names(texts: Iterable[str]) -> list[str]:
+    """The labels in texts."""
+    return [name for text in texts for name in text.split(SEPARATOR) if name]
+
+
+def _label_rows(classes: Sequence[str], pairs: Iterable[tuple[str, str]]) -> np.ndarray:
+    """The labels of a multi-label set by their numbers, (pairs, classes) int8."""
+    places = {name: place for place, name in enumerate(classes)}
+    return np.stack([label_row(places, *(_names([text]) for text in pair)) for pair in pairs])
+
+
+def _own_division(
+    path: Path, parts: dict[str, list], data: Data, held_out: Callable
+) -> tuple[list, list, list | None, str]:
     """Training, validation and test files of a list with splits, and a description."""
     train, val, test = (parts[name] for name in SPLITS)
     if not train or not (val or data.validation == "held_out" or test):
@@ -89,10 +122,10 @@ def _own_division(path: Path, parts: dict[str, list], data: Data) -> tuple[list,
         names = "train, val and test" if test else "train and val"
         return train, val, test or None, f"its own {names}"
     # held out of the training images; the list's other images are the test's
-    train, held = hold_out(path, train, data.holdout)
+    train, held, share = held_out(train)
     test = test or val
     rest = ", its other images for the test" if test else ""
-    return train, held, test or None, f"about {data.holdout:.0%} of each class of train held out{rest}"
+    return train, held, test or None, f"{share} of train held out{rest}"
 
 
 def _read(path: Path) -> Iterator[Row]:
@@ -117,7 +150,8 @@ def _read(path: Path) -> Iterator[Row]:
                 if len(values) < len(names):
                     raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
                 row = dict(zip(names, map(str.strip, values), strict=False))
-                yield _checked(path, Row(line, row["path"], row["label"], row.get("split", "").lower()))
+                labels = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
+                yield _checked(path, Row(line, row["path"], *labels, row.get("split", "").lower()))
     except csv.Error as error:
         raise _wrong(path, reader.line_num + 1, str(error)) from None
     except UnicodeDecodeError as error:
@@ -127,14 +161,25 @@ def _read(path: Path) -> Iterator[Row]:
 
 
 def _checked(path: Path, row: Row) -> Row:
-    for name in ("path", "label"):
-        if not getattr(row, name):
-            raise _wrong(path, row.line, f"no {name}")
-    if "|" in row.label:
-        raise _wrong(path, row.line, f"the labels {row.label!r}, where an image has one")
+    if not row.path:
+        raise _wrong(path, row.line, "no path")
     if row.split not in ("", *SPLITS):
         raise _wrong(path, row.line, f"split {row.split!r}. {nearest(row.split, SPLITS)}")
     return row
+
+
+def _normal(path: Path, line: int, text: str) -> str:
+    """Several labels in alphabetical order, each once, without spaces around them."""
+    names = [name.strip() for name in text.split(SEPARATOR)]
+    if len(names) > 1 and not all(names):
+        raise _wrong(path, line, f"the labels {text!r}, one of them empty")
+    return SEPARATOR.join(sorted(set(names)))
+
+
+def _require_labels(path: Path, rows: Sequence[Row]) -> None:
+    for row in rows:
+        if not row.label:
+            raise _wrong(path, row.line, "no label")
 
 
 def _require_consistent(path: Path, rows: Sequence[Row]) -> list[Row]:
@@ -144,7 +189,7 @@ def _require_consistent(path: Path, rows: Sequence[Row]) -> list[Row]:
     first: dict[str, Row] = {}
     for row in rows:
         known = first.setdefault(os.path.normpath(row.path), row)
-        for name in ("label", "split"):
+        for name in ("label", "ignore", "split"):
             ours, theirs = getattr(row, name), getattr(known, name)
             if ours != theirs:
                 raise _wrong(
@@ -169,14 +214,22 @@ def _require_files(path: Path, rows: Sequence[Row]) -> None:
         )
 
 
-def _require_trained(path: Path, classes: Sequence[str], train: Sequence[tuple[str, int]]) -> None:
+def _require_trained(
+    path: Path, classes: Sequence[str], train: Sequence[tuple[str, int]], table: np.ndarray | None
+) -> None:
     """Refuses classes that no training image has."""
-    known = {label for _, label in train}
+    known = _known(train, table)
     if missing := [name for label, name in enumerate(classes) if label not in known]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
             f"Every class has training images. Received: {printable(path)}, with none of {missing[0]!r}{more}."
         )
+
+
+def _known(files: Sequence[tuple[str, int]], table: np.ndarray | None) -> set[int]:
+    """The numbers of the classes that some of these images have."""
+    numbers = {number for _, number in files}
+    return numbers if table is None else set(np.flatnonzero((table[list(numbers)] > 0).any(axis=0)).tolist())
 
 
 def _file(path: Path, row: Row) -> str:

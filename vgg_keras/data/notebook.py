@@ -37,7 +37,9 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
 
     Returns:
         A dataset of (images (batch, crop, crop, 3) float32 RGB 0-255, labels (batch,) int32); the last batch of a pass
-        may be smaller. It holds the images that the set has when this is called.
+        may be smaller. It holds the images that the set has when this is called. Labels of a multi-label set are
+        (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
+        `keras.losses.BinaryCrossentropy(from_logits=True)`; one that is to be ignored is 0.
 
     Raises:
         UserError: an unknown set or field, or data that cannot be used.
@@ -150,6 +152,8 @@ def _identity(split: Split) -> str:
 
 
 def _unfilled(images, labels, weights):
-    """A batch without the images that pad the last one."""
+    """A batch without the images that pad the last one, its labels as Keras's losses and metrics take them."""
     real = weights > 0
+    if labels.shape.rank == 2:
+        labels = tf.cast(labels > 0, tf.float32)
     return tf.boolean_mask(images, real), tf.boolean_mask(labels, real)

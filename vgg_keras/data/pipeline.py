@@ -29,26 +29,30 @@ def upright_image(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     return pixels if orientation is None else upright(pixels, orientation), label
 
 
-def picture(split: Split, image: int) -> tuple[tf.Tensor, int]:
-    """One image (height, width, 3) uint8, upright, and its label, outside of any dataset.
+def picture(split: Split, image: int) -> tuple[tf.Tensor, int | np.ndarray]:
+    """One image (height, width, 3) uint8, upright, and its label, outside of any dataset: a number, or a multi-label row.
 
     Raises:
         UserError: it cannot be read.
     """
     with readable_image(split, image):
         pixels, label = upright_image(split, split.unchanged(tf.constant(image, tf.int64)))
-        return pixels, int(label)
+        return pixels, _value(label)
 
 
-def encoded(split: Split, image: int) -> tuple[bytes, int]:
-    """An image's file and its label, outside of any dataset.
+def encoded(split: Split, image: int) -> tuple[bytes, int | np.ndarray]:
+    """An image's file and its label as `picture` has it, outside of any dataset.
 
     Raises:
         UserError: it cannot be read.
     """
     with readable_image(split, image):
         content, label = split.read(split.unchanged(tf.constant(image, tf.int64)))
-        return content.numpy(), int(label)
+        return content.numpy(), _value(label)
+
+
+def _value(label: tf.Tensor) -> int | np.ndarray:
+    return label.numpy() if label.shape.rank else int(label)
 
 
 PREFETCH = 2  # batches that are ready before the net needs them
@@ -95,7 +99,7 @@ def training(
     Returns:
         A dataset of (images (n, crop, crop, 3) float32, labels (n,) int32, weights (n,) float32), n being
         `per_replica(data.batch, replicas)`. Weights are 1 / (images in the step), so that a weighted sum over all
-        devices is the mean over the step's images.
+        devices is the mean over the step's images. Here and below the labels of a multi-label set are (n, classes) int8.
     """
     rows = per_replica(data.batch, replicas)
     places = _places_of_worker(rows, replicas, worker, workers)
@@ -262,7 +266,8 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
             fn_output_signature=tf.TensorSpec([crop, crop, 3], tf.float32),
         )
         counts = tf.reshape(rows[:, None] * columns, [-1])
-        return windows, tf.fill(tf.shape(counts), label), tf.fill(tf.shape(counts), image), counts
+        labels = tf.repeat(label[tf.newaxis], tf.size(counts), axis=0)
+        return windows, labels, tf.fill(tf.shape(counts), image), counts
 
     ids = split.checked(tf.data.Dataset.range(split.size))
     images = ids.map(example, tf.data.AUTOTUNE, deterministic=True)

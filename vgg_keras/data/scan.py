@@ -126,8 +126,9 @@ def _notes_of_classes(split: Split, name: str) -> tuple[str, ...]:
     """What a user should know of how many images each class has."""
     if len(split.classes) < 2 or split.labels is None:
         return ()
-    counts = np.bincount(split.labels, minlength=len(split.classes))
-    return _majority(split, name, counts) + _absent_classes(split, name, counts)
+    counts = split.class_counts
+    majority = () if split.multi_label else _majority(split, name, counts)
+    return majority + _absent_classes(split, name, counts)
 
 
 def _majority(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:
@@ -203,7 +204,7 @@ def _scan(split: Split, title: str, cache: ScanCache, data: Data) -> list[Found 
 
 def _inspect(split: Split, data: Data, images: np.ndarray) -> Iterator[tuple[int, Found | NotRead | str]]:
     """Each of these images with what is found of it, or why it cannot be used; one at a time, so that a stop is quick."""
-    inspect = tf.function(lambda image: _content(*split.read(image), data.max_pixels), autograph=False)
+    inspect = tf.function(lambda image: _content(*_read(split, image), data.max_pixels), autograph=False)
     inspect = inspect.get_concrete_function(tf.TensorSpec([], tf.int64))
     for chunk in np.array_split(images, math.ceil(len(images) / CHUNK)):
         opened = []
@@ -232,7 +233,7 @@ def _inspect_chunk(split: Split, inspect: Callable, images: list[int], max_pixel
 def _inspect_one(split: Split, image: int, max_pixels: int) -> Found | NotRead | str:
     """One image. An error of reading may be gone tomorrow; an error of decoding is a property of the file."""
     try:
-        encoded, label = split.read(split.unchanged(tf.constant(image, tf.int64)))
+        encoded, label = _read(split, split.unchanged(tf.constant(image, tf.int64)))
     except tf.errors.DataLossError as error:  # a record's checksum
         return message_of(error, split.path(image))
     except (tf.errors.OpError, ChangedError, UnicodeDecodeError) as error:
@@ -243,6 +244,12 @@ def _inspect_one(split: Split, image: int, max_pixels: int) -> Found | NotRead |
         return message_of(error, split.path(image))
     except tf.errors.OpError as error:  # such as of memory
         return NotRead(message_of(error, split.path(image)))
+
+
+def _read(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """An image's file and its label; 0 in a multi-label set, whose labels are known without a scan."""
+    encoded, label = split.read(image)
+    return encoded, tf.constant(0, tf.int32) if split.multi_label else label
 
 
 @tf.function(

@@ -24,8 +24,8 @@ class Split:
 
     Attributes:
         size: the number of images.
-        read: image id, an int64 scalar, to (the encoded file, the label as int32); a TensorFlow function, so that reading
-            runs inside tf.data. Nothing is kept in memory.
+        read: image id, an int64 scalar, to (the encoded file, the label as int32; of a multi-label set (classes,) int8, a row of
+            `labels`); a TensorFlow function, so that reading runs inside tf.data. Nothing is kept in memory.
         require_unchanged: image ids to a tensor whose evaluation fails where a file is no longer the one that was listed; None
             where files do not change. It runs in Python, so it is called for many images at once.
         name: image id to the image's name, the same on every machine: a path below `root`.
@@ -36,7 +36,9 @@ class Split:
         inspect: image id and `data.max_file_bytes` to the reason why its file must not be read; an empty text where it may.
             It reads the file's kind, its size and its first bytes. None where that is not needed.
         changed: image id to whether its file was written anew since it was listed; None where that is not known.
-        labels: (images,) int32; None where they are known after the scan, or mean nothing.
+        labels: (images,) int32; None where they are known after the scan, or mean nothing. Of a multi-label set, whose images
+            have any number of classes, (images, classes) int8: 1 for a class that an image has, 0 for one that it has not, -1
+            for one that is neither trained nor counted. They are then known from the start.
         classes: the names of the labels; empty where labels mean nothing.
         notes: what a user should know of the images, a line each.
         sizes: (images, 2) int32, height and width as stored; None before the scan where that is needed to know them.
@@ -58,6 +60,18 @@ class Split:
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of classes."""
+        return self.labels is not None and self.labels.ndim == 2
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """The number of images of each class, (classes,) int64; the labels must be known."""
+        if self.multi_label:
+            return (self.labels > 0).sum(axis=0)
+        return np.bincount(self.labels, minlength=len(self.classes))
 
     def path(self, image: int) -> str:
         """The image's path, as a message shows it."""
@@ -170,6 +184,11 @@ class Source:
     train: Split
     val: Split
     test: Split | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of classes."""
+        return self.train.multi_label
 
     @property
     def notes(self) -> tuple[str, ...]:

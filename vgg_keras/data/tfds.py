@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, evenly, held_out
+from vgg_keras.data.tfds_labels import LabelFeature, label_feature
 from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable, user_path
@@ -21,30 +22,34 @@ from vgg_keras.paths import printable, user_path
 def open_builder(data: Data) -> Source:
     """The TFDS set `data.source`, downloaded and prepared where it is not yet.
 
-    Its one image feature and its one class label feature are found in its features. The validation split is `validation`, else
+    Its one image feature and its class labels are found in its features. The validation split is `validation`, else
     `test`, else a held-out share of `train`. With `data.validation=held_out` it is that share; `test`, else `validation`, is
-    then the test split.
+    then the test split. A multi-label set with `validation` and `test`, as VOC-2007, has both.
 
     Raises:
         UserError: no such set; one that must be downloaded by hand, with its instructions; one without an image or a
             label, or with several.
     """
     builder = _builder(data)
-    image_key, label_key = _image_and_label(builder, data.source)
+    image_key, label = _image_and_label(builder, data.source)
     _prepare(builder)
-    splits, classes = builder.info.splits, tuple(map(printable, builder.info.features[label_key].names))
+    splits, classes = builder.info.splits, tuple(map(printable, label.names))
     if "train" not in splits:
         raise UserError(f"A data set must have a split 'train'. Received: {data.source!r} with {list(splits)}.")
 
     def split(name: str) -> Split:
-        return _split(builder, name, image_key, label_key, classes)
+        return _split(builder, name, image_key, label, classes)
 
     train = split("train")
     order = ("validation", "test") if data.validation == "own" else ("test", "validation")
-    opened = ((name, split(name)) for name in order if name in splits)
-    own, test = next(((name, one) for name, one in opened if _labelled(one)), ("", None))
+    opened = ((name, one) for name in order if name in splits and _labelled(one := split(name)))
+    own, test = next(opened, ("", None))
     if test and data.validation == "own":
-        val, test, division = test, None, f"validation on its split {own!r}"
+        division = f"validation on its split {own!r}"
+        # a set of one label an image is evaluated on the images that validate it, as the paper's
+        later, val, test = next(opened, ("", None)) if label.multi_label else ("", None), test, None
+        if later[1]:
+            test, division = later[1], f"{division}, its split {later[0]!r} for the test"
     else:
         validates = held_out(train.size, data.holdout)
         train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
@@ -77,18 +82,18 @@ def _builder(data: Data):
         raise UserError(f"TensorFlow Datasets refuses the name {data.source!r}: {_one_line(error)}") from None
 
 
-def _image_and_label(builder, source: str) -> tuple[str, str]:
-    """The keys of a set's one image feature and its one class label feature."""
+def _image_and_label(builder, source: str) -> tuple[str, LabelFeature]:
+    """The key of a set's one image feature, and its labels."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     if not isinstance(features, tfds.features.FeaturesDict):
         features = {}
     image_key = _only_key(features, tfds.features.Image, "image", source)
-    label_key = _only_key(features, tfds.features.ClassLabel, "class label", source)
+    label = label_feature(features, source)
     if features[image_key].np_dtype != np.uint8:
         raise UserError(f"Images must be 8 bits deep. Received: {source!r} with {features[image_key].np_dtype}.")
-    return image_key, label_key
+    return image_key, label
 
 
 def _data_dir(name: str) -> str | None:
@@ -145,12 +150,13 @@ def _labelled(split: Split) -> bool:
     """Whether some readable records of a split have labels: some sets do not publish those of their test split."""
     for image in evenly(split.size, _FIRST_LABELS):
         with contextlib.suppress(tf.errors.OpError):  # a damaged one, which the scan names
-            if int(split.read(tf.constant(image, tf.int64))[1]) >= 0:
+            label = split.read(tf.constant(image, tf.int64))[1].numpy()
+            if (label > 0).any() if split.multi_label else label >= 0:
                 return True
     return False
 
 
-def _split(builder, name: str, image_key: str, label_key: str, classes: tuple[str, ...]) -> Split:
+def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: tuple[str, ...]) -> Split:
     """A split whose records are read by their offsets; the image is not decoded."""
     import tensorflow_datasets as tfds
 
@@ -163,7 +169,7 @@ def _split(builder, name: str, image_key: str, label_key: str, classes: tuple[st
     paths = tf.constant([os.fsencode(path) for path in shards])  # a path need not be UTF-8
     shard_table, offset_table = tf.constant(shard_of), tf.constant(offset_of)
 
-    def read(image):
+    def example_of(image):
         # the public TFRecordDataset has no offsets; its kernel has
         variant = tf.raw_ops.TFRecordDatasetV2(
             filenames=[tf.gather(paths, tf.gather(shard_table, image))],
@@ -172,9 +178,17 @@ def _split(builder, name: str, image_key: str, label_key: str, classes: tuple[st
             byte_offsets=[tf.gather(offset_table, image)],
         )
         records = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
-        example = features.deserialize_example(records.take(1).get_single_element(), decoders=decoders)
+        return features.deserialize_example(records.take(1).get_single_element(), decoders=decoders)
+
+    labels = feature.table(example_of, len(shard_of)) if feature.multi_label else None
+    table = None if labels is None else tf.constant(labels)
+
+    def read(image):
+        example = example_of(image)
+        if table is not None:
+            return example[image_key], tf.gather(table, image)
         # a label beyond int32 must not become a class by losing its upper digits
-        label = tf.clip_by_value(tf.cast(example[label_key], tf.int64), tf.int32.min, tf.int32.max)
+        label = tf.clip_by_value(tf.cast(example[feature.key], tf.int64), tf.int32.min, tf.int32.max)
         return example[image_key], tf.cast(label, tf.int32)
 
     return Split(
@@ -183,5 +197,6 @@ def _split(builder, name: str, image_key: str, label_key: str, classes: tuple[st
         name=lambda image: f"{os.path.basename(shards[shard_of[image]])}@{offset_of[image]}",
         root=os.path.dirname(shards[0]),
         stamp=lambda image: f"{stamps[shard_of[image]]} {offset_of[image]}",
+        labels=labels,
         classes=classes,
     )

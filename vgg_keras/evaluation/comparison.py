@@ -23,6 +23,7 @@ LONGEST = 40  # characters of a label in the table and at the picture's edge
 _ELSEWHERE = ("test.protocol", "test.scales", "training.init_from", "training.weights")
 # A resumed run may find these elsewhere; between runs they are what each was trained on, and what it started from.
 _COMPARED = {"data.source", "training.init_from", "training.weights"}
+_MULTI_LABEL = "mean_average_precision"
 _RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
 
 
@@ -33,27 +34,41 @@ class Row:
     Attributes:
         label: the fields in which this row differs from others, with their values.
         test: protocol and scales.
-        top1_errors, top5_errors: by seed; a top-5 error among five classes or fewer is None.
+        top1_errors, top5_errors, balanced_errors: by seed; a top-5 error among five classes or fewer is None, and so is a
+            balanced error of a test that did not measure it. Empty for a multi-label set.
+        mean_average_precisions: of a multi-label set, by seed.
     """
 
     label: str
     test: str
     top1_errors: dict[int, float]
     top5_errors: dict[int, float | None]
+    balanced_errors: dict[int, float | None]
+    mean_average_precisions: dict[int, float]
+
+    @property
+    def values(self) -> dict[int, float]:
+        """What rows are compared by: top-1 errors, or mean average precisions."""
+        return self.top1_errors or self.mean_average_precisions
+
+    @property
+    def measure(self) -> str:
+        """The name of `values`."""
+        return "top-1 error" if self.top1_errors else "mAP"
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(self.top1_errors.values())
+        return statistics.fmean(self.values.values())
 
     @property
     def deviation(self) -> float | None:
         """The standard deviation over the runs, n - 1 in its denominator; of one run there is none."""
-        return _deviation(self.top1_errors.values())
+        return _deviation(self.values.values())
 
     def against(self, other: "Row") -> tuple[float, float | None, int] | None:
         """Mean, standard deviation and number of the differences from another row's runs of the same seeds."""
-        seeds = sorted(self.top1_errors.keys() & other.top1_errors.keys())
-        differences = [self.top1_errors[seed] - other.top1_errors[seed] for seed in seeds]
+        seeds = sorted(self.values.keys() & other.values.keys())
+        differences = [self.values[seed] - other.values[seed] for seed in seeds]
         return (statistics.fmean(differences), _deviation(differences), len(seeds)) if seeds else None
 
 
@@ -99,6 +114,10 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
         found = {key: {**settings, "data.source": ""} for key, settings in found.items()}
     labels = _labels(list(found.values()))
     rows = [_row(label, runs) for label, runs in zip(labels, seeds.values(), strict=True)]
+    if other := next((row for row in rows if row.measure != rows[0].measure), None):
+        raise UserError(
+            f"Runs are compared by one measure. Received: {rows[0].measure} of {rows[0].label}, {other.measure} of {other.label}."
+        )
     return rows, first[1]["images"], untested
 
 
@@ -122,7 +141,9 @@ def _require_same_images(first: tuple[Path, dict], other: tuple[Path, dict]) -> 
 def _row(label: str, runs: dict[int, tuple[Path, dict]]) -> Row:
     """The row of runs, by their seeds."""
     result = next(iter(runs.values()))[1]
-    errors = [{seed: result[name] for seed, (_, result) in sorted(runs.items())} for name in _RESULT_FIELDS[:2]]
+    multi_label = result["top1_error"] is None
+    names = ("", "", "", _MULTI_LABEL) if multi_label else (*_RESULT_FIELDS[:2], "balanced_error", "")
+    errors = [{seed: result.get(name) for seed, (_, result) in sorted(runs.items())} if name else {} for name in names]
     return Row(label, f"{result['protocol']}, Q={label_of_test_scales(result['scales'])}", *errors)
 
 
@@ -187,17 +208,17 @@ def names(rows: list[Row]) -> list[str]:
 
 def table(rows: list[Row]) -> list[list[str]]:
     """For a person."""
-    header = ["", "test", "runs", "top-1 error, %", "lowest-highest", "top-5 error, %", "beside the first row"]
-    cells = [header]
+    more = [] if rows[0].measure == "mAP" else ["top-5 error, %", "balanced error, %"]
+    cells = [["", "test", "runs", f"{rows[0].measure}, %", "lowest-highest", *more, "beside the first row"]]
     for name, row in zip(names(rows), rows, strict=True):
-        top1, top5 = row.top1_errors.values(), row.top5_errors.values()
-        five = "-" if None in top5 else f"{statistics.fmean(top5):.2f}"
+        values, others = row.values.values(), (row.top5_errors.values(), row.balanced_errors.values())
+        means = ["-" if None in other else f"{statistics.fmean(other):.2f}" for other in others] if more else []
         beside = ""
         if row is not rows[0]:
             difference = row.against(rows[0])
             beside = f"{_with_spread(*difference[:2], sign='+')} ({difference[2]})" if difference else "no common seed"
-        numbers = [_with_spread(row.mean, row.deviation), f"{min(top1):.2f}-{max(top1):.2f}", five, beside]
-        cells.append([name, row.test, str(len(top1)), *numbers])
+        numbers = [_with_spread(row.mean, row.deviation), f"{min(values):.2f}-{max(values):.2f}", *means, beside]
+        cells.append([name, row.test, str(len(values)), *numbers])
     return cells
 
 
@@ -206,17 +227,17 @@ def _with_spread(mean: float, deviation: float | None, sign: str = "") -> str:
 
 
 def draw(rows: list[Row], images: int, path: Path) -> None:
-    """Draws each run's top-1 error as a point, a row's mean as a stroke."""
+    """Draws each run's top-1 error or mAP as a point, a row's mean as a stroke."""
     figure, axes = plots.pyplot().subplots(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained")
     for place, row in enumerate(rows):
-        errors = list(row.top1_errors.values())
+        errors = list(row.values.values())
         axes.plot(errors, [place] * len(errors), "o", color="tab:blue", alpha=0.6, markersize=5)
         axes.plot([row.mean] * 2, [place - 0.3, place + 0.3], color="tab:orange", linewidth=2)
     axes.plot([], [], "o", color="tab:blue", alpha=0.6, label="a run")
     axes.plot([], [], color="tab:orange", label="mean")
     axes.set_yticks(range(len(rows)), names(rows), parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel(f"top-1 error, %, {images:,} images")
+    axes.set_xlabel(f"{rows[0].measure}, %, {images:,} images")
     axes.grid(axis="x", alpha=0.3)
     axes.legend()
     plots.save(figure, path)

@@ -15,6 +15,7 @@ from vgg_keras.evaluation import error_table, image_rows, passes, protocols, rep
 from vgg_keras.evaluation.evaluated_net import MADE_BY, EvaluatedNet, made_as_all, one_or_all
 from vgg_keras.evaluation.image_rows import other_images
 from vgg_keras.evaluation.images import Images
+from vgg_keras.evaluation.measures import Measures
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 from vgg_keras.files import sweep, write_json
 from vgg_keras.plain_values import to_dict
@@ -182,10 +183,9 @@ def _finished(
     title = f"{error_table.PROTOCOLS[net.protocol]}, Q={net.scales[0]}"
     posteriors = passes.run(protocol, known, path, split, config.data, net.scales[0], title)
     row = error_table.row(posteriors)
-    top5 = error_table.top5(row.top5_error, len(posteriors.classes))
     rate = len(posteriors.labels) / max(posteriors.seconds, 1e-9)
     print(
-        f"{title}: top-1 error {row.top1_error:.2f} %, top-5 error {top5}, {row.images:,} images, {rate:.2f} images/s",
+        f"{title}: {row.text(len(posteriors.classes))}, {row.images:,} images, {rate:.2f} images/s",
         flush=True,
     )
     return posteriors
@@ -200,6 +200,9 @@ def _mean_of_net(parts: Sequence[Posteriors], net: EvaluatedNet, folder: Path) -
 
 # ---- the result
 
+_MEASURES = [field.name for field in dataclasses.fields(Measures)]
+_KEYS = {"top1_interval": "top1_interval_95"}
+
 
 def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], split: Split | None) -> dict[str, Any]:
     """Writes the last row's posteriors, a report of all and, when all else is written, the result."""
@@ -209,9 +212,7 @@ def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], s
         **settings,
         "images": errors[-1].images,
         "images_sha256": final.images_sha256,
-        "top1_error": errors[-1].top1_error,
-        "top1_interval_95": list(errors[-1].top1_interval),
-        "top5_error": errors[-1].top5_error,
+        **{_KEYS.get(name, name): getattr(errors[-1], name) for name in _MEASURES},
         "paper": _paper_cell(errors[-1]),
         "seconds": round(final.seconds, 2),
         "rows": [{**dataclasses.asdict(row), "paper": _paper_cell(row)} for row in errors],

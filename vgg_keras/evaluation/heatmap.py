@@ -9,6 +9,7 @@ import tqdm
 from vgg_keras import stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
+from vgg_keras.data.multi_label import label_text
 from vgg_keras.data.rescaling import rescale
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import plots
@@ -25,7 +26,7 @@ def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], 
         The files, `folder/NAME.png` with the names of the images.
     """
     protocol = Dense(net.model, net.config.architecture, config.evaluation)
-    side = max(config.test_scales)
+    side, multi_label = max(config.test_scales), net.config.architecture.multi_label
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     paths = []
@@ -33,11 +34,14 @@ def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], 
         original, label = pipeline.picture(split, image)
         picture = rescale(original, side, config.data.interpolation)
         score_map = protocol.score_map(picture)
-        posterior = posterior_of(score_map.mean(axis=(0, 1)))
+        posterior = posterior_of(score_map.mean(axis=(0, 1)), multi_label)
         top = int(posterior.argmax())
-        heat = over_the_picture(posterior_of(score_map)[:, :, top], net.config.architecture.crop, picture.shape[:2])
+        heat = over_the_picture(
+            posterior_of(score_map, multi_label)[:, :, top], net.config.architecture.crop, picture.shape[:2]
+        )
         title = f"predicted: {net.classes[top]} ({posterior[top]:.0%} at Q={side}, no mirror image)"
-        title += "" if top == label else f", actual: {net.classes[label]}"
+        actual = label_text(label, net.classes)
+        title += "" if actual == net.classes[top] else f", actual: {actual}"
         path = folder / f"{split.name(image)}.png"
         draw_overlay(picture.numpy() / 255, heat, title, f"probability of {net.classes[top]} at a position", path)
         paths.append(path)

@@ -12,6 +12,7 @@ from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 
+from vgg_keras.data.multi_label import label_text
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import rows
@@ -29,7 +30,7 @@ class ImageRows:
     """What nets compute for every image of a set. A subclass adds the array of the rows.
 
     Attributes:
-        labels: (images,) int32.
+        labels: (images,) int32; of a multi-label set (images, classes) int8, as in a `Split`.
         ids: the images' names.
         fingerprints: (images,) int64 of the files' bytes: images of one name may be two.
         classes: the names of the labels.
@@ -57,6 +58,15 @@ class ImageRows:
         return getattr(self, self.NAME)
 
     @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of classes."""
+        return self.labels.ndim == 2
+
+    def label_text(self, image: int) -> str:
+        """The class of an image, or all its classes."""
+        return label_text(self.labels[image], self.classes) if self.classes else ""
+
+    @property
     def images_sha256(self) -> str:
         """sha256 over the images' names and fingerprints, in their order."""
         return hashlib.sha256("\n".join(self.ids).encode() + self.fingerprints.tobytes()).hexdigest()
@@ -68,16 +78,18 @@ class ImageRows:
     def check(self) -> None:
         """Raises a `ValueError` where the values cannot be right."""
         images = len(self.ids)
+        of_rows = (images, len(self.classes)), np.int8
         for name, shape, kind in (
             (self.NAME, (images, self.rows.shape[-1] if self.rows.ndim else 0), np.float32),
-            ("labels", (images,), np.int32),
+            ("labels", *(of_rows if self.multi_label else ((images,), np.int32))),
             ("fingerprints", (images,), np.int64),
             ("done", (images,), np.bool_),
         ):
             array = getattr(self, name)
             if (array.shape, array.dtype) != (shape, kind):
                 raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
-        known = self.labels.min(initial=0) >= 0 and self.labels.max(initial=0) < len(self.classes)
+        lowest, highest = (-1, 1) if self.multi_label else (0, len(self.classes) - 1)
+        known = self.labels.min(initial=0) >= lowest and self.labels.max(initial=0) <= highest
         if images == 0 or (self.classes and not known):
             raise ValueError("labels that are no classes")
         if not self.nets or any(type(net) is not self.NET for net in self.nets):
@@ -88,7 +100,7 @@ def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], colum
     """Rows of a split of which none is known yet; `passes.run` makes room for them."""
     return kind(
         **{kind.NAME: np.broadcast_to(np.float32(0), (split.size, columns))},
-        labels=np.zeros(split.size, np.int32),
+        labels=np.zeros((split.size, len(classes)), np.int8) if split.multi_label else np.zeros(split.size, np.int32),
         ids=tuple(split.name(image) for image in range(split.size)),
         fingerprints=np.zeros(split.size, np.int64) if split.fingerprints is None else split.fingerprints,
         classes=classes,

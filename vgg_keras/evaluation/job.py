@@ -118,6 +118,7 @@ def print_result(result: dict[str, Any], out: Path) -> None:
 
 def _images(config: Config, name: str | None, net=None):
     """The readable images of a split and the set's classes, which must be the net's."""
+    from vgg_keras.data.multi_label import for_net
     from vgg_keras.data.sources import open_test
     from vgg_keras.evaluation.images import scanned_images
     from vgg_keras.weights.classes import require_classes
@@ -125,7 +126,11 @@ def _images(config: Config, name: str | None, net=None):
     description, classes, name, split = open_test(config.data, name)
     if net is not None:  # before every image is read
         require_classes(net, classes, config.data.source)
-    return scanned_images(split, name, description, config), classes
+    images = scanned_images(split, name, description, config)
+    if net is not None:
+        labelled = for_net(images.split, net.config.architecture, config.data.source)
+        images = dataclasses.replace(images, split=labelled)
+    return images, classes
 
 
 def _with_multi_scales(config: Config) -> Config:

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 errors in percent, from logits or posteriors. `training/steps.py` counts both inside the graph."""
+"""Errors in percent, from logits or posteriors. `training/steps.py` counts both inside the graph."""
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
@@ -36,6 +36,24 @@ def top_k_error(scores: np.ndarray, labels: np.ndarray, k: int) -> float | None:
     if k > 1 and scores.shape[1] <= k:
         return None
     return 100.0 * float(np.mean(label_ranks(scores, labels) >= k))
+
+
+def balanced_error(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over the classes with images of the share of their images that are predicted wrongly, in percent."""
+    counts = np.bincount(labels)
+    wrong = np.bincount(labels, weights=predicted != labels)
+    return 100.0 * float(np.mean(wrong[counts > 0] / counts[counts > 0]))
+
+
+def hamming_loss(decisions: np.ndarray, labels: np.ndarray) -> float:
+    """The share of wrong decisions in percent, one for each image and class.
+
+    Args:
+        decisions: (images, classes) bool.
+        labels: (images, classes) of 1, 0, and -1 where a decision does not count.
+    """
+    counted = labels >= 0
+    return 100.0 * float(np.sum((decisions != (labels > 0)) & counted) / max(np.sum(counted), 1))
 
 
 def interval(error: float, images: int) -> tuple[float, float]:

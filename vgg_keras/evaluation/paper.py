@@ -70,6 +70,7 @@ _SEVEN = {
 # What makes a net the paper's, beside its configuration's name.
 _AS_IN_THE_PAPER = {
     "num_classes": 1000,
+    "multi_label": False,
     "width": 1.0,
     "crop": 224,
     "head": "fc",

@@ -35,7 +35,9 @@ class Posteriors(ImageRows):
             raise ValueError(f"probabilities of shape {self.probabilities.shape} and {len(self.classes)} classes")
         for part, block in rows.blocks(self.probabilities):
             known = block[self.done[part]]
-            if not (known >= 0).all() or not np.allclose(known.sum(axis=1), 1, atol=1e-3):
+            sums = known.sum(axis=1)
+            right = (known <= 1).all() if self.multi_label else np.allclose(sums, 1, atol=1e-3)
+            if not (known >= 0).all() or not right:
                 raise ValueError("rows that are no probabilities")
 
 
@@ -77,9 +79,12 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None 
         rule = f"Posteriors are averaged over the same images and classes. Received: {names[0]} and {name}, where"
         if found := other_images(first, part):
             raise UserError(f"{rule} {found}.")
-        if (first.labels != part.labels).any():
-            image = int(np.argmax(first.labels != part.labels))
-            classes = [first.classes[labels[image]] for labels in (first.labels, part.labels)]
+        if first.multi_label != part.multi_label:
+            raise UserError(f"{rule} one is of a net of one class an image and one of a multi-label net.")
+        different = (first.labels != part.labels).reshape(len(first.ids), -1).any(axis=1)
+        if different.any():
+            image = int(np.argmax(different))
+            classes = first.label_text(image), part.label_text(image)
             raise UserError(f"{rule} {first.ids[image]!r} is of class {classes[0]!r} and of class {classes[1]!r}.")
     return Posteriors(
         probabilities=_mean([part.probabilities for part in parts], folder),

@@ -20,18 +20,23 @@ from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots, protocols
+from vgg_keras.evaluation.measures import HALF
 from vgg_keras.evaluation.photographs import listed, opened, shown
 from vgg_keras.paths import printable
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
 
 MOST_DRAWN = 250  # photographs in one picture, each 242 pixels high: Matplotlib draws 65,535 pixels at most
+TOP = 5  # classes of each photograph
 POSTERIORS_BYTES = 2**28  # of the posteriors that are in memory at once, float64
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one photograph, the first one first, with their probabilities."""
+    """The most probable classes of one photograph, the first one first, with their probabilities.
+
+    Of a multi-label net these are the classes of probability 1/2 or more, which may be none.
+    """
 
     path: str
     classes: tuple[str, ...]
@@ -44,7 +49,7 @@ def predict_images(
     *,
     config: Config | None = None,
     classes: Sequence[str] = (),
-    top: int = 5,
+    top: int | None = None,
 ) -> list[Prediction]:
     """The most probable classes of photographs, by the dense test with mirror images or as `config.evaluation` says.
 
@@ -58,7 +63,7 @@ def predict_images(
         config: its `evaluation` is used, and of `data` the interpolation, `exif_orientation` and `max_pixels`; None: the
             run's, or the paper's for a model.
         classes: names in the order of the logits; by default the run's, or numbers.
-        top: how many classes of each.
+        top: how many classes of each; None: 5, and of a multi-label net those of probability 1/2 or more.
 
     Returns:
         One prediction for each photograph, in order; the path of an array or of a Pillow image is `image 0` and so on.
@@ -70,7 +75,7 @@ def predict_images(
     Example:
         vgg_keras.predict_images("runs/E", "photo.jpg")[0].classes
     """
-    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
+    if top is not None and (isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1):
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
     net = open_model(net)
     config, names = _config_of(net, config), names_of(net, classes)
@@ -86,9 +91,11 @@ def predict_images(
     predictions = {}
     for places, split in scanned:
         for part, posteriors in _posteriors(passes, split, config.data, len(names)):
-            best = np.argsort(-posteriors, axis=1, kind="stable")[:, :top]
+            multi_label = net.config.architecture.multi_label
+            best = np.argsort(-posteriors, axis=1, kind="stable")[:, : top or (len(names) if multi_label else TOP)]
             for image, row, order in zip(part, posteriors, best, strict=True):
                 place = places[image]
+                order = order[row[order] >= HALF] if multi_label and top is None else order
                 best_names = tuple(names[one] for one in order)
                 predictions[place] = Prediction(found[place].name, best_names, tuple(row[order].tolist()))
     return [predictions[place] for place in range(len(found))]
@@ -134,6 +141,16 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
         right.xaxis.set_visible(False)
         right.spines[["top", "right", "bottom"]].set_visible(False)
     plots.save(figure, path)
+
+
+def table(predictions: Sequence[Prediction]) -> list[list[str]]:
+    """For a person: a row for each photograph, its classes in columns."""
+    columns = max(1, *(len(prediction.classes) for prediction in predictions))
+    rows = [["", *(f"{place + 1}." for place in range(columns))]]
+    for one in predictions:
+        cells = [f"{name} {share:.1%}" for name, share in zip(one.classes, one.probabilities, strict=True)] or ["none"]
+        rows.append([printable(one.path), *cells, *[""] * (columns - len(cells))])
+    return rows
 
 
 def _config_of(net: LoadedModel, config: Config | None) -> Config:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Data, Evaluation
@@ -23,7 +23,8 @@ from vgg_keras.nets.dense import convolutions_and_head
 
 BYTES_A_PIXEL = 48  # of an image in the dense test: itself, rescaled and with its mirror image, float32
 
-# Images that are finished: their ids (n,) int64, labels (n,) int32 and posteriors (n, classes) float64.
+# Images that are finished: their ids (n,) int64, labels (n,) int32 or multi-label (n, classes) int8, and posteriors (n, classes)
+# float64.
 Finished = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -41,7 +42,7 @@ class Dense:
             rules: its `flip`, `batch` and `max_pixels` are read.
         """
         convolutions, fc = convolutions_and_head(model)
-        self._rules, self._crop = rules, architecture.crop
+        self._rules, self._crop, self._multi_label = rules, architecture.crop, architecture.multi_label
         self._halo, self._windows = halo(architecture), Windows(fc)
         images = tf.TensorSpec([None, None, None, 3], tf.float32)
         self.last_map = tf.function(
@@ -84,7 +85,9 @@ class Dense:
     def _finish(self, waiting: Sequence[tuple[int, int, tuple[np.ndarray, ...]]]) -> Finished:
         ids, labels, maps = zip(*waiting, strict=True)
         mean = self._mean_logits([last_map for views in maps for last_map in views])
-        posteriors = posterior_of(mean).reshape(len(ids), len(maps[0]), -1).mean(axis=1)  # over the views
+        posteriors = (
+            posterior_of(mean, self._multi_label).reshape(len(ids), len(maps[0]), -1).mean(axis=1)
+        )  # over the views
         return np.array(ids), np.array(labels), posteriors
 
     def _mean_logits(self, maps: Sequence[np.ndarray]) -> np.ndarray:
@@ -108,6 +111,7 @@ class Crops:
             grid: crops along each side.
         """
         self._rules, self._crop, self._grid = rules, architecture.crop, grid
+        self._multi_label = architecture.multi_label
         crops = tf.TensorSpec([None, self._crop, self._crop, 3], tf.float32)
         self.logits = tf.function(lambda x: model(x, training=False), [crops], jit_compile=False, autograph=False)
 
@@ -116,7 +120,8 @@ class Crops:
         unfinished = {}  # image: number of crops, sum of their posteriors
         for crops, labels, ids, counts in pipeline.crops(split, data, self._rules, self._crop, side, self._grid):
             views = [crops, crops[:, :, ::-1]] if self._rules.flip else [crops]
-            posteriors = np.mean([posterior_of(self.logits(view).numpy()) for view in views], axis=0)
+            logits = [self.logits(view).numpy() for view in views]
+            posteriors = np.mean([posterior_of(one, self._multi_label) for one in logits], axis=0)
             ids, labels, counts, finished = ids.numpy(), labels.numpy(), counts.numpy(), []
             for image in np.unique(ids):
                 rows = np.flatnonzero(ids == image)
@@ -209,6 +214,7 @@ def mean_posteriors(
     return posteriors
 
 
-def posterior_of(logits: np.ndarray) -> np.ndarray:
-    """The soft-max over the last axis, in float64."""
-    return softmax(logits.astype(np.float64), axis=-1)
+def posterior_of(logits: np.ndarray, multi_label: bool) -> np.ndarray:
+    """The soft-max over the last axis, or of a multi-label net each sigmoid, in float64."""
+    logits = logits.astype(np.float64)
+    return expit(logits) if multi_label else softmax(logits, axis=-1)

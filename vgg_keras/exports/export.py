@@ -16,6 +16,7 @@ from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.headers import KINDS
+from vgg_keras.data.multi_label import for_net
 from vgg_keras.data.rescaling import center_crop
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
@@ -34,6 +35,10 @@ TAKES = {
     "saved_model": f"serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) {KINDS} files",
     "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), {picture}",
     "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, {picture}",
+}
+OUTPUTS = {
+    False: "probabilities of the classes, which add up to 1",
+    True: "the probability of each class by itself: an image has those of 1/2 or more",
 }
 PICTURE = "such as the middle of an image whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
 
@@ -62,6 +67,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
             "weights_sha256": net.weights_sha256,
             "architecture": to_dict(net.config.architecture),
             "classes": list(classes),
+            "outputs": OUTPUTS[net.config.architecture.multi_label],
             **_takes(net, config, form),
             "parity": [dataclasses.asdict(parity) for parity in found],
             "command": provenance.command(),
@@ -91,7 +97,7 @@ class Written:
         paths: of each form.
         opened: a function of a path that returns a function of one image to probabilities.
         images: as that function takes them.
-        labels: (n,).
+        labels: (n,), of a multi-label net (n, classes).
         probabilities: of the net, (n, classes).
         seconds: that the net takes for an image.
     """
@@ -122,6 +128,7 @@ def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[li
     source = open_source(config.data)
     require_classes(net, source.classes, source.name)
     source, _ = without_bad_images(source, config)
+    source = dataclasses.replace(source, val=for_net(source.val, net.config.architecture, source.name))
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
     chosen = source.val.select(evenly(source.val.size, config.export.images))
     with readable_images(chosen):
@@ -147,8 +154,10 @@ def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: 
 def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, train: Split, folder: Path) -> Written:
     """The ONNX file, or the TFLite files of all variants, which take crops and are compared with the net on crops."""
     crops, labels = zip(*(_crop(chosen, image, config) for image in range(chosen.size)), strict=True)
-    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
-    ended = keras.Model(net.model.input, softmax(net.model.output))
+    stated = {"dtype": "float32", "name": "probabilities"}
+    multi_label = net.config.architecture.multi_label
+    last = keras.layers.Activation("sigmoid", **stated) if multi_label else keras.layers.Softmax(**stated)
+    ended = keras.Model(net.model.input, last(net.model.output))
     once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
     probabilities, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
     if form == "onnx":

@@ -10,6 +10,8 @@ import numpy as np
 
 from vgg_keras.config import Export
 from vgg_keras.errors import UserError
+from vgg_keras.evaluation.measures import HALF
+from vgg_keras.evaluation.metrics import hamming_loss
 from vgg_keras.log_filter import without_noise
 
 
@@ -20,8 +22,9 @@ class Parity:
     Attributes:
         form: saved_model, onnx, or a variant of tflite.
         difference: the largest of two probabilities.
-        agreement: the share of images with the same top class.
-        error, net_error: top-1 errors in percent.
+        agreement: the share of images with the same top class; of a multi-label net that of the same decisions, one for each
+            image and class.
+        error, net_error: top-1 errors in percent; of a multi-label net Hamming losses.
         size: bytes on disk.
         seconds, net_seconds: for an image, without loading.
         images: that both were run on.
@@ -57,7 +60,7 @@ def compare(
         images: n of them, as that function takes them.
         net: the net's probabilities, (n, classes).
         net_seconds: that the net took for an image.
-        labels: (n,).
+        labels: (n,); of a multi-label net (n, classes).
         rules: the limits.
 
     Raises:
@@ -69,13 +72,14 @@ def compare(
     began = time.perf_counter()
     found = np.stack([run(image) for image in images])
     seconds = (time.perf_counter() - began) / len(labels)
+    agreement, error, net_error = _answers(found, net, labels)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     parity = Parity(
         form=form,
         difference=float(np.abs(found - net).max()),
-        agreement=float(np.mean(found.argmax(axis=1) == net.argmax(axis=1))),
-        error=100 * float(np.mean(found.argmax(axis=1) != labels)),
-        net_error=100 * float(np.mean(net.argmax(axis=1) != labels)),
+        agreement=agreement,
+        error=error,
+        net_error=net_error,
         size=sum(file.stat().st_size for file in files),
         seconds=seconds,
         net_seconds=net_seconds,
@@ -85,12 +89,22 @@ def compare(
     return parity
 
 
+def _answers(found: np.ndarray, net: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    """The share of equal answers, and the errors of both in percent."""
+    if labels.ndim == 2:
+        ours, theirs = found >= HALF, net >= HALF
+        return float(np.mean(ours == theirs)), hamming_loss(ours, labels), hamming_loss(theirs, labels)
+    ours, theirs = found.argmax(axis=1), net.argmax(axis=1)
+    errors = (100 * float(np.mean(answers != labels)) for answers in (ours, theirs))
+    return float(np.mean(ours == theirs)), *errors
+
+
 def _require_parity(parity: Parity, rules: Export) -> None:
     """Refuses an export that differs from its net by more than the limit of its form."""
     if parity.form in ("dynamic", "int8"):
         if not parity.agreement >= rules.min_agreement:
             raise UserError(
-                f"An export must have its net's top class for export.min_agreement={rules.min_agreement:g} of the images. "
+                f"An export must have its net's answer for export.min_agreement={rules.min_agreement:g} of the images. "
                 f"Received: {parity.form} with {parity.agreement:.3f} of {parity.images}. Nothing was written."
             )
         return

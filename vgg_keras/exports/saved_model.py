@@ -41,10 +41,11 @@ class Served(tf.Module):
         self._net = TiledNet(model, config.evaluation, layer)
         self._sides, self._rules, self._data = config.test_scales, config.evaluation, config.data
         self._classes = tf.constant(classes)
+        self._posterior = tf.sigmoid if architecture_of(model).multi_label else tf.nn.softmax
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images):
-        """A batch of RGB images of one size, uint8, to probabilities (n, classes), class index and name."""
+        """A batch of RGB images of one size, uint8, to probabilities (n, classes), index and name of the most probable class."""
         return self._answer(self._posteriors(images))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
@@ -76,12 +77,15 @@ class Served(tf.Module):
         return {"features": tf.reshape(found, [tf.shape(images)[0], rows, columns, self._net.features])}
 
     def _posteriors(self, images, name=""):
-        """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q."""
+        """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q.
+
+        Of a multi-label net a sigmoid of each class stands for the soft-max.
+        """
         flip = self._rules.flip
 
         def posteriors(rescaled):
             views = tf.concat([rescaled, rescaled[:, :, ::-1]], axis=0) if flip else rescaled
-            found = tf.nn.softmax(self._net.mean_logits(self._net.last_map(views)))
+            found = self._posterior(self._net.mean_logits(self._net.last_map(views)))
             found = tf.reshape(found, [1 + flip, -1, len(self._classes)])
             return tf.cast(tf.reduce_mean(found, axis=0), tf.float32)
 

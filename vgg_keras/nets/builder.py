@@ -45,7 +45,8 @@ def build(
 
     Args:
         architecture: an `Architecture`, or a name of Table 1 ("A", "A-LRN", "B", "C", "D", "E") or "B-5x5".
-        classifier_activation: "softmax" ends the model in probabilities; None, the default, in logits.
+        classifier_activation: "softmax" ends the model in probabilities, "sigmoid" makes it a multi-label net that does; None,
+            the default, ends it in logits.
         dtype: Keras dtype policy of the layers, "float32", "mixed_bfloat16" or "mixed_float16"; None: the global policy. Mean
             subtraction and logits are float32 under either.
         seed: of initial weights and dropout; None: drawn.
@@ -71,6 +72,8 @@ def build(
         architecture = Architecture(name=architecture)
     if not isinstance(architecture, Architecture):
         raise UserError(f"build() takes an Architecture or its name. Received: {architecture!r}")
+    if classifier_activation == "sigmoid":
+        fields["multi_label"] = True
     architecture = dataclasses.replace(architecture, **fields)
     architecture = architecture.resolved(1000, IMAGENET_MEAN)
     return _functional(architecture, classifier_activation, dtype, seed)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from vgg_keras.data.multi_label import for_training
 from vgg_keras.data.scan import remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
@@ -11,7 +12,7 @@ from vgg_keras.runs import CHECKPOINTS, checkpoints_in
 from vgg_keras.text_table import text_table
 from vgg_keras.training import estimate, final_evaluation, workdir
 from vgg_keras.training.checkpoints import newest_intact
-from vgg_keras.training.job import choose_devices, finished_results, inspect_start, require_schedule
+from vgg_keras.training.job import choose_devices, finished_results, inspect_start, require_trainable
 from vgg_keras.training.stages import PlannedRun
 
 
@@ -40,13 +41,14 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
         ]
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
+        source = for_training(source, runs[0].config.architecture)
         for line in remarks(bad_images, source.notes):
             print(line, flush=True)
         for run, result, start_of_run in zip(runs, results, starts_of_runs, strict=True):
             if not result:
                 workdir.check_images(run.workdir, run.config, source, start_of_run)
                 final_evaluation.require_possible(run, source)
-                require_schedule(run.config, source)
+                require_trainable(run.config, source)
         runs = [
             dataclasses.replace(run, config=workdir.with_layers(run.config, start)) if start else run
             for run, start in zip(runs, starts_of_runs, strict=True)

@@ -159,7 +159,7 @@ def _first(weights: tf.Tensor) -> tf.Tensor:
 
 
 def _architecture(config: Config, source: Source) -> Architecture:
-    return config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0))
+    return config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0), source.multi_label)
 
 
 def _trained(config: Config) -> tuple[str, ...]:

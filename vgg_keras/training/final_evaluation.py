@@ -1,14 +1,15 @@
 """The final evaluation of a run (3.2): of its kept net, loaded from the run's files, into a folder of the run."""
 
 from vgg_keras.data.splits import Source
-from vgg_keras.evaluation import error_table, evaluator
+from vgg_keras.evaluation import evaluator
 from vgg_keras.evaluation.images import Images
+from vgg_keras.evaluation.measures import percent, top5
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.evaluation.protocols import require_few_pixels
 from vgg_keras.locks import locked
 from vgg_keras.runs import CONFIG, FINAL_EVALUATION, KERAS, MANIFEST, METRICS, TENSORBOARD, WEIGHTS, begun
 from vgg_keras.training.loop import Job, Outcome
-from vgg_keras.training.records import draw_learning_curve, percent
+from vgg_keras.training.records import draw_learning_curve
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.weights.formats.run_folder import load_run
 
@@ -29,9 +30,8 @@ def of_run(run: PlannedRun, job: Job, outcome: Outcome) -> dict:
     if run.evaluated:
         return evaluate(job, outcome)
     training = job.config.training
-    error = percent(outcome.top1_error)
-    curve = draw_learning_curve(job.workdir, f"{training.stage}: validation top-1 error {error}", training)
-    print(f"{training.stage}: {training.kept_net} of {outcome.epochs} epochs, validation top-1 error {error}")
+    curve = draw_learning_curve(job.workdir, f"{training.stage}: validation {outcome.text}", training)
+    print(f"{training.stage}: {training.kept_net} of {outcome.epochs} epochs, validation {outcome.text}")
     print(f"  {curve}: loss and error over the epochs", flush=True)
     return outcome.result()
 
@@ -44,12 +44,12 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     test = result["rows"][-1]
     described = f"{test['protocol']} test at Q={test['scales']}"
     net = f"{config.architecture.name} on {source.name}"
-    title = f"{config.architecture.name}: {described}, top-1 error {percent(result['top1_error'])}"
+    measured = _measured(result, len(source.classes))
+    title = f"{config.architecture.name}: {described}, {measured[0]}"
     curve = draw_learning_curve(folder, title, config.training)
     kept = f"{config.training.kept_net} of {outcome.epochs} epochs"
-    print(f"{net}, {kept}: validation top-1 error {percent(outcome.top1_error)}")
-    top5 = error_table.top5(result["top5_error"], len(source.classes))
-    print(f"{described}: top-1 error {percent(result['top1_error'])}, top-5 error {top5}, {result['images']} images")
+    print(f"{net}, {kept}: validation {outcome.text}")
+    print(f"{described}: {', '.join(measured)}, {result['images']} images")
     for note in source.split(source.final_split).notes:  # such as of classes that the error does not count
         print(f"note: {note}")
     weights = f"the {config.training.kept_net} weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
@@ -61,7 +61,20 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
         (folder / TENSORBOARD, f"tensorboard --logdir={folder}"),
     ):
         print(f"  {path}: {content}")
-    return {**outcome.result(), "top1_error": result["top1_error"], "top5_error": result["top5_error"]}
+    kept_measures = ("mean_average_precision",) if outcome.multi_label else ("balanced_error",)
+    return {**outcome.result(), **{name: result[name] for name in ("top1_error", "top5_error", *kept_measures)}}
+
+
+def _measured(result: dict, classes: int) -> list[str]:
+    """What the result's measures are, as texts."""
+    if result["top1_error"] is None:
+        voc2007 = percent(result["mean_average_precision_voc2007"])
+        return [f"mAP {percent(result['mean_average_precision'])}", f"VOC-2007 mAP {voc2007}"]
+    return [
+        f"top-1 error {percent(result['top1_error'])}",
+        f"top-5 error {top5(result['top5_error'], classes)}",
+        f"balanced error {percent(result['balanced_error'])}",
+    ]
 
 
 def _evaluate_kept(job: Job) -> dict:

@@ -14,17 +14,19 @@ from vgg_keras import runtime, stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
+from vgg_keras.data.multi_label import for_training
 from vgg_keras.data.scan import BadImage, remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source
 from vgg_keras.errors import UserError
+from vgg_keras.evaluation.measures import percent
 from vgg_keras.locks import locked
 from vgg_keras.runs import CHECKPOINTS, begun, read_config
 from vgg_keras.text_table import text_table
-from vgg_keras.training import final_evaluation, schedule, stages, workdir
+from vgg_keras.training import class_weights, final_evaluation, schedule, stages, workdir
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loop import Job, Loop, Outcome
-from vgg_keras.training.records import Records, percent
+from vgg_keras.training.records import Records
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.training.state import TrainingState, create_state
 from vgg_keras.training.workers import Workers
@@ -67,7 +69,7 @@ def _train_one(
         source, bad_images = _open_images(run.config, workers)
         for planned in (run, *later):
             final_evaluation.require_possible(planned, source)
-            require_schedule(planned.config, source)
+            require_trainable(planned.config, source)
 
         # ---- measure their colours and resolve the configuration: classes, mean, colour shift
         hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
@@ -75,6 +77,8 @@ def _train_one(
             lambda: workdir.prepare(run.workdir, run.config, source, hardware, starting_weights, writes=workers.chief)
         )
         print(f"colours of {statistics.images} training images: {statistics}", flush=True)
+        if (weights := class_weights.of_classes(config.training, source.train)) is not None:
+            print(class_weights.described(weights, source.classes), flush=True)
 
         # ---- create the state, restore or initialize it, loop over the epochs (3.1)
         job = Job(config, source, statistics, bad_images, run.workdir, strategy, workers, precision)
@@ -162,9 +166,16 @@ def _require_one_run(strategy: str) -> None:
         )
 
 
-def require_schedule(config: Config, source: Source) -> None:
-    """Refuses a schedule that is impossible with so many images, before the first step."""
+def require_trainable(config: Config, source: Source) -> None:
+    """Refuses a schedule, class weights or a metric that are impossible with these images, before the first step."""
     schedule.require_possible(config.training, pipeline.steps_per_epoch(source.train.size, config.data.batch))
+    class_weights.require_possible(config.training, source)
+    if source.multi_label and config.training.plateau_metric == "balanced_error":
+        raise UserError(
+            "The balanced error is of images of one class. "
+            f"Received: training.plateau_metric=balanced_error for {source.name}, whose images have any number. "
+            "top1_error follows the mean average precision there."
+        )
 
 
 def inspect_start(run: PlannedRun, workers: Workers) -> initialize.Start | None:
@@ -181,6 +192,7 @@ def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImag
     The chief goes first: the others read its scan from the cache, if they share it.
     """
     source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(config.data), config))
+    source = for_training(source, config.architecture)
     for line in remarks(bad_images, source.notes):
         print(line, flush=True)
     counts = f"{source.train.size} training and {source.val.size} validation images"
@@ -191,10 +203,14 @@ def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImag
     return source, bad_images
 
 
+_TOP1 = "top-1 error", "top1_error"
+
+
 def _chain_table(runs: Sequence[PlannedRun], results: Sequence[dict]) -> list[list[str]]:
     """The stages and their errors."""
-    rows = [["stage", "net", "S", "epochs", "validation top-1 error", "final evaluation, top-1 error"]]
+    name, key = ("mAP", "mean_average_precision") if "mean_average_precision" in results[-1] else _TOP1
+    rows = [["stage", "net", "S", "epochs", f"validation {name}", f"final evaluation, {name}"]]
     for run, result in zip(runs, results, strict=True):
-        errors = percent(result["validation_top1_error"]), percent(result["top1_error"])
+        errors = percent(result[f"validation_{key}"]), percent(result[key])
         rows.append([run.name, run.config.architecture.name, run.scale, str(result["epochs"]), *errors])
     return rows

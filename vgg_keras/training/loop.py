@@ -26,10 +26,11 @@ from vgg_keras.data.scan import BadImage
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
 from vgg_keras.errors import StoppedError, UserError
-from vgg_keras.training import advice, steps
+from vgg_keras.evaluation.measures import percent
+from vgg_keras.training import advice, class_weights, epoch_measures, steps
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loss_scale import LOWEST
-from vgg_keras.training.records import Records, percent
+from vgg_keras.training.records import Records
 from vgg_keras.training.schedule import epochs_of, rate_of_step
 from vgg_keras.training.state import TrainingState
 from vgg_keras.training.workers import Workers
@@ -76,15 +77,31 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its epochs, its steps, and the kept net's validation top-1 error in percent."""
+    """How a run ended.
+
+    Attributes:
+        epochs, step: so many.
+        error: of the kept net in validation, in percent: top-1, or of a multi-label set 100 - mean average precision.
+        multi_label: whether it is such a set.
+    """
 
     epochs: int
     step: int
-    top1_error: float
+    error: float
+    multi_label: bool = False
+
+    @property
+    def text(self) -> str:
+        """What validation measured, such as `top-1 error 2.51 %`."""
+        return epoch_measures.named(self.error, self.multi_label)
 
     def result(self) -> dict:
         """The result of a stage, as far as it is known without a final evaluation."""
-        return {"epochs": self.epochs, "validation_top1_error": self.top1_error, "top1_error": None, "top5_error": None}
+        error = None if self.multi_label else self.error
+        found = {"epochs": self.epochs, "validation_top1_error": error, "top1_error": None, "top5_error": None}
+        if self.multi_label:
+            found |= {"validation_mean_average_precision": 100 - self.error, "mean_average_precision": None}
+        return found
 
 
 class Loop:
@@ -93,7 +110,7 @@ class Loop:
     def __init__(self, job: Job, state: TrainingState, checkpoints: Checkpoints, records: Records):
         self._job, self._state, self._checkpoints, self._records = job, state, checkpoints, records
         self._step, self._rate = state.step, 0.0
-        self._classes = job.config.architecture.num_classes
+        self._architecture = job.config.architecture
         config, source, strategy, workers = job.config, job.source, job.strategy, job.workers
         share = (strategy.num_replicas_in_sync, workers.rank, workers.count)
         crop, last_step = config.architecture.crop, job.epochs * job.steps_per_epoch
@@ -108,7 +125,8 @@ class Loop:
 
         self._batches = iter(strategy.distribute_datasets_from_function(training_batches))
         self._validation_batches = strategy.distribute_datasets_from_function(validation_batches)
-        self._train_step = steps.train_step(strategy, state, config)
+        weights = class_weights.of_classes(config.training, source.train)
+        self._train_step = steps.train_step(strategy, state, config, weights)
         self._validation_step = steps.validation_step(strategy, state.result)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
         images = job.epochs * source.train.size
@@ -134,12 +152,14 @@ class Loop:
                 epoch = int(state.epochs_done) + 1
                 self._progress.set_description(f"epoch {epoch}/{epochs}")
                 line = self._line(epoch, self._train_epoch(epoch))
+                training = self._job.config.training
 
                 # ---- 3.1: the validation decides which net is kept, and the rate
-                if epoch % self._job.config.training.validation_epochs == 0 or epoch == epochs:
+                if epoch % training.validation_epochs == 0 or epoch == epochs:
                     self._progress.set_description(f"epoch {epoch}/{epochs}, validating")
-                    line |= _errors(self._validate(), "val_", self._classes)
-                    if state.plateau.update(line["val_loss"], line["val_top1_error"]):
+                    line |= self._validate()
+                    metric = epoch_measures.metric_of(line, training.plateau_metric)
+                    if state.plateau.update(metric, epoch_measures.error_of(line)):
                         self._require_finite_weights()
                         if self._job.workers.chief:
                             save_weights(state.result, self._job.workdir)
@@ -150,7 +170,8 @@ class Loop:
                 self._records.add(line)
                 self._print(line, epochs)
                 self._save()
-        return Outcome(int(state.epochs_done), self._step, float(state.plateau.top1_error))
+        error = float(state.plateau.top1_error)
+        return Outcome(int(state.epochs_done), self._step, error, self._architecture.multi_label)
 
     def _train_epoch(self, epoch: int) -> float:
         """The remaining updates of an epoch; returns images per second."""
@@ -193,18 +214,19 @@ class Loop:
             state.first_loss.assign(now)
         first = float(state.first_loss)
         # worse than a net that knows nothing: a loss near 0 may rise a hundredfold and mean nothing
-        if self._step < RISES_UNTIL and now > RISE * first and now > math.log(self._classes):
+        ignorant = math.log(2 if self._architecture.multi_label else self._architecture.num_classes)
+        if self._step < RISES_UNTIL and now > RISE * first and now > ignorant:
             raise UserError(advice.too_high(config, first, now, self._step + 1, self._rate))
 
-    def _validate(self) -> np.ndarray:
-        """The sums of `steps` over the validation images, (4,) float64."""
-        sums = np.zeros(4)
+    def _validate(self) -> dict:
+        """What the validation images add to the epoch's line."""
+        found = epoch_measures.Validation(self._architecture)
         for batch in self._validation_batches:
-            sums += self._validation_step(batch).numpy()
+            found.add(*(numbers.numpy() for numbers in self._validation_step(batch)))
             self._save_or_stop()
-        if not np.isfinite(sums[steps.LOSS]):
+        if not np.isfinite(found.sums[steps.LOSS]):
             raise UserError(self._not_finite("The validation's loss", self._step))
-        return sums
+        return found.measures()
 
     def _line(self, epoch: int, images_per_second: float) -> dict:
         """The epoch's line of metrics.jsonl, before its validation."""
@@ -213,7 +235,7 @@ class Loop:
             "stage": job.config.training.stage,
             "epoch": epoch,
             "step": self._step,
-            **_errors(self._state.totals.numpy(), "", self._classes),
+            **epoch_measures.of_sums(self._state.totals.numpy(), "", self._architecture),
             "learning_rate": self._rate,
             "bad_images": len(job.bad_images),
             "precision": job.precision,
@@ -255,10 +277,11 @@ class Loop:
         rate, total = line["images_per_second"], self._progress.total
         images_left = max(total - line["epoch"] * total / epochs, 0)
         time_left = datetime.timedelta(seconds=round(images_left / rate)) if rate else "-"
-        best = percent(float(self._state.plateau.top1_error))
+        error = float(self._state.plateau.top1_error)
+        best = percent(100 - error if self._architecture.multi_label else error)
+        measures = epoch_measures.shown(line, f"{self._job.config.training.kept_net} {best}")
         self._progress.write(
-            f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  error {percent(line['top1_error']):>7}  "
-            f"validation {percent(line.get('val_top1_error')):>7} ({self._job.config.training.kept_net} {best})  "
+            f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  {measures}  "
             f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {time_left} left"
         )
         sys.stdout.flush()
@@ -275,13 +298,3 @@ def enough_memory() -> Iterator[None]:
             f"Received: {message_of(error)}. A smaller data.micro_batch needs less memory for the same result, in "
             "validation a smaller evaluation.batch. The same command with it resumes the run."
         ) from error
-
-
-def _errors(sums: np.ndarray, prefix: str, classes: int) -> dict[str, float | None]:
-    images = sums[steps.IMAGES]
-    return {
-        f"{prefix}loss": float(sums[steps.LOSS] / images),
-        f"{prefix}top1_error": float(100 * sums[steps.TOP1_WRONG] / images),
-        # with five classes or fewer every answer would be right
-        f"{prefix}top5_error": float(100 * sums[steps.TOP5_WRONG] / images) if classes > 5 else None,
-    }

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -17,10 +16,12 @@ from vgg_keras.files import read_regular, replacing, writing
 from vgg_keras.paths import plain_folder
 from vgg_keras.runs import LEARNING_CURVE, METRICS, TENSORBOARD
 from vgg_keras.training.disk_errors import writing_by_tensorflow
+from vgg_keras.training.epoch_measures import metric_of
 
 _ASIDE = "damaged-"  # before the name of a metrics.jsonl with lines that cannot be read
-_CURVES = ("step", "loss", "top1_error", "learning_rate")  # numbers in an epoch's line
-_VALIDATION = ("val_loss", "val_top1_error")  # in that of an epoch that is validated
+_CURVES = ("step", "loss", "learning_rate")  # numbers in an epoch's line
+_ERROR = "top1_error", "top-1 error, %"  # drawn beside the loss: in the lines of training and of validation
+_PRECISION = "mean_average_precision", "mAP, %"  # of a multi-label set, in those of validation
 
 
 class Records:
@@ -127,12 +128,15 @@ def _report_damage(path: Path, epochs: int) -> None:
 
 
 def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path | None:
-    """Draws loss and top-1 error over the epochs, and where the rate was divided; returns the picture's path.
+    """Draws loss and top-1 error, or mAP, over the epochs, and where the rate was divided; returns the picture's path.
 
     Lines without all numbers are skipped; None if no validated epoch remains. The kept net is marked.
     """
-    epochs = [line for line in read(workdir) if "epoch" in line and _has(line, _CURVES)]
-    validated = [line for line in epochs if _has(line, _VALIDATION)]
+    lines = [line for line in read(workdir) if "epoch" in line]
+    measure, label_of_measure = _PRECISION if any("hamming_loss" in line for line in lines) else _ERROR
+    of_training = (measure,) if measure == _ERROR[0] else ()
+    epochs = [line for line in lines if _has(line, (*_CURVES, *of_training))]
+    validated = [line for line in epochs if _has(line, ("val_loss", f"val_{measure}"))]
     if not validated:
         return None
     figure, (losses, errors) = plots.pyplot().subplots(1, 2, figsize=(11, 4), layout="constrained")
@@ -142,11 +146,12 @@ def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path |
         for before, after in itertools.pairwise(epochs)
         if training.schedule != "cosine" and after["learning_rate"] < before["learning_rate"]
     ]
-    for axes, name, label in ((losses, "loss", "loss"), (errors, "top1_error", "top-1 error, %")):
+    for axes, name, label in ((losses, "loss", "loss"), (errors, measure, label_of_measure)):
         curves = (
             ("training", epochs, name, "tab:blue"),
             ("validation", validated, f"val_{name}", "tab:orange"),
         )
+        curves = curves if name in ("loss", *of_training) else curves[1:]
         for curve, lines, value, color in curves:
             x, y = [[line[key] for line in lines] for key in ("epoch", value)]
             axes.plot(x, y, label=curve, color=color, marker="." if len(x) < 30 else None)
@@ -157,10 +162,11 @@ def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path |
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    best = min(validated, key=lambda line: line[f"val_{training.plateau_metric}"])
+    best = min(validated, key=lambda line: metric_of(line, training.plateau_metric))
     kept = validated[-1] if training.kept_net == "last" else best
-    described = f"the {training.kept_net} net: {kept['val_top1_error']:.2f} % in epoch {kept['epoch']}"
-    errors.plot(kept["epoch"], kept["val_top1_error"], "o", color="tab:orange", label=described)
+    value = kept[f"val_{measure}"]
+    described = f"the {training.kept_net} net: {value:.2f} % in epoch {kept['epoch']}"
+    errors.plot(kept["epoch"], value, "o", color="tab:orange", label=described)
     if divided:
         losses.plot([], [], color="0.6", linestyle=":", linewidth=1, label="rate divided")
     losses.legend()
@@ -172,8 +178,3 @@ def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path |
 
 def _has(line: dict[str, Any], names: tuple[str, ...]) -> bool:
     return all(isinstance(line.get(name), int | float) for name in names)
-
-
-def percent(value: float | None) -> str:
-    """An error as text: `2.51 %`, or a dash where it means nothing."""
-    return f"{value:.2f} %" if value is not None and math.isfinite(value) else "-"

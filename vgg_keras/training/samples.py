@@ -6,6 +6,7 @@ import numpy as np
 
 from vgg_keras.config import Config, label_of_training_scale
 from vgg_keras.data import pipeline
+from vgg_keras.data.multi_label import label_text
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import evenly
@@ -36,7 +37,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
         original, label = pipeline.picture(source.train, image)
         place[0].imshow(original.numpy())
         height, width = original.shape[:2]
-        place[0].set_title(f"{source.classes[label]}, {width} x {height}", fontsize=7, parse_math=False)
+        place[0].set_title(f"{label_text(label, source.classes)}, {width} x {height}", fontsize=7, parse_math=False)
         for epoch in range(epochs):
             window, _ = pipeline.training_crop(source.train, image, config.seed, epoch, data, crop, basis)
             place[epoch + 1].imshow(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8))

@@ -70,13 +70,15 @@ class Plateau(tf.Module):
         self.divisions = tf.Variable(0, dtype=tf.int64, trainable=False, name="divisions")
         self.finished = tf.Variable(False, trainable=False, name="finished")
 
-    def update(self, loss: float, top1_error: float) -> bool:
-        """Takes a validation's loss and error, in percent; True if the net is kept: it is the best so far, or every one is."""
-        metric = {"loss": loss, "top1_error": top1_error}[self._training.plateau_metric]
+    def update(self, metric: float, error: float) -> bool:
+        """Takes a validation's value of `plateau_metric` and its error, in percent.
+
+        True if the net is kept: it is the best so far, or every one is.
+        """
         lower = metric < float(self.best)
         kept = lower or self._training.kept_net == "last"
         if kept:
-            self.top1_error.assign(top1_error)
+            self.top1_error.assign(error)
         if lower:
             self.best.assign(metric)
             self.waited.assign(0)

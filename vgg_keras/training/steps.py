@@ -8,18 +8,22 @@ carries its share of the step's mean as a weight, and gradients are summed over 
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from vgg_keras import runtime
 from vgg_keras.config import Config
+from vgg_keras.training import losses
 from vgg_keras.training.loss_scale import LossScale
 from vgg_keras.training.state import TrainingState
 
-# What a step sums over its images.
+# What a step sums over its images. Of a multi-label set the second is the share of wrong decisions, the third 0.
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
 
 
-def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: Config) -> Callable[[tuple], tf.Tensor]:
+def train_step(
+    strategy: tf.distribute.Strategy, state: TrainingState, config: Config, class_weights: np.ndarray | None = None
+) -> Callable[[tuple], tf.Tensor]:
     """The traced update: per-device (images, labels, weights) in, the sums over all devices, (4,) float64, out.
 
     Dropout is a function of (seed, step, device, micro-batch, layer); the optimizer's `iterations` is the step.
@@ -28,13 +32,15 @@ def train_step(strategy: tf.distribute.Strategy, state: TrainingState, config: C
         strategy: whose scope holds the state.
         state: of `create_state`.
         config: its `seed`, `data.micro_batch` and `training` are read.
+        class_weights: of `class_weights.of_classes`; None: all are 1.
     """
     model, optimizer, training, seed = state.model, state.optimizer, config.training, config.seed
     micro_batch = config.data.micro_batch
     variables = [variable.value for variable in model.trainable_variables]
     moving = _moving_averages(model)
     loss_scale = state.loss_scale if state.scales_loss else None
-    gradients_of = _gradients(model, variables, moving, training.label_smoothing, loss_scale)
+    weighted = None if class_weights is None else tf.constant(class_weights, tf.float32)
+    gradients_of = _gradients(model, variables, moving, (training.label_smoothing, weighted), loss_scale)
     update = compiled_update(strategy, model, optimizer)
 
     def replica_gradients(images, labels, weights):
@@ -87,10 +93,11 @@ def _moving_averages(model: keras.Model) -> list:
     return [weight for layer in normalizing for weight in layer.non_trainable_weights]
 
 
-def _gradients(model: keras.Model, variables, moving, label_smoothing: float, loss_scale: LossScale | None) -> Callable:
+def _gradients(model: keras.Model, variables, moving, rules: tuple, loss_scale: LossScale | None) -> Callable:
     """A function of images, labels, weights, a seed and batch norm's averages; nothing is assigned.
 
-    It returns the gradients of a micro-batch's summed loss, the averages after it, and its sums.
+    `rules` are the last arguments of `losses.losses`. It returns the gradients of a micro-batch's summed loss, the averages
+    after it, and its sums.
     """
     dropout_states = [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
 
@@ -103,26 +110,17 @@ def _gradients(model: keras.Model, variables, moving, label_smoothing: float, lo
         with tf.GradientTape() as tape:
             with keras.StatelessScope(mapping) as scope:
                 logits = model(images, training=True)
-            losses = _losses(logits, labels, label_smoothing)
-            loss = tf.reduce_sum(losses * weights)
+            of_images = losses.losses(logits, labels, *rules)
+            loss = tf.reduce_sum(of_images * weights)
             scaled = loss * scale if loss_scale else loss
         gradients = tape.gradient(scaled, variables)
         return (
             [gradient / scale for gradient in gradients] if loss_scale else gradients,
             [scope.get_current_value(variable) for variable in moving],
-            _sums(logits, labels, losses, weights),
+            losses.sums(logits, labels, of_images, weights),
         )
 
     return gradients_of
-
-
-def _losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """The cross-entropy of each image; with smoothing, each class has an equal share of `smoothing` of the label."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    if not smoothing:
-        return losses
-    of_all_classes = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=1)
-    return (1 - smoothing) * losses + smoothing * of_all_classes
 
 
 def _clipped(gradients: list[tf.Tensor], longest: float) -> list[tf.Tensor]:
@@ -223,32 +221,27 @@ def compiled_update(
     return tf.function(update, jit_compile=True, autograph=False) if runtime.compiles_update(strategy) else update
 
 
-def validation_step(strategy: tf.distribute.Strategy, model: keras.Model) -> Callable[[tuple], tf.Tensor]:
-    """The traced forward pass: per-device (images, labels, weights) in, the sums over all devices, (4,) float64, out."""
+def validation_step(strategy: tf.distribute.Strategy, model: keras.Model) -> Callable[[tuple], tuple]:
+    """The traced forward pass, a function of per-device (images, labels, weights).
+
+    It returns the sums over all devices, (4,) float64, and what the classes' measures need. Of one class an image these are
+    `losses.class_sums` over all devices; of a multi-label set the probabilities, the labels and the weights of all images.
+    """
 
     def replica_step(images, labels, weights):
         logits = model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return _sums(logits, labels, losses, weights)
+        sums = losses.sums(logits, labels, losses.losses(logits, labels), weights)
+        if labels.shape.rank == 1:
+            return sums, losses.class_sums(logits, labels, weights)
+        # of one type, because not every way between devices takes int8
+        return sums, tf.concat([tf.sigmoid(logits), tf.cast(labels, tf.float32), weights[:, tf.newaxis]], axis=1)
 
     @tf.function(jit_compile=False, autograph=False)
     def step(batch):
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, args=batch), axis=None)
+        sums, of_classes = strategy.run(replica_step, args=batch)
+        total = strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        if model.architecture.multi_label:
+            return total, strategy.gather(of_classes, axis=0)
+        return total, strategy.reduce(tf.distribute.ReduceOp.SUM, of_classes, axis=None)
 
     return step
-
-
-def _sums(logits, labels, losses, weights) -> tf.Tensor:
-    """Over the images whose weight is not 0: losses, top-1 and top-5 mistakes, images; (4,) float64."""
-    ranks = label_ranks(logits, labels)
-    columns = [losses, tf.cast(ranks >= 1, tf.float32), tf.cast(ranks >= 5, tf.float32), tf.ones_like(losses)]
-    real = tf.boolean_mask(tf.stack(columns, axis=1), weights > 0)
-    return tf.reduce_sum(tf.cast(real, tf.float64), axis=0)
-
-
-def label_ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """How many classes rank before the right one in each row; `evaluation.metrics.label_ranks` inside a graph."""
-    right = tf.gather(logits, labels, axis=1, batch_dims=1)[:, tf.newaxis]
-    before = tf.range(tf.shape(logits)[1])[tf.newaxis] < labels[:, tf.newaxis]
-    ahead = tf.logical_not(logits <= right) | ((logits == right) & before)
-    return tf.math.count_nonzero(ahead, axis=1, dtype=tf.int32)

@@ -1,6 +1,7 @@
 """The folder of a run: its configuration and its data, and the checks that a resumed run still has both."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,14 @@ def check_images(
         if stored["classes"] != list(source.classes):
             first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
             raise UserError(f"{rule} classes changed: {first!r} is not in both.")
+        if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
+            raise UserError(f"{rule} labels changed: now {'any number' if source.multi_label else 'one'} an image.")
         for name in ("train", "val", "test"):
             then, now = stored["data"].get(name), data.get(name)
             if then != now:
                 counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
-                raise UserError(f"{rule} {name} images changed: {counts}, or others of other names.")
+                of_names = "others of other names" + (" or labels" if source.multi_label else "")
+                raise UserError(f"{rule} {name} images changed: {counts}, or {of_names}.")
         return stored
 
     if config.architecture.num_classes not in (0, len(source.classes)):
@@ -137,7 +141,12 @@ def check_images(
 def _images(source: Source) -> dict[str, Any]:
     """What identifies the images of a run."""
     return {
-        name: {"images": split.size, "sha256_of_names": split.digest()}
+        name: {
+            "images": split.size,
+            "sha256_of_names": split.digest(),
+            # which the names do not hold, as those of class folders do
+            **({"sha256_of_labels": hashlib.sha256(split.labels.tobytes()).hexdigest()} if split.multi_label else {}),
+        }
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
         if split is not None
     }
@@ -175,7 +184,8 @@ def prepare(
         return resolved, Statistics(**stored["data"]["statistics"])
 
     statistics = measure(source.train, config.data.statistics_images)
-    resolved = _resolved(with_layers(config, start), len(source.classes), start.mean or statistics.mean)
+    mean = start.mean or statistics.mean
+    resolved = _resolved(with_layers(config, start), len(source.classes), mean, source.multi_label)
     _write_config(workdir, resolved, source, statistics, hardware, start)
     return resolved, statistics
 
@@ -216,10 +226,11 @@ def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
     write_json(workdir / MANIFEST, {**known, CONFIG: [digest]})
 
 
-def _resolved(config: Config, num_classes: int, mean: tuple[float, ...]) -> Config:
-    """With the data's classes and mean, and S stated: the run's folder says what its net was trained with."""
+def _resolved(config: Config, num_classes: int, mean: tuple[float, ...], multi_label: bool) -> Config:
+    """With the data's classes, their kind and mean, and S stated: the run's folder says what its net was trained with."""
     data = dataclasses.replace(config.data, scale=config.training_scale)
-    return dataclasses.replace(config, data=data, architecture=config.architecture.resolved(num_classes, mean))
+    architecture = config.architecture.resolved(num_classes, mean, multi_label)
+    return dataclasses.replace(config, data=data, architecture=architecture)
 
 
 def with_layers(config: Config, start: Start) -> Config:
@@ -229,9 +240,10 @@ def with_layers(config: Config, start: Start) -> Config:
 
 
 def _resolved_as(config: Config, stored: Config) -> Config:
-    """With the classes, the mean and the new layers that a run was begun with."""
+    """With the classes, their kind, the mean and the new layers that a run was begun with."""
     names = trained_layers.trained_layers(config.architecture, trained_layers.ALL)
     if config.training.layers == trained_layers.NEW and stored.training.layers in names:  # as `resolved` makes it
         training = dataclasses.replace(config.training, layers=stored.training.layers)
         config = dataclasses.replace(config, training=training)
-    return _resolved(config, stored.architecture.num_classes, stored.architecture.mean)
+    known = stored.architecture
+    return _resolved(config, known.num_classes, known.mean, known.multi_label)

@@ -13,11 +13,14 @@ from vgg_keras import stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.image_files import of_files
+from vgg_keras.data.multi_label import label_text
 from vgg_keras.data.rescaling import rescale
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.evaluation import heatmap, metrics, photographs, posteriors, prediction, protocols, report
+from vgg_keras.evaluation import heatmap, photographs, posteriors, prediction, protocols
+from vgg_keras.evaluation.measures import HALF
+from vgg_keras.evaluation.report_mistakes import surest_mistakes
 from vgg_keras.evaluation.whole_images import STRIDE
 from vgg_keras.files import sweep
 from vgg_keras.nets.architectures import costs
@@ -121,11 +124,11 @@ def draw_mistakes(net: LoadedModel, config: Config, split: Split, out: Path, fol
         out: the folder of the evaluation.
         folder: of the pictures.
     """
-    final = posteriors.load(out / POSTERIORS)
-    predicted, scores = metrics.predictions(final.probabilities)
-    chosen = report.surest_mistakes(predicted, scores, final.labels)
-    names = {int(image): split.name(image) for image in chosen}
-    return _draw(net, config, split, {image: int(predicted[image]) for image in names}, names, folder, labelled=True)
+    # the surest of an image that has several, as of a multi-label net
+    chosen = dict(reversed(surest_mistakes(posteriors.load(out / POSTERIORS), HALF)))
+    wanted = dict(reversed(chosen.items()))
+    names = {image: split.name(image) for image in wanted}
+    return _draw(net, config, split, wanted, names, folder, labelled=True)
 
 
 def draw_predictions(
@@ -137,7 +140,8 @@ def draw_predictions(
     names = [Path(one.path).name for one in predictions]
     # two photographs of one name, of different folders
     named = {place: name if names.count(name) == 1 else f"{place}_{name}" for place, name in enumerate(names)}
-    wanted = {place: classes.index(one.classes[0]) for place, one in enumerate(predictions)}
+    # where a multi-label net answers none, the most probable one
+    wanted = {place: classes.index(one.classes[0]) if one.classes else None for place, one in enumerate(predictions)}
     return _draw(net, config, split, wanted, named, folder, labelled=False)
 
 
@@ -145,7 +149,7 @@ def _draw(
     net: LoadedModel,
     config: Config,
     split: Split,
-    wanted: Mapping[int, int],
+    wanted: Mapping[int, int | None],
     names: Mapping[int, str],
     folder: Path,
     labelled: bool,
@@ -166,7 +170,8 @@ def _draw(
         picture = rescale(pixels, side, config.data.interpolation)
         seen = see(picture, number, names[image], tuple(picture.shape[:2]))
         title = f"predicted: {seen.class_name} ({seen.probability:.0%} at Q={side}, no mirror image)"
-        title += f", actual: {classes[label]}" if labelled and label != number else ""
+        actual = label_text(label, classes) if labelled else seen.class_name
+        title += f", actual: {actual}" if actual != seen.class_name else ""
         paths.append(folder / f"{names[image]}.png")
         meaning = f"Grad-CAM of {seen.class_name}"
         heatmap.draw_overlay(picture.numpy() / 255, seen.over_image(), title, meaning, paths[-1])
@@ -180,7 +185,7 @@ def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., A
         raise UserError(
             f"method must be one of {', '.join(METHODS)}. Received: {method!r}. {nearest(str(method), METHODS)}"
         )
-    architecture = net.config.architecture
+    architecture, multi_label = net.config.architecture, net.config.architecture.multi_label
     names = prediction.names_of(net, ())
     if method == "scores":
         if layer is not None:
@@ -199,11 +204,12 @@ def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., A
     def see(picture, wanted, path, size):
         if method == "scores":
             scores = score_map(picture)
-            posterior = protocols.posterior_of(scores.mean(axis=(0, 1)))
+            posterior = protocols.posterior_of(scores.mean(axis=(0, 1)), multi_label)
             chosen = int(posterior.argmax()) if wanted is None else wanted
-            values = protocols.posterior_of(scores)[:, :, chosen]
+            values = protocols.posterior_of(scores, multi_label)[:, :, chosen]
         else:
-            maps, gradient, posterior, chosen = _gradient(before, behind, picture, wanted)
+            maps, gradient, logits, chosen = _gradient(before, behind, picture, wanted)
+            posterior = protocols.posterior_of(logits, multi_label)
             values = _weighted(maps, gradient, method)
         scale = [now / then for now, then in zip(size, picture.shape[:2], strict=True)]
         centres = tuple(s * (first + stride * np.arange(count)) for s, count in zip(scale, values.shape, strict=True))
@@ -223,7 +229,7 @@ def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., A
 
 
 def _gradient(before, behind, picture: tf.Tensor, wanted: int | None):
-    """A layer's map of a picture, the gradient of the class's score by it, the posterior, and the class."""
+    """A layer's map of a picture, the gradient of the class's score by it, the mean logits, and the class."""
     maps = before(picture[tf.newaxis], training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
@@ -232,7 +238,7 @@ def _gradient(before, behind, picture: tf.Tensor, wanted: int | None):
         score = scores[chosen]
     gradient = tape.gradient(score, maps)
     maps, gradient = (tf.cast(one[0], tf.float32).numpy().astype(np.float64) for one in (maps, gradient))
-    return maps, gradient, protocols.posterior_of(scores.numpy()), chosen
+    return maps, gradient, scores.numpy(), chosen
 
 
 def _weighted(maps: np.ndarray, gradient: np.ndarray, method: str) -> np.ndarray:

@@ -40,7 +40,7 @@ def nearest(found: Descriptors, query: np.ndarray, top: int) -> list[Neighbour]:
     top = min(top, len(cosines))
     chosen = np.flatnonzero(cosines >= np.partition(cosines, -top)[-top])
     order = chosen[np.argsort(-cosines[chosen], kind="stable")][:top]
-    labels = [found.classes[found.labels[image]] if found.classes else "" for image in order]
+    labels = [found.label_text(image) for image in order]
     return [
         Neighbour(int(image), found.ids[image], label, float(cosines[image]))
         for image, label in zip(order, labels, strict=True)

@@ -1,0 +1,139 @@
+"""Multi-label sets of TensorFlow Datasets, laid out as VOC-2007 and as COCO, and their labels record by record."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vgg_keras.config import Config, Data, Runtime
+from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.sources import open_source, open_test
+from vgg_keras.errors import UserError
+
+NAMES = ["cat", "dog", "bird", "car"]
+# The objects of each image: class, and whether it is difficult.
+OBJECTS = [[(image % 4, False), ((image + 1) % 4, image % 3 == 0)] if image % 5 else [] for image in range(20)]
+COUNTS = {"train": range(10), "validation": range(10, 15), "test": range(15, 20)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    import tensorflow_datasets as tfds
+
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 24, 20, 3), np.uint8)
+    of_class = tfds.features.ClassLabel(names=NAMES)
+    objects = tfds.features.Sequence({"label": of_class, "bbox": tfds.features.BBoxFeature(), "is_difficult": np.bool_})
+
+    class Small(tfds.core.GeneratorBasedBuilder):
+        """The features of VOC, or only those of COCO."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        SEQUENCES = ("labels", "labels_no_difficult")
+
+        def _info(self):
+            features = {"image": tfds.features.Image(encoding_format="png"), "objects": objects}
+            features |= {name: tfds.features.Sequence(of_class) for name in self.SEQUENCES}
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {name: self._examples(images) for name, images in COUNTS.items()}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+        def _examples(self, images):
+            for image in images:
+                found = OBJECTS[image]
+                box = tfds.features.BBox(0.0, 0.0, 1.0, 1.0)
+                boxes = [{"label": label, "bbox": box, "is_difficult": hard} for label, hard in found]
+                labels = {
+                    "labels": sorted({label for label, _ in found}),
+                    "labels_no_difficult": sorted({label for label, hard in found if not hard}),
+                }
+                yield (
+                    image,
+                    {
+                        "image": pictures[image],
+                        "objects": boxes,
+                        **{name: labels[name] for name in self.SEQUENCES},
+                    },
+                )
+
+    class SmallVoc(Small):
+        """As VOC-2007."""
+
+    class SmallCoco(Small):
+        """As COCO."""
+
+        SEQUENCES = ()
+
+    class SmallNoise(Small):
+        """Two sequences of which nobody knows which one is meant."""
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(
+                    {
+                        "image": tfds.features.Image(encoding_format="png"),
+                        "seen": tfds.features.Sequence(of_class),
+                        "heard": tfds.features.Sequence(of_class),
+                    }
+                ),
+            )
+
+        def _examples(self, images):
+            for image in images:
+                yield image, {"image": pictures[image], "seen": [0], "heard": [1]}
+
+    root = tmp_path_factory.mktemp("tfds")
+    for name in ("small_voc", "small_coco", "small_noise"):
+        tfds.builder(name, data_dir=root).download_and_prepare()
+    return root, {picture.tobytes(): image for image, picture in enumerate(pictures)}
+
+
+def expected(image, difficult):
+    """1 for an object that counts, -1 for one that is difficult, if the set says so."""
+    row = np.zeros(len(NAMES), np.int8)
+    for label, hard in sorted(OBJECTS[image], key=lambda one: not one[1]):
+        row[label] = -1 if hard and difficult else 1
+    return row.tolist()
+
+
+@pytest.mark.parametrize(("name", "difficult"), [("small_voc", True), ("small_coco", False)])
+def test_every_record_has_the_classes_of_its_objects(folder, name, difficult):
+    root, known = folder
+    source = open_source(Data(source=name, data_dir=str(root)))
+    assert source.classes == tuple(NAMES) and source.multi_label
+    assert "validation on its split 'validation', its split 'test' for the test" in source.description
+    for split, images in (
+        (source.train, COUNTS["train"]),
+        (source.val, COUNTS["validation"]),
+        (source.test, COUNTS["test"]),
+    ):
+        read = [split.read(tf.constant(image, tf.int64)) for image in range(split.size)]
+        numbers = [known[tf.io.decode_png(encoded).numpy().tobytes()] for encoded, _ in read]
+        assert sorted(numbers) == list(images)
+        for image, (number, (_, label)) in enumerate(zip(numbers, read, strict=True)):
+            assert label.numpy().tolist() == split.labels[image].tolist() == expected(number, difficult)
+    assert any(-1 in row for row in source.train.labels.tolist()) == difficult
+    _, _, _, whole = open_test(Data(source=name, data_dir=str(root)), "all")
+    assert whole.size == 20 and whole.multi_label
+
+
+def test_the_scan_keeps_the_labels_and_names_a_class_that_no_image_has(folder, tmp_path):
+    source = open_source(Data(source="small_voc", data_dir=str(folder[0])))
+    config = Config(runtime=Runtime(cache_dir=str(tmp_path)))
+    scanned, bad = without_bad_images(source, config)
+    assert bad == [] and np.array_equal(scanned.train.labels, source.train.labels)
+    again, _ = without_bad_images(source, config)  # from the cache
+    assert np.array_equal(again.val.labels, source.val.labels)
+    missing = np.flatnonzero((source.val.labels > 0).sum(axis=0) == 0)
+    noted = [note for note in scanned.val.notes if "no readable val image" in note]
+    assert (
+        [f"'{NAMES[place]}'" in noted[0] for place in missing] == [True] * len(missing) if len(missing) else not noted
+    )
+
+
+def test_two_sequences_without_a_known_meaning_are_refused(folder):
+    with pytest.raises(UserError, match=r"one class label feature\. Received: 'small_noise' with 2: seen, heard"):
+        open_source(Data(source="small_noise", data_dir=str(folder[0])))
