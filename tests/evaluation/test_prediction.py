@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 import vgg_keras
 from tests.conftest import write_images
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.decoding import decode
+from vgg_keras.data.rescaling import center_crop
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import prediction
 from vgg_keras.files import write_json
@@ -207,3 +208,29 @@ def test_a_net_that_is_asked_again_is_not_traced_again_and_saved_as_before(
 def test_classes_that_are_no_list_of_names_are_refused(run, photographs, classes):
     with pytest.raises(UserError, match=r"classes must be a list of names\. Received: "):
         vgg_keras.predict_images(run, photographs, classes=classes)
+
+
+def test_a_multi_label_net_answers_every_class_from_one_half_on(run, photographs, tmp_path):
+    """The same logits through a sigmoid each; a photograph of no class is drawn and printed too."""
+    plain = vgg_keras.load_net(run).model
+    model = vgg_keras.build(ARCHITECTURE, multi_label=True)
+    probable = vgg_keras.build(ARCHITECTURE, classifier_activation="sigmoid")
+    for one in (model, probable):
+        one.set_weights(plain.get_weights())
+    config = dataclasses.replace(CONFIG, evaluation=Evaluation(flip=False, protocol="center"))
+    crops = [center_crop(decode(path.read_bytes()), 40, 32, "bilinear").numpy() for path in photographs]
+    expected = expit(plain.predict(np.stack(crops), verbose=0).astype(np.float64))
+    words = {"config": config, "classes": ["cat", "dog", "owl"]}
+    found = vgg_keras.predict_images(model, photographs, **words)
+    for one, row in zip(found, expected, strict=True):
+        order = [place for place in np.argsort(-row) if row[place] >= 0.5]
+        assert one.classes == tuple(words["classes"][place] for place in order)
+        assert np.allclose(one.probabilities, row[order], atol=1e-6)
+    same(vgg_keras.predict_images(probable, photographs, **words), found)
+    counts = {len(one.classes) for one in found}
+    print(f"classes of the photographs: {[one.classes for one in found]}")
+    assert counts != {3}
+    assert [len(one.classes) for one in vgg_keras.predict_images(model, photographs, top=2, **words)] == [2, 2, 2]
+    none = prediction.Prediction(str(photographs[0]), (), ())
+    prediction.draw([none, found[1]], Data(), tmp_path / "drawn.png")
+    assert prediction.table([none])[1] == [str(photographs[0]), "none"]

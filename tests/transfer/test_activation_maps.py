@@ -169,3 +169,17 @@ def test_photographs_of_one_name_are_drawn_apart(random, tmp_path):
     for path in drawn:
         with Image.open(path) as picture:
             assert picture.size[0] > 2 * picture.size[1] / 2
+
+
+def test_a_multi_label_net_has_a_sigmoid_of_each_class(random):
+    plain, model = net(), net(multi_label=True)
+    model.set_weights(plain.get_weights())
+    image = pictures(random)[0]
+    logits = plain.predict(image[None].astype(np.float32), verbose=0)[0].astype(np.float64)
+    for method in ("gradcam", "scores"):
+        (seen,) = class_activation_map(model, image, classes=3, method=method, side=64)
+        (same,) = class_activation_map(plain, image, classes=3, method=method, side=64)
+        assert seen.probability == pytest.approx(1 / (1 + np.exp(-logits[3])), abs=1e-5)
+        assert same.probability == pytest.approx(softmax(logits)[3], abs=1e-5)
+        if method == "gradcam":  # of the score, before either
+            assert np.array_equal(seen.values, same.values)
