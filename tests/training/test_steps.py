@@ -75,30 +75,42 @@ def test_class_weights_and_several_labels_are_the_same_over_devices_and_micro_ba
 def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
     """Each a process of its own with a device of its own, over the loopback network."""
     options = "training.clip_norm=0.5 training.average_decay=0.5"
+    float16 = f"{options} runtime.precision=mixed_float16 training.learning_rate=1e-4"
     # images, those of the last batch, batch norm, changes
-    cases = [(11, 3, 0, ""), (9, 1, 0, ""), (1, 1, 1, ""), (10, 2, 0, options), (11, 3, 0, WEIGHTED)]
+    cases = [
+        (11, 3, 0, ""),
+        (9, 1, 0, ""),
+        (1, 1, 1, ""),
+        (10, 2, 0, options),
+        (10, 2, 0, float16),
+        (11, 3, 0, WEIGHTED),
+    ]
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     both = []
     for rank in range(2):
         settings = [
-            (2, images, 4, 0, 0.0, norm, 5, 0, changes, tmp_path / f"{images}-{rank}.npz")
-            for images, _, norm, changes in cases
+            (2, images, 4, 0, 0.0, norm, 5, 0, changes, tmp_path / f"{case}-{rank}.npz")
+            for case, (images, _, norm, changes) in enumerate(cases)
         ]
         arguments = [str(value) for setting in settings for value in setting]
         environment, log = {"TF_CONFIG": Cluster(addresses, rank).tf_config()}, tmp_path / f"{rank}.log"
         both.append(Warm(run_updates, *arguments, folder=tmp_path, log=log, environment=environment))
     assert [worker.wait() for worker in both] == [0, 0], (tmp_path / "0.log").read_text()
-    for images, last, norm, changes in cases:
+    for case, (images, last, norm, changes) in enumerate(cases):
         one = updates(1, images, batch_norm=norm, changes=changes)
+        found = []
         for rank in range(2):
-            with np.load(tmp_path / f"{images}-{rank}.npz") as arrays:
-                worker = {name: arrays[name] for name in arrays.files}
-            assert worker["sums"][2, steps.IMAGES] == last
-            assert np.allclose(worker["sums"], one["sums"], atol=1e-5)
-            assert np.allclose(worker["measures"], one["measures"], atol=1e-4)
-            difference = largest_difference(one, worker)
-            print(f"last batch of {last}, worker {rank} of 2: largest weight difference {difference:.2g}")
-            assert difference <= 1e-6
+            with np.load(tmp_path / f"{case}-{rank}.npz") as arrays:
+                found.append({name: arrays[name] for name in arrays.files})
+            assert found[rank]["sums"][2, steps.IMAGES] == last
+        difference = max(largest_difference(one, worker) for worker in found)
+        print(f"last batch of {last}, two workers, {changes}: largest weight difference {difference:.2g}")
+        assert largest_difference(*found) == 0  # they hold one net
+        in_float16 = changes == float16  # which a CPU adds up in float16, see below
+        assert difference <= (1e-3 if in_float16 else 1e-6)
+        assert all(np.allclose(worker["sums"], one["sums"], atol=1e-1 if in_float16 else 1e-5) for worker in found)
+        for worker in found:
+            assert np.allclose(worker["measures"], one["measures"], atol=1e-1 if in_float16 else 1e-4)
 
 
 @pytest.mark.slow
