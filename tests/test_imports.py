@@ -13,7 +13,18 @@ ROOT = Path(vgg_keras.__file__).parent
 # Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
 BOTTOM = {
     *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints", "locks"),
-    *("log_filter", "overrides", "paths", "plain_values", "processor", "provenance", "recipes", "runs", "runtime"),
+    *(
+        "log_filter",
+        "overrides",
+        "paths",
+        "plain_values",
+        "processor",
+        "progress",
+        "provenance",
+        "recipes",
+        "runs",
+        "runtime",
+    ),
     *("startup", "stop", "streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
