@@ -14,7 +14,8 @@ ROOT = Path(vgg_keras.__file__).parent
 BOTTOM = {
     *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints"),
     *("huge_pages", "locks", "log_filter"),
-    *("overrides", "paths", "plain_values", "processor", "provenance", "recipes", "runs", "runtime"),
+    *("overrides", "paths", "plain_values", "processor", "progress", "provenance", "recipes"),
+    *("runs", "runtime"),
     *("startup", "stop", "streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {

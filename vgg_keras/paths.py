@@ -92,6 +92,8 @@ def printable(name: Path | str) -> str:
     never become one: with an escape, or text like one, backslashes are doubled.
     """
     text = os.fsdecode(name)
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     unsafe = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
     if not unsafe and not _ESCAPE.search(text):
         return text

@@ -1,28 +1,53 @@
-"""The cache of the scan: what was written is read again, and a damaged file is an empty cache."""
+"""The cache of the scan: what was written is read again, once, and a damaged file is an empty cache."""
 
 import io
 
 import numpy as np
 import pytest
 
-from vgg_keras.data.scan_cache import Found, ScanCache
+from vgg_keras.data.scan_cache import ROW, ScanCache
 
-GOOD = Found(fingerprint=2**62, orientation=6, height=40, width=50, jpeg=True, label=3)
+STAMPS = np.array([2**64 - 1, 1, 7], np.uint64)
+ROWS = np.array([(2**62, 6, 40, 50, True, -1), (5, 1, 4, 3, False, 3), (0, 1, 1, 1, True, 0)], ROW)
 
 
 @pytest.fixture
 def path(tmp_path):
     cache = ScanCache(tmp_path / "scan.npz")
-    cache.good, cache.bad = {1: GOOD, 2**64 - 1: GOOD._replace(label=-1)}, {5: "no image"}
-    cache.write([1, 5, 2**64 - 1, 7])
-    return cache.path
+    cache.write(STAMPS, ROWS, {5: "no image"})
+    return tmp_path / "scan.npz"
+
+
+def known(path, *stamps):
+    rows, good = ScanCache(path).known(np.array(stamps, np.uint64))
+    return rows[good].tolist(), good.tolist()
 
 
 def test_what_was_written_is_read_again_and_only_for_images_that_still_exist(path):
+    assert known(path, 1, 3, 2**64 - 1) == ([ROWS[1].item(), ROWS[0].item()], [True, False, True])
     cache = ScanCache(path)
-    assert cache.good == {1: GOOD, 2**64 - 1: GOOD._replace(label=-1)} and cache.bad == {5: "no image"}
-    cache.write([1])
-    assert ScanCache(path).good == {1: GOOD} and ScanCache(path).bad == {}
+    assert cache.bad == {5: "no image"} and len(cache) == 4
+    cache.write(STAMPS[1:2], ROWS[1:2], {})
+    assert known(path, 1, 7) == ([ROWS[1].item()], [True, False]) and ScanCache(path).bad == {}
+
+
+def test_an_interrupted_scan_writes_what_is_new_once_and_the_end_makes_one_file_of_it(path):
+    cache = ScanCache(path)
+    sizes = []
+    for start in range(0, 3000, 1000):  # three minutes
+        stamps = np.arange(100 + start, 1100 + start).astype(np.uint64)
+        cache.add(stamps[:500], np.repeat(ROWS[1:2], 500))
+        cache.add(stamps[500:], np.repeat(ROWS[1:2], 500))
+        cache.add_bad(start + 10_000, "cut short")
+        cache.save()
+        cache.save()  # nothing is new
+        sizes.append(sorted(one.stat().st_size for one in path.parent.glob("scan.part-*.npz")))
+    assert [len(one) for one in sizes] == [1, 2, 3] and sizes[2][-1] < 1.1 * sizes[0][0]
+    again = ScanCache(path)
+    assert len(again) == 3 + 1 + 3000 + 3 and again.bad[12_000] == "cut short"
+    assert again.known(np.array([100, 3099, 3100, 7], np.uint64))[1].tolist() == [True, True, False, True]
+    again.write(STAMPS, ROWS, {5: "no image"})
+    assert [one.name for one in path.parent.iterdir()] == ["scan.npz"] and known(path, 1, 100)[1] == [True, False]
 
 
 def without_sizes(content):
@@ -38,4 +63,4 @@ def without_sizes(content):
 )
 def test_a_damaged_file_is_an_empty_cache(path, damage):
     path.write_bytes(damage(path.read_bytes()))
-    assert ScanCache(path).good == {} and ScanCache(path).bad == {}
+    assert len(ScanCache(path)) == 0 and known(path, 1) == ([], [False])

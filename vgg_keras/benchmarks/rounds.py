@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import tqdm
-
 from vgg_keras import processor, provenance, stop
 from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.progress import progress as show
 from vgg_keras.text_table import text_table
 
 
@@ -75,7 +74,7 @@ def timed(rows: Sequence[Row], repeats: int) -> list[dict[str, float]]:
 
 def progress(rounds: int) -> Iterator[int]:
     """The rounds, with a bar and the time left."""
-    return iter(tqdm.tqdm(range(rounds), "rounds, the first to warm up", unit="round", disable=None))
+    return iter(show(range(rounds), "rounds, the first to warm up", unit="round"))
 
 
 def raise_if_requested() -> None:

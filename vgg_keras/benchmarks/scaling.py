@@ -9,11 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-import tqdm
-
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.processes import benchmark
 from vgg_keras.commands import COMMANDS
+from vgg_keras.progress import progress
 from vgg_keras.text_table import text_table
 
 TIMES = (1, 10, 100)  # the list of files, repeated
@@ -38,7 +37,7 @@ def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int])
     wanted += [(f"input, files x {times}", [*inputs, f"--times={times}"], cores) for times in TIMES]
     wanted += [(f"training step, batch {batch}", [*steps, f"--batch={batch}"], cores) for batch in batches]
     lines, records = [["", "images/s", "until the first batch, s", "peak memory, GiB"]], []
-    for name, command, pinned in tqdm.tqdm(wanted, "processes", unit="process", disable=None):
+    for name, command, pinned in progress(wanted, "processes", unit="process"):
         found = benchmark(command, pinned)
         rate, first, peak = found["rows"][0]["images_per_second"], found.get("first_batch_seconds"), found["peak_kib"]
         records.append({"name": name, "images_per_second": rate, "first_batch_seconds": first, "peak_gib": peak / GIB})

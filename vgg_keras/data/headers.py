@@ -32,7 +32,12 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     1, upright, where the tag is missing, damaged or out of its range. So are files of other kinds, which cameras do not write.
     """
     # most files have no EXIF: their segments need not be read
-    return tf.cond(_contains(encoded, _EXIF), lambda: _of_jpeg(encoded), lambda: 1)
+    return tf.cond(has_exif(encoded), lambda: _of_jpeg(encoded), lambda: 1)
+
+
+def has_exif(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file may have an EXIF segment, a bool scalar: a search that is several times as fast as to split the file."""
+    return tf.strings.regex_full_match(encoded, r"\C*Exif\x00\x00\C*")  # \C is any byte, also of text that is no UTF-8
 
 
 def _of_jpeg(encoded: tf.Tensor) -> tf.Tensor:

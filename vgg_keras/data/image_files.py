@@ -6,7 +6,7 @@ A source that knows paths and labels, as a folder does, makes its splits by `spl
 import dataclasses
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import tensorflow as tf
 from vgg_keras.data import iterators  # noqa: F401, for the end of a process: a split of files calls Python
 from vgg_keras.data.headers import FIRST_BYTES, KINDS, is_image
 from vgg_keras.data.splits import ChangedError, Split
+from vgg_keras.data.stamps import stamps
 from vgg_keras.paths import printable
 
 _SMALL = 2**20  # bytes: reading a file up to this size takes less time than opening it twice
@@ -49,15 +50,21 @@ def split_of_files(
         size=len(files),
         read=lambda image: (tf.io.read_file(tf.gather(paths, image)), tf.gather(table, image)),
         require_unchanged=require_unchanged,
-        name=lambda image: printable(os.path.relpath(listed.paths[image], root)),
+        name=lambda image: printable(below(listed.paths[image], root)),
         root=printable(root),
-        stamp=listed.stamp,
+        stamps=stamps([below(path, root) for path in listed.paths], listed.sizes, listed.times),
         inspect=listed.inspect,
         changed=listed.changed,
         labels=labels,
         classes=classes,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def below(path: str, root: Path) -> str:
+    """A path as it is named below a folder."""
+    start = f"{root}{os.sep}"
+    return path[len(start) :] if path.startswith(start) else os.path.relpath(path, root)
 
 
 def of_files(paths: list[str]) -> Split:
@@ -98,18 +105,17 @@ class _Files:
 
     def __init__(self, paths: list[str]):
         self.paths, self.errors = paths, {}
-        rows = np.zeros((len(paths), 3), np.int64)
-        for image, path in enumerate(paths):
+        rows = np.fromiter(self._statuses(), np.dtype((np.int64, 3)), len(paths))
+        self.modes, self.sizes, self.times = np.ascontiguousarray(rows.T)
+
+    def _statuses(self) -> Iterator[tuple[int, int, int]]:
+        for image, path in enumerate(self.paths):
             try:
                 status = os.stat(path)
-                rows[image] = status.st_mode, status.st_size, status.st_mtime_ns
+                yield status.st_mode, status.st_size, status.st_mtime_ns
             except OSError as error:  # such as of a link to nowhere: the scan names it
                 self.errors[image] = error.strerror
-        self.modes, self.sizes, self.times = rows.T
-
-    def stamp(self, image: int) -> str:
-        """A text that changes when the file does."""
-        return f"{os.path.abspath(self.paths[image])} {self.sizes[image]} {self.times[image]}"
+                yield 0, 0, 0
 
     def inspect(self, image: int, max_bytes: int) -> str:
         """Why a file is not to be read, in a few words; empty where it is. Of a large file the first bytes are inspected."""

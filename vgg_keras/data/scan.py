@@ -6,36 +6,32 @@ what was found, so that only new and changed files are inspected again.
 """
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Config, Data
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.errors import message_of
-from vgg_keras.data.headers import orientation, refusal
-from vgg_keras.data.scan_cache import Found, ScanCache, cache_path, digest, findings_table
+from vgg_keras.data.headers import has_exif, orientation, refusal
+from vgg_keras.data.scan_cache import ROW, ScanCache, cache_path
 from vgg_keras.data.splits import ChangedError, Source, Split
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
+from vgg_keras.progress import progress
 
-CHUNK = 512  # images decoded at once; where one of them is bad, the others are inspected one by one
+RESULTS = 64  # images whose results Python takes at once; of a bad one all are inspected one by one
 SAVE_SECONDS = 60
 MAJORITY = 0.9  # a class with a larger share of a split's images is named
 _NAMED = 20  # classes in a line
 
 
-class NotRead(NamedTuple):
+class NotRead(str):
     """Why a file could not be opened or read. It says nothing about the content, so that the next run tries again."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -81,45 +77,49 @@ def remarks(bad: Iterable[BadImage], notes: Iterable[str]) -> list[str]:
 
 def inspected(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
     """A split with what was found of its images, all of them still in it, and the unreadable ones; no cache is kept."""
-    found = {}
-    for image, finding in _inspect(split, data, np.arange(split.size)):
-        found[image] = finding
+    table, reasons = np.zeros(split.size, ROW), {}
+    for images, rows, refused in _inspect(split, data, np.arange(split.size)):
+        table[images] = rows
+        reasons |= refused
         stop.raise_if_requested()
-    return _with_findings(split, [_usable(found[image], split) for image in range(split.size)], data)
+    return _with_findings(split, table, reasons, data)
 
 
 def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
     source = printable(config.data.source)
-    if split.stamp is None:  # nothing can be damaged
+    if split.stamps is None:  # nothing can be damaged
         return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), []
     cache = ScanCache(cache_path(split.root, name, config))
-    found = [_usable(one, split) for one in _scan(split, f"{source} {name}", cache, config.data)]
-    good = [image for image, one in enumerate(found) if isinstance(one, Found)]
-    if not good:
-        if all(_UNLABELLED in reason for reason in found):
+    table, reasons = _scan(split, f"{source} {name}", cache, config.data)
+    reasons = _with_labels(table, reasons, split)
+    if len(reasons) == split.size:
+        if all(_UNLABELLED in reason for reason in reasons.values()):
             raise UserError(
                 f"A split must have labels. Received: {source} whose {name} images have none: their label is -1. "
                 "Name another --data or split."
             )
         raise UserError(
             f"Every split needs a readable image. Received: {source} whose {name} images are all bad, such as "
-            f"{split.path(0)}: {found[0]}."
+            f"{split.path(0)}: {reasons[0]}."
         )
-    split, bad = _with_findings(split, found, config.data)
-    split = split.select(good) if bad else split
+    split, bad = _with_findings(split, table, reasons, config.data)
+    split = split.select(np.setdiff1d(np.arange(split.size), list(reasons))) if bad else split
     return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), bad
 
 
 _UNLABELLED = "its label is -1"
 
 
-def _usable(found: Found | NotRead | str, split: Split) -> Found | str:
-    """What was found of an image, or why it cannot be used."""
-    if isinstance(found, NotRead):
-        return found.reason
-    if isinstance(found, Found) and split.classes and not 0 <= found.label < len(split.classes):
-        return f"its label is {found.label}, where there are {len(split.classes)} classes from 0 on"
-    return found
+def _with_labels(table: np.ndarray, reasons: dict[int, str], split: Split) -> dict[int, str]:
+    """The reasons, with those of images whose label is no class."""
+    labels, count = table["label"], len(split.classes)
+    wrong = np.flatnonzero((labels < 0) | (labels >= count)).tolist() if count and split.labels is None else []
+    beyond = {
+        image: f"its label is {labels[image]}, where there are {count} classes from 0 on"
+        for image in wrong
+        if image not in reasons
+    }
+    return dict(sorted((reasons | beyond).items()))
 
 
 def _notes_of_classes(split: Split, name: str) -> tuple[str, ...]:
@@ -154,21 +154,21 @@ def _absent_classes(split: Split, name: str, counts: np.ndarray) -> tuple[str, .
     return (f"{lacking}, so that {effect}: {names}{more}",)
 
 
-def _with_findings(split: Split, found: list[Found | str], data: Data) -> tuple[Split, list[BadImage]]:
+def _with_findings(
+    split: Split, table: np.ndarray, reasons: dict[int, str], data: Data
+) -> tuple[Split, list[BadImage]]:
     """The split with what was found of its images, and those that cannot be used."""
-    unknown = Found(fingerprint=0, orientation=1, height=0, width=0, jpeg=False, label=0)
-    table = findings_table([unknown if isinstance(one, str) else one for one in found])
-    rotated = data.exif_orientation and (table["orientation"] != 1).any()
+    rotated = data.exif_orientation and (table["orientation"] > 1).any()
     known = dataclasses.replace(
         split,
         fingerprints=table["fingerprint"].copy(),
-        orientations=table["orientation"].copy() if rotated else None,
+        orientations=np.maximum(table["orientation"], 1) if rotated else None,
         sizes=np.stack([table["height"], table["width"]], axis=1),
         jpegs=table["jpeg"].copy(),
         # a folder has its own: another class folder changes the labels, while the files keep their stamps
         labels=table["label"].copy() if split.labels is None else split.labels,
     )
-    return known, [BadImage(split.path(image), one) for image, one in enumerate(found) if isinstance(one, str)]
+    return known, [BadImage(split.path(image), reason) for image, reason in sorted(reasons.items())]
 
 
 def _require_few_bad(bad: list[BadImage], images: int, config: Config) -> None:
@@ -180,57 +180,110 @@ def _require_few_bad(bad: list[BadImage], images: int, config: Config) -> None:
         )
 
 
-def _scan(split: Split, title: str, cache: ScanCache, data: Data) -> list[Found | NotRead | str]:
-    """What is known of each image of the split, or why it cannot be used."""
-    stamps = [digest(split.stamp(image)) for image in range(split.size)]
-    unknown = [image for image, stamp in enumerate(stamps) if stamp not in cache.good and stamp not in cache.bad]
-    not_read: dict[int, NotRead] = {}
+def _scan(split: Split, title: str, cache: ScanCache, data: Data) -> tuple[np.ndarray, dict[int, str]]:
+    """What is known of each image of the split, (images,) of `ROW`, and why some cannot be used."""
+    table, good = cache.known(split.stamps)
+    reasons = {}
+    if cache.bad:
+        for image in np.flatnonzero(~good).tolist():
+            if (reason := cache.bad.get(int(split.stamps[image]))) is not None:
+                reasons[image] = reason
+    unknown = np.setdiff1d(np.flatnonzero(~good), list(reasons))
+    if not len(unknown):
+        return table, reasons
+    table[unknown] = np.zeros(1, ROW)
+    kept = dict(reasons)  # without those that could not be read, which the next scan tries again
     saved = time.monotonic()
-    if unknown:
-        try:
-            with tqdm.tqdm(total=len(unknown), desc=f"scan of {title}", unit="image", disable=None) as progress:
-                for image, found in _inspect(split, data, np.array(unknown)):
-                    kept = {Found: cache.good, str: cache.bad, NotRead: not_read}[type(found)]
-                    kept[stamps[image]] = found
-                    progress.update()
-                    stop.raise_if_requested()
-                    if time.monotonic() - saved > SAVE_SECONDS:
-                        cache.write(stamps)
-                        saved = time.monotonic()
-        finally:  # an interrupted scan is continued by the next one
-            cache.write(stamps)
-    return [not_read.get(stamp) or cache.bad.get(stamp) or cache.good[stamp] for stamp in stamps]
-
-
-def _inspect(split: Split, data: Data, images: np.ndarray) -> Iterator[tuple[int, Found | NotRead | str]]:
-    """Each of these images with what is found of it, or why it cannot be used; one at a time, so that a stop is quick."""
-    inspect = tf.function(lambda image: _content(*_read(split, image), data.max_pixels), autograph=False)
-    inspect = inspect.get_concrete_function(tf.TensorSpec([], tf.int64))
-    for chunk in np.array_split(images, math.ceil(len(images) / CHUNK)):
-        opened = []
-        for image in chunk.tolist():
-            if reason := split.inspect(image, data.max_file_bytes) if split.inspect else "":
-                yield image, NotRead(reason)
-            else:
-                opened.append(image)
-        if opened:
-            yield from _inspect_chunk(split, inspect, opened, data.max_pixels)
-
-
-def _inspect_chunk(split: Split, inspect: Callable, images: list[int], max_pixels: int) -> Iterator:
-    """The same of images that can be opened: all at once, one by one from where that fails."""
-    done = 0
     try:
-        ids = split.checked(tf.data.Dataset.from_tensor_slices(np.array(images, np.int64)))
-        for row in ids.map(inspect, tf.data.AUTOTUNE).as_numpy_iterator():
-            yield images[done], _finding(row)
-            done += 1
-    except (tf.errors.OpError, UnicodeDecodeError):  # the latter of a path that is not UTF-8, in TensorFlow's message
-        for image in images[done:]:
-            yield image, _inspect_one(split, image, max_pixels)
+        with progress(title=f"scan of {title}", total=len(unknown)) as bar:
+            for images, rows, refused in _inspect(split, data, unknown):
+                table[images] = rows
+                cache.add(split.stamps[images], rows)
+                for image, reason in refused.items():
+                    reasons[image] = str(reason)
+                    if not isinstance(reason, NotRead):
+                        kept[image] = reason
+                        cache.add_bad(int(split.stamps[image]), reason)
+                bar.update(len(images) + len(refused))
+                stop.raise_if_requested()
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    cache.save()
+                    saved = time.monotonic()
+    except BaseException:  # an interrupted scan is continued by the next one
+        cache.save()
+        raise
+    good = np.setdiff1d(np.arange(split.size), list(reasons))
+    cache.write(split.stamps[good], table[good], {int(split.stamps[image]): reason for image, reason in kept.items()})
+    return table, reasons
 
 
-def _inspect_one(split: Split, image: int, max_pixels: int) -> Found | NotRead | str:
+# Of some images: the ids of the good ones, their rows (n,) of `ROW`, and why the others cannot be used, by id.
+Findings = tuple[np.ndarray, np.ndarray, dict[int, str]]
+_NONE = np.zeros(0, np.int64), np.zeros(0, ROW)
+
+
+def _inspect(split: Split, data: Data, images: np.ndarray) -> Iterator[Findings]:
+    """What is found of each of these images, a few at a time, so that a stop is quick.
+
+    JPEG files without peculiarities, which most are, go through a short graph first: the long one of `_content` takes several
+    times as long as to decode a small image. What that graph leaves is inspected by `_content`, and what fails one by one.
+    """
+    refused = {}
+    if split.inspect:
+        refused = {
+            image: NotRead(reason) for image in images.tolist() if (reason := split.inspect(image, data.max_file_bytes))
+        }
+        images = np.setdiff1d(images, list(refused))
+    if refused:
+        yield *_NONE, refused
+    rest = []
+    for graph, waiting in ((_quick, [images]), (_content, rest)):
+        for chunk in waiting:
+            yield from _inspect_chunk(split, graph, chunk, data.max_pixels, rest)
+
+
+def _inspect_chunk(
+    split: Split, graph: Callable, images: np.ndarray, max_pixels: int, rest: list
+) -> Iterator[Findings]:
+    """The same of images by one graph; those that `_quick` leaves go to the `rest`."""
+
+    def inspect(image):
+        return image, *graph(*_read(split, image), max_pixels)
+
+    ids = split.checked(tf.data.Dataset.from_tensor_slices(images))
+    rows = ids.map(inspect, tf.data.AUTOTUNE, deterministic=False).batch(RESULTS).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # whose thread delays the end of an iterator
+    batches, missing = iter(rows.with_options(options)), set(images.tolist())
+    while True:
+        try:
+            found, reasons, *values = (column.numpy() for column in next(batches))
+        except StopIteration:
+            break
+        except (
+            tf.errors.OpError,
+            UnicodeDecodeError,
+        ):  # the latter of a path that is not UTF-8, in TensorFlow's message
+            continue  # the batch is lost, and those behind it come
+        missing.difference_update(found.tolist())
+        good = reasons == b""
+        later = reasons == _LATER
+        if later.any():
+            rest.append(found[later])
+        table = np.zeros(int(good.sum()), ROW)
+        for name, column in zip(ROW.names, values, strict=True):
+            table[name] = column[good]
+        others = np.flatnonzero(~good & ~later).tolist()
+        yield found[good], table, {int(found[place]): reasons[place].decode() for place in others}
+    for image in sorted(missing):
+        found = _inspect_one(split, image, max_pixels)
+        if isinstance(found, str):
+            yield *_NONE, {image: found}
+        else:
+            yield np.array([image]), found, {}
+
+
+def _inspect_one(split: Split, image: int, max_pixels: int) -> np.ndarray | str:
     """One image. An error of reading may be gone tomorrow; an error of decoding is a property of the file."""
     try:
         encoded, label = _read(split, split.unchanged(tf.constant(image, tf.int64)))
@@ -239,7 +292,8 @@ def _inspect_one(split: Split, image: int, max_pixels: int) -> Found | NotRead |
     except (tf.errors.OpError, ChangedError, UnicodeDecodeError) as error:
         return NotRead(message_of(error, split.path(image)))
     try:
-        return _finding([value.numpy() for value in _content(encoded, label, max_pixels)])
+        reason, *values = (value.numpy() for value in _content(encoded, label, max_pixels))
+        return reason.decode() or np.array([tuple(values)], ROW)
     except tf.errors.InvalidArgumentError as error:
         return message_of(error, split.path(image))
     except tf.errors.OpError as error:  # such as of memory
@@ -252,12 +306,36 @@ def _read(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return encoded, tf.constant(0, tf.int32) if split.multi_label else label
 
 
-@tf.function(
-    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int64)],
-    autograph=False,
-)
+_SIGNATURE = [tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int64)]
+_LATER = b"later"  # instead of a reason: of an image that `_quick` leaves to `_content`
+
+
+@tf.function(input_signature=_SIGNATURE, autograph=False)
+def _quick(encoded, label, max_pixels):
+    """As `_content`, of a JPEG in grey or RGB without EXIF and with few pixels; of all other files `_LATER`."""
+    unread = tf.zeros([2], tf.int32)
+
+    def of_jpeg():
+        shape = tf.io.extract_jpeg_shape(encoded)
+        few = tf.reduce_prod(tf.cast(shape[:2], tf.int64)) <= max_pixels
+        return tf.cond(few & (shape[2] <= 3) & ~has_exif(encoded), lambda: decoded(shape[:2]), lambda: unread)
+
+    def decoded(size):
+        # an eighth of the size: all of the file is read, but fewer pixels are computed. TensorFlow would remove a decoding whose
+        # result nothing reads
+        pixels = tf.io.decode_jpeg(encoded, channels=3, ratio=8)
+        return tf.where(tf.shape(pixels)[0] > 0, size, unread)
+
+    jpeg = tf.io.is_jpeg(encoded)
+    size = tf.cond(jpeg, of_jpeg, lambda: unread)
+    reason = tf.where(tf.reduce_all(size > 0), b"", _LATER)
+    fingerprint = tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1)
+    return reason, fingerprint, tf.constant(1), size[0], size[1], jpeg, label
+
+
+@tf.function(input_signature=_SIGNATURE, autograph=False)
 def _content(encoded, label, max_pixels):
-    """Why a file is refused, and the fields of `Found`. The image is decoded, for that may fail.
+    """Why a file is refused, and the fields of `ROW`. The image is decoded, for that may fail.
 
     Traced once for all splits, because it is large.
     """
@@ -265,9 +343,3 @@ def _content(encoded, label, max_pixels):
     size = tf.cond(reason == "", lambda: tf.shape(decode(encoded)), lambda: tf.zeros([3], tf.int32))
     fingerprint = tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1)
     return reason, fingerprint, orientation(encoded), size[0], size[1], tf.io.is_jpeg(encoded), label
-
-
-def _finding(row: Sequence) -> Found | str:
-    """The values of `_content` as what was found, or as the reason of the refusal."""
-    reason, *found = row
-    return reason.decode() or Found(*(value.item() for value in found))

@@ -1,12 +1,16 @@
-"""What the scan found of each image, kept on disk by the image's path, size and time."""
+"""What the scan found of each image, kept on disk by the image's stamp.
+
+A scan that goes on writes what is new into files of their own, each once. Its end writes everything into one file. So a scan that
+is interrupted loses a minute, and a file of a million images is not written again each minute.
+"""
 
 import functools
 import hashlib
 import os
+import secrets
 import sys
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,73 +19,106 @@ from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sweep
 from vgg_keras.paths import user_path
 
-
-class Found(NamedTuple):
-    """What is kept of a good image.
-
-    Attributes:
-        fingerprint: of the file's bytes.
-        orientation: EXIF's, 1 to 8.
-        height, width: as stored.
-        jpeg: whether the file is a JPEG.
-        label: its class.
-    """
-
-    fingerprint: int
-    orientation: int
-    height: int
-    width: int
-    jpeg: bool
-    label: int
-
-
-_ROW = np.dtype(list(zip(Found._fields, (np.int64, np.int32, np.int32, np.int32, np.bool_, np.int32), strict=True)))
+# What is kept of a good image: a hash of the file's bytes, EXIF's orientation (1 to 8), height and width as stored, whether the
+# file is a JPEG, and its label.
+ROW = np.dtype(
+    [
+        ("fingerprint", np.int64),
+        ("orientation", np.int32),
+        ("height", np.int32),
+        ("width", np.int32),
+        ("jpeg", np.bool_),
+        ("label", np.int32),
+    ]
+)
 
 
 class ScanCache:
-    """The findings of one split's earlier scans, by the number that `digest` makes of an image's stamp.
+    """The findings of one split's earlier scans, by the images' stamps.
 
     Attributes:
-        good: what was found of images that can be used.
-        bad: why others cannot be decoded.
+        bad: why some images cannot be decoded, by stamp.
     """
 
     def __init__(self, path: Path | None):
-        """Reads the file. None, a missing or a damaged file is an empty cache: the images are inspected again."""
-        self.path = path
-        self.good: dict[int, Found] = {}
-        self.bad: dict[int, str] = {}
-        if path is None:
-            return
-        try:
-            with open(path, "rb") as file, np.load(file) as arrays:
-                found = map(Found._make, arrays["found"][list(Found._fields)].tolist())
-                good = dict(zip(arrays["good"].tolist(), found, strict=True))
-                bad = dict(zip(arrays["bad"].tolist(), arrays["reasons"].tolist(), strict=True))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return
-        self.good, self.bad = good, bad
+        """Reads the files. None, missing and damaged files are an empty cache: the images are inspected again."""
+        self._path, self.bad = path, {}
+        self._stamps, self._rows = np.zeros(0, np.uint64), np.zeros(0, ROW)
+        self._new: list[tuple[np.ndarray, np.ndarray]] = []
+        self._new_bad: dict[int, str] = {}
+        self._parts = list(path.parent.glob(f"{path.stem}.part-*.npz")) if path else []
+        found = [_read(one) for one in [path, *self._parts] if one]
+        if found:
+            self._set(*(np.concatenate(arrays) for arrays in zip(*(one[:2] for one in found), strict=True)))
+        for *_, bad in found:
+            self.bad |= bad
 
-    def write(self, stamps: list[int]) -> None:
-        """Keeps what was found of these images and of no others, so that the file does not grow with a folder's history."""
-        if self.path is None:
-            return
-        known = set(stamps)
-        good = {stamp: found for stamp, found in self.good.items() if stamp in known}
-        bad = {stamp: reason for stamp, reason in self.bad.items() if stamp in known}
+    def __len__(self):
+        return len(self._stamps) + len(self.bad)
+
+    def known(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of images, and which of them are known to be good."""
+        if not len(self._stamps):
+            return np.zeros(len(stamps), ROW), np.zeros(len(stamps), bool)
+        places = np.minimum(np.searchsorted(self._stamps, stamps), len(self._stamps) - 1)
+        return self._rows[places], self._stamps[places] == stamps
+
+    def add(self, stamps: np.ndarray, rows: np.ndarray) -> None:
+        """Keeps good images until the next `save`."""
+        self._new.append((stamps, rows))
+
+    def add_bad(self, stamp: int, reason: str) -> None:
+        """The same of an image that cannot be decoded."""
+        self._new_bad[stamp] = reason
+
+    def save(self) -> None:
+        """Writes what is new into a file of its own."""
+        if self._path and (self._new or self._new_bad):
+            part = self._path.with_name(f"{self._path.stem}.part-{secrets.token_hex(4)}.npz")
+            stamps, rows = (np.concatenate([empty, *new]) for empty, new in zip(_EMPTY, self._take(), strict=True))
+            self._write(part, stamps, rows, self._new_bad)
+            self._parts.append(part)
+        self._new_bad = {}
+
+    def write(self, stamps: np.ndarray, rows: np.ndarray, bad: dict[int, str]) -> None:
+        """Keeps these images and no others, in one file, so that it does not grow with a folder's history."""
+        self._set(stamps, rows)
+        self.bad = bad
+        if self._path:
+            self._write(self._path, self._stamps, self._rows, bad)
+            for part in self._parts:
+                part.unlink(missing_ok=True)
+
+    def _take(self) -> tuple[list, list]:
+        new, self._new = self._new, []
+        return [stamps for stamps, _ in new], [rows for _, rows in new]
+
+    def _set(self, stamps: np.ndarray, rows: np.ndarray) -> None:
+        self._stamps, places = np.unique(stamps, return_index=True)  # which orders them
+        self._rows = rows[places]
+
+    def _write(self, path: Path, stamps: np.ndarray, rows: np.ndarray, bad: dict[int, str]) -> None:
+        texts = np.array(list(bad.values()), np.str_)
         try:
-            with replacing(self.path) as temporary:
-                np.savez(
-                    temporary,
-                    good=np.array(list(good), np.uint64),
-                    found=np.array(list(good.values()), _ROW),
-                    bad=np.array(list(bad), np.uint64),
-                    reasons=np.array(list(bad.values()), np.str_),
-                )
+            with replacing(path) as temporary:
+                np.savez(temporary, good=stamps, found=rows, bad=np.array(list(bad), np.uint64), reasons=texts)
         except OSError as error:  # the next run scans again; this one need not end
-            print(
-                f"the scan's result cannot be kept (runtime.cache_dir): {self.path}: {error.strerror}", file=sys.stderr
-            )
+            print(f"the scan's result cannot be kept (runtime.cache_dir): {path}: {error.strerror}", file=sys.stderr)
+
+
+_EMPTY = np.zeros(0, np.uint64), np.zeros(0, ROW)
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """The stamps, the rows and the bad images of a file; empty ones where it cannot be read."""
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:
+            good, rows, bad, reasons = (arrays[name] for name in ("good", "found", "bad", "reasons"))
+        if rows.dtype != ROW or good.dtype != np.uint64 or len(rows) != len(good):
+            return *_EMPTY, {}
+        return good, rows, dict(zip(bad.tolist(), reasons.tolist(), strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return *_EMPTY, {}
 
 
 def cache_path(root: str, name: str, config: Config) -> Path | None:
@@ -94,9 +131,10 @@ def cache_path(root: str, name: str, config: Config) -> Path | None:
     data = config.data
     division = f" {data.holdout}" * (data.validation == "held_out")
     limits = f"{data.max_pixels} {data.max_file_bytes}"
-    key = digest(" ".join((os.path.abspath(root), data.source, name)) + f"{division} {limits}")
+    text = " ".join((os.path.abspath(root), data.source, name)) + f"{division} {limits}"
+    key = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
     folder = _folder(config.runtime.cache_dir)
-    return folder and folder / f"scan-{key:016x}.npz"
+    return folder and folder / f"scan-{key}.npz"
 
 
 @functools.cache  # its message is printed once
@@ -108,13 +146,3 @@ def _folder(name: str) -> Path | None:
         return None
     sweep(folder)
     return folder
-
-
-def digest(text: str) -> int:
-    """A number of 64 bits for a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
-
-
-def findings_table(found: list[Found]) -> np.ndarray:
-    """Findings as an array with a field for each of theirs."""
-    return np.array(found, _ROW)

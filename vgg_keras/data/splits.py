@@ -30,7 +30,7 @@ class Split:
             where files do not change. It runs in Python, so it is called for many images at once.
         name: image id to the image's name, the same on every machine: a path below `root`.
         root: the folder of the names on this machine; empty where there is none.
-        stamp: image id to a text that changes when its file does (path, size, time); None where nothing can be damaged.
+        stamps: (images,) uint64, numbers that change when the files do (path, size, time); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
         inspect: image id and `data.max_file_bytes` to the reason why its file must not be read; an empty text where it may.
@@ -50,7 +50,7 @@ class Split:
     name: Callable[[int], str]
     root: str = ""
     require_unchanged: Callable[[tf.Tensor], tf.Tensor] | None = None
-    stamp: Callable[[int], str] | None = None
+    stamps: np.ndarray | None = None
     fingerprints: np.ndarray | None = None
     orientations: np.ndarray | None = None
     sizes: np.ndarray | None = None
@@ -113,7 +113,6 @@ class Split:
             require_unchanged=self.require_unchanged
             and (lambda images: self.require_unchanged(tf.gather(table, images))),
             name=lambda image: self.name(int(kept[image])),
-            stamp=self.stamp and (lambda image: self.stamp(int(kept[image]))),
             inspect=self.inspect and (lambda image, most: self.inspect(int(kept[image]), most)),
             changed=self.changed and (lambda image: self.changed(int(kept[image]))),
             **{name: found[kept] for name, found in self._found().items()},
@@ -147,7 +146,6 @@ class Split:
                 image < self.size, lambda: self.read(image), lambda: other.read(image - self.size)
             ),
             name=of_both(lambda split, image: split.name(image)),
-            stamp=self.stamp and of_both(lambda split, image: split.stamp(image)),
             inspect=self.inspect and of_both(lambda split, image, most: split.inspect(image, most)),
             changed=self.changed and of_both(lambda split, image: split.changed(image)),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
@@ -159,7 +157,14 @@ class Split:
         return {name: getattr(self, name) for name in _FOUND if getattr(self, name) is not None}
 
 
-_FOUND = ("fingerprints", "orientations", "sizes", "jpegs", "labels")  # the fields of a split with a row an image
+_FOUND = (
+    "stamps",
+    "fingerprints",
+    "orientations",
+    "sizes",
+    "jpegs",
+    "labels",
+)  # the fields of a split with a row an image
 
 
 def _orientations(split: Split) -> np.ndarray:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.splits import Split, evenly
+from vgg_keras.progress import progress
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,10 @@ def measure(split: Split, images: int) -> Statistics:
     count = len(chosen)
     ids = split.checked(tf.data.Dataset.from_tensor_slices(chosen))
     rows = ids.map(lambda image: color_sums(decode(split.read(image)[0])), tf.data.AUTOTUNE)
-    progress = tqdm.tqdm(
-        rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count, unit="image", disable=None
-    )
+    every = progress(rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count)
     means, within = [], np.zeros((3, 3))
     with readable_images():
-        for sums in progress:
+        for sums in every:
             mean, covariance = _of_one_image(*sums)
             means.append(mean)
             within += covariance

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, evenly, held_out
+from vgg_keras.data.stamps import stamps
 from vgg_keras.data.tfds_labels import LabelFeature, label_feature
 from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
@@ -165,7 +166,8 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
     offsets = [record_offsets(path) for path in shards]
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
-    stamps = [f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards]
+    of_shards = stamps([f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards])
+    texts = [f"{stamp:x}" for stamp in of_shards.tolist()]
     paths = tf.constant([os.fsencode(path) for path in shards])  # a path need not be UTF-8
     shard_table, offset_table = tf.constant(shard_of), tf.constant(offset_of)
 
@@ -196,7 +198,7 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
         read=read,
         name=lambda image: f"{os.path.basename(shards[shard_of[image]])}@{offset_of[image]}",
         root=os.path.dirname(shards[0]),
-        stamp=lambda image: f"{stamps[shard_of[image]]} {offset_of[image]}",
+        stamps=stamps([texts[shard] for shard in shard_of], offset_of),
         labels=labels,
         classes=classes,
     )

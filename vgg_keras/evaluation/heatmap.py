@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Config
@@ -16,6 +15,7 @@ from vgg_keras.evaluation import plots
 from vgg_keras.evaluation.protocols import Dense, posterior_of
 from vgg_keras.evaluation.whole_images import STRIDE
 from vgg_keras.files import sweep
+from vgg_keras.progress import progress
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
@@ -30,7 +30,7 @@ def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], 
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     paths = []
-    for image in tqdm.tqdm(images, desc=f"score maps, Q={side}", unit="image", disable=None):
+    for image in progress(images, f"score maps, Q={side}"):
         original, label = pipeline.picture(split, image)
         picture = rescale(original, side, config.data.interpolation)
         score_map = protocol.score_map(picture)

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Data
@@ -20,6 +19,7 @@ from vgg_keras.evaluation import rows
 from vgg_keras.evaluation.evaluated_net import first_difference, made_as
 from vgg_keras.evaluation.image_rows import ImageRows, load, other_images, save
 from vgg_keras.evaluation.protocols import Finished
+from vgg_keras.progress import progress
 
 Rows = TypeVar("Rows", bound=ImageRows)
 SAVE_SECONDS = 60
@@ -104,7 +104,7 @@ def run(
     def save_rows():
         save(dataclasses.replace(known, seconds=known.seconds + time.monotonic() - began), path)
 
-    bar = tqdm.tqdm(desc=title, total=split.size, initial=split.size - len(todo), unit="image", disable=None)
+    bar = progress(title=title, total=split.size, initial=split.size - len(todo))
     try:
         with bar:
             _fill(known, protocol, split, todo, data, side, bar, save_rows)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 from scipy.special import expit, softmax
 
 from vgg_keras import stop
@@ -20,6 +19,7 @@ from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.whole_images import WINDOWS, Windows, halo, tiles
 from vgg_keras.nets.dense import convolutions_and_head
+from vgg_keras.progress import progress
 
 BYTES_A_PIXEL = 48  # of an image in the dense test: itself, rescaled and with its mirror image, float32
 
@@ -205,7 +205,7 @@ def mean_posteriors(
         title: of the progress bar.
     """
     posteriors = np.zeros((split.size, classes))
-    with tqdm.tqdm(desc=title, total=split.size * len(passes), unit="image", disable=None) as bar:
+    with progress(title=title, total=split.size * len(passes)) as bar:
         for protocol, side in passes:
             for images, _, found in protocol(split, data, side):
                 posteriors[images] += found / len(passes)

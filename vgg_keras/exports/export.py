@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import provenance, stop
 from vgg_keras.config import Config
@@ -27,6 +26,7 @@ from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
 from vgg_keras.log_filter import without_noise
 from vgg_keras.plain_values import to_dict
+from vgg_keras.progress import progress
 from vgg_keras.weights.classes import require_classes
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
@@ -177,7 +177,7 @@ def _timed(calls: Sequence[Callable[[], np.ndarray]]) -> tuple[np.ndarray, float
     """The concatenated results of the calls, and the mean seconds of one."""
     calls[0]()  # not timed, because it traces
     began = time.perf_counter()
-    rows = [call() for call in tqdm.tqdm(calls, "the net", unit="image", disable=None)]
+    rows = [call() for call in progress(calls, "the net")]
     return np.concatenate(rows), (time.perf_counter() - began) / len(calls)
 
 

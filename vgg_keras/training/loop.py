@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Config
@@ -27,6 +26,7 @@ from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation.measures import percent
+from vgg_keras.progress import progress
 from vgg_keras.training import advice, class_weights, epoch_measures, steps
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loss_scale import LOWEST
@@ -130,12 +130,8 @@ class Loop:
         self._validation_step = steps.validation_step(strategy, state.result)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
         images = job.epochs * source.train.size
-        self._progress = tqdm.tqdm(
-            total=images,
-            initial=min(self._step * config.data.batch, images),
-            unit="image",
-            disable=None if workers.chief else True,
-            dynamic_ncols=True,
+        self._progress = progress(
+            total=images, initial=min(self._step * config.data.batch, images), shown=workers.chief
         )
 
     def train(self) -> Outcome:

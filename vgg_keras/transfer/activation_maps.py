@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import stop
 from vgg_keras.config import Config
@@ -26,6 +25,7 @@ from vgg_keras.files import sweep
 from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.architectures import layers as layers_of
 from vgg_keras.nets.feature_maps import around, named_layers
+from vgg_keras.progress import progress
 from vgg_keras.runs import POSTERIORS
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
@@ -165,7 +165,7 @@ def _draw(
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     paths = []
-    for image, number in tqdm.tqdm(wanted.items(), desc=f"activation maps, Q={side}", unit="image", disable=None):
+    for image, number in progress(wanted.items(), f"activation maps, Q={side}"):
         pixels, label = pipeline.picture(split, image)
         picture = rescale(pixels, side, config.data.interpolation)
         seen = see(picture, number, names[image], tuple(picture.shape[:2]))
