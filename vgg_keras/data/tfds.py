@@ -55,9 +55,10 @@ def open_builder(data: Data) -> Source:
         validates = held_out(train.size, data.holdout)
         train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
         division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
+    kind = ", any number of them an image" if label.multi_label else ""
     return Source(
         name=data.source,
-        description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes, {division}",
+        description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes{kind}, {division}",
         classes=classes,
         train=train,
         val=val,

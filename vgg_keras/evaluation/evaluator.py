@@ -200,9 +200,6 @@ def _mean_of_net(parts: Sequence[Posteriors], net: EvaluatedNet, folder: Path) -
 
 # ---- the result
 
-_MEASURES = [field.name for field in dataclasses.fields(Measures)]
-_KEYS = {"top1_interval": "top1_interval_95"}
-
 
 def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], split: Split | None) -> dict[str, Any]:
     """Writes the last row's posteriors, a report of all and, when all else is written, the result."""
@@ -212,7 +209,7 @@ def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], s
         **settings,
         "images": errors[-1].images,
         "images_sha256": final.images_sha256,
-        **{_KEYS.get(name, name): getattr(errors[-1], name) for name in _MEASURES},
+        **_measures(errors[-1]),
         "paper": _paper_cell(errors[-1]),
         "seconds": round(final.seconds, 2),
         "rows": [{**dataclasses.asdict(row), "paper": _paper_cell(row)} for row in errors],
@@ -222,6 +219,14 @@ def _write(folder: Path, rows: Sequence[Posteriors], settings: dict[str, Any], s
     report.write(folder, errors, final, result, split)
     write_json(folder / RESULT, result)
     return result
+
+
+def _measures(row: Measures) -> dict[str, Any]:
+    """What a row reaches, by name; of a multi-label set the errors of the other kind are null."""
+    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Measures)}
+    found = {"top1_error": values["top1_error"], "top1_interval_95": values.pop("top1_interval")}
+    of_one = ("top1_error", "top5_error", "balanced_error")
+    return found | {name: value for name, value in values.items() if row.multi_label or name in of_one}
 
 
 def _paper_cell(row: error_table.Row) -> dict[str, Any] | None:
