@@ -1,5 +1,7 @@
 """Multi-label sets of TensorFlow Datasets, laid out as VOC-2007 and as COCO, and their labels record by record."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
+from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError
 
 NAMES = ["cat", "dog", "bird", "car"]
@@ -132,6 +135,22 @@ def test_the_scan_keeps_the_labels_and_names_a_class_that_no_image_has(folder, t
     assert (
         [f"'{NAMES[place]}'" in noted[0] for place in missing] == [True] * len(missing) if len(missing) else not noted
     )
+
+
+def test_a_damaged_record_has_no_labels_and_is_named_by_the_scan(folder, tmp_path):
+    shutil.copytree(folder[0] / "small_voc", tmp_path / "small_voc")
+    (shard,) = (tmp_path / "small_voc").rglob("*train.tfrecord*")
+    place, content = record_offsets(str(shard))[3], bytearray(shard.read_bytes())
+    content[place + 40] ^= 1
+    shard.write_bytes(bytes(content))
+    source = open_source(Data(source="small_voc", data_dir=str(tmp_path)))
+    sound = open_source(Data(source="small_voc", data_dir=str(folder[0]))).train.labels
+    assert source.train.labels[3].tolist() == [0, 0, 0, 0]
+    assert np.array_equal(np.delete(source.train.labels, 3, axis=0), np.delete(sound, 3, axis=0))
+    config = Config(data=Data(max_bad_fraction=0.5), runtime=Runtime(cache_dir=str(tmp_path / "cache")))
+    scanned, bad = without_bad_images(source, config)
+    assert len(bad) == 1 and f"@{place}" in bad[0].name
+    assert np.array_equal(scanned.train.labels, np.delete(sound, 3, axis=0))
 
 
 def test_two_sequences_without_a_known_meaning_are_refused(folder):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.data.pipeline import PREFETCH, without_autotune
 from vgg_keras.errors import UserError
 
 # VOC's two sequences: the classes of an image, and those of which it has an object that is not marked as difficult
@@ -45,7 +46,7 @@ class LabelFeature:
         while done < size:
             rows = tf.data.Dataset.range(done, size).map(numbers_of, tf.data.AUTOTUNE, deterministic=True)
             try:
-                for present, counted in rows.as_numpy_iterator():
+                for present, counted in without_autotune(rows.prefetch(PREFETCH)).as_numpy_iterator():
                     labels[done, _known(present, labels)] = -1
                     labels[done, _known(counted, labels)] = 1
                     done += 1
