@@ -20,7 +20,7 @@ from tests.conftest import command
 from tests.data.toy_splits import noise
 from tests.training.toy import checkpoints, digest, metrics, start, wait_for
 from tests.warm import finished, run_command
-from vgg_keras.config import Architecture
+from vgg_keras.config import Architecture, Data
 from vgg_keras.data.multi_label import for_net, label_text
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
@@ -197,13 +197,20 @@ def test_one_label_an_image_becomes_a_row_and_several_need_a_multi_label_net():
     assert label_text(1, "abc") == "b"
 
 
-def test_a_notebook_trains_on_rows_of_zeros_and_ones(shapes, tmp_path):
+def test_a_notebook_trains_on_rows_of_zeros_and_ones(shapes, capsys):
     words = {"crop": 32, "batch": 40, "scale": (32,)}
     classes, mean = vgg_keras.describe_data(str(shapes), **words)
     model = vgg_keras.build("A", num_classes=len(classes), mean=mean, crop=32, width=1 / 16, multi_label=True)
     data = vgg_keras.training_data(str(shapes), **words)
     labels = np.concatenate([labels for _, labels in data])
     assert labels.dtype == np.float32 and set(np.unique(labels)) == {0, 1} and labels.shape == (80, 3)
+    source = open_source(Data(source=str(shapes)))
+    ignored = sum(int((split.labels < 0).sum()) for split in (source.train, source.val))
+    printed = capsys.readouterr().out
+    assert (
+        printed.count(f"note: {ignored} labels are to be ignored: a notebook's datasets give 0 for them") == 1
+        and ignored
+    )
     model.compile(vgg_keras.SGDW(0.01), keras.losses.BinaryCrossentropy(from_logits=True))
     history = model.fit(data, epochs=1, verbose=0, shuffle=False)
     assert np.isfinite(history.history["loss"][0])

@@ -118,7 +118,7 @@ def _open(data: Data) -> Source:
     # S is checked against the crop, which does not matter here
     config = Config(data=dataclasses.replace(data, scale=Data().scale))
     source, bad = without_bad_images(open_source(data), config)
-    lines = remarks(bad, source.notes)
+    lines = remarks(bad, (*source.notes, *_ignored_labels(source)))
     identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
     key = " ".join(repr(getattr(data, name)) for name in fields_with(READING, Data))
     before, known = _opened.get(key, (identity, []))
@@ -132,6 +132,12 @@ def _open(data: Data) -> Source:
             print(line)
     _opened[key] = identity, lines
     return source
+
+
+def _ignored_labels(source: Source) -> list[str]:
+    """A line where a multi-label set has labels to ignore: Keras's losses and metrics know 0 and 1 alone."""
+    count = sum(int((split.labels < 0).sum()) for split in (source.train, source.val)) if source.multi_label else 0
+    return [f"{count:,} labels are to be ignored: a notebook's datasets give 0 for them"] if count else []
 
 
 def _measure(train: Split, data: Data) -> statistics.Statistics:
