@@ -82,6 +82,6 @@ def shown(line: dict, best: str) -> str:
         return f"Hamming loss {percent(line['hamming_loss']):>7}  validation mAP {precision:>7} ({best})"
     balanced = line.get("val_balanced_error")
     return (
-        f"error {percent(line['top1_error']):>7}  validation {percent(line.get('val_top1_error')):>7} ({best}, "
-        f"balanced {percent(balanced)})"
+        f"error {percent(line['top1_error']):>7}  validation {percent(line.get('val_top1_error')):>7} ({best}), "
+        f"balanced {percent(balanced):>7}"
     )
