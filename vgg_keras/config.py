@@ -425,7 +425,7 @@ class Config(_Checked):
         if min(self.training_scale) < crop:
             raise UserError(
                 f"data.scale must be architecture.crop ({crop}) or more. Received: {self.data.scale!r}. "
-                f"Leave it out for {Data().scale_for(crop)[0]}, as the paper's 256 for 224."
+                f"Leave it out: it is then 8/7 of the crop, {Data().scale_for(crop)[0]}."
             )
         names = [stage.name for stage in self.stages]
         _require(len(set(names)) == len(names), "stages must have names of their own.", names)

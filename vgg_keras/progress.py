@@ -10,8 +10,8 @@ from typing import Any
 import tqdm
 
 SECONDS = 30.0  # between two lines, and before the first one
-_LINE = "{desc}: {n:,} of {total:,}{unit}s, {percentage:.0f} %, {rate_noinv_fmt}, {remaining} left{postfix}"
-_ENDLESS = "{desc}: {n:,}{unit}s, {rate_noinv_fmt}{postfix}"
+_LINE = "{desc}: {n:,} of {total:,} {unit}, {percentage:.0f} %, {speed} {unit}/s, {remaining} left{postfix}"
+_ENDLESS = "{desc}: {n:,} {unit}, {speed} {unit}/s{postfix}"
 
 
 class _Bar(tqdm.tqdm):
@@ -21,7 +21,14 @@ class _Bar(tqdm.tqdm):
 
     def set_description(self, desc: str | None = None, refresh: bool = True) -> None:
         """The title of the lines to come; none is printed for it."""
-        super().set_description(desc, refresh=False)
+        self.desc = desc or ""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What a line may show: tqdm's values, and `speed`."""
+        found = super().format_dict
+        rate = found["rate"] or (found["n"] - found["initial"]) / max(found["elapsed"], 1e-9)
+        return {**found, "speed": f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"}
 
 
 class _Lines:
@@ -60,4 +67,12 @@ def progress(
         total = len(items)
     lines = {"mininterval": SECONDS, "maxinterval": SECONDS, "miniters": 1, "delay": SECONDS, "leave": False}
     form = _LINE if total else _ENDLESS
-    return _Bar(items, **shared, **lines, total=total, unit=f" {unit}", file=_Lines(), bar_format=form)
+    return _Bar(
+        items,
+        **shared,
+        **lines,
+        total=total,
+        unit=f"{unit}{'es' if unit.endswith('s') else 's'}",
+        file=_Lines(),
+        bar_format=form,
+    )

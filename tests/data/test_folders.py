@@ -175,6 +175,13 @@ def test_splits_go_by_the_names_that_people_give_them(tmp_path, folders):
     assert [split.name(0) for split in [open_test(data, "test")[3]]] == [f"{test}/cat/000.jpg"]
 
 
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("bus", "car", "train"):
+        write_images(tmp_path / name, [(8, 8)] * 5)
+    source = open_source(Data(source=str(tmp_path)))
+    assert source.classes == ("bus", "car", "train") and source.train.size == 12
+
+
 def test_a_test_set_has_the_labels_of_the_training_set(tmp_path):
     put_splits(tmp_path, "train val", ("ant", "cat", "dog"))
     put_splits(tmp_path, "test", ("dog",))

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+from vgg_keras.data import scan_cache
 from vgg_keras.data.scan_cache import ROW, ScanCache
 
 STAMPS = np.array([2**64 - 1, 1, 7], np.uint64)
@@ -48,6 +49,26 @@ def test_an_interrupted_scan_writes_what_is_new_once_and_the_end_makes_one_file_
     assert again.known(np.array([100, 3099, 3100, 7], np.uint64))[1].tolist() == [True, True, False, True]
     again.write(STAMPS, ROWS, {5: "no image"})
     assert [one.name for one in path.parent.iterdir()] == ["scan.npz"] and known(path, 1, 100)[1] == [True, False]
+
+
+def test_an_end_that_cannot_be_written_keeps_what_was_saved_on_the_way(path, monkeypatch, capsys):
+    cache = ScanCache(path)
+    cache.add(np.array([100], np.uint64), ROWS[1:2])
+    cache.save()
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scan_cache, "replacing", full)
+    cache.write(np.array([100], np.uint64), ROWS[1:2], {})
+    monkeypatch.undo()
+    assert "cannot be kept (runtime.cache_dir)" in capsys.readouterr().err
+    assert known(path, 100, 1)[1] == [True, True]
+
+
+def test_an_image_that_is_not_known_has_no_row_of_another(path):
+    rows, good = ScanCache(path).known(np.array([2, 7, 8], np.uint64))
+    assert good.tolist() == [False, True, False] and rows.tolist() == [(0,) * 6, ROWS[2].item(), (0,) * 6]
 
 
 def without_sizes(content):

@@ -191,7 +191,6 @@ def _scan(split: Split, title: str, cache: ScanCache, data: Data) -> tuple[np.nd
     unknown = np.setdiff1d(np.flatnonzero(~good), list(reasons))
     if not len(unknown):
         return table, reasons
-    table[unknown] = np.zeros(1, ROW)
     kept = dict(reasons)  # without those that could not be read, which the next scan tries again
     saved = time.monotonic()
     try:

@@ -4,6 +4,7 @@ A scan that goes on writes what is new into files of their own, each once. Its e
 is interrupted loses a minute, and a file of a million images is not written again each minute.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -57,11 +58,12 @@ class ScanCache:
         return len(self._stamps) + len(self.bad)
 
     def known(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of images, and which of them are known to be good."""
+        """The rows of images, zeros of those that are not known to be good, and which are."""
         if not len(self._stamps):
             return np.zeros(len(stamps), ROW), np.zeros(len(stamps), bool)
         places = np.minimum(np.searchsorted(self._stamps, stamps), len(self._stamps) - 1)
-        return self._rows[places], self._stamps[places] == stamps
+        good = self._stamps[places] == stamps
+        return np.where(good, self._rows[places], np.zeros(1, ROW)), good
 
     def add(self, stamps: np.ndarray, rows: np.ndarray) -> None:
         """Keeps good images until the next `save`."""
@@ -84,10 +86,10 @@ class ScanCache:
         """Keeps these images and no others, in one file, so that it does not grow with a folder's history."""
         self._set(stamps, rows)
         self.bad = bad
-        if self._path:
-            self._write(self._path, self._stamps, self._rows, bad)
+        if self._path and self._write(self._path, self._stamps, self._rows, bad):
             for part in self._parts:
-                part.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a cache that several users share: the next scan reads it once more
+                    part.unlink()
 
     def _take(self) -> tuple[list, list]:
         new, self._new = self._new, []
@@ -97,13 +99,16 @@ class ScanCache:
         self._stamps, places = np.unique(stamps, return_index=True)  # which orders them
         self._rows = rows[places]
 
-    def _write(self, path: Path, stamps: np.ndarray, rows: np.ndarray, bad: dict[int, str]) -> None:
+    def _write(self, path: Path, stamps: np.ndarray, rows: np.ndarray, bad: dict[int, str]) -> bool:
+        """Writes a file; returns whether there was room."""
         texts = np.array(list(bad.values()), np.str_)
         try:
             with replacing(path) as temporary:
                 np.savez(temporary, good=stamps, found=rows, bad=np.array(list(bad), np.uint64), reasons=texts)
         except OSError as error:  # the next run scans again; this one need not end
             print(f"the scan's result cannot be kept (runtime.cache_dir): {path}: {error.strerror}", file=sys.stderr)
+            return False
+        return True
 
 
 _EMPTY = np.zeros(0, np.uint64), np.zeros(0, ROW)

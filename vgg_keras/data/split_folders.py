@@ -25,6 +25,13 @@ def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
     known = [name for names in (*_NAMES.values(), *_DOUBTFUL.values()) for name in names]
     if not named["train"] and not named["val"] and not all(name.lower() in known for name in folders):
         return {}
+    if (
+        named["train"]
+        and not named["val"]
+        and not named["test"]
+        and _is_a_class(root / named["train"][0], folders, known)
+    ):
+        return {}
     for split, names in named.items():
         if len(names) > 1:
             both = " and ".join(f"{printable(name)}/" for name in names)
@@ -36,6 +43,11 @@ def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
     if len(found) > 1 and "test" in found and not folders_in(found["test"], []):
         notes.append(f"{printable(found.pop('test'))}: a folder without class folders, which is left out")
     return found
+
+
+def _is_a_class(train: Path, folders: Collection[str], known: Collection[str]) -> bool:
+    """Whether train/ is the class of this name, as among buses and cars: other classes lie beside it, and none in it."""
+    return not folders_in(train, []) and any(name.lower() not in known for name in folders)
 
 
 def require_splits(root: Path, found: Collection[str]) -> None:
