@@ -18,7 +18,7 @@ def config() -> Config:
         architecture=Architecture(
             "D",
             crop=32,
-            fc_units=512,
+            fc_units=(512,),
             batch_norm=True,
             std=(62.99, 62.09, 66.70),  # of CIFAR-10's training pixels
             initializer="he_fan_out",

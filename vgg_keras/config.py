@@ -78,10 +78,13 @@ class Architecture(_Checked):
     mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
     # RGB, 0-255: the first layer divides by it after that; empty: it does not, as in 2.1
     std: tuple[float, ...] = setting((), MATCH)
-    # fc: fc_units-fc_units-classes, gap: global average pooling and one FC layer
-    head: Literal["fc", "gap"] = setting("fc", MATCH)
-    fc_units: int = setting(4096, MATCH)  # 2.1: of each of the two hidden FC layers, multiplied by the width
-    dropout: float = 0.5  # 3.1: behind the ReLU of the first two FC layers
+    # what the FC layers take. fc: the whole last map. gap, gmp: its global average or maximum
+    head: Literal["fc", "gap", "gmp"] = setting("fc", MATCH)
+    # 2.1: of the hidden FC layers, multiplied by the width: one number for all of them, or one for each, such as 512,256
+    fc_units: tuple[int, ...] = setting((4096,), MATCH)
+    # hidden FC layers. -1: as many as fc_units has numbers; where it has one, the two of 2.1 behind fc, none behind gap and gmp
+    fc_layers: int = setting(-1, MATCH)
+    dropout: float = 0.5  # 3.1: behind the ReLU of the hidden FC layers
     batch_norm: bool = setting(False, MATCH)  # between convolution and activation; the convolutions lose their bias
     # 2.1: after each convolution and hidden FC layer
     activation: Literal["relu", "leaky_relu"] = setting("relu", MATCH)
@@ -91,6 +94,14 @@ class Architecture(_Checked):
     # near 0, as a new layer behind trained ones needs it
     fc_initializer: Literal["as_convolutions", "gaussian", "gaussian_last"] = "as_convolutions"
     initializer_std: float = 0.01  # of gaussian and gaussian_last; the paper's net A: 0.1, which is variance 1e-2
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """The units of each hidden FC layer, before the width."""
+        if len(self.fc_units) > 1:
+            return self.fc_units
+        count = self.fc_layers if self.fc_layers >= 0 else 2 if self.head == "fc" else 0
+        return self.fc_units * count
 
     def resolved(self, num_classes: int, mean: tuple[float, ...], multi_label: bool = False) -> "Architecture":
         """With this number of classes and this mean, if it has none of its own, and for such data."""
@@ -113,7 +124,12 @@ class Architecture(_Checked):
         _require(len(self.mean) in (0, 3), "architecture.mean must be empty or three values, R,G,B.", self.mean)
         std_rule = "architecture.std must be empty or three values above 0, R,G,B."
         _require(len(self.std) in (0, 3) and all(value > 0 for value in self.std), std_rule, self.std)
-        _require(self.fc_units >= 1, "architecture.fc_units must be 1 or more.", self.fc_units)
+        units_rule = "architecture.fc_units must be numbers of 1 or more."
+        _require(bool(self.fc_units) and min(self.fc_units) >= 1, units_rule, self.fc_units)
+        _require(self.fc_layers >= -1, "architecture.fc_layers must be 0 or more, or -1.", self.fc_layers)
+        one_each = len(self.fc_units) == 1 or self.fc_layers in (-1, len(self.fc_units))
+        layers_rule = "architecture.fc_units has one number, or one for each of architecture.fc_layers."
+        _require(one_each, layers_rule, f"{self.fc_units} for {self.fc_layers} layers")
         _require(self.negative_slope >= 0, "architecture.negative_slope must be 0 or more.", self.negative_slope)
         _require(0 <= self.dropout < 1, "architecture.dropout must lie in [0, 1).", self.dropout)
         _require(self.initializer_std > 0, "architecture.initializer_std must be above 0.", self.initializer_std)

@@ -31,6 +31,8 @@ def checked(value: Any, kind: Any, path: str) -> Any:
                 return checked(value, part, path)
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(checked(item, typing.get_args(kind)[0], path) for item in value)
+    if kind == tuple[int, ...] and isinstance(value, numbers.Integral):  # 256 is 256, as on a command line
+        return (checked(value, int, path),)
     if dataclasses.is_dataclass(kind) and isinstance(value, kind):
         return value
     # NumPy's numbers are numbers too; true and false are none

@@ -11,6 +11,8 @@ _FIELDS = {
         "input_shape input_size image_size img_size image_shape target_size crop_size input_tensor size side resolution shape"
     ),
     "architecture.head": "pooling include_top global_pool top",
+    "architecture.fc_units": "pooling_hidden_dim hidden_units hidden_dim dense_units fc_dim",
+    "architecture.fc_layers": "num_fc_layers n_fc fc_depth",
     "architecture.dropout": "dropout_rate drop_rate drop",
     "architecture.batch_norm": "bn batchnorm batch_normalization use_batch_norm use_bn norm",
     "architecture.initializer": "kernel_initializer init init_weights",

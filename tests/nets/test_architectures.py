@@ -46,7 +46,10 @@ def test_the_family_has_no_other_member():
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("variant", [{}, {"batch_norm": True}, {"head": "gap"}, {"crop": 70}])
+@pytest.mark.parametrize(
+    "variant",
+    [{}, {"batch_norm": True}, {"head": "gap"}, {"crop": 70}, {"head": "gmp", "fc_units": (64, 32)}, {"fc_layers": 0}],
+)
 def test_arithmetic_equals_the_built_net_layer_by_layer(name, variant):
     fields = {"width": 1 / 16, "crop": 64, "num_classes": 7, **variant}
     model = build(name, **fields)

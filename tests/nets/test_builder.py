@@ -127,7 +127,7 @@ def test_bf16_keeps_mean_and_logits_in_float32():
         ({"input_shape": (3, 64, 64)}, "Did you mean crop=64"),
         ({"input_shape": (96, 64, 3)}, "Did you mean 'crop'"),
         ({"image_size": 64}, "Did you mean crop=64"),
-        ({"include_top": False}, r"head='fc' or 'gap'\. Received: include_top=\.\.\."),
+        ({"include_top": False}, r"head='fc', 'gap' or 'gmp'\. Received: include_top=\.\.\."),
         ({"weights": "imagenet"}, r"load_weights\(None, 'imagenet'\)"),
         ({"pooling": "avg"}, "Did you mean 'head'"),
         ({"num_class": 5}, "Did you mean 'num_classes'"),

@@ -15,12 +15,26 @@ def net(name="A", **fields):
     return build(name, **{"num_classes": 5, "width": 1 / 16, "crop": 64, "seed": 2, **fields})
 
 
-@pytest.fixture(scope="module", params=[f"{name} {head}" for name in CONFIGURATIONS for head in ("fc", "gap")])
+HEADS = {
+    "fc": {"head": "fc"},
+    "gap": {"head": "gap"},
+    "gmp": {"head": "gmp"},
+    "none": {"fc_layers": 0},
+    "one": {"fc_layers": 1},
+    "three": {"head": "gmp", "fc_units": (320, 160, 80)},
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[f"{name} {head}" for name in CONFIGURATIONS for head in ("fc", "gap")]
+    + [f"A {head}" for head in ("gmp", "none", "one", "three")],
+)
 def converted(request):
     """Each net of the family, with what some of them have beside, and its dense net."""
     name, head = request.param.split()
     fields = {"D": {"batch_norm": True}, "C": {"std": (100.0, 60.0, 30.0)}}.get(name, {})
-    model = net(name, head=head, crop=96, **fields)
+    model = net(name, crop=96, **HEADS[head], **fields)
     return request.param, model, to_fully_convolutional(model)
 
 

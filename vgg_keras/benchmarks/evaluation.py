@@ -24,7 +24,7 @@ from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split, evenly
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.protocols import Crops, Dense
-from vgg_keras.nets.architectures import costs, multiply_adds
+from vgg_keras.nets.architectures import costs, hidden_fc, multiply_adds
 from vgg_keras.nets.builder import build
 from vgg_keras.text_table import text_table
 from vgg_keras.transfer.descriptors import LAST_MAP, Pooled
@@ -142,7 +142,7 @@ def _protocols(model, architecture, config: Config, photographs: Split) -> list[
     one, three = q(SINGLE), q(THREE)
     many = cropped(fewer, rules.grid**2)
     names = label_of_test_scales(three)
-    hidden = "fc2" if architecture.head == "fc" else LAST_MAP
+    hidden = [LAST_MAP, *hidden_fc(architecture)][-1]
     pooled = Pooled(model, architecture, rules, (hidden,))
     without_last = dataclasses.replace(architecture, num_classes=0)
     few, lot = fewer.size, photographs.size

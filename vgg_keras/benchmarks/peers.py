@@ -96,14 +96,14 @@ def torch_step(architecture: Architecture, bf16: bool, images: np.ndarray, label
     from vgg_keras.nets.architectures import layers
 
     parts, channels, net = [], 3, layers(architecture)
-    for layer in net:
+    for place, layer in enumerate(net):
         if layer.kind == "conv":
             parts += [torch.nn.Conv2d(channels, layer.units, layer.kernel, padding=layer.kernel // 2)]
             parts += [torch.nn.ReLU(inplace=True)]
         elif layer.kind == "pool":
             parts += [torch.nn.MaxPool2d(2)]
         elif layer.kind == "fc":
-            if layer.name == "fc1":
+            if net[place - 1].kind == "pool":
                 parts += [torch.nn.Flatten()]
             parts += [torch.nn.Linear(layer.kernel**2 * channels, layer.units)]
             if layer is not net[-1]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_keras.config import label_of_test_scales, label_of_training_scale
+from vgg_keras.config import Architecture, label_of_test_scales, label_of_training_scale
 from vgg_keras.evaluation import paper
 from vgg_keras.evaluation.evaluated_net import EvaluatedNet
 from vgg_keras.evaluation.measures import Measures, measure
@@ -53,7 +53,9 @@ def _name(net: EvaluatedNet) -> str:
     architecture = net.architecture
     variant = [f"width {architecture.width:g}"] if architecture.width != 1 else []
     variant += ["batch norm"] if architecture.batch_norm else []
-    variant += ["global average pooling"] if architecture.head == "gap" else []
+    variant += {"fc": [], "gap": ["global average pooling"], "gmp": ["global max pooling"]}[architecture.head]
+    if architecture.hidden_units != Architecture(head=architecture.head).hidden_units:
+        variant += [f"hidden FC {'-'.join(map(str, architecture.hidden_units)) or 'none'}"]
     run = Path(net.model).resolve().name
     variant += [run] if run != architecture.name else []
     return architecture.name + (f" ({', '.join(variant)})" if variant else "")

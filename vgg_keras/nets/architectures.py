@@ -21,12 +21,16 @@ TABLE_1 = {
     "B-5x5": ("conv5-64",          "conv5-128",           "conv5-256",                               "conv5-512",                               "conv5-512"),
 }
 # fmt: on
+LAST = "predictions"  # the last FC layer, whose outputs are the logits
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a net: `kind` is conv, lrn, pool, gap or fc; `units` are its output channels."""
+    """One layer of a net: `kind` is conv, lrn, pool, gap, gmp or fc; `units` are its output channels.
+
+    `kernel` of gap and gmp is the side of the last map at the crop's size; they pool it to one position.
+    """
 
     name: str
     kind: str
@@ -51,14 +55,22 @@ def layers(architecture: Architecture) -> list[Layer]:
             kernel, units = word.removeprefix("conv").split("-")
             net.append(Layer(f"block{block}_conv{convolutions}", "conv", int(kernel), scaled(int(units))))
         net.append(Layer(f"block{block}_pool", "pool", 2, net[-1].units))
-    if architecture.head == "fc":
+    side = architecture.crop // 32  # of the last map
+    if architecture.head != "fc":
+        pooled = {"gap": "avg_pool", "gmp": "max_pool"}[architecture.head]
+        net.append(Layer(pooled, architecture.head, side, net[-1].units))
+        side = 1
+    fc = [(f"fc{place}", scaled(units)) for place, units in enumerate(architecture.hidden_units, start=1)]
+    for name, units in (*fc, (LAST, architecture.num_classes)):
         # As convolutions (3.2) the first FC layer covers the whole last map and the others one position.
-        net.append(Layer("fc1", "fc", architecture.crop // 32, scaled(architecture.fc_units)))
-        net.append(Layer("fc2", "fc", 1, scaled(architecture.fc_units)))
-    else:
-        net.append(Layer("avg_pool", "gap", architecture.crop // 32, net[-1].units))
-    net.append(Layer("predictions", "fc", 1, architecture.num_classes))
+        net.append(Layer(name, "fc", side, units))
+        side = 1
     return net
+
+
+def hidden_fc(architecture: Architecture) -> list[str]:
+    """The names of the hidden FC layers, in their order."""
+    return [f"fc{place}" for place in range(1, len(architecture.hidden_units) + 1)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ def costs(architecture: Architecture, height: int | None = None, width: int | No
         parameters = multiply_adds = 0
         if layer.kind == "pool":
             height, width, stride = height // 2, width // 2, stride * 2
-        elif layer.kind in ("fc", "gap"):
+        elif layer.kind in ("fc", "gap", "gmp"):
             height, width = height - layer.kernel + 1, width - layer.kernel + 1
         if layer.kind in ("conv", "fc"):
             weights = layer.kernel**2 * channels * layer.units

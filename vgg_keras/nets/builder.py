@@ -9,7 +9,7 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, unknown_argument
-from vgg_keras.nets.architectures import IMAGENET_MEAN, Layer, layers
+from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, Layer, layers
 from vgg_keras.nets.keras_layers import (
     BatchNormalization,
     Conv2D,
@@ -90,7 +90,7 @@ def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
         return UserError(f"build() takes the net's name as its first argument, `architecture`. Received: {name}=...")
     if name in ("include_top", "top"):
         return UserError(
-            f"build() makes a net with its head: head='fc' or 'gap'. Received: {name}=... "
+            f"build() makes a net with its head: head='fc', 'gap' or 'gmp'. Received: {name}=... "
             "Its maps are outputs of its layers, such as model.get_layer('block5_pool').output."
         )
     return unknown_argument("build()", name, value, known)
@@ -111,10 +111,12 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
         elif layer.kind == "gap":
             # a mean of many values: in float32 whatever the policy
             x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name=layer.name)(x)
-        elif layer.name == "predictions":
-            x = make.fc(layer, x, "float32")
+        elif layer.kind == "gmp":
+            x = keras.layers.GlobalMaxPooling2D(data_format="channels_last", dtype=dtype, name=layer.name)(x)
         else:
-            x = make.hidden_fc(layer, x)
+            if len(x.shape) == 4:
+                x = keras.layers.Flatten(data_format="channels_last", dtype=dtype, name="flatten")(x)
+            x = make.fc(layer, x, "float32") if layer.name == LAST else make.hidden_fc(layer, x)
     if classifier_activation:
         x = keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(x)
     name = f"vgg_{architecture.name.lower().replace('-', '_')}"
@@ -146,15 +148,13 @@ class _Layers:
 
     def hidden_fc(self, layer: Layer, x):
         """A hidden FC layer, the activation, and behind it dropout (3.1)."""
-        if layer.name == "fc1":
-            x = keras.layers.Flatten(data_format="channels_last", dtype=self._dtype, name="flatten")(x)
         x = self._activated(layer, self.fc(layer, x, self._dtype))
         rate, seed = self._architecture.dropout, self._next_seed()
         return keras.layers.Dropout(rate, seed=seed, dtype=self._dtype, name=f"{layer.name}_dropout")(x)
 
     def fc(self, layer: Layer, x, dtype: str | None):
         kind = self._architecture.fc_initializer
-        gaussian = kind == "gaussian" or (kind == "gaussian_last" and layer.name == "predictions")
+        gaussian = kind == "gaussian" or (kind == "gaussian_last" and layer.name == LAST)
         initializer = self._initializer("gaussian" if gaussian else self._architecture.initializer)
         return Dense(layer.units, kernel_initializer=initializer, dtype=dtype, name=layer.name)(x)
 

@@ -37,12 +37,12 @@ class AtLeast(keras.layers.Layer):
 def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
     """The same net as convolutions alone (3.2): images in, a class score map out.
 
-    The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1. Global average
-    pooling becomes a pooling of the same window with stride 1. Weights are copied. `convolutions_and_head` gives the same
+    The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1. Global average or
+    maximum pooling becomes a pooling of the same window with stride 1. Weights are copied. `convolutions_and_head` gives the same
     net in two halves, which is faster for many images of many sizes.
 
     Args:
-        model: of `vgg_keras.build`, either head, trained or not, or such a model opened from a `.keras` file.
+        model: of `vgg_keras.build`, of any head, trained or not, or such a model opened from a `.keras` file.
 
     Returns:
         A model of (batch, height, width, 3) images, RGB 0-255, height and width from the crop's side on, to
@@ -60,11 +60,14 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
         )
     image = keras.Input((None, None, 3), dtype="float32", name="image")
     x = AtLeast(architecture.crop, name="at_least")(image)
-    window = architecture.crop // 32  # of the first FC layer or of average pooling; 1 behind it
+    window = architecture.crop // 32  # of the first FC layer or of the pooling; 1 behind it
     for layer in model.layers[1:]:  # the first is the input
         if isinstance(layer, keras.layers.Flatten):
             continue
-        if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+        if isinstance(layer, keras.layers.GlobalMaxPooling2D):
+            stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
+            x, window = keras.layers.MaxPooling2D(window, strides=1, **stated)(x), 1
+        elif isinstance(layer, keras.layers.GlobalAveragePooling2D):
             # in float32, as in `build`: TensorFlow sums bf16 in bf16, where a mean of 7x7 is off by 2 % and one of 20x20 by 60 %
             stated = {"data_format": "channels_last", "dtype": "float32", "name": layer.name}
             x, window = keras.layers.AveragePooling2D(window, strides=1, **stated)(x), 1

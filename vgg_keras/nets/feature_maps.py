@@ -1,6 +1,5 @@
 """The maps of a net's layers by name, for images of any size, with the net's own weights."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.nets.architectures import Layer, costs, layers
+from vgg_keras.nets.architectures import LAST, Layer, costs, layers
 from vgg_keras.nets.dense import AtLeast
 from vgg_keras.nets.model import architecture_of
 
@@ -131,7 +130,8 @@ def named_layers(architecture: Architecture) -> dict[str, Layer]:
         elif layer.kind == "pool":
             names = [f"pool{block}"]
         else:
-            names = [{"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}.get(layer.name, layer.name)]
+            paper = len(architecture.hidden_units) in (0, 2)  # other heads have no names in Caffe
+            names = [{"fc1": "fc6", "fc2": "fc7", LAST: "fc8"}.get(layer.name, layer.name)] if paper else []
         known |= dict.fromkeys([layer.name, *names], layer)
     return known
 
@@ -142,7 +142,7 @@ def descriptor_layer(architecture: Architecture, name: str) -> str:
     Raises:
         UserError: the net has no such layer; the nearest is named.
     """
-    known = {given: layer.name for given, layer in named_layers(architecture).items() if layer.name != "predictions"}
+    known = {given: layer.name for given, layer in named_layers(architecture).items() if layer.name != LAST}
     if name in known:
         return known[name]
     rule = "A descriptor is made of a convolution, a pooling or a hidden FC layer of the net"
@@ -151,7 +151,7 @@ def descriptor_layer(architecture: Architecture, name: str) -> str:
 
 def _unknown(architecture: Architecture, rule: str, name: Any, known: Iterable[str]) -> UserError:
     """The error of a name that is no layer's, with the layer that was probably meant."""
-    if architecture.head == "gap" and name in named_layers(dataclasses.replace(architecture, head="fc")):
+    if not architecture.hidden_units and name in named_layers(Architecture(architecture.name)):
         return UserError(f"{rule}. Received: {name!r}, and this net has no hidden FC layers. Try 'block5_pool'.")
     return UserError(f"{rule}. Received: {name!r}. {nearest(str(name), known)}")
 
@@ -164,7 +164,7 @@ def strides(architecture: Architecture) -> dict[str, int]:
 def dense_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """The net's own layers in order, from mean subtraction to the logits, for images of any size.
 
-    An FC layer is run as a convolution with the FC layer's variables, global average pooling as a pooling of stride 1.
+    An FC layer is run as a convolution with the FC layer's variables, global pooling as a pooling of stride 1.
     """
     window = None  # (height, width) of the last map at the crop's size, once the head begins
     for layer in model.layers[1:]:  # the first is the input
@@ -174,10 +174,13 @@ def dense_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             # in float32, as in `build`
             stated = {"data_format": "channels_last", "dtype": "float32", "name": layer.name}
             yield keras.layers.AveragePooling2D(layer.input.shape[1:3], strides=1, **stated)
+        elif isinstance(layer, keras.layers.GlobalMaxPooling2D):
+            stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
+            yield keras.layers.MaxPooling2D(layer.input.shape[1:3], strides=1, **stated)
         elif isinstance(layer, keras.layers.Dense):
             yield DenseOverWindows(layer, window or (1, 1), name=layer.name)
             window = None
-            if layer.name == "predictions":  # what may follow are probabilities
+            if layer.name == LAST:  # what may follow are probabilities
                 return
         else:
             yield layer
@@ -214,10 +217,10 @@ class DenseOverWindows(keras.layers.Layer):
 
 
 def _readable(architecture: Architecture) -> list[Layer]:
-    return [layer for layer in layers(architecture) if layer.kind != "gap"]
+    return [layer for layer in layers(architecture) if layer.kind not in ("gap", "gmp")]
 
 
 def _read_at(layer: Layer) -> str:
     """The Keras layer whose output is a layer's map: its ReLU, where it has one."""
-    activated = layer.kind == "conv" or layer.name in ("fc1", "fc2")
+    activated = layer.kind == "conv" or (layer.kind == "fc" and layer.name != LAST)
     return f"{layer.name}_relu" if activated else layer.name

@@ -14,7 +14,8 @@ def rate_warning(config: Config) -> str | None:
     Returns:
         A line; None where the rate is lower, or the start is another.
     """
-    training, fc = config.training, config.architecture.head == "fc"
+    training, architecture = config.training, config.architecture
+    fc = architecture.head == "fc" or bool(architecture.hidden_units)
     adam = training.optimizer == "adam"
     plain_fc = fc and not adam and not config.architecture.batch_norm
     high = HIGH_RATE if plain_fc else Training.learning_rate

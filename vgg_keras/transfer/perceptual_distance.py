@@ -73,7 +73,9 @@ class PerceptualDistance(keras.layers.Layer):
         self.method = method
         self.layer_weights = _layer_weights(architecture, method, layers)
         # the head is not needed: the smallest there is
-        self.architecture = dataclasses.replace(architecture, num_classes=1, head="gap", crop=SMALLEST)
+        self.architecture = dataclasses.replace(
+            architecture, num_classes=1, head="gap", fc_layers=0, fc_units=1, crop=SMALLEST
+        )
         self.backbone = feature_maps(build(self.architecture, dtype="float32"), list(self.layer_weights))
         self.linear = []
         if method == "lpips":
