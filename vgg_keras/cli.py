@@ -41,8 +41,8 @@ _SHARED = {
         "weights",
         None,
         "The weights of another net. train starts from them; other commands use them instead of --model. imagenet (Keras "
-        "Applications' VGG16, or with --config=E VGG19), a run's folder, or a file: .h5, .pth, .safetensors, .caffemodel, .mat, "
-        ".keras; with --config also .weights.h5.",
+        "Applications' VGG16, or with --config=E VGG19), the folder of a run or of a KerasHub preset, or a file: .keras, .h5, "
+        ".weights.h5, .pth, .safetensors, .caffemodel, .mat.",
     ),
     "sha256": lambda: flags.DEFINE_string("sha256", None, "The digest that the file of --weights must have."),
     "out": lambda: flags.DEFINE_string(

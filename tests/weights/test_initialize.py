@@ -9,6 +9,7 @@ import torch
 
 import vgg_keras
 from tests.weights import sources
+from tests.weights.formats.test_fine_tuned import applications
 from tests.weights.sources import TORCHVISION_MEAN, difference, logits, normalised, ours, save_torch
 from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.errors import UserError
@@ -258,3 +259,22 @@ def test_a_start_is_described_by_its_source_and_its_digest():
     assert initialize.describe("", None) == initialize.describe("runs/A", None) == "random weights"
     assert initialize.describe("runs/A", "12ab") == "runs/A (sha256 12ab)"
     assert initialize.describe("imagenet", "md5 12ab") == "imagenet (md5 12ab)"
+
+
+def test_a_head_that_is_not_read_is_left_out_and_so_is_one_of_other_layers(tmp_path, capsys):
+    layers = keras.layers
+    for name, activation, wanted in (
+        ("other.keras", "tanh", "its head is left out: the activation tanh at hidden"),
+        ("hidden.keras", "relu", "its head is left out, since architecture.fc_layers is 0, and the hidden FC layers of the file"),
+    ):
+        base = applications(side=32)
+        hidden = layers.Dense(8, activation, name="hidden")(layers.GlobalAveragePooling2D()(base.output))
+        keras.Model(base.input, layers.Dense(3)(hidden)).save(tmp_path / name)
+        architecture = Architecture("D", num_classes=4, width=1 / 16, crop=32, head="gap")
+        training = Training(weights=str(tmp_path / name))
+        start = initialize.inspect(Config(architecture=architecture, data=Data(scale=(37,)), training=training))
+        assert wanted in capsys.readouterr().out
+        assert len(start.layers) == 13 and start.layers[-1] == "block5_conv3"
+    fitting = dataclasses.replace(architecture, fc_units=(8,), fc_layers=1, width=1 / 8)
+    with pytest.raises(UserError, match=r"It fits --set=architecture\.width=0\.0625 --set=architecture\.fc_units=128"):
+        initialize.inspect(Config(architecture=fitting, data=Data(scale=(37,)), training=training))

@@ -27,7 +27,7 @@ def test_a_misspelt_override_is_refused_before_the_file_is_opened():
 def test_overrides_are_applied_to_the_files_own_net_where_no_configuration_is_named(monkeypatch):
     config = override(Config(), {"architecture.name": "A", "architecture.num_classes": 7})
 
-    def load_net(source, config_of, dtype, sha256, convolutions):
+    def load_net(source, config_of, dtype, sha256, convolutions, stated):
         return SimpleNamespace(config=dataclasses.replace(config_of or Config(), architecture=config.architecture))
 
     monkeypatch.setattr(loading, "load_net", load_net)

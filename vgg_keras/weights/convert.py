@@ -10,8 +10,8 @@ import numpy as np
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import Layer, layers
-from vgg_keras.weights.source_weights import EPSILON, FIRST, HEAD, Preprocessing, SourceWeights, same_names
+from vgg_keras.nets.architectures import LAST, Layer, layers
+from vgg_keras.weights.source_weights import EPSILON, FIRST, Preprocessing, SourceWeights, same_names
 
 Row = tuple[str, Layer, int]  # a layer with weights: its name, the layer, its input channels; batch norm's is `NAME_bn`
 
@@ -75,39 +75,31 @@ def check_compatible(
             normalisation that differs; another mean than the source's.
     """
     named, rows = source.names(architecture), _rows(architecture, only)
-    headless = not any(named[name] in source.tensors for name, *_ in rows if name in HEAD)
-    rows = [row for row in rows if not (headless and row[0] in HEAD)]
+    headless = not source.fc_layers
+    rows = [row for row in rows if not (headless and row[1].kind == "fc")]
     _require_layers(source, architecture, [named[name] for name, *_ in rows], others_allowed=only is not None)
     if only is None:
-        _require_same_net(source, architecture, headless)
+        _require_same_net(source, architecture)
     compatible = []
     for row in rows:
         name, layer, _ = row
         arrays = source.tensors[named[name]]
-        if name == "predictions" and source.units(arrays[0]) != layer.units:
+        if name == LAST and source.units(arrays[0]) != layer.units:
             continue
         _require_shapes(source, named[name], row, architecture)
         compatible.append(row)
     return compatible
 
 
-def steps_of(architecture: Architecture, headless: bool = False) -> tuple[str, ...]:
-    """A net's layers in their order without dropout; `activation` is one. Batch norm's end in `_bn`.
-
-    Args:
-        headless: without the head.
-    """
-    steps = []
+def steps_of(architecture: Architecture) -> tuple[str, ...]:
+    """A net's layers before its head, in their order; `activation` is one. Batch norm's end in `_bn`."""
+    steps: list[str] = []
     for layer in layers(architecture):
-        if headless and layer.kind in ("gap", "fc"):
+        if layer.kind not in ("conv", "lrn", "pool"):
             break
-        if layer.name == "fc1":
-            steps.append("flatten")
         steps.append(layer.name)
-        if layer.kind == "conv" and architecture.batch_norm:
-            steps.append(f"{layer.name}_bn")
-        if layer.kind in ("conv", "fc") and layer.name != "predictions":
-            steps.append("activation")
+        if layer.kind == "conv":
+            steps += [f"{layer.name}_bn"] * architecture.batch_norm + ["activation"]
     return tuple(steps)
 
 
@@ -174,7 +166,7 @@ def _require_layers(source: SourceWeights, architecture: Architecture, names: li
         )
 
 
-def _require_same_net(source: SourceWeights, architecture: Architecture, headless: bool) -> None:
+def _require_same_net(source: SourceWeights, architecture: Architecture) -> None:
     """Refuses a net whose weights would fit and which computes something else of them."""
     lrn = any(layer.kind == "lrn" for layer in layers(architecture))
     ours = _functions(architecture.activation, architecture.negative_slope, lrn)
@@ -185,7 +177,12 @@ def _require_same_net(source: SourceWeights, architecture: Architecture, headles
             f"Weights belong to a net with the same activation and normalisation. Received: {source.path}, with {theirs}, "
             f"for {ours}."
         )
-    _require_order(source, architecture, headless)
+    _require_order(source, architecture)
+    if source.fc_layers and source.head and source.head != architecture.head:
+        raise UserError(
+            f"The FC layers must take the last map as the source's do. Received: {source.path}, whose head is {source.head}, "
+            f"for {architecture.head}."
+        )
     mean = source.preprocessing.mean if source.preprocessing else architecture.mean
     if not np.allclose(architecture.mean, mean, atol=1e-3):
         raise UserError(
@@ -194,8 +191,9 @@ def _require_same_net(source: SourceWeights, architecture: Architecture, headles
         )
 
 
-def _require_order(source: SourceWeights, architecture: Architecture, headless: bool) -> None:
-    wanted = steps_of(architecture, headless)
+def _require_order(source: SourceWeights, architecture: Architecture) -> None:
+    """Refuses convolutions and poolings in another order; the head's is known from `SourceWeights.fc_layers`."""
+    wanted = steps_of(architecture)
     if not source.steps or source.steps == wanted:
         return
     place = next((n for n, pair in enumerate(zip(source.steps, wanted, strict=False)) if pair[0] != pair[1]), None)

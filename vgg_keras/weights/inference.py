@@ -1,16 +1,18 @@
 """Which net of Table 1 a source holds, by its layers' names and shapes; and which fields of a net would fit it."""
 
+import dataclasses
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.nets.architectures import LAST
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.convert import check_compatible, convert
-from vgg_keras.weights.source_weights import CAFFE, FIRST, HEAD, TORCHVISION, SourceWeights, parsing
+from vgg_keras.weights.source_weights import CAFFE, FIRST, HEAD, TORCHVISION, Preprocessing, SourceWeights, parsing
 
 
 def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
@@ -29,11 +31,35 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
     return architecture
 
 
+def with_stated(source: SourceWeights, mean: Sequence[float], std: Sequence[float]) -> SourceWeights:
+    """A source with the preprocessing that the user states, where the source does not hold its own: RGB, (x - mean) / std.
+
+    Where one is assumed, both must be stated, and another mean: a division alone is that of the net that takes the weights.
+    """
+    assumed = source.preprocessing
+    open_ = assumed is None or (
+        source.assumed and std and not np.allclose(mean or assumed.mean, assumed.mean, atol=1e-2)
+    )
+    if not mean or not open_:
+        return source
+    return dataclasses.replace(
+        source, preprocessing=Preprocessing(tuple(mean), tuple(std) or (1.0, 1.0, 1.0)), assumed=""
+    )
+
+
 def class_names(source: SourceWeights, num_classes: int) -> tuple[str, ...]:
     """The source's names where they are as many, ImageNet's for a thousand; empty where they are not known."""
     if len(source.classes) == num_classes:
         return source.classes
-    known = num_classes == 1000 and source.preprocessing in (CAFFE, TORCHVISION)
+    known = (
+        num_classes == 1000
+        and source.preprocessing is not None
+        and any(
+            source.preprocessing.bgr == one.bgr
+            and np.allclose([*source.preprocessing.mean, *source.preprocessing.std], [*one.mean, *one.std], atol=1e-3)
+            for one in (CAFFE, TORCHVISION)
+        )
+    )
     return imagenet_classes()[1] if known else ()
 
 
@@ -54,7 +80,9 @@ def _suggestion(source: SourceWeights, architecture: Architecture, prefix: str) 
         own = infer(source, like=architecture)
     except UserError:
         return ""
-    names = ["name", "width", "head", "fc_units", "batch_norm", "activation"]
+    names = ["name", "width", "head", "fc_units", "fc_layers", "batch_norm", "activation"]
+    if own.hidden_units == architecture.hidden_units:
+        names = [name for name in names if not name.startswith("fc_")]
     if own.activation == "leaky_relu":
         names.append("negative_slope")
     if own.head == "fc" and own.crop // 32 != architecture.crop // 32:  # else fc1's kernel is the same
@@ -64,35 +92,59 @@ def _suggestion(source: SourceWeights, architecture: Architecture, prefix: str) 
         fields["mean"] = ",".join(f"{value:g}" for value in own.mean)
     if not fields:
         return ""
-    assignments = (
-        f"{prefix}{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in fields.items()
-    )
-    return f" It fits {' '.join(assignments)}"
+    return f" It fits {' '.join(f'{prefix}{name}={_text(value)}' for name, value in fields.items())}"
 
 
-def infer(source: SourceWeights, like: Architecture | None = None) -> Architecture:
+def _text(value: Any) -> str:
+    """A field's value as a command line takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def require_head(source: SourceWeights) -> None:
+    """Refuses a source whose head could not be read.
+
+    Raises:
+        UserError: what it has, and what its convolutions are good for.
+    """
+    if source.head_problem:
+        raise UserError(
+            f"A head is a pooling and FC layers with one activation. Received: {source.path}, another, with "
+            f"{source.head_problem}. Its convolutions can be used: train --weights trains a new head on them, features "
+            "--weights describes images by them."
+        )
+
+
+def infer(
+    source: SourceWeights, like: Architecture | None = None, stated: Mapping[str, Any] | None = None
+) -> Architecture:
     """The architecture whose layers and shapes a source holds, with its classes and its mean.
 
     Args:
         source: of `read.read`.
-        like: has what the source may lack: the head of one without FC layers, the crop of one whose head is `gap`. Its width
-            is taken where it gives the source's units.
+        like: has what the source may lack: the head of one without FC layers, the crop of one that pools the last map. Its
+            width is taken where it gives the source's units.
+        stated: fields of the architecture that the user states, for what the source may lack: the crop, the head, the slope
+            of leaky ReLU, the division.
 
     Raises:
-        UserError: the source holds none of Table 1, or lacks what `like` would have.
+        UserError: the source holds none of Table 1, or lacks what `like` or `stated` would have.
     """
+    stated = stated or {}
     problems: dict[bool, UserError] = {}  # by whether the source has the layers of the net that was tried
     for name in CONFIGURATIONS:
         if (name == "A-LRN") != source.lrn:  # its weights are A's
             continue
         for batch_norm in (False, True):
             try:
-                return _infer_as(source, name, batch_norm, like)
+                return _infer_as(source, name, batch_norm, like, stated)
             except UserError as error:
-                same = set(source.names(Architecture(name, batch_norm=batch_norm)).values()) == set(source.tensors)
+                same = set(source.names(_tried(source, name, batch_norm)).values()) == set(source.tensors)
                 if same not in problems or str(problems[same]).startswith("Shapes"):  # C's names are D's
                     problems[same] = error
-    if not any(source.names(Architecture("D"))[name] in source.tensors for name in HEAD):
+    if not source.fc_layers:
+        require_head(source)
         raise UserError(
             f"A file without the FC layers is no whole net. Received: {source.path}. train --weights={source.path} trains a head "
             "for it; in Python load_weights fills a model of vgg_keras.build."
@@ -103,37 +155,50 @@ def infer(source: SourceWeights, like: Architecture | None = None) -> Architectu
     )
 
 
-def _infer_as(source: SourceWeights, name: str, batch_norm: bool, like: Architecture | None) -> Architecture:
+def _tried(source: SourceWeights, name: str, batch_norm: bool) -> Architecture:
+    """A net of as many layers as the source's, for its layers' names."""
+    hidden = max(0, len(source.fc_layers) - 1)
+    return Architecture(name, num_classes=1, batch_norm=batch_norm, fc_layers=hidden)
+
+
+def _infer_as(
+    source: SourceWeights, name: str, batch_norm: bool, like: Architecture | None, stated: Mapping[str, Any]
+) -> Architecture:
     """The architecture of a source that holds this configuration of Table 1.
 
     Raises:
         UserError: it holds another.
     """
-    named = source.names(Architecture(name, num_classes=1, batch_norm=batch_norm))
+    named = source.names(_tried(source, name, batch_norm))
 
     def kernel(layer: str) -> np.ndarray:
         if not source.tensors.get(named[layer]) or source.tensors[named[layer]][0].ndim < 2:
             raise UserError(f"{named[layer]} is missing")
         return source.tensors[named[layer]][0]
 
+    slope = stated.get("negative_slope") if source.negative_slope is None else source.negative_slope
     fields = {
         "mean": source.preprocessing.mean if source.preprocessing else (),
+        "std": stated.get("std", ()),
         "batch_norm": batch_norm,
         "activation": source.activation,
-        **({} if source.negative_slope is None else {"negative_slope": source.negative_slope}),
-        **_head(source, named, kernel, like),
+        **({} if slope is None else {"negative_slope": slope}),
+        **_head(source, kernel, like, stated),
     }
     # the layers with the most units give the width best, since each number of units is rounded
     widths = [source.units(kernel(FIRST)) / 64, source.units(kernel("block5_conv1")) / 512]
-    units = [like.fc_units if like else Architecture.fc_units]  # of the hidden FC layers, before the width
-    if fields["head"] == "fc" and named["fc2"] in source.tensors:
-        of_fc2 = source.units(kernel("fc2"))
-        widths += [of_fc2 / one for one in dict.fromkeys((*units, Architecture.fc_units))]
-        units += [Architecture.fc_units, round(of_fc2 / widths[1])]
+    hidden, defaults = source.hidden_units(), (like.fc_units if like else Architecture.fc_units, Architecture.fc_units)
+    if hidden and len(set(hidden)) == 1:
+        widths += [hidden[-1] / units[0] for units in dict.fromkeys(defaults) if len(units) == 1]
+    units = list(dict.fromkeys((*defaults, tuple(max(1, round(one / widths[1])) for one in hidden) or defaults[0])))
     if like:  # which of the widths that give the same units
         widths.append(like.width)
-    for fc_units, width in itertools.product(dict.fromkeys(units), dict.fromkeys(reversed(widths))):
-        architecture = Architecture(name, width=width, fc_units=fc_units, **fields)
+    problem = UserError("no hidden FC layers of these units")
+    for fc_units, width in itertools.product(units, dict.fromkeys(reversed(widths))):
+        if len(fc_units) > 1 and source.fc_layers and len(fc_units) != len(hidden):
+            continue
+        layers = like.fc_layers if like and not source.fc_layers else len(hidden)
+        architecture = _plain(Architecture(name, width=width, fc_units=fc_units, fc_layers=layers, **fields))
         try:
             check_compatible(source, architecture)
         except UserError as error:
@@ -143,20 +208,36 @@ def _infer_as(source: SourceWeights, name: str, batch_norm: bool, like: Architec
     raise problem
 
 
+def _plain(architecture: Architecture) -> Architecture:
+    """The same net by fewer numbers: one for hidden FC layers of the same units, no number of layers where it is the usual."""
+    if len(set(architecture.fc_units)) == 1:
+        architecture = dataclasses.replace(
+            architecture, fc_layers=len(architecture.hidden_units), fc_units=architecture.fc_units[:1]
+        )
+    usual = dataclasses.replace(architecture, fc_layers=-1)
+    return usual if usual.hidden_units == architecture.hidden_units else architecture
+
+
 def _head(
-    source: SourceWeights, named: dict[str, str], kernel: Callable[[str], np.ndarray], like: Architecture | None
+    source: SourceWeights, kernel: Callable[[str], np.ndarray], like: Architecture | None, stated: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The fields of the head: of the source, and what it lacks of `like`."""
-    if like and not any(named[name] in source.tensors for name in HEAD):
+    """The fields of the head: of the source, and what it lacks of `like` and `stated`."""
+    if like and not source.fc_layers:
         return {"head": like.head, "crop": like.crop, "num_classes": like.num_classes or 1}
-    classes = source.units(kernel("predictions"))
-    if named["fc1"] not in source.tensors and named["fc2"] not in source.tensors:
-        crop = source.crop or (like.crop if like else 0)
+    classes = source.units(kernel(LAST))
+    hidden = len(source.fc_layers) - 1
+    first = kernel("fc1" if hidden else LAST)
+    positions = first.size // source.units(first) // source.units(kernel("block5_conv1"))
+    crop = source.crop or stated.get("crop", like.crop if like else 0)
+    head = source.head or stated.get("head") or ("fc" if positions > 1 or hidden == len(HEAD) - 1 else "")
+    if not head:  # one position: pooled
+        head = like.head if like and like.head != "fc" else "gap"
+    if head != "fc":
         if not crop:
             raise UserError(
-                f"A file with one FC layer, behind global average pooling, does not hold the crop. Received: {source.path}. "
-                "Give a model, or --config with --set=architecture.head=gap."
+                "A file whose FC layers are behind a global pooling does not hold the crop. "
+                f"Received: {source.path}. Name it: --set=architecture.crop=224, or the side of the images it was trained on."
             )
-        return {"head": "gap", "crop": crop, "num_classes": classes}
-    positions = kernel("fc1").size // source.units(kernel("fc1")) // source.units(kernel("block5_conv1"))
-    return {"head": "fc", "crop": source.crop or 32 * max(1, round(positions**0.5)), "num_classes": classes}
+        return {"head": head, "crop": crop, "num_classes": classes}
+    side = max(1, round(positions**0.5))
+    return {"head": "fc", "crop": crop if crop // 32 == side else source.crop or 32 * side, "num_classes": classes}

@@ -143,7 +143,12 @@ def inspect(config: Config) -> Start:
         return Start(sha256, classes=source.classes, layers=tuple(copied))
     architecture = resolved(config.architecture, source)
     if source is not whole:
-        print(f"{training.weights}: its head is left out, since architecture.head is {architecture.head}", flush=True)
+        print(
+            f"{training.weights}: its head is left out, since architecture.{_difference(whole, architecture)}",
+            flush=True,
+        )
+    if source.head_problem:
+        print(f"{training.weights}: its head is left out: {source.head_problem}", flush=True)
     copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
     print_assumption(training.weights, source)
     # imagenet's file is identified by the digest that is known without it
@@ -217,26 +222,35 @@ def assign(model: Any, converted: Mapping[str, Sequence[Any]], architecture: Arc
 
 def _read(config: Config, sha256: str | None):
     """The weights of a start, and their sha256."""
+    from vgg_keras.weights.inference import with_stated
     from vgg_keras.weights.read import read
 
     training = config.training
     source, found = read(training.start, config.architecture.name, sha256)
     if training.init_from:  # 3.1: the net keeps the mean of its own training set
-        source = dataclasses.replace(source, preprocessing=None)
-    return source, found
+        return dataclasses.replace(source, preprocessing=None), found
+    return with_stated(source, config.architecture.mean, config.architecture.std), found
 
 
 def _without_other_head(source: Any, architecture: Architecture) -> Any:
-    """The convolutions alone of a source whose head is of the other kind, fc or gap."""
-    from vgg_keras.weights.source_weights import HEAD
-
-    named = source.names(dataclasses.replace(architecture, head="fc"))
-    has = {name: named[name] in source.tensors for name in HEAD}
-    if not has["predictions"] or has["fc1"] == (architecture.head == "fc"):
+    """The convolutions alone of a source whose head is of another kind, or with hidden FC layers where the net has none."""
+    if not source.fc_layers:
         return source
-    tensors = {name: value for name, value in source.tensors.items() if name not in [named[part] for part in HEAD]}
-    steps = source.steps[: source.steps.index("block5_pool") + 1] if "block5_pool" in source.steps else ()
-    return dataclasses.replace(source, tensors=tensors, steps=steps)
+    other = _head_of(source) != architecture.head or bool(source.hidden_units()) != bool(architecture.hidden_units)
+    return source.without_head() if other else source
+
+
+def _difference(source: Any, architecture: Architecture) -> str:
+    """The field in which a net's head is another than its start's, with its value."""
+    if _head_of(source) != architecture.head:
+        return f"head is {architecture.head}"
+    units = ",".join(map(str, source.hidden_units())) or "none"
+    return f"fc_layers is {len(architecture.hidden_units)}, and the hidden FC layers of the file have {units} units"
+
+
+def _head_of(source: Any) -> str:
+    """What a source's FC layers take; where the source does not hold it, one FC layer is behind a pooling."""
+    return source.head or ("fc" if len(source.fc_layers) > 1 else "gap")
 
 
 def _layers_to_copy(config: Config) -> Collection[str] | None:

@@ -2,20 +2,30 @@
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from vgg_keras.config import Architecture, Config
+from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.model import architecture_of
 from vgg_keras.weights.convert import random_layers
 from vgg_keras.weights.formats.run_folder import LoadedModel, load_run
-from vgg_keras.weights.inference import class_names, convert_or_suggest, infer, resolved
+from vgg_keras.weights.inference import (
+    class_names,
+    convert_or_suggest,
+    infer,
+    require_head,
+    resolved,
+    with_stated,
+)
 from vgg_keras.weights.initialize import assign
+from vgg_keras.weights.presets import is_preset
 from vgg_keras.weights.read import path_of, print_assumption, read
-from vgg_keras.weights.source_weights import HEAD, parsing
+from vgg_keras.weights.source_weights import parsing
 from vgg_keras.weights.verify import IMAGENET, require_digest
 
 
@@ -27,9 +37,9 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
 
     Args:
         model: of `vgg_keras.build`; None builds the source's own net.
-        source: a run's folder; "imagenet", which is Keras Applications' VGG16 or VGG19, the authors' D and E; or a file:
-            Keras Applications' `.h5`, torchvision's or timm's `.pth` or `.safetensors`, the authors' `.caffemodel`,
-            MatConvNet's `.mat`, a whole Keras model (`.keras`, `.h5`); for a given model also a `.weights.h5`.
+        source: a run's folder; "imagenet", which is Keras Applications' VGG16 or VGG19, the authors' D and E; the folder of a
+            KerasHub preset; or a file: a Keras model, fine-tuned or not (`.keras`, `.h5`, `.weights.h5`), torchvision's or
+            timm's `.pth` or `.safetensors`, the authors' `.caffemodel`, MatConvNet's `.mat`.
         sha256: that the file must have, checked before it is parsed.
 
     Returns:
@@ -50,7 +60,9 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     kept = assign(model, converted, architecture, weights.path).random
     print_assumption(source, weights)
     if kept:
-        line = f"{source}: no weights for {', '.join(kept)}, which stay as they were"
+        line = f"{source}: "
+        line += f"its head is not read: {weights.head_problem}; " if weights.head_problem else ""
+        line += f"no weights for {', '.join(kept)}, which stay as they were"
         if kept == ("predictions",) and (classes := weights.num_classes(Architecture())):
             line += f"; num_classes={classes} takes its own"
         print(line, file=sys.stderr, flush=True)
@@ -63,6 +75,7 @@ def load_net(
     dtype: str | None = None,
     sha256: str | None = None,
     convolutions: bool = False,
+    stated: Mapping[str, Any] | None = None,
 ) -> LoadedModel:
     """The net of a source, with its configuration and the names of its classes.
 
@@ -73,6 +86,8 @@ def load_net(
         dtype: Keras dtype policy; None: the global policy.
         convolutions: that a source without FC layers will do: its convolutions, under global average pooling and a last layer
             of one random output.
+        stated: without a `config`, fields of the architecture that the source may lack: `mean` and `std` of a `.weights.h5` or
+            where they would be assumed, `crop` where the FC layers are behind a global pooling.
 
     Returns:
         The net. Where neither the source nor ImageNet names its classes, `classes` is empty.
@@ -80,7 +95,7 @@ def load_net(
     Raises:
         UserError: as in `load_weights`; or layers that the source has no weights for.
     """
-    if str(source) != IMAGENET and path_of(source).is_dir():
+    if str(source) != IMAGENET and path_of(source).is_dir() and not is_preset(path_of(source)):
         if config is not None:
             raise UserError(
                 f"A run has a configuration of its own. Received: another beside {source}. Leave --config out."
@@ -89,20 +104,26 @@ def load_net(
         require_digest(sha256, run.weights_sha256, source)
         return run
     weights, found = read(source, config.architecture.name if config else "D", sha256)
-    named = weights.names(Architecture("D"))
-    headless = convolutions and not any(named[name] in weights.tensors for name in HEAD)
+    stated = dict(stated or {})
+    own = config.architecture if config else Architecture(**stated)
+    weights = with_stated(weights, own.mean, own.std)
+    headless = convolutions and not weights.fc_layers
+    if not headless:
+        require_head(weights)
     if headless and config:
-        alone = dataclasses.replace(config.architecture, head="gap", num_classes=1)
+        alone = dataclasses.replace(config.architecture, head="gap", fc_units=1, fc_layers=0, num_classes=1)
         config = dataclasses.replace(config, architecture=alone)
     if config is None:
         if weights.preprocessing is None:
             raise UserError(
                 "A .weights.h5 file gives weights only, not what its net does to images first. "
-                f"Received: {source} without a net. Give a model, or --config with --set=architecture.mean=R,G,B."
+                f"Received: {source} without a net. Give a model, or --set=architecture.mean=R,G,B, and "
+                "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
             )
         with parsing(source):
-            like = Architecture(head="gap", num_classes=1) if headless else None
-            config = Config(architecture=infer(weights, like))
+            like = Architecture(head="gap", num_classes=1, crop=own.crop) if headless else None
+            architecture = infer(weights, like, stated)
+            config = Config(architecture=architecture, data=Data(scale=(max(256, round(architecture.crop * 8 / 7)),)))
     architecture = resolved(config.architecture, weights)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
     if (missing := random_layers(architecture, converted)) and not headless:

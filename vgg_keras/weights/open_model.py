@@ -53,10 +53,16 @@ def resolve(
         early = {path: overrides[path] for path in overrides if path in _EARLY or path.startswith("runtime.")}
         config = override(Config(), early)
 
+    # of a file's own net: what the file may lack
+    section = "architecture."
+    stated = {path.removeprefix(section): value for path, value in overrides.items() if path.startswith(section)}
+    if model or named:
+        stated = {}
+
     def open_net(dtype: str):
         from vgg_keras.weights.load import load_net
 
-        net = load_net(model or weights, config if named else None, dtype, sha256, convolutions)
+        net = load_net(model or weights, config if named else None, dtype, sha256, convolutions, stated)
         if model:
             return net, config
         return net, net.config if named else override(net.config, overrides, may_change)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
+from vgg_keras.weights import presets
 from vgg_keras.weights.formats import reader, run_folder, torchvision
 from vgg_keras.weights.source_weights import CAFFE, SourceWeights, parsing
 from vgg_keras.weights.verify import IMAGENET, PINNED, application, digest_of, ending_of, is_public, require_digest
@@ -27,6 +28,13 @@ def read(source: str | Path, name: str = "D", sha256: str | None = None) -> tupl
     path = path_of(source)
     if str(source) == IMAGENET:
         path = _downloaded(application(name))
+    elif path.is_dir() and presets.is_preset(path):
+        found = presets.digest(path)
+        require_digest(sha256, found, source)
+        from vgg_keras.weights.formats import keras_hub
+
+        with parsing(source):
+            return keras_hub.read(path), found
     elif path.is_dir():
         run = run_folder.read(path)
         require_digest(sha256, run.weights_sha256, source)
@@ -51,9 +59,16 @@ def path_of(source: str | Path) -> Path:
 
 
 def print_assumption(source: str | Path, weights: SourceWeights) -> None:
-    """Prints how the source's images are read where it does not hold that."""
+    """Prints how the source's images are read where it does not hold that, and what was changed in reading."""
     if weights.assumed:
-        print(f"{source}: read as {weights.assumed}; the file does not say so", file=sys.stderr, flush=True)
+        print(
+            f"{source}: read as {weights.assumed}; the file does not say so. RGB (x - mean) / std is stated by "
+            "--set=architecture.mean=R,G,B --set=architecture.std=R,G,B",
+            file=sys.stderr,
+            flush=True,
+        )
+    for note in weights.notes:
+        print(f"{source}: {note}", file=sys.stderr, flush=True)
 
 
 def _downloaded(name: str) -> Path:

@@ -1,7 +1,8 @@
 """What every reader of a format returns: a net's weights as its source holds them, and what the source says of its net."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import IMAGENET_MEAN, layers
+from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, hidden_fc, layers
 
 FIRST = "block1_conv1"
-HEAD = ("fc1", "fc2", "predictions")
+HEAD = ("fc1", "fc2", LAST)  # of the authors' nets
+CAFFE_HEAD = ("fc6", "fc7", "fc8")  # its names in their files
 EPSILON = 1e-3  # of Keras's batch norm, which `nets/builder.py` leaves as it is
 
 
@@ -53,9 +55,14 @@ class SourceWeights:
         classes: their names, where the source has them.
         activation, lrn: `relu` or `leaky_relu`, and whether there is an LRN.
         negative_slope: of `leaky_relu`; None: the net's own, which the source does not hold.
-        steps: of the net from its first convolution on, as `convert.steps_of` names them; empty: the source does not hold them.
+        steps: of the net from its first convolution to its last pooling, as `convert.steps_of` names them; empty: the source
+            does not hold them.
         crop: side of the net's input; 0: the source does not hold it.
         assumed: where the source does not hold the preprocessing: what is assumed, in words.
+        fc_layers: the source's names of its FC layers, in their order; empty: it has no head.
+        head: what the first of them takes, as `Architecture.head`; empty: the source does not hold it.
+        head_problem: why the head, which the source has, was not read; empty: it was, or there is none.
+        notes: what was changed in reading, for the user.
     """
 
     path: str
@@ -71,6 +78,19 @@ class SourceWeights:
     steps: tuple[str, ...] = ()
     crop: int = 0
     assumed: str = ""
+    fc_layers: tuple[str, ...] = ()
+    head: str = ""
+    head_problem: str = ""
+    notes: tuple[str, ...] = ()
+
+    def without_head(self) -> "SourceWeights":
+        """The convolutions alone."""
+        tensors = {name: arrays for name, arrays in self.tensors.items() if name not in self.fc_layers}
+        return dataclasses.replace(self, tensors=tensors, fc_layers=(), head="", notes=())
+
+    def hidden_units(self) -> tuple[int, ...]:
+        """The outputs of each hidden FC layer."""
+        return tuple(self.units(self.tensors[name][0]) for name in self.fc_layers[:-1])
 
     def units(self, kernel: np.ndarray) -> int:
         """How many outputs a kernel has."""
@@ -78,7 +98,7 @@ class SourceWeights:
 
     def num_classes(self, architecture: Architecture) -> int:
         """How many classes its last layer has; 0 where it has no last layer."""
-        arrays = self.tensors.get(self.names(architecture)["predictions"])
+        arrays = self.tensors.get(self.names(architecture)[LAST])
         return self.units(arrays[0]) if arrays else 0
 
 
@@ -93,9 +113,22 @@ def same_names(architecture: Architecture) -> dict[str, str]:
     return {name: name for name in names}
 
 
+def named_head(architecture: Architecture, fc_layers: Sequence[str]) -> dict[str, str]:
+    """The source's name of each FC layer of an architecture by ours: the hidden ones by their order, the last is the last."""
+    hidden = hidden_fc(architecture)
+    own = dict(zip(hidden, fc_layers[:-1], strict=False))
+    return {**{name: own.get(name, name) for name in hidden}, LAST: fc_layers[-1] if fc_layers else LAST}
+
+
+def two_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], str]:
+    """A last FC layer of one output as one of two, and what to report: sigmoid(z) is the soft-max of the logits 0 and z."""
+    two = np.concatenate([np.zeros_like(kernel), kernel], axis=1), np.array([0.0, bias[0]], np.float32)
+    return two, "its one output z becomes two classes, whose logits are 0 and z"
+
+
 def caffe_names(architecture: Architecture) -> dict[str, str]:
     """conv1_1 to fc8, as in the authors' files."""
-    head = dict(zip(HEAD, ("fc6", "fc7", "fc8"), strict=True))
+    head = dict(zip(HEAD, CAFFE_HEAD, strict=True))
     return {
         name: head.get(name, name.replace("block", "conv").replace("_conv", "_")) for name in same_names(architecture)
     }

@@ -11,6 +11,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.files import sha256 as file_sha256
 from vgg_keras.paths import user_path
 from vgg_keras.runs import CHECKPOINTS, CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
+from vgg_keras.weights import presets
 from vgg_keras.weights.formats import READERS
 
 IMAGENET = "imagenet"
@@ -49,7 +50,7 @@ PINNED = {
 }
 # torchvision's files have the first digits of their sha256 in their names, where others have a date
 _DATE = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-_TORCHVISION = re.compile(rf"^vgg\d+(?:_bn)?-(?!{_DATE}\.)([0-9a-f]{{8}})\.pth$")
+_TORCHVISION = re.compile(rf"^vgg\d+(?:_bn|_features-amdegroot)?-(?!{_DATE}\.)([0-9a-f]{{8}})\.pth$")
 
 
 def ending_of(path: Path) -> str:
@@ -61,7 +62,8 @@ def ending_of(path: Path) -> str:
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise UserError(
-            f"Weights come from a run's folder, 'imagenet', or a file that ends in {', '.join(ENDINGS)}. Received: {path}."
+            f"Weights come from a run's folder, 'imagenet', or a file that ends in {', '.join(ENDINGS)}, or a KerasHub preset's "
+            f"folder. Received: {path}."
         )
     return ending
 
@@ -76,7 +78,8 @@ def require_source(source: str | Path) -> None:
     if str(source) == IMAGENET:
         return
     if path.is_dir():
-        weights_digest(path)  # that there is a net
+        if not presets.is_preset(path):
+            weights_digest(path)  # that there is a net
         return
     _require_no_part_of_a_run(path)
     ending_of(path)
@@ -113,10 +116,13 @@ def digest_of(source: str | Path, name: str, sha256: str | None = None) -> str:
     path = user_path(source)
     if str(source) == IMAGENET:
         return " ".join(PINNED[application(name)])
-    found = weights_digest(path) if path.is_dir() else file_sha256(path)
+    if path.is_dir():
+        found = presets.digest(path) if presets.is_preset(path) else weights_digest(path)
+        require_digest(sha256, found, source)
+        return found
+    found = file_sha256(path)
     require_digest(sha256, found, source)
-    if not path.is_dir():
-        _require_pinned(path, found)
+    _require_pinned(path, found)
     return found
 
 

@@ -157,7 +157,7 @@ def test_a_keras_file_with_a_layer_that_is_not_ours_is_refused(tmp_path, refused
     config = json.loads(files["config.json"])
     config["config"]["layers"].append({"class_name": "Lambda", "config": {"function": "exec(\"open('ran','w')\")"}})
     write_archive("lambda.keras", {**files, "config.json": json.dumps(config).encode()})
-    refused("lambda.keras", r"holds a net of vgg_keras\. Received: lambda\.keras, another, with Lambda\.", target)
+    refused("lambda.keras", r"holds a net of Table 1\. Received: lambda\.keras, another, with Lambda\.", target)
     write_archive("empty.keras", {"../model.weights.h5": files["model.weights.h5"]})
     refused("empty.keras", r"A \.keras file holds config\.json and model\.weights\.h5\. Received: empty\.keras", target)
     assert not (tmp_path / "ran").exists()

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -108,3 +109,119 @@ def test_tensors_that_repeat_their_values_or_hold_few_are_refused_unread(tmp_pat
         refused(tmp_path / f"{name}.pth", message)
     with pytest.raises(UserError, match=r"scalar\.pth"):
         load_net(tmp_path / "scalar.pth")
+
+
+def nested(state):
+    """What trainings wrap a net's state dict in: (what, the checkpoint)."""
+    return {
+        "DataParallel": {f"module.{key}": value for key, value in state.items()},
+        "torch.compile": {f"_orig_mod.{key}": value for key, value in state.items()},
+        "both, in Lightning": {
+            "state_dict": {f"model._orig_mod.module.{key}": value for key, value in state.items()},
+            "epoch": 3,
+            "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}}],
+        },
+        "model_state_dict": {
+            "epoch": 3,
+            "model_state_dict": state,
+            "optimizer_state_dict": {"state": {}, "param_groups": []},
+        },
+        "model": {"model": {f"net.{key}": value for key, value in state.items()}, "ema": {"step": torch.zeros(1)}},
+        "backbone": {f"backbone.{key}": value for key, value in state.items()},
+        "a name of its own": {"mine": {f"encoder.vgg.{key}": value for key, value in state.items()}},
+    }
+
+
+def test_what_trainings_wrap_around_a_net_is_left_out(tmp_path, random):
+    net = torch_vgg("D", width=1 / 16, crop=32)
+    images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    expected = logits(net, normalised(images))
+    for name, checkpoint in nested(net.state_dict()).items():
+        torch.save(checkpoint, tmp_path / "net.pth")
+        assert difference(name, ours(load_net(tmp_path / "net.pth").model, images), expected) <= 1e-5, name
+
+
+class Around(torch.nn.Module):
+    """A net around torchvision's convolutions, with a head of its own."""
+
+    def __init__(self, features, head, pooled):
+        super().__init__()
+        self.backbone, self.pooled, self.head = features, pooled, head
+
+    def forward(self, images):
+        x = self.backbone(images)
+        return self.head(x.mean((2, 3)) if self.pooled else torch.flatten(x, 1))
+
+
+@pytest.mark.parametrize(
+    "form", ["last layer in a Sequential", "one hidden", "pooled", "one output", "pooled and hidden"]
+)
+def test_heads_of_their_own_are_read(tmp_path, random, form):
+    torch.manual_seed(2)
+    linear, relu, dropout = torch.nn.Linear, torch.nn.ReLU, torch.nn.Dropout
+    net = torch_vgg("A", width=1 / 16, crop=64)
+    channels = 32
+    stated, classes = {}, 3
+    if form == "last layer in a Sequential":
+        net.classifier[6] = torch.nn.Sequential(linear(256, 20), relu(), dropout(), linear(20, classes))
+    elif form == "one hidden":
+        net.classifier = torch.nn.Sequential(linear(4 * channels, 20), relu(), dropout(), linear(20, classes))
+    elif form == "one output":
+        net = Around(net.features, torch.nn.Sequential(linear(4 * channels, 20), relu(), linear(20, 1)), False)
+    else:
+        head = (
+            linear(channels, classes)
+            if form == "pooled"
+            else torch.nn.Sequential(linear(channels, 20), relu(), linear(20, classes))
+        )
+        net, stated = Around(net.features, head, True), {"crop": 64}
+    torch.save(net.eval().state_dict(), tmp_path / "net.pth")
+    save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "net.safetensors")
+    images = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    expected = logits(net, normalised(images))
+    if form == "one output":
+        expected = np.concatenate([np.zeros_like(expected), expected], axis=1)
+    for ending in ("pth", "safetensors"):
+        loaded = load_net(tmp_path / f"net.{ending}", stated=stated)
+        assert difference(f"{form}, {ending}", ours(loaded.model, images), expected) <= 1e-5
+    if stated:
+        with pytest.raises(UserError, match=r"does not hold the crop\. .* Name it: --set=architecture\.crop=224"):
+            load_net(tmp_path / "net.pth")
+
+
+def test_batch_norm_in_a_head_leaves_the_convolutions(tmp_path):
+    net = torch_vgg("A", width=1 / 16, crop=32)
+    net.classifier[1] = torch.nn.BatchNorm1d(256)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(
+        UserError, match=r"Received: .*net\.pth, another, with batch norm at classifier\.1\. Its convolutions"
+    ):
+        load_net(tmp_path / "net.pth")
+    loaded = load_net(tmp_path / "net.pth", convolutions=True).model
+    kernel = net.features[3].weight.detach().numpy().transpose(2, 3, 1, 0)
+    assert np.array_equal(loaded.get_layer("block2_conv1").kernel, kernel)
+
+
+def test_torchvisions_features_have_images_of_their_own_and_no_head(tmp_path, random, capsys):
+    """VGG16_Weights.IMAGENET1K_FEATURES: a classifier that is not a number, recognised by it under any name."""
+    net = torch_vgg("D", width=1 / 16, crop=32)
+    images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    with torch.no_grad():
+        for parameter in net.classifier.parameters():
+            parameter.fill_(float("nan"))
+        taken = (images / np.float32(255) - np.float32([0.48235, 0.45882, 0.40784])) * np.float32(255)
+        expected = net.features(torch.from_numpy(np.ascontiguousarray(taken.transpose(0, 3, 1, 2)))).numpy()
+    torch.save(net.state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(UserError, match=r"without the FC layers is no whole net\. Received: .*mine\.pth"):
+        load_net(tmp_path / "mine.pth")
+    loaded = load_net(tmp_path / "mine.pth", convolutions=True).model
+    assert "torchvision's IMAGENET1K_FEATURES" in capsys.readouterr().err
+    maps = keras.Model(loaded.input, loaded.get_layer("block5_pool").output)
+    assert difference("features", ours(maps, images), expected.transpose(0, 2, 3, 1)) <= 1e-5
+    path = tmp_path / "vgg16_features-amdegroot-00000000.pth"
+    torch.save(net.state_dict(), path)
+    with pytest.raises(UserError, match=r"the first digits of their sha256 in their names"):
+        load_net(path, convolutions=True)
+    path = path.rename(tmp_path / f"vgg16_features-amdegroot-{sha256(path)[:8]}.pth")
+    load_net(path, convolutions=True)
+    assert "IMAGENET1K_FEATURES" not in capsys.readouterr().err

@@ -6,9 +6,10 @@ from collections.abc import Callable
 # The ending of a file's name -> the module here and its function: of a path to a `SourceWeights`. The first that fits counts.
 # They are imported when a file is read, so that a command line is checked before a framework starts.
 READERS = {
-    ".weights.h5": ("hdf5", "read_keras"),
-    ".keras": ("hdf5", "read_keras"),
-    ".h5": ("hdf5", "read_h5"),
+    ".weights.h5": ("keras_files", "read_keras"),
+    ".keras": ("keras_files", "read_keras"),
+    ".h5": ("keras_files", "read_h5"),
+    ".hdf5": ("keras_files", "read_h5"),
     ".pth": ("torchvision", "read"),
     ".pt": ("torchvision", "read"),
     ".safetensors": ("torchvision", "read"),

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, Preprocessing, SourceWeights, caffe_names
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_HEAD, CAFFE_WORDS, Preprocessing, SourceWeights, caffe_names
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # message -> field -> (number, type, whether repeated)
@@ -68,7 +68,8 @@ def read(path: Path) -> SourceWeights:
         raise UserError(f"A .caffemodel holds layers with weights. Received: {path}, with none.")
     stated = _preprocessing(net, path)
     assumed = "" if stated else f"the authors', {CAFFE_WORDS}"
-    return SourceWeights(str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed)
+    fc = tuple(name for name in CAFFE_HEAD if name in tensors)
+    return SourceWeights(str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed, fc_layers=fc)
 
 
 def _preprocessing(net, path: Path) -> Preprocessing | None:

@@ -1,234 +1,125 @@
-"""Keras's HDF5 files: Keras Applications' `.h5`, a net's `.weights.h5`, and the one inside a `.keras`.
+"""Arrays in HDF5 files, as Keras 2 and Keras 3 lay them out. A file with links out of itself is refused."""
 
-They are read as arrays; Keras's `load_model` is never called on a file. A file with links out of itself is refused.
-"""
-
-import dataclasses
 import io
-import json
-import re
-import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights.formats import keras_model
-from vgg_keras.weights.formats.keras_model import ModelFile
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, same_names
 
-_WEIGHTS = "model.weights.h5"  # in a .keras archive
-_CONFIG = "config.json"
-_KERAS_RULE = "A .keras file holds a net of vgg_keras."
-_H5_RULE = "A whole model in a .h5 file holds a net of Table 1."
 _MAX_RATIO = 100  # bytes that one byte of a file may become: weights cannot be packed
-_MAX_CONFIG_BYTES = 2**20  # bytes of a configuration; a net of ours has some 30 thousand
 _MAX_LAYERS = 1000
-# Names of layers without weights that a file of weights may hold: what they do is the same in every net.
-_NO_WEIGHTS = re.compile(r"(^|_)(input|pool|pooling2d|flatten|dropout)(_|\d|$)")
-# Keras's names for the layers of a net of ours, in a `.weights.h5`.
-_OUR_LAYERS = {
-    "input_layer",
-    "at_least",  # of the dense net
-    "mean_subtraction",
-    "conv2d",
-    "batch_normalization",
-    "re_lu",
-    "leaky_re_lu",
-    "local_response_normalization",
-    "max_pooling2d",
-    "global_average_pooling2d",
-    "flatten",
-    "dense",
-    "dropout",
-    "activation",
-}
 
 
-def read_h5(path: Path) -> SourceWeights:
-    """A `.h5` of Keras's older format: a whole model, or weights alone such as Keras Applications' VGG16 and VGG19.
+def keras_3_weights(
+    file: h5py.File, path: Path, counted: Collection[str] = (), named: Mapping[str, str] | None = None
+) -> tuple[dict[str, tuple[np.ndarray, ...]], dict[str, str]]:
+    """The arrays of each layer with weights by its name, and the names of all layers by their groups, in Keras's numbering.
 
-    A whole model holds its configuration, which is believed. One that begins with a convolution, and weights alone, are
-    read as Keras Applications': BGR minus a mean.
+    Layers of models inside the model are included. A layer without a name goes by its group, such as `layers/dense_1`.
+
+    Args:
+        file, path: opened, and its name.
+        counted: layers whose third array is a count, which is not read.
+        named: the names of layers by their groups, for files of Keras 2, which do not hold them.
 
     Raises:
-        UserError: not such a file, or a model that is not a net of Table 1.
+        UserError: arrays that are none, lie elsewhere, or are much larger than the file.
     """
-    with _open(path, path) as file:
-        root = _member(file, "model_weights", path) if "model_weights" in file else file
-        if "mean_subtraction" in _names(root.attrs.get("layer_names", ()), path):
-            raise UserError(
-                f"A plain .h5 is Keras Applications'. Received: {path}, a net of vgg_keras. Save it as .keras or .weights.h5."
-            )
-        model = _model_config(file, path)
-        layers = None if model is None else keras_model.chain(model, ModelFile(_H5_RULE, path))
-        tensors = _keras_2_weights(root, layers, path)
-    if not tensors:
-        raise _without(path, "Keras's older .h5 format, with layer_names")
-    if layers is None:
-        found = SourceWeights(str(path), tensors, same_names, channels_first=False, preprocessing=None)
-    else:
-        found = keras_model.describe(layers, tensors, ModelFile(_H5_RULE, path))
-    if found.preprocessing is None:
-        found = dataclasses.replace(found, preprocessing=CAFFE, assumed=f"Keras Applications', {CAFFE_WORDS}")
-    return found
-
-
-def _model_config(file: h5py.File, path: Path) -> object | None:
-    """What the file says of its model; None where it holds weights alone."""
-    if "model_config" not in file.attrs:
-        return None
-    stored = file.attrs.get_id("model_config")
-    if stored.shape != () or stored.dtype.itemsize > _MAX_CONFIG_BYTES:
-        raise _without(path, "a model's configuration, a text")
-    return _json(file.attrs["model_config"], _H5_RULE, path)
-
-
-def _json(text: str | bytes, rule: str, path: Path) -> object:
-    if len(text) > _MAX_CONFIG_BYTES:
-        raise UserError(f"{rule} Received: {path}, with a configuration of {len(text):,} bytes.")
-    try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise UserError(f"{rule} Received: {path}, whose configuration is not JSON: {reason}.") from None
-
-
-def _keras_2_weights(root: h5py.Group, layers: list[keras_model.SavedLayer] | None, path: Path) -> dict:
-    """The arrays of each layer with weights; those of a model inside the model go by their own layers' names."""
-    kinds = {layer.name: layer.kind for layer in layers or ()}
     tensors: dict[str, tuple] = {}
-    for group in _names(root.attrs.get("layer_names", ()), path):
-        names = _names(_member(root, group, path).attrs.get("weight_names", ()), path)
-        if layers is None and not names and not _NO_WEIGHTS.search(group):
-            raise UserError(
-                f"A .h5 of weights alone is Keras Applications'. Received: {path}, of a net with the layer {group}, whose "
-                "configuration it does not hold. Save the whole model: model.save(...)."
-            )
+    groups: dict[str, str] = {}
+    waiting = ["layers"] if "layers" in file else []
+    while waiting:
+        place = waiting.pop()
+        inside = member(file, place, path)
+        if len(inside) + len(groups) > _MAX_LAYERS:
+            raise without(path, f"at most {_MAX_LAYERS} layers")
+        for group in sorted(inside, key=_numbered):
+            whole = f"{place}/{group}"
+            node = member(file, whole, path)
+            if "layers" in node:
+                waiting.append(f"{whole}/layers")
+            variables = member(file, f"{whole}/vars", path)
+            name = variables.attrs.get("name", (named or {}).get(whole, whole))
+            name = groups[whole] = name.decode() if isinstance(name, bytes) else str(name)
+            if not len(variables):
+                continue
+            if name in tensors:
+                raise UserError(f"A file of weights names each layer once. Received: {path}, with {name[:50]} twice.")
+            order = sorted(variables, key=lambda key: (len(key), key))[: 2 if name in counted else None]
+            tensors[name] = tuple(array(member(file, f"{place}/{group}/vars/{key}", path), path) for key in order)
+    return tensors, groups
+
+
+def _numbered(group: str) -> tuple[str, int]:
+    """`conv2d_10` behind `conv2d_2`."""
+    kind, _, number = group.rpartition("_")
+    return (kind, int(number)) if number.isdecimal() else (group, 0)
+
+
+def keras_2_weights(root: h5py.Group, kinds: Mapping[str, str] | None, path: Path) -> dict[str, tuple[np.ndarray, ...]]:
+    """The arrays of each layer with weights; those of a model inside the model go by their own layers' names.
+
+    Args:
+        root: the group with `layer_names`.
+        kinds: the class of each layer by its name; None: the file does not hold them.
+        path: the file's.
+
+    Raises:
+        UserError: as in `keras_3_weights`.
+    """
+    tensors: dict[str, tuple] = {}
+    for group in names(root.attrs.get("layer_names", ()), path):
         of_layer: dict[str, list[str]] = {}
-        for name in names:
-            nested = layers is not None and group not in kinds
+        found = names(member(root, group, path).attrs.get("weight_names", ()), path)
+        layers_inside = {name.split("/")[-2] for name in found if "/" in name}
+        # a model inside, whose weights are those of its own layers
+        nested = group not in kinds if kinds is not None else len(layers_inside) > 1
+        for name in found:
             of_layer.setdefault(name.split("/")[-2] if nested and "/" in name else group, []).append(name)
         for layer, own in of_layer.items():
             if layer in tensors:
                 raise UserError(f"A .h5 file names each layer once. Received: {path}, with {layer[:50]} twice.")
-            own = own[:2] if kinds.get(layer) == "Normalization" else own  # the third counts what it was adapted to
-            tensors[layer] = tuple(_array(_member(root, f"{group}/{name}", path), path) for name in own)
+            # the third one of Normalization counts what it was adapted to
+            own = own[:2] if (kinds or {}).get(layer) == "Normalization" else own
+            tensors[layer] = tuple(array(member(root, f"{group}/{name}", path), path) for name in own)
     return tensors
 
 
-def read_keras(path: Path) -> SourceWeights:
-    """A net's `.weights.h5`, or the one inside its `.keras`; of the latter the configuration is read too, as JSON.
-
-    A `.weights.h5` does not hold the mean that its net subtracts, nor leaky ReLU's slope.
+def opened(path: Path, stored: Path | io.BytesIO) -> h5py.File:
+    """An HDF5 file, from its path or from memory.
 
     Raises:
-        UserError: not such a file.
+        UserError: another file.
     """
-    if not zipfile.is_zipfile(path):
-        return _read_weights(path)
-    model_file = ModelFile(_KERAS_RULE, path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in (_CONFIG, _WEIGHTS):
-                stored = archive.getinfo(name)
-                if stored.file_size > _MAX_RATIO * stored.compress_size:
-                    raise UserError(
-                        f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
-                    )
-            layers = keras_model.chain(_json(archive.read(_CONFIG), _KERAS_RULE, path), model_file)
-            with _open(path, io.BytesIO(archive.read(_WEIGHTS))) as file:
-                counted = {layer.name for layer in layers if layer.kind == "Normalization"}
-                tensors, _ = _keras_3_weights(file, path, counted)
-    except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"A .keras file holds {_CONFIG} and {_WEIGHTS}. Received: {path}: {error}.") from None
-    found = keras_model.describe(layers, tensors, model_file)
-    if found.preprocessing is None:
-        raise _not_ours(path)
-    return found
-
-
-def _not_ours(path: Path) -> UserError:
-    return UserError(
-        f"A .keras or .weights.h5 file holds a net of vgg_keras, which begins with a mean. Received: {path}, another."
-    )
-
-
-def _read_weights(path: Path) -> SourceWeights:
-    with _open(path, path) as file:
-        tensors, groups = _keras_3_weights(file, path)
-    kinds = {re.sub(r"_\d+$", "", group) for group in groups}
-    if groups and "mean_subtraction" not in kinds:
-        raise _not_ours(path)
-    if kinds - _OUR_LAYERS:
-        raise UserError(f"{_not_ours(path)} It has {min(kinds - _OUR_LAYERS)[:50]}.")
-    if not tensors:
-        raise _without(path, "the weights of a Keras 3 model, with layers/")
-    return SourceWeights(
-        str(path),
-        tensors,
-        same_names,
-        channels_first=False,
-        preprocessing=None,
-        activation="leaky_relu" if "leaky_re_lu" in kinds else "relu",
-        lrn="local_response_normalization" in kinds,
-    )
-
-
-def _keras_3_weights(file: h5py.File, path: Path, counted: set[str] = frozenset()) -> tuple[dict, list[str]]:
-    """The arrays of each layer with weights, and Keras's names of all layers, those of models inside the model included.
-
-    Args:
-        counted: layers whose third array is a count, which is not read.
-    """
-    tensors: dict[str, tuple] = {}
-    groups: list[str] = []
-    waiting = ["layers"] if "layers" in file else []
-    while waiting:
-        place = waiting.pop()
-        for group in _member(file, place, path):
-            groups.append(group)
-            if len(groups) > _MAX_LAYERS:
-                raise _without(path, f"at most {_MAX_LAYERS} layers")
-            node = _member(file, f"{place}/{group}", path)
-            if "layers" in node:
-                waiting.append(f"{place}/{group}/layers")
-            variables = _member(file, f"{place}/{group}/vars", path)
-            if not len(variables):
-                continue
-            name = variables.attrs.get("name", group)
-            name = name.decode() if isinstance(name, bytes) else str(name)
-            if name in tensors:
-                raise UserError(f"A file of weights names each layer once. Received: {path}, with {name[:50]} twice.")
-            order = sorted(variables, key=lambda key: (len(key), key))[: 2 if name in counted else None]
-            tensors[name] = tuple(_array(_member(file, f"{place}/{group}/vars/{key}", path), path) for key in order)
-    return tensors, groups
-
-
-def _open(path: Path, stored: Path | io.BytesIO) -> h5py.File:
     try:
         return h5py.File(stored, "r")
     except OSError as error:
         raise UserError(f"{path} must be an HDF5 file. Received another, or a damaged one: {error}.") from None
 
 
-def _member(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset:
+def member(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset:
     """The group or data set of a name in a group; each part of the name must be in the file itself."""
     node = root
     for part in name.split("/"):
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
         if link is None:
-            raise _without(path, f"{name}, which it names")
+            raise without(path, f"{name}, which it names")
         if not isinstance(link, h5py.HardLink):
             raise UserError(f"A file of weights holds them itself. Received: {path}, whose {name} is a link elsewhere.")
         node = node[part]
     return node
 
 
-def _array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
-        raise _without(path, "floating-point numbers")
+def array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
+    """A data set's numbers; bf16, which HDF5 does not have, as Keras writes it."""
+    if not isinstance(dataset, h5py.Dataset):
+        raise without(path, "floating-point numbers")
+    bf16 = dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2
+    if dataset.dtype.kind != "f" and not bf16:
+        raise without(path, "floating-point numbers")
     if dataset.external or dataset.is_virtual:
         raise UserError(
             f"A file of weights holds them itself. Received: {path}, whose {dataset.name} lies in another file."
@@ -237,15 +128,19 @@ def _array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
         raise UserError(
             f"{path} must hold a net's weights. Received: {dataset.name}, {dataset.nbytes:,} bytes once read."
         )
-    return dataset[()]
+    found = dataset[()]
+    # bf16 is the upper half of a float32
+    return (np.asarray(found).view(np.uint16).astype(np.uint32) << 16).view(np.float32) if bf16 else found
 
 
-def _names(names, path: Path) -> list[str]:
+def names(stored, path: Path) -> list[str]:
+    """The texts of an attribute."""
     try:
-        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in stored]
     except (TypeError, UnicodeDecodeError):
-        raise _without(path, "names of layers") from None
+        raise without(path, "names of layers") from None
 
 
-def _without(path: Path, what: str) -> UserError:
+def without(path: Path, what: str) -> UserError:
+    """The error of a file that lacks something."""
     return UserError(f"{path} must hold {what}. Received: none.")

@@ -12,7 +12,7 @@ import scipy.io
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 from vgg_keras.weights.classes import imagenet_classes
-from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, caffe_names
+from vgg_keras.weights.source_weights import CAFFE_HEAD, Preprocessing, SourceWeights, caffe_names
 
 
 def read(path: Path) -> SourceWeights:
@@ -32,13 +32,15 @@ def read(path: Path) -> SourceWeights:
     net = net.get("net", net)  # MatConvNet saves the fields, others the structure
     meta = net.get("meta") if isinstance(net, dict) else getattr(net, "meta", None)
     meta = net if meta is None else meta
+    tensors = _tensors(net, path)
     return SourceWeights(
         str(path),
-        _tensors(net, path),
+        tensors,
         caffe_names,
         channels_first=False,
         preprocessing=Preprocessing(_mean(meta, path)),
         classes=_classes(meta, path),
+        fc_layers=tuple(name for name in CAFFE_HEAD if name in tensors),
     )
 
 

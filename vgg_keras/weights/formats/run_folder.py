@@ -31,7 +31,7 @@ from vgg_keras.runs import (
     run_of,
 )
 from vgg_keras.weights.convert import convert, random_layers
-from vgg_keras.weights.formats.hdf5 import read_keras
+from vgg_keras.weights.formats.keras_files import read_keras
 from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, parsing
 
 

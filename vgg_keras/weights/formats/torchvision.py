@@ -4,7 +4,6 @@ Both libraries number the modules of `features`; torchvision numbers the head's 
 in 0-1, normalised by ImageNet's mean and standard deviation.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,57 +13,103 @@ import numpy as np
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import layers
-from vgg_keras.weights.source_weights import CAFFE, HEAD, TORCHVISION, TORCHVISION_WORDS, SourceWeights
+from vgg_keras.weights.formats import torch_files, torch_head
+from vgg_keras.weights.source_weights import (
+    CAFFE,
+    TORCHVISION,
+    TORCHVISION_WORDS,
+    Preprocessing,
+    SourceWeights,
+    named_head,
+    two_classes,
+)
 
-_HEADS = {
-    "torchvision": ("classifier.0", "classifier.3", "classifier.6"),
-    "timm": ("pre_logits.fc1", "pre_logits.fc2", "head.fc"),
-}
 _ORDER = ("weight", "bias", "running_mean", "running_var")
 EPSILON = 1e-5  # of torch's batch norm
 # github.com/jcjohnson/pytorch-vgg's files: the authors' D and E in torchvision's layout with Caffe's images. These are the
 # first digits of their sha256. A file that has them in its name must have them in its digest.
 CAFFES = ("00b39a1b", "d01eb7cb")
+_FEATURES_NAME = re.compile(
+    r"vgg16_features-amdegroot-[0-9a-f]{8}\.pth"
+)  # torchvision's VGG16_Weights.IMAGENET1K_FEATURES
+# Its classifier is not a number. Its images are in 0-1 minus a mean, divided by 1/255.
+FEATURES = Preprocessing((0.48235 * 255, 0.45882 * 255, 0.40784 * 255))
+FEATURES_WORDS = "RGB in 0-1, normalised by the mean 0.48235, 0.45882, 0.40784 and the deviation 1/255"
 _CAFFE_NAME = re.compile(rf"vgg(16|19)-({'|'.join(CAFFES)})\.pth")
 
 
 def read(path: Path) -> SourceWeights:
     """The state dict in a `.pth`, `.pt` or `.safetensors` file. A pickle is unpickled by torch, tensors only.
 
+    The convolutions may lie under any name, and the FC layers beside them; the names `module.` and `_orig_mod.` are left out.
+
     Raises:
         UserError: not such a file, or a `.pth` where torch is not installed.
     """
-    state = _safetensors(path) if path.suffix == ".safetensors" else state_dict(path)
     grouped: dict[str, dict[str, np.ndarray]] = {}
-    for key, array in state.items():
+    for key, array in torch_files.tensors_of(path).items():
         layer, _, part = key.rpartition(".")
         if part == "num_batches_tracked":  # batch norm's counter, which nothing reads
             continue
         grouped.setdefault(layer, {})[part] = array
-    tensors = {}
+    features = _features(grouped)
+    convolutions, head = {}, {}
     for layer, parts in grouped.items():
+        inside = features is not None and layer.startswith(features)
         unknown = sorted(set(parts) - set(_ORDER))
-        if unknown:
+        if unknown and (inside or features is None):
             raise UserError(
                 f"A VGG of torchvision or timm has weights and biases. Received: {path}, with {layer}.{unknown[0]}."
             )
-        tensors[layer] = tuple(parts[part] for part in _ORDER if part in parts)
-    head = _HEADS["timm" if any(name.startswith(("pre_logits.", "head.")) for name in tensors) else "torchvision"]
+        arrays = tuple(parts[part] for part in _ORDER if part in parts)
+        if inside:
+            convolutions[f"features.{layer.removeprefix(features)}"] = arrays
+        else:
+            head[_short(layer, features)] = () if unknown else arrays
+    found, names, problem = torch_head.read(head)
+    notes: tuple[str, ...] = ()
+    if names and found[names[-1]][0].shape[0] == 1:
+        two, note = two_classes(found[names[-1]][0].reshape(1, -1).T, found[names[-1]][1])
+        found[names[-1]], notes = (np.ascontiguousarray(two[0].T), two[1]), (note,)
+    features_alone = bool(names) and all(np.isnan(array).all() for name in names for array in found[name])
+    if features_alone:
+        found, names = {}, ()
     caffe = _CAFFE_NAME.fullmatch(path.name)
+    preprocessing, words = (CAFFE, "") if caffe else (TORCHVISION, f"torchvision's, {TORCHVISION_WORDS}")
+    if features_alone or _FEATURES_NAME.fullmatch(path.name):
+        preprocessing, words = FEATURES, f"torchvision's IMAGENET1K_FEATURES, {FEATURES_WORDS}"
     return SourceWeights(
         str(path),
-        tensors,
-        lambda architecture: _names(architecture, head),
+        convolutions | found,
+        lambda architecture: _names(architecture, names),
         channels_first=True,
-        preprocessing=CAFFE if caffe else TORCHVISION,
+        preprocessing=preprocessing,
         epsilon=EPSILON,
-        assumed="" if caffe else f"torchvision's, {TORCHVISION_WORDS}",
+        assumed=words,
+        fc_layers=names,
+        head_problem=problem,
+        notes=notes,
     )
+
+
+def _features(grouped: Mapping[str, Mapping[str, np.ndarray]]) -> str | None:
+    """What the names of the convolutions begin with: `features.` in torchvision, any other in a net around one."""
+    kernels = [name for name, parts in grouped.items() if getattr(parts.get("weight"), "ndim", 0) == 4]
+    standard = [name for name in kernels if re.search(r"(^|\.)features\.\d+$", name)]
+    numbered = standard or [name for name in kernels if re.search(r"(^|\.)\d+$", name)]
+    begins = {name[: -len(name.rpartition(".")[2])] for name in numbered}
+    return begins.pop() if len(begins) == 1 else None
+
+
+def _short(layer: str, features: str | None) -> str:
+    """A name of the head without what it shares with the convolutions': of `model.features.` that is `model.`"""
+    around = re.sub(r"features\.$", "", features or "")
+    return layer.removeprefix(around) if features and features.endswith("features.") else layer
 
 
 def _names(architecture: Architecture, head: tuple[str, ...]) -> dict[str, str]:
     """`features` counts convolution, batch norm, ReLU and pooling."""
-    named, place = dict(zip(HEAD, head, strict=True)), 0
+    named, place = named_head(architecture, head), 0
     for layer in layers(architecture):
         if layer.kind == "conv":
             named[layer.name] = f"features.{place}"
@@ -74,51 +119,3 @@ def _names(architecture: Architecture, head: tuple[str, ...]) -> dict[str, str]:
         elif layer.kind == "pool":
             place += 1
     return named
-
-
-def state_dict(path: Path) -> Mapping[str, np.ndarray]:
-    """The tensors of a `.pth` file by name, float32. Nothing else in it is unpickled.
-
-    Raises:
-        UserError: not such a file, or torch is not installed.
-    """
-    try:
-        import torch
-    except ImportError:
-        raise UserError(
-            f"A .pth file is read by torch, tensors only. Received: {path}, and no torch. Install it (pip install torch), or "
-            "save the state dict as .safetensors."
-        ) from None
-    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):  # CVE-2025-32434: weights_only ran code before
-        raise UserError(f"A .pth file is read by torch 2.6 or newer. Received: torch {torch.__version__}.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is none, or that would run code, makes of it
-        met = re.search(
-            r"Unsupported (\w+: )?\w+ \S+", str(error)
-        )  # around it torch explains how to run the code all the same
-        reason = met[0] if met else " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"A .pth file holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: {reason}"
-        ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):  # as timm's and others' checkpoints
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"A .pth file holds a state dict of tensors. Received: {path}, with {type(state).__name__}.")
-    if any(value.layout != torch.strided or value.device.type != "cpu" for value in state.values()):
-        raise UserError(f"A .pth file holds whole tensors. Received: {path}, with sparse or empty ones.")
-    if any(value.nbytes > value.untyped_storage().nbytes() for value in state.values()):
-        raise UserError(
-            f"A .pth file holds every value of its tensors. Received: {path}, with some that repeat theirs."
-        )
-    return {str(key).removeprefix("module."): value.detach().float().numpy() for key, value in state.items()}
-
-
-def _safetensors(path: Path) -> Mapping[str, np.ndarray]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a mapping
-    except (SafetensorError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} must be a whole .safetensors file. Received another: {error}.") from None

@@ -1,0 +1,95 @@
+"""What a Keras model's first layers do to its images, as one subtraction and one division; and the side of its images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vgg_keras.errors import UserError
+from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
+from vgg_keras.weights.source_weights import Preprocessing
+
+_KERAS_EPSILON = 1e-7  # keras.config.epsilon(), the least standard deviation of Normalization
+
+
+def preprocessing_of(layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile) -> Preprocessing:
+    """The first layers as one: ((x - a) / b - c) / d is (x - (a + b c)) / (b d).
+
+    Raises:
+        UserError: a division by 0, values that are not finite, or channels in another order than RGB and BGR.
+    """
+    source, mean, std = np.arange(3), np.zeros(3), np.ones(3)
+    for layer in layers:
+        taken, subtracted, divisor = _step(layer, tensors, file)
+        source, mean, std = source[taken], mean[taken], std[taken]
+        mean, std = mean + std * subtracted, std * divisor
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and std.all()):
+        raise file.another(f"{layers[-1].name} of values that are not finite or too large")
+    order = source.tolist()
+    if order not in ([0, 1, 2], [2, 1, 0]):
+        raise file.another(f"channels in the order {order} at {layers[-1].name}")
+    bgr = order == [2, 1, 0]
+    return Preprocessing(*(tuple((values[::-1] if bgr else values).tolist()) for values in (mean, std)), bgr=bgr)
+
+
+def _step(layer: SavedLayer, tensors: Mapping[str, tuple], file: ModelFile) -> tuple[Any, Any, Any]:
+    """The channels that a layer takes, what it subtracts of each, and what it divides by then."""
+    config = layer.config
+    if layer.kind == "Affine":
+        return config["channels"], _triple(config["mean"]), _triple(config["std"])
+    if layer.kind == "MeanSubtraction":
+        return [0, 1, 2], _triple(config["mean"]), _triple(config.get("std") or 1.0)
+    if layer.kind == "Rescaling":
+        scale = _triple(config["scale"])
+        if not scale.all():
+            raise file.another(f"{layer.name} of scale=0")
+        return [0, 1, 2], -_triple(config.get("offset", 0.0)) / scale, 1.0 / scale
+    stored = config.get("mean"), config.get("variance")
+    if None in stored:  # adapted to data
+        stored = tensors[layer.name][:2]
+    mean, variance = _triple(stored[0]), _triple(stored[1])
+    if variance.min() < 0:
+        raise UserError(f"A variance is not negative. Received: {file.path}, whose {layer.name} has one that is.")
+    return [0, 1, 2], mean, np.maximum(np.sqrt(variance), _KERAS_EPSILON)
+
+
+def _triple(value: Any) -> np.ndarray:
+    """A number, or one for each channel, as three."""
+    if isinstance(value, dict):  # an array, as Keras 3 serializes it
+        value = value["config"]["value"]
+    array = np.asarray(value, np.float64)
+    if array.size not in (1, 3) or array.shape[:-1] != (1,) * (array.ndim - 1):
+        raise ValueError(f"{array.size} values for three channels")
+    return np.broadcast_to(array.reshape(-1), 3).astype(np.float64)
+
+
+def input_side(layers: Sequence[SavedLayer], file: ModelFile, flattened: bool) -> int:
+    """The side of the square that the net takes; 0 where it takes others too.
+
+    Args:
+        layers: before the first convolution, and this one.
+        file: for messages.
+        flattened: whether the head is FC layers on the whole last map.
+
+    Raises:
+        UserError: images of other channels, no squares, or a Resizing from one fixed size to another.
+    """
+    sides: set[int] = set()
+    for layer in layers:
+        shape = next((layer.config[key] for key in ("batch_shape", "batch_input_shape") if layer.config.get(key)), None)
+        if layer.kind == "Resizing":
+            if not {"height", "width"} <= set(layer.config) or layer.config.get("pad_to_aspect_ratio"):
+                raise file.another(f"Resizing at {layer.name} that pads images")
+            shape = [None, layer.config["height"], layer.config["width"], None]
+        if shape is None:
+            continue
+        if len(shape) != 4 or shape[3] not in (None, 3):
+            raise file.another(f"an input of the shape {str(tuple(shape[1:]))[:50]}, not of RGB images")
+        height, width = shape[1:3]
+        if height != width and (flattened or layer.kind == "Resizing"):
+            raise file.another(f"an input of {height}x{width}, not a square")
+        if type(height) is int and height == width:
+            sides.add(height)
+    if len(sides) > 1:
+        raise file.another(f"a Resizing of images of {min(sides)} to {max(sides)}: a net takes images of one size")
+    return sides.pop() if sides else 0
