@@ -265,7 +265,11 @@ def test_a_head_that_is_not_read_is_left_out_and_so_is_one_of_other_layers(tmp_p
     layers = keras.layers
     for name, activation, wanted in (
         ("other.keras", "tanh", "its head is left out: the activation tanh at hidden"),
-        ("hidden.keras", "relu", "its head is left out, since architecture.fc_layers is 0, and the hidden FC layers of the file"),
+        (
+            "hidden.keras",
+            "relu",
+            "its head is left out, since architecture.fc_layers is 0, and the hidden FC layers of the file",
+        ),
     ):
         base = applications(side=32)
         hidden = layers.Dense(8, activation, name="hidden")(layers.GlobalAveragePooling2D()(base.output))

@@ -181,6 +181,7 @@ def _infer_as(
         "mean": source.preprocessing.mean if source.preprocessing else (),
         "std": stated.get("std", ()),
         "batch_norm": batch_norm,
+        "multi_label": source.multi_label or stated.get("multi_label", False),
         "activation": source.activation,
         **({} if slope is None else {"negative_slope": slope}),
         **_head(source, kernel, like, stated),

@@ -62,6 +62,7 @@ class SourceWeights:
         fc_layers: the source's names of its FC layers, in their order; empty: it has no head.
         head: what the first of them takes, as `Architecture.head`; empty: the source does not hold it.
         head_problem: why the head, which the source has, was not read; empty: it was, or there is none.
+        multi_label: whether its outputs end in sigmoids, each of its own.
         notes: what was changed in reading, for the user.
     """
 
@@ -81,6 +82,7 @@ class SourceWeights:
     fc_layers: tuple[str, ...] = ()
     head: str = ""
     head_problem: str = ""
+    multi_label: bool = False
     notes: tuple[str, ...] = ()
 
     def without_head(self) -> "SourceWeights":

@@ -137,6 +137,7 @@ NETS = {
     "one sigmoid": lambda: functional(
         caffe, applications(), kl.Flatten(), kl.Dense(16, "relu"), kl.Dense(1, "sigmoid")
     ),
+    "several labels": lambda: functional(caffe, applications(), kl.Flatten(), kl.Dense(4), kl.Activation("sigmoid")),
     "average pooling": lambda: functional(
         caffe,
         applications(),
@@ -209,6 +210,7 @@ def test_what_people_save_is_loaded(tmp_path, kind, capsys):
         assert assumed == (kind in ("on its output", "pooling=avg", "the whole net"))
         assert equal(f"{kind}, {ending}", loaded, model, images, as_caffe(images) if assumed else images)
         assert loaded.config.architecture.crop == images.shape[1]
+        assert loaded.config.architecture.multi_label == (kind == "several labels")
 
 
 # ---- weights alone
@@ -289,9 +291,6 @@ def branched():
 OTHERS = {
     "the activation tanh at hidden": lambda: functional(
         caffe, applications(), kl.Flatten(), kl.Dense(16, "tanh", name="hidden"), kl.Dense(4)
-    ),
-    "the activation sigmoid at labels": lambda: functional(
-        caffe, applications(), kl.Flatten(), kl.Dense(4, "sigmoid", name="labels")
     ),
     "LayerNormalization": lambda: functional(
         caffe, applications(), kl.GlobalAveragePooling2D(), kl.LayerNormalization(), kl.Dense(4)

@@ -290,7 +290,6 @@ REFUSED = {
     ),
     "no activation": (fields("block2_conv1", activation="linear"), "block2_pool behind block2_conv1, not activation"),
     "activations that differ": (fields("fc1", activation="leaky_relu"), "layers of one kind that differ"),
-    "an end for many labels": (fields("predictions", activation="sigmoid"), "the activation sigmoid at predictions"),
     "a soft-max within": (fields("fc1", activation="softmax"), "a soft-max at fc1, before the end"),
     "valid padding": (fields("block1_conv1", padding="valid"), "block1_conv1 of padding=valid"),
     "strides": (fields("block1_conv1", strides=[2, 2]), r"block1_conv1 of strides=\[2, 2\]"),

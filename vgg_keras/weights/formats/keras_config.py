@@ -104,6 +104,9 @@ def _flat(model: Any, file: ModelFile) -> Iterator[SavedLayer]:
 
 def _ordered(config: Mapping[str, Any], file: ModelFile) -> Iterator[Any]:
     """The layers of a functional model in the order in which they are called; before an end the ones that come before it."""
+    for layer in config["layers"]:
+        if "name" not in layer and "name" not in layer["config"]:  # none that Keras saves
+            raise file.another(str(kind_of(layer))[:50])
     by_name = {_name(layer): layer for layer in config["layers"]}
     try:
         order = _backward(config, by_name, file)

@@ -83,7 +83,9 @@ def _read_keras_2(file: h5py.File, path: Path) -> SourceWeights:
 
 def _without_model(tensors: dict[str, tuple], groups: list[str], path: Path) -> SourceWeights:
     """Weights alone: under Keras Applications' names, or by their shapes and order."""
-    if all(map(_OUR_NAMES.fullmatch, tensors)):
+    if all(map(_OUR_NAMES.fullmatch, tensors)) and not {"rescaling", "normalization"} & set(
+        map(keras_weights.kind_of, groups)
+    ):
         fc = tuple(name for name in tensors if not name.startswith("block"))
         return SourceWeights(str(path), tensors, same_names, channels_first=False, preprocessing=None, fc_layers=fc)
     # a model inside is a group, in which only layers with weights are named

@@ -36,12 +36,14 @@ class Head:
         pooling: what the FC layers take, as `Architecture.head` names it; empty: not known yet.
         kernels: (inputs, units) of each FC layer, with its bias (units,).
         crop: that FC layers as convolutions give; 0: they do not.
+        multi_label: whether it ends in several sigmoids.
         notes: what was changed, for the user.
     """
 
     pooling: str = ""
     kernels: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     crop: int = 0
+    multi_label: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -101,8 +103,8 @@ class _Reader:
             raise self._file.another("batch norm at the end")
         if head.kernels[-1][1].size == 1:
             self._as_two_classes()
-        elif self._end == "sigmoid":
-            raise self._file.another(f"the activation sigmoid at {self._units}")
+        else:
+            head.multi_label = self._end == "sigmoid"
         return head
 
     # ---- one method for each class

@@ -99,6 +99,7 @@ def _described(layers, tensors, file, problem, crop) -> SourceWeights:
         fc_layers=tuple(fc),
         head=head.pooling if fc else "",
         head_problem=problem,
+        multi_label=head.multi_label,
         notes=tuple(head.notes),
     )
 
