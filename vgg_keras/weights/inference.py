@@ -22,7 +22,7 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
         UserError: it has no mean, and neither has the source.
     """
     mean = source.preprocessing.mean if source.preprocessing else ()
-    architecture = architecture.resolved(source.num_classes(architecture), mean)
+    architecture = architecture.resolved(source.num_classes(architecture), mean, source.multi_label)
     if not architecture.mean:
         raise UserError(
             "A .weights.h5 file does not hold the mean that its net subtracts. "

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import Architecture, Config, Data
+from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.model import architecture_of
@@ -122,8 +122,7 @@ def load_net(
             )
         with parsing(source):
             like = Architecture(head="gap", num_classes=1, crop=own.crop) if headless else None
-            architecture = infer(weights, like, stated)
-            config = Config(architecture=architecture, data=Data(scale=(max(256, round(architecture.crop * 8 / 7)),)))
+            config = Config(architecture=infer(weights, like, stated))
     architecture = resolved(config.architecture, weights)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
     if (missing := random_layers(architecture, converted)) and not headless:

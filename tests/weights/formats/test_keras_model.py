@@ -2,6 +2,7 @@
 
 import copy
 import json
+import zipfile
 
 import h5py
 import keras
@@ -194,6 +195,62 @@ def test_files_of_keras_2_are_read(tmp_path, images, made):
         assert equal(loaded, model, images)
         stored(tmp_path / "net.h5", lambda config: {**config, "config": config["config"]["layers"]})  # before 2.2.3
         assert equal(load_net(tmp_path / "net.h5"), model, images)
+
+
+def test_keras_2s_arithmetic_is_read_as_it_writes_it(tmp_path, images):
+    """tf_keras 2.21's form of preprocess_input: SlicingOpLambda, and TFOpLambda with its operand in the call."""
+    model = scaled(functional([*convolutions(), *head()]), images)
+    ellipsis, turned = {"class_name": "__ellipsis__"}, {"start": None, "stop": None, "step": -1}
+    steps = [
+        ("SlicingOpLambda", "__operators__.getitem", {"slice_spec": [ellipsis, turned]}),
+        ("TFOpLambda", "nn.bias_add", {"bias": [-103.939, -116.779, -123.68], "data_format": "NHWC"}),
+        ("TFOpLambda", "math.truediv", {"y": 2.0, "name": None}),
+        ("TFOpLambda", "math.multiply", {"y": 2.0, "name": None}),
+    ]
+
+    def with_steps(config):
+        config = as_keras_2(config)
+        first, second, *rest = config["config"]["layers"]
+        before, added = first["config"]["name"], []
+        for kind, function, operand in steps:
+            name = f"tf.{function}"
+            call = [[before, 0, 0, operand]]
+            added.append(
+                {
+                    "class_name": kind,
+                    "config": {"name": name, "function": function},
+                    "name": name,
+                    "inbound_nodes": call,
+                }
+            )
+            before = name
+        second["inbound_nodes"] = [[[before, 0, 0, {}]]]
+        config["config"]["layers"] = [first, *added, second, *rest]
+        return config
+
+    model.save(tmp_path / "net.h5")
+    stored(tmp_path / "net.h5", with_steps)
+    assert equal(load_net(tmp_path / "net.h5"), model, images, as_caffe(images))
+
+
+def test_a_keras_file_without_names_goes_by_its_classes(tmp_path, images):
+    """As tf_keras writes it: layers are counted in each model and class."""
+    model = scaled(
+        functional([kl.Rescaling(1 / 255), functional(convolutions(batch_norm=True)), sequential_head()]), images
+    )
+    model.save(tmp_path / "named.keras")
+    with zipfile.ZipFile(tmp_path / "named.keras") as archive, zipfile.ZipFile(tmp_path / "net.keras", "w") as other:
+        (tmp_path / "w.h5").write_bytes(archive.read("model.weights.h5"))
+        with h5py.File(tmp_path / "w.h5", "a") as file:
+            file.visititems(lambda _, node: node.attrs.pop("name", None))
+            assert "name" not in file["layers/functional/layers/conv2d/vars"].attrs
+        other.writestr("config.json", archive.read("config.json"))
+        other.write(tmp_path / "w.h5", "model.weights.h5")
+    assert equal(load_net(tmp_path / "net.keras"), model, images)
+
+
+def sequential_head():
+    return keras.Sequential([keras.Input((1, 1, 32)), *head()])
 
 
 def test_a_model_without_preprocessing_is_taken_for_keras_applications_and_it_is_said(tmp_path, images, capsys):

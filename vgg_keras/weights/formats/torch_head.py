@@ -21,17 +21,18 @@ def read(
         layers: the arrays of each layer that is no convolution of the five blocks, by its name.
 
     Returns:
-        Kernel (out, in) or (out, in, height, width) and bias of each FC layer; their names in order; and why they cannot be
-        read, then without any.
+        All arrays, of FC layers a kernel (out, in) or (out, in, height, width) and a bias; the FC layers' names in order; and
+        why they cannot be read, then without any.
     """
     if not layers:
         return {}, (), ""
     parts: dict[str, list[str]] = {}
     for name in sorted(layers, key=_natural):
         arrays = layers[name]
-        if not arrays or arrays[0].ndim not in (2, 4) or len(arrays) > 2:
-            kind = "batch norm" if len(arrays) == 4 else "a layer"
-            return {}, (), f"{kind} at {name}"
+        if len(arrays) == 4 or not arrays:
+            return {}, (), f"{'batch norm' if arrays else 'a layer'} at {name}"
+        if arrays[0].ndim not in (2, 4):
+            continue  # left over
         parts.setdefault(name.rpartition(".")[0], []).append(name)
     order = _in_order(list(parts.values()), layers)
     if order is None and len(parts) == 1:
@@ -46,7 +47,7 @@ def read(
             and _place(following) == _place(one) + 1
         ):
             return {}, (), f"{one} and {following} without an activation between them"
-    return {name: layers[name] for name in order}, tuple(order), ""
+    return dict(layers), tuple(order), ""
 
 
 def _in_order(parts: Sequence[Sequence[str]], layers: Mapping[str, tuple]) -> list[str] | None:
