@@ -74,7 +74,7 @@ class PerceptualDistance(keras.layers.Layer):
         self.layer_weights = _layer_weights(architecture, method, layers)
         # the head is not needed: the smallest there is
         self.architecture = dataclasses.replace(
-            architecture, num_classes=1, head="gap", fc_layers=0, fc_units=1, crop=SMALLEST
+            architecture, num_classes=1, head="gap", fc_layers=0, fc_units=(1,), crop=SMALLEST
         )
         self.backbone = feature_maps(build(self.architecture, dtype="float32"), list(self.layer_weights))
         self.linear = []

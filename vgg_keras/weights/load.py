@@ -111,7 +111,7 @@ def load_net(
     if not headless:
         require_head(weights)
     if headless and config:
-        alone = dataclasses.replace(config.architecture, head="gap", fc_units=1, fc_layers=0, num_classes=1)
+        alone = dataclasses.replace(config.architecture, head="gap", fc_units=(1,), fc_layers=0, num_classes=1)
         config = dataclasses.replace(config, architecture=alone)
     if config is None:
         if weights.preprocessing is None:
