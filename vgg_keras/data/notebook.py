@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from vgg_keras import synonyms
@@ -136,7 +137,9 @@ def _open(data: Data) -> Source:
 
 def _ignored_labels(source: Source) -> list[str]:
     """A line where a multi-label set has labels to ignore: Keras's losses and metrics know 0 and 1 alone."""
-    count = sum(int((split.labels < 0).sum()) for split in (source.train, source.val)) if source.multi_label else 0
+    if not source.multi_label:
+        return []
+    count = sum(int(np.count_nonzero(np.asarray(split.labels) < 0)) for split in (source.train, source.val))
     return [f"{count:,} labels are to be ignored: a notebook's datasets give 0 for them"] if count else []
 
 

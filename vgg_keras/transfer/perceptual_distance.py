@@ -17,7 +17,7 @@ from vgg_keras.nets.builder import build
 from vgg_keras.nets.feature_maps import SMALLEST, feature_maps, named_layers
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict, to_dict
-from vgg_keras.weights.formats.torchvision import state_dict
+from vgg_keras.weights.formats.torch_files import state_dict
 from vgg_keras.weights.open_model import open_model
 from vgg_keras.weights.source_weights import TORCHVISION
 
