@@ -69,6 +69,12 @@ def test_labels_as_people_hold_them(random, labels):
     assert all(np.array_equal(found[label], pixels[place]) for place, label in enumerate((1, 0, 2)))
 
 
+def test_several_labels_an_image_are_rows_of_0_and_1(random):
+    labels = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]])
+    ((_, rows),) = vgg_keras.validation_data(images(random, 3, 32, 32, 3), labels, **PLAIN).as_numpy_iterator()
+    assert rows.dtype == np.float32 and np.array_equal(rows, labels)
+
+
 def test_a_share_is_held_out_where_it_is_asked_for(random):
     data = {**PLAIN, "validation": "held_out", "holdout": 0.25}
     pixels, labels = images(random, 8, 32, 32, 3), np.arange(8)

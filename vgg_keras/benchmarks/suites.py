@@ -82,7 +82,7 @@ def _scaling(options: Options) -> None:
     from vgg_keras.benchmarks import scaling
 
     batches = [options.batch] if options.batch else [16, 64, 256]
-    scaling.run(options.passed, options.images or 1024, options.repeats, batches)
+    scaling.run(options.config, options.passed, options.images or 1024, options.repeats, batches)
 
 
 def _all(options: Options) -> None:

@@ -26,7 +26,8 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
     Args:
         source: (n, height, width) or (n, height, width, channels) of integers or floats in 0-255; a pair of these and labels; or
             a `tf.data.Dataset` of (image, label), in batches or not, whose images may have several sizes.
-        labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) one-hot; None where the source has them.
+        labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) of 0 and 1, one-hot or of several labels; None where the
+            source has them.
         data: its `validation` and `holdout` are read.
 
     Raises:
@@ -59,10 +60,11 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
 
 def split_of_arrays(images: Sequence[np.ndarray], labels: np.ndarray, classes: tuple[str, ...] = ()) -> Split:
     """These images, each (height, width, channels) uint8, of one number of channels, as a split that holds them in memory."""
+    labels = labels.astype(np.int8 if labels.ndim == 2 else np.int32)
     shapes = np.array([image.shape for image in images], np.int64)
     offsets = np.append(0, np.cumsum(shapes.prod(axis=1)))
     flat = images.reshape(-1) if isinstance(images, np.ndarray) else np.concatenate([one.reshape(-1) for one in images])
-    pixels, sizes, starts, table = (tf.constant(one) for one in (flat, shapes, offsets, labels.astype(np.int32)))
+    pixels, sizes, starts, table = (tf.constant(one) for one in (flat, shapes, offsets, labels))
     channels = int(shapes[0, 2])
 
     def read(image):
@@ -80,7 +82,7 @@ def split_of_arrays(images: Sequence[np.ndarray], labels: np.ndarray, classes: t
         fingerprints=np.array([int.from_bytes(one, "little") for one in prints], np.int64),
         sizes=shapes[:, :2].astype(np.int32),
         jpegs=np.zeros(len(labels), bool),
-        labels=labels.astype(np.int32),
+        labels=labels,
         array_channels=channels,
         classes=classes,
     )
@@ -127,18 +129,20 @@ def _pixels(values: Any) -> np.ndarray:
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The classes of labels as numbers (n,), and their names."""
+    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names."""
     if labels.ndim == 2 and labels.shape[1] == 1:  # as of keras.datasets.cifar10
         labels = labels[:, 0]
     if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
         return labels.argmax(axis=1), tuple(map(str, range(labels.shape[1])))
+    if labels.ndim == 2 and labels.shape[1] > 1 and np.isin(labels, (0, 1)).all():  # several labels an image
+        return labels.astype(np.int8), tuple(map(str, range(labels.shape[1])))
     if labels.ndim == 1 and labels.dtype.kind in "USO":
         texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
         names, numbers = np.unique(texts, return_inverse=True)
         return numbers, tuple(names.tolist())
     if labels.ndim != 1 or labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
         raise UserError(
-            "Labels are (n,) integers from 0 on or names, or one-hot (n, classes). "
+            "Labels are (n,) integers from 0 on or names, or (n, classes) of 0 and 1. "
             f"Received: shape {labels.shape} of {labels.dtype}."
         )
     return labels.astype(np.int64), tuple(map(str, range(int(labels.max(initial=0)) + 1)))
