@@ -63,7 +63,7 @@ def augment(
         InvalidArgumentError: the file cannot be decoded, or is of another size than `drawn` is for.
     """
 
-    channels = drawn.shift.shape[-1]
+    encoded, channels = tf.convert_to_tensor(encoded), drawn.shift.shape[-1]
 
     def by_full_decode():
         pixels = decode(encoded, channels)

@@ -26,6 +26,7 @@ def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
         encoded: the file, or an image of `arrays` as (height, width, any) uint8.
         channels: 1, 3 or 4; of an image of `arrays` its own too.
     """
+    encoded = tf.convert_to_tensor(encoded)
     if encoded.dtype == tf.uint8:
         return _with_channels(encoded, channels)
     image = tf.cond(

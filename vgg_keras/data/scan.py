@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from vgg_keras import stop
 from vgg_keras.config import Config, Data
-from vgg_keras.data.decoding import FILE_CHANNELS, decode
+from vgg_keras.data.decoding import DCT, FILE_CHANNELS, decode
 from vgg_keras.data.errors import message_of
 from vgg_keras.data.headers import has_exif, orientation, refusal
 from vgg_keras.data.scan_cache import ROW, ScanCache, cache_path
@@ -349,7 +349,7 @@ def _quick(encoded, label, max_pixels):
     def decoded(size):
         # an eighth of the size: all of the file is read, but fewer pixels are computed. TensorFlow would remove a decoding whose
         # result nothing reads
-        pixels = tf.io.decode_jpeg(encoded, channels=3, ratio=8)
+        pixels = tf.io.decode_jpeg(encoded, channels=3, ratio=8, dct_method=DCT)
         return tf.where(tf.shape(pixels)[0] > 0, size, unread)
 
     jpeg = tf.io.is_jpeg(encoded)
