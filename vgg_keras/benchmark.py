@@ -10,7 +10,7 @@ KERAS_BACKEND=jax python -m vgg_keras.benchmark train
 input: JPEG files to batches of crops, beside decoding alone, the straightforward chain and Pillow in a DataLoader.
 train: a step beside Keras Applications, PyTorch and the net's layers alone; on Keras's TensorFlow and JAX backends.
 evaluate: the protocols of 3.2, file to posterior, beside `model.predict` and the net's convolutions alone.
-scaling: the input over cores and files, memory over files and batch, the commands' start.
+scaling: the input over cores and files, the scan over files, memory over files and batch, the commands' start.
 Each prints a table and, last, a line of JSON. Rows are timed in turn, and the first round is not counted.
 """
 

@@ -75,8 +75,11 @@ class Architecture(_Checked):
     multi_label: bool = False
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
-    mean: tuple[float, ...] = ()  # 2.1: RGB, 0-255, subtracted by the first layer; empty: the training set's
-    # RGB, 0-255: the first layer divides by it after that; empty: it does not, as in 2.1
+    # of the images, 1 to 16. 1: grey, 3: RGB, 4: RGB and alpha; others are read from arrays only
+    channels: int = setting(3, MATCH)
+    # 2.1: a value for each channel, 0-255, subtracted by the first layer; empty: the training set's
+    mean: tuple[float, ...] = ()
+    # likewise: the first layer divides by it after that; empty: it does not, as in 2.1
     std: tuple[float, ...] = setting((), MATCH)
     # what the FC layers take. fc: the whole last map. gap, gmp: its global average or maximum
     head: Literal["fc", "gap", "gmp"] = setting("fc", MATCH)
@@ -121,9 +124,12 @@ class Architecture(_Checked):
         )
         _require(self.width > 0, "architecture.width must be above 0.", self.width)
         _require(self.crop >= 32, "architecture.crop must be 32 or more: five poolings halve it.", self.crop)
-        _require(len(self.mean) in (0, 3), "architecture.mean must be empty or three values, R,G,B.", self.mean)
-        std_rule = "architecture.std must be empty or three values above 0, R,G,B."
-        _require(len(self.std) in (0, 3) and all(value > 0 for value in self.std), std_rule, self.std)
+        _require(1 <= self.channels <= 16, "architecture.channels must lie in [1, 16].", self.channels)
+        values = "three values, R,G,B" if self.channels == 3 else f"a value for each channel, {self.channels}"
+        known = (0, self.channels)
+        _require(len(self.mean) in known, f"architecture.mean must be empty or {values}.", self.mean)
+        std_rule = f"architecture.std must be empty or {values}, each above 0."
+        _require(len(self.std) in known and all(value > 0 for value in self.std), std_rule, self.std)
         units_rule = "architecture.fc_units must be numbers of 1 or more."
         _require(bool(self.fc_units) and min(self.fc_units) >= 1, units_rule, self.fc_units)
         _require(self.fc_layers >= -1, "architecture.fc_layers must be 0 or more, or -1.", self.fc_layers)

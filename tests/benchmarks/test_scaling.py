@@ -5,7 +5,18 @@ import json
 import pytest
 
 from tests.benchmarks.toy import TOY_NET
-from vgg_keras.benchmarks import scaling
+from tests.conftest import write_images
+from vgg_keras.benchmarks import scaling, scans
+from vgg_keras.config import Config, Data
+
+
+def test_the_scan_over_a_repeated_list(tmp_path):
+    for name in ("cat", "dog"):
+        write_images(tmp_path / name, [(8, 8)] * 5)
+    found = scans.measure(Config(data=Data(source=str(tmp_path))), 3)
+    assert found["images"] == 24 and found["second_seconds"] < found["seconds"]
+    assert found["images_per_second"] == pytest.approx(24 / found["seconds"])
+    assert scans.measure(Config(), 3) is None  # digits are no files
 
 
 @pytest.mark.slow
@@ -15,7 +26,7 @@ def test_scaling(monkeypatch, capsys):
     monkeypatch.setattr(scaling, "COMMANDS", ("summarize",))
     monkeypatch.setattr(scaling.os, "sched_getaffinity", lambda process: {0})
     passed = [word for word in TOY_NET if word.startswith("--set")]
-    scaling.run(["--config=A", *passed], 64, 1, [4])
+    scaling.run(Config(), ["--config=A", *passed], 64, 1, [4])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     names = [row["name"] for row in found["rows"]]
     assert names == ["input on 1 core", "input, files x 2", "training step, batch 4"]

@@ -51,6 +51,7 @@ def test_every_call_that_decodes_a_jpeg_uses_the_accurate_dct():
         ("decoding.py", "decode_image", None),
         ("decoding.py", "decode_jpeg", "DCT"),
         ("fast_jpeg.py", "decode_and_crop_jpeg", "DCT"),
+        ("scan.py", "decode_jpeg", "DCT"),
     ]
     assert decoding.DCT == "INTEGER_ACCURATE"
 
@@ -76,3 +77,18 @@ def test_upright_equals_pillows_exif_transpose(orientation):
     for image in (pixels, pixels.astype(np.float32)):
         found = decoding.upright(tf.constant(image), tf.constant(orientation)).numpy()
         assert np.array_equal(found, pillow_upright(pixels, orientation).astype(image.dtype))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_other_channels_are_pillows(mode, tmp_path):
+    """A PNG in grey, in RGB, and with its transparency where four channels are read."""
+    random = np.random.default_rng(1)
+    shape = (9, 7) if mode in "LP" else (9, 7, len(mode))
+    picture = PIL.Image.fromarray(random.integers(0, 256, shape, np.uint8), "L" if mode == "P" else mode)
+    picture = picture.convert("P") if mode == "P" else picture
+    picture.save(tmp_path / "one.png")
+    encoded = (tmp_path / "one.png").read_bytes()
+    for channels, theirs in ((1, "L"), (3, "RGB"), (4, "RGBA")):
+        expected = picture if mode == theirs else picture.convert("RGB").convert(theirs)
+        ours = decoding.decode(encoded, channels).numpy().reshape(9, 7, channels).squeeze()
+        assert np.array_equal(ours, np.asarray(expected)), (mode, channels)

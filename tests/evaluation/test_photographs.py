@@ -42,8 +42,8 @@ def test_arrays_and_pillow_images_keep_their_pixels_and_their_places(random, pho
     found = listed([photographs[1], pixels, photographs[0], Image.fromarray(pixels), turned], upright=True)
     assert [one.name for one in found] == [str(photographs[1]), "image 1", str(photographs[0]), "image 3", "image 4"]
     for one in (found[1], found[3], found[4]):
-        assert np.array_equal(decode(one.encoded).numpy(), pixels)
-    assert decode(listed(turned, upright=False)[0].encoded).shape == (9, 8, 3)
+        assert np.array_equal(decode(one.pixels).numpy(), pixels)
+    assert decode(listed(turned, upright=False)[0].pixels).shape == (9, 8, 3)
     places = {tuple(places): split for places, split in splits_of(found)}
     assert set(places) == {(0, 2), (1, 3, 4)}
     assert [places[1, 3, 4].name(image) for image in range(3)] == ["image 1", "image 3", "image 4"]

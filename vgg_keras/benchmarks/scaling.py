@@ -1,6 +1,6 @@
-"""The input's rate over cores and files, memory over files and batch, and the time that the commands take to start.
+"""The rates of the input and the scan over files, memory over files and batch, and the time that the commands take to start.
 
-Each number comes from a process of its own. They run one after the other.
+Each number but the scan's comes from a process of its own. They run one after the other.
 """
 
 import os
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from vgg_keras.benchmarks import rounds
 from vgg_keras.benchmarks.processes import benchmark
 from vgg_keras.commands import COMMANDS
+from vgg_keras.config import Config
 from vgg_keras.progress import progress
 from vgg_keras.text_table import text_table
 
@@ -20,10 +21,11 @@ MICRO_BATCH = 16  # of the steps whose memory is measured
 GIB = 2**20  # in KiB
 
 
-def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int]) -> None:
+def run(config: Config, flags: Sequence[str], images: int, repeats: int, batches: Sequence[int]) -> None:
     """Makes the measurements, prints tables and a JSON line.
 
     Args:
+        config: its data are scanned.
         flags: `--config`, `--data` and `--set`, for the processes.
         images: that the input reads in a round.
         repeats: rounds that are counted, in each process.
@@ -43,13 +45,30 @@ def run(flags: Sequence[str], images: int, repeats: int, batches: Sequence[int])
         records.append({"name": name, "images_per_second": rate, "first_batch_seconds": first, "peak_gib": peak / GIB})
         lines.append([name, f"{rate:.3g}", f"{first:.2f}" if first else "-", f"{peak / GIB:.2f}"])
     print(text_table(lines))
+    scans = {times: scan for times in TIMES if (scan := _scan(config, times))}
+    if scans:
+        head = ["", "images/s", "first start, s", "second start, s"]
+        rates = [
+            [
+                f"scan, files x {times}",
+                *(f"{scan[name]:.3g}" for name in ("images_per_second", "seconds", "second_seconds")),
+            ]
+            for times, scan in scans.items()
+        ]
+        print(text_table([head, *rates]))
     starts = {command: min(_start(command) for _ in range(repeats)) for command in COMMANDS}
     print(
         text_table(
             [["until --help is printed", "s"], *([command, f"{seconds:.2f}"] for command, seconds in starts.items())]
         )
     )
-    rounds.print_json("scaling", rows=records, start_seconds=starts)
+    rounds.print_json("scaling", rows=records, scans=scans, start_seconds=starts)
+
+
+def _scan(config: Config, times: int) -> dict | None:
+    from vgg_keras.benchmarks import scans  # and TensorFlow, behind the processes
+
+    return scans.measure(config, times)
 
 
 def _start(command: str) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import IMAGENET_MEAN
+from vgg_keras.nets.architectures import IMAGENET_MEAN, mean_of_channels
 
 CLASSES = 1000
 SUITES = ("input", "train", "evaluate", "scaling", "all")
@@ -50,7 +50,9 @@ class Options:
     @property
     def architecture(self) -> Architecture:
         """The net; no data decide its classes and its mean."""
-        return self.config.architecture.resolved(CLASSES, IMAGENET_MEAN)
+        return self.config.architecture.resolved(
+            CLASSES, mean_of_channels(IMAGENET_MEAN, self.config.architecture.channels)
+        )
 
 
 def run(suite: str, options: Options) -> None:
@@ -80,7 +82,7 @@ def _scaling(options: Options) -> None:
     from vgg_keras.benchmarks import scaling
 
     batches = [options.batch] if options.batch else [16, 64, 256]
-    scaling.run(options.passed, options.images or 1024, options.repeats, batches)
+    scaling.run(options.config, options.passed, options.images or 1024, options.repeats, batches)
 
 
 def _all(options: Options) -> None:

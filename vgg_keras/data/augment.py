@@ -24,7 +24,7 @@ class Augmentation(NamedTuple):
             filter. FULL_DECODE: the image is decoded in full, and the window rescaled with anti-aliasing.
         window: (4,) float32, what becomes the crop: top, left, height, width in pixels of the image as `decode_mode` decodes it.
         flipped: whether left and right are exchanged.
-        shift: (3,) float32, added to R, G and B.
+        shift: (channels,) float32, added to R, G and B.
     """
 
     size: tf.Tensor
@@ -32,6 +32,9 @@ class Augmentation(NamedTuple):
     window: tf.Tensor
     flipped: tf.Tensor
     shift: tf.Tensor
+
+
+WINDOW_CHANNELS = (1, 3)  # in which a window of a JPEG is decoded
 
 
 def augment(
@@ -54,25 +57,28 @@ def augment(
             same, and only the crop is rotated: a hundredth of the pixels.
 
     Returns:
-        (crop, crop, 3) float32, RGB 0-255 plus the colour shift.
+        (crop, crop, channels) float32, RGB 0-255 plus the colour shift; as many channels as the shift has.
 
     Raises:
         InvalidArgumentError: the file cannot be decoded, or is of another size than `drawn` is for.
     """
 
+    encoded, channels = tf.convert_to_tensor(encoded), drawn.shift.shape[-1]
+
     def by_full_decode():
-        pixels = decode(encoded)
+        pixels = decode(encoded, channels)
         with tf.control_dependencies([fast_jpeg.require_size(image, tf.shape(pixels), drawn.size)]):
             pixels = tf.identity(pixels)
         return resample_window(pixels, drawn.window[:2], drawn.window[2], crop, data.interpolation)
 
     def by_window():
-        return fast_jpeg.decode_window(image, encoded, drawn.size, drawn.decode_mode, drawn.window, crop)
+        return fast_jpeg.decode_window(image, encoded, drawn.size, drawn.decode_mode, drawn.window, crop, channels)
 
     # 3.1: the image rescaled so that its smaller side is S, and a random crop of it, in one resampling of the crop's window
+    in_windows = reads_windows(data) and channels in WINDOW_CHANNELS and encoded.dtype == tf.string
     full = drawn.decode_mode == fast_jpeg.FULL_DECODE
-    pixels = tf.cond(full, by_full_decode, by_window) if reads_windows(data) else by_full_decode()
-    pixels = tf.ensure_shape(pixels, [crop, crop, 3])
+    pixels = tf.cond(full, by_full_decode, by_window) if in_windows else by_full_decode()
+    pixels = tf.ensure_shape(pixels, [crop, crop, channels])
     upright_crop = pixels if orientation is None else upright(pixels, orientation)
 
     # 3.1: random horizontal flipping
@@ -80,21 +86,21 @@ def augment(
     if data.flip:
         flipped = tf.cond(drawn.flipped, lambda: tf.reverse(upright_crop, [1]), lambda: upright_crop)
 
-    # 3.1: random RGB colour shift; adding it to full rows is four times faster
+    # 3.1: random RGB colour shift, of other channels one along their own components; adding it to full rows is four times faster
     if not data.color_shift:
         return flipped
-    shifted = tf.reshape(flipped, [crop, 3 * crop]) + tf.tile(drawn.shift, [crop])
-    return tf.reshape(shifted, [crop, crop, 3])
+    shifted = tf.reshape(flipped, [crop, channels * crop]) + tf.tile(drawn.shift, [crop])
+    return tf.reshape(shifted, [crop, crop, channels])
 
 
-def epoch_draws(epoch_seed: tf.Tensor, images: int) -> tf.Tensor:
-    """All random numbers of an epoch's crops, (images, 7) float32, a row for each image, whatever their order.
+def epoch_draws(epoch_seed: tf.Tensor, images: int, channels: int = 3) -> tf.Tensor:
+    """All random numbers of an epoch's crops, (images, 4 + channels) float32, a row for each image, whatever their order.
 
-    Columns: S, the crop's row and column, and the flip, uniform in [0, 1); the colour shift's three, standard normal.
+    Columns: S, the crop's row and column, and the flip, uniform in [0, 1); the colour shift's, standard normal.
     """
     uniform_seed, normal_seed = tf.unstack(tf.random.split(epoch_seed, 2))
     uniform = tf.random.stateless_uniform([images, 4], uniform_seed)
-    return tf.concat([uniform, tf.random.stateless_normal([images, 3], normal_seed)], axis=1)
+    return tf.concat([uniform, tf.random.stateless_normal([images, channels], normal_seed)], axis=1)
 
 
 def draw_augmentations(
@@ -107,12 +113,12 @@ def draw_augmentations(
     Args:
         size: (..., 2), height and width of each image as it is stored.
         jpeg: (...,), whether its file is a JPEG.
-        draws: (..., 7), rows of `epoch_draws`.
+        draws: (..., 4 + channels), rows of `epoch_draws`.
         data: its `scale`, `pad`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
         crop: side of the crop.
-        color_basis: (3, 3), of `Statistics.color_basis`.
+        color_basis: (channels, channels), of `Statistics.color_basis`.
     """
-    window_decoding = jpeg & reads_windows(data)
+    window_decoding = jpeg & (reads_windows(data) and len(color_basis) in WINDOW_CHANNELS)
     window = draw_window(size, draws, data.scale_for(crop), crop, window_decoding, data.pad)
     window_decoding &= window.integer & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
     # for full decoding in pixels of the stored image; the last window of a halved image may reach beyond it

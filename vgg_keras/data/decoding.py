@@ -11,24 +11,67 @@ _ORDERED = [(0, 1, 2) if row < 5 else (1, 0, 2) for row in range(9)]
 DCT = "INTEGER_ACCURATE"
 
 
-def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """JPEG, PNG, BMP, GIF (its first frame) or WebP by content, as (height, width, 3) uint8, as it is stored.
+FILE_CHANNELS = (1, 3, 4)  # that an image file is decoded to: grey, RGB, RGB and alpha
+_GREY = (19595, 38470, 7471)  # of 65,536, as in Pillow's mode L: a colour of equal R, G and B stays
 
-    Grey and CMYK become RGB, 16 bits their upper 8; transparency is dropped. `headers.refusal` names the files that must not
-    be decoded.
+
+def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
+    """JPEG, PNG, BMP, GIF (its first frame) or WebP by content, as (height, width, channels) uint8, as it is stored.
+
+    In 3 channels grey and CMYK become RGB and transparency is dropped, in 1 all colours become grey, in 4 a PNG's transparency
+    is the last channel, which is 255 in all other files. Of 16 bits the upper 8 remain. `headers.refusal` names the files that
+    must not be decoded.
+
+    Args:
+        encoded: the file, or an image of `arrays` as (height, width, any) uint8.
+        channels: 1, 3 or 4; of an image of `arrays` its own too.
     """
+    encoded = tf.convert_to_tensor(encoded)
+    if encoded.dtype == tf.uint8:
+        return _with_channels(encoded, channels)
     image = tf.cond(
         tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),  # has no argument for the DCT
+        lambda: _decode_jpeg(encoded, channels),
+        lambda: _decode_other(encoded, channels),
     )
-    return tf.ensure_shape(image, [None, None, 3])
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def _decode_jpeg(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """In grey it is the file's own luminance."""
+    read = min(channels, 3)
+    image = tf.io.decode_jpeg(encoded, channels=read, dct_method=DCT)
+    return _with_channels(tf.ensure_shape(image, [None, None, read]), channels)
+
+
+def _decode_other(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    def opaque():  # has no argument for the DCT
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        return _with_channels(tf.ensure_shape(image, [None, None, 3]), channels)
+
+    if channels != 4:
+        return opaque()
+    png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
+    return tf.cond(png, lambda: tf.io.decode_png(encoded, channels=4), opaque)
+
+
+def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """An image (height, width, 1 or 3) in other channels: grey in RGB, RGB in grey, RGB with an opaque alpha."""
+    if image.shape[-1] == channels:
+        return image
+    if image.shape[-1] == 1:
+        image = tf.repeat(image, 3, axis=-1)
+    elif channels == 1:
+        weighted = tf.reduce_sum(tf.cast(image[..., :3], tf.int32) * tf.constant(_GREY), axis=-1, keepdims=True)
+        return tf.cast((weighted + 2**15) // 2**16, tf.uint8)
+    return image if channels == 3 else tf.pad(image, [[0, 0], [0, 0], [0, 1]], constant_values=255)
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """The image (height, width, 3) rotated and flipped as its EXIF orientation, 1 to 8, requires.
+    """The image (height, width, channels) rotated and flipped as its EXIF orientation, 1 to 8, requires.
 
     Four operations and no branch, because training does it for every crop.
     """
     reversed_axes = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(_REVERSED, orientation))
-    return tf.transpose(reversed_axes, tf.gather(_ORDERED, orientation))
+    turned = tf.transpose(reversed_axes, tf.gather(_ORDERED, orientation))
+    return tf.ensure_shape(turned, [None, None, image.shape[-1]])

@@ -12,9 +12,15 @@ FULL_DECODE = 4  # the decode mode of full decoding, see `augment`; 0 to 3 are t
 
 
 def decode_window(
-    image: tf.Tensor, encoded: tf.Tensor, size: tf.Tensor, decode_mode: tf.Tensor, window: tf.Tensor, crop: int
+    image: tf.Tensor,
+    encoded: tf.Tensor,
+    size: tf.Tensor,
+    decode_mode: tf.Tensor,
+    window: tf.Tensor,
+    crop: int,
+    channels: int = 3,
 ) -> tf.Tensor:
-    """The window of a JPEG, rescaled to (crop, crop, 3) float32.
+    """The window of a JPEG, rescaled to (crop, crop, channels) float32.
 
     Args:
         image: its id, for a message.
@@ -23,6 +29,7 @@ def decode_window(
         decode_mode: how often the decoder halves the image, 0 to 3.
         window: (4,) float32 integers: top, left, height, width in pixels of the halved image.
         crop: side of the result.
+        channels: 3 for RGB, 1 for grey.
 
     Raises:
         InvalidArgumentError: the file cannot be decoded, or has another size.
@@ -32,7 +39,7 @@ def decode_window(
     pixels_of_window = tf.cast(window, tf.int32)
 
     def decoded(ratio):
-        return lambda: tf.io.decode_and_crop_jpeg(encoded, pixels_of_window, channels=3, ratio=ratio, dct_method=DCT)
+        return lambda: tf.io.decode_and_crop_jpeg(encoded, pixels_of_window, channels, ratio=ratio, dct_method=DCT)
 
     pixels = tf.switch_case(decode_mode, [decoded(1), decoded(2), decoded(4), decoded(8)])
     pixels = tf.cast(pixels, tf.float32)  # the operation reads floats as vectors, but bytes one by one

@@ -7,6 +7,7 @@ Nor are they measured again: statistics are kept by the identity of their images
 import dataclasses
 import hashlib
 import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -14,30 +15,36 @@ import tensorflow as tf
 
 from vgg_keras import synonyms
 from vgg_keras.config import READING, Architecture, Config, Data, fields_with
-from vgg_keras.data import pipeline, statistics
+from vgg_keras.data import arrays, pipeline, statistics
 from vgg_keras.data.scan import remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source, Split
-from vgg_keras.errors import unknown_argument
+from vgg_keras.errors import UserError, unknown_argument
 from vgg_keras.paths import printable
 from vgg_keras.plain_values import from_dict
 
 
-def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any) -> tf.data.Dataset:
+def training_data(
+    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, seed: int = 0, **fields: Any
+) -> tf.data.Dataset:
     """The training images of a set as 3.1 augments them, for `model.fit`.
 
     Each pass over the dataset is an epoch with an order, crops, flips and shifts of its own, the next one in the
     sequence that `seed` decides.
 
     Args:
-        source: "digits", a TensorFlow Datasets name such as "cifar10", or a folder of class folders.
+        source: "digits", a TensorFlow Datasets name such as "cifar10", a folder of class folders, or a .csv list. Or images in
+            memory: an array (n, height, width, channels) or (n, height, width) in 0-255, a pair of one and its labels, or a
+            `tf.data.Dataset` of (image, label). All of these train, unless `validation="held_out"` holds a share out.
+        labels: of an array: (n,) integers or names, or one-hot (n, classes).
         crop: side of the images, as in `build`.
+        channels: of the images, as in `build`: 1 reads them in grey, 3 in RGB; an array may have up to 16.
         seed: of order and augmentation.
         **fields: of `config.Data`, such as `batch=64`, `scale=(256, 512)`, `flip=False`, `color_shift=0.0`. `scale` is
             8/7 of the crop where not given, the paper's 256 for 224.
 
     Returns:
-        A dataset of (images (batch, crop, crop, 3) float32 RGB 0-255, labels (batch,) int32); the last batch of a pass
+        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels (batch,) int32); the last batch of a pass
         may be smaller. It holds the images that the set has when this is called. Labels of a multi-label set are
         (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
         `keras.losses.BinaryCrossentropy(from_logits=True)`; one that is to be ignored is 0.
@@ -49,8 +56,8 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
         model.fit(vgg_keras.training_data("digits", crop=32, batch=32, flip=False), epochs=10, shuffle=False)
     """
     data = _data(source, crop, fields)
-    Config(architecture=Architecture(crop=crop), data=data)  # checks S against the crop
-    train = _open(data).train
+    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)  # checks S against the crop
+    train = _open(config, source, labels).train
     basis = _measure(train, data).color_basis
     steps = pipeline.steps_per_epoch(train.size, data.batch)
     passes = itertools.count()
@@ -66,39 +73,46 @@ def training_data(source: str, *, crop: int = 224, seed: int = 0, **fields: Any)
     return pipeline.without_autotune(batches)  # the options of a dataset inside another's flat_map have no effect
 
 
-def validation_data(source: str, *, crop: int = 224, **fields: Any) -> tf.data.Dataset:
+def validation_data(
+    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, **fields: Any
+) -> tf.data.Dataset:
     """The validation images of a set, each once, for `model.evaluate` or `validation_data=`: centre crops.
 
     Args:
-        source, crop, **fields: as in `training_data`; images are rescaled to S, or to the middle of its range.
+        source, labels, crop, channels, **fields: as in `training_data`; images in memory are all taken, too.
+            Images are rescaled to S, or to the middle of its range.
 
     Returns:
-        A dataset of (images (batch, crop, crop, 3) float32 RGB 0-255, labels (batch,) int32).
+        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels (batch,) int32).
 
     Raises:
         UserError: as in `training_data`.
     """
     data = _data(source, crop, fields)
-    config = Config(architecture=Architecture(crop=crop), data=data)
-    return pipeline.validation(_open(data).val, data, crop, config.middle_scale, data.batch).map(_unfilled)
+    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)
+    return pipeline.validation(_open(config, source, labels).val, data, crop, config.middle_scale, data.batch).map(
+        _unfilled
+    )
 
 
-def describe_data(source: str, *, crop: int = 224, **fields: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+def describe_data(
+    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, **fields: Any
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """The class names of a set as it is now and the mean colour of its training images.
 
     They are for `build(num_classes=len(classes), mean=mean)`.
 
     Args:
-        source, crop, **fields: as in `training_data`.
+        source, labels, crop, channels, **fields: as in `training_data`.
 
     Returns:
-        The names in the order of the labels, and R, G, B in 0-255.
+        The names in the order of the labels, and R, G, B in 0-255, of other channels a value for each.
 
     Raises:
         UserError: as in `training_data`.
     """
     data = _data(source, crop, fields)
-    found = _open(data)
+    found = _open(Config(architecture=Architecture(crop=crop, channels=channels), data=data), source, labels)
     return found.classes, _measure(found.train, data).mean
 
 
@@ -107,17 +121,27 @@ def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
     for name, value in fields.items():
         if name not in known and synonyms.plain(name) in synonyms.FIELDS:
             raise unknown_argument("training_data(), as its relatives,", name, value, [*known, "crop", "seed"])
-    return from_dict(Data, {"source": source, **fields})
+    return from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
 
 
 _opened: dict[str, tuple[str, list[str]]] = {}  # by source: the identity of its images, what was printed
-_measured: dict[tuple[str, int], statistics.Statistics] = {}  # by the identity of training images, and how many of them
+_measured: dict[
+    tuple[str, int, int], statistics.Statistics
+] = {}  # by the identity of training images, and how many of them
 
 
-def _open(data: Data) -> Source:
+def _open(config: Config, given: Any, labels: Any) -> Source:
     """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
-    # S is checked against the crop, which does not matter here
-    config = Config(data=dataclasses.replace(data, scale=Data().scale))
+    data = config.data
+    if arrays.is_arrays(given):
+        found = without_bad_images(arrays.open_arrays(given, labels, data), config)[0]
+        for line in remarks([], found.notes):
+            print(line)
+        return found
+    if labels is not None:
+        raise UserError(
+            f"training_data() takes labels beside an array of images. Received: {printable(data.source)} and labels."
+        )
     source, bad = without_bad_images(open_source(data), config)
     lines = remarks(bad, (*source.notes, *_ignored_labels(source)))
     identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
@@ -145,7 +169,7 @@ def _ignored_labels(source: Source) -> list[str]:
 
 def _measure(train: Split, data: Data) -> statistics.Statistics:
     """Mean and covariance of these training images, measured once for the same images."""
-    key = _identity(train), data.statistics_images
+    key = _identity(train), data.statistics_images, train.channels
     if key not in _measured:
         _measured[key] = statistics.measure(train, data.statistics_images)
     return _measured[key]

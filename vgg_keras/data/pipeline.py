@@ -25,7 +25,7 @@ def upright_image(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     """One image (height, width, 3) uint8, upright, and its label; its file is checked already."""
     encoded, label = split.read(image)
     orientation = split.orientation(image)
-    pixels = decode(encoded)
+    pixels = decode(encoded, split.channels)
     return pixels if orientation is None else upright(pixels, orientation), label
 
 
@@ -90,14 +90,14 @@ def training(
         split: scanned.
         data: of the recipe.
         crop: side of the images.
-        color_basis: (3, 3), of `Statistics.color_basis`.
+        color_basis: (channels, channels), of `Statistics.color_basis`.
         seed: of orders and augmentation.
         replicas: devices in all, equally many on each worker.
         worker: the number of the worker that gets these elements; images of the others are not read.
         workers: in all.
 
     Returns:
-        A dataset of (images (n, crop, crop, 3) float32, labels (n,) int32, weights (n,) float32), n being
+        A dataset of (images (n, crop, crop, channels) float32, labels (n,) int32, weights (n,) float32), n being
         `per_replica(data.batch, replicas)`. Weights are 1 / (images in the step), so that a weighted sum over all
         devices is the mean over the step's images. Here and below the labels of a multi-label set are (n, classes) int8.
     """
@@ -121,7 +121,7 @@ def _slots(split, data, crop, color_basis, seed, first_step, last_step, places: 
     def of_epoch(epoch):
         epoch_seed = seed_of(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
-        draws = epoch_draws(epoch_seed, split.size)
+        draws = epoch_draws(epoch_seed, split.size, split.channels)
         first = tf.maximum(first_step - epoch * steps, 0)
         last = tf.minimum(last_step - epoch * steps, steps)
         return tf.data.Dataset.range(first, last).flat_map(lambda step: of_step(order, draws, step))
@@ -163,7 +163,7 @@ def training_crop(
     split: Split, image: int, seed: int, epoch: int, data: Data, crop: int, color_basis: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The crop of an image in an epoch's training, (crop, crop, 3) float32, and its label."""
-    draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size)[image]
+    draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size, split.channels)[image]
     drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
     with readable_image(split, image):
         image = tf.constant(image, tf.int64)
@@ -263,7 +263,7 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
         windows = tf.map_fn(
             lambda corner: window[corner[0] : corner[0] + crop, corner[1] : corner[1] + crop],
             tf.reshape(corners, [-1, 2]),
-            fn_output_signature=tf.TensorSpec([crop, crop, 3], tf.float32),
+            fn_output_signature=tf.TensorSpec([crop, crop, split.channels], tf.float32),
         )
         counts = tf.reshape(rows[:, None] * columns, [-1])
         labels = tf.repeat(label[tf.newaxis], tf.size(counts), axis=0)

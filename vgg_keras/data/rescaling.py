@@ -31,7 +31,7 @@ def center_crop(image: tf.Tensor, side: int, crop: int, interpolation: str) -> t
     window = rescale_and_crop(
         image, (height, width), (height - crop) // 2, (width - crop) // 2, (crop, crop), interpolation
     )
-    return tf.ensure_shape(window, [crop, crop, 3])
+    return tf.ensure_shape(window, [crop, crop, image.shape[-1]])
 
 
 def rescale_and_crop(image, rescaled, top, left, size, interpolation: str) -> tf.Tensor:

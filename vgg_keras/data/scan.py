@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from vgg_keras import stop
 from vgg_keras.config import Config, Data
-from vgg_keras.data.decoding import decode
+from vgg_keras.data.decoding import DCT, FILE_CHANNELS, decode
 from vgg_keras.data.errors import message_of
 from vgg_keras.data.headers import has_exif, orientation, refusal
 from vgg_keras.data.scan_cache import ROW, ScanCache, cache_path
@@ -46,7 +46,7 @@ class BadImage:
 
 
 def without_bad_images(source: Source, config: Config) -> tuple[Source, list[BadImage]]:
-    """The source without its unreadable images, and those.
+    """The source without its unreadable images, and those; its splits have the channels of the net.
 
     Raises:
         UserError: more than `data.max_bad_fraction` of the images, or all of a split, are bad.
@@ -75,8 +75,11 @@ def remarks(bad: Iterable[BadImage], notes: Iterable[str]) -> list[str]:
     return [*(f"skipped: {image}" for image in bad), *(f"note: {note}" for note in notes)]
 
 
-def inspected(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
+def inspected(split: Split, data: Data, channels: int = 3) -> tuple[Split, list[BadImage]]:
     """A split with what was found of its images, all of them still in it, and the unreadable ones; no cache is kept."""
+    split = with_channels(split, channels)
+    if split.array_channels is not None:
+        return split, []
     table, reasons = np.zeros(split.size, ROW), {}
     for images, rows, refused in _inspect(split, data, np.arange(split.size)):
         table[images] = rows
@@ -85,8 +88,32 @@ def inspected(split: Split, data: Data) -> tuple[Split, list[BadImage]]:
     return _with_findings(split, table, reasons, data)
 
 
+def with_channels(split: Split, channels: int) -> Split:
+    """The split with its images in these channels.
+
+    Raises:
+        UserError: its images cannot be read so.
+    """
+    own = (
+        FILE_CHANNELS
+        if split.array_channels is None
+        else {split.array_channels, *_RELATED.get(split.array_channels, ())}
+    )
+    if channels not in own:
+        what = "image files" if split.array_channels is None else f"arrays of {split.array_channels} channels"
+        known = ", ".join(map(str, sorted(own)))
+        raise UserError(
+            f"architecture.channels is what the images can be read in: {known} of {what}. Received: {channels}. Other channels "
+            "are read from arrays, by training_data."
+        )
+    return dataclasses.replace(split, channels=channels)
+
+
+_RELATED = {1: (3, 4), 3: (1, 4)}  # the channels that an array's grey or RGB can be read in beside its own
+
+
 def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
-    source = printable(config.data.source)
+    source, split = printable(config.data.source), with_channels(split, config.architecture.channels)
     if split.stamps is None:  # nothing can be damaged
         return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), []
     cache = ScanCache(cache_path(split.root, name, config))
@@ -322,7 +349,7 @@ def _quick(encoded, label, max_pixels):
     def decoded(size):
         # an eighth of the size: all of the file is read, but fewer pixels are computed. TensorFlow would remove a decoding whose
         # result nothing reads
-        pixels = tf.io.decode_jpeg(encoded, channels=3, ratio=8)
+        pixels = tf.io.decode_jpeg(encoded, channels=3, ratio=8, dct_method=DCT)
         return tf.where(tf.shape(pixels)[0] > 0, size, unread)
 
     jpeg = tf.io.is_jpeg(encoded)

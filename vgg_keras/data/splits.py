@@ -39,6 +39,8 @@ class Split:
         labels: (images,) int32; None where they are known after the scan, or mean nothing. Of a multi-label set, whose images
             have any number of classes, (images, classes) int8: 1 for a class that an image has, 0 for one that it has not, -1
             for one that is neither trained nor counted. They are then known from the start.
+        channels: of its images in the pipeline; `scan` sets those of the net.
+        array_channels: of images that are arrays, which `read` returns in the file's place; None: of files.
         classes: the names of the labels; empty where labels mean nothing.
         notes: what a user should know of the images, a line each.
         sizes: (images, 2) int32, height and width as stored; None before the scan where that is needed to know them.
@@ -58,6 +60,8 @@ class Split:
     inspect: Callable[[int, int], str] | None = None
     changed: Callable[[int], bool] | None = None
     labels: np.ndarray | None = None
+    channels: int = 3
+    array_channels: int | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

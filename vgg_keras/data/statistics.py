@@ -39,7 +39,8 @@ class Statistics:
     def __str__(self) -> str:
         mean = ", ".join(f"{value:.1f}" for value in self.mean)
         rows = "; ".join(" ".join(f"{value:.0f}" for value in row) for row in self.covariance)
-        return f"mean R, G, B {mean}, covariance {rows}"
+        names = {1: "grey", 3: "R, G, B"}.get(len(self.mean), f"of {len(self.mean)} channels")
+        return f"mean {names} {mean}, covariance {rows}"
 
 
 @tf.autograph.experimental.do_not_convert
@@ -48,9 +49,9 @@ def measure(split: Split, images: int) -> Statistics:
     chosen = evenly(split.size, images)
     count = len(chosen)
     ids = split.checked(tf.data.Dataset.from_tensor_slices(chosen))
-    rows = ids.map(lambda image: color_sums(decode(split.read(image)[0])), tf.data.AUTOTUNE)
+    rows = ids.map(lambda image: color_sums(decode(split.read(image)[0], split.channels)), tf.data.AUTOTUNE)
     every = progress(rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count)
-    means, within = [], np.zeros((3, 3))
+    means, within = [], np.zeros((split.channels,) * 2)
     with readable_images():
         for sums in every:
             mean, covariance = _of_one_image(*sums)
@@ -58,7 +59,7 @@ def measure(split: Split, images: int) -> Statistics:
             within += covariance
             stop.raise_if_requested()
     # the covariance inside the images, and that of their means; neither is a difference of large numbers
-    covariance = within / count + np.cov(np.transpose(means), bias=True)
+    covariance = within / count + np.atleast_2d(np.cov(np.transpose(means), bias=True))
     return Statistics(tuple(np.mean(means, axis=0).tolist()), tuple(map(tuple, covariance.tolist())), count)
 
 
@@ -77,14 +78,15 @@ def color_sums(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     Returns:
         () int64; (3,) int64; (3, 3) int64.
     """
-    pixels = tf.reshape(image, [-1, 3])
+    channels = image.shape[-1]
+    pixels = tf.reshape(image, [-1, channels])
     count = tf.shape(pixels, tf.int64)[0]
 
     def add_part(start, first, second):
         more, products = _sums_of_part(pixels[start : start + PART])
         return start + PART, first + more, second + products
 
-    zeros = tf.zeros([3], tf.int64), tf.zeros([3, 3], tf.int64)
+    zeros = tf.zeros([channels], tf.int64), tf.zeros([channels, channels], tf.int64)
     # one part at a time: in parallel they could all be in memory at once
     _, first, second = tf.while_loop(
         lambda start, *_: start < count, add_part, (tf.constant(0, tf.int64), *zeros), parallel_iterations=1
@@ -94,16 +96,16 @@ def color_sums(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 def _sums_of_part(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """`color_sums` of (n, 3) uint8. Each colour's pixels are put in a row, over which a sum is several times faster."""
-    count = tf.shape(pixels)[0]
+    count, channels = tf.shape(pixels)[0], pixels.shape[-1]
     block = tf.minimum(count, BLOCK)
     padded = tf.pad(tf.transpose(pixels), [[0, 0], [0, -count % block]])  # zeros add nothing
-    colors = tf.unstack(tf.cast(tf.reshape(padded, [3, -1, block]), tf.int32))
+    colors = tf.unstack(tf.cast(tf.reshape(padded, [channels, -1, block]), tf.int32))
 
     def total(values):  # (blocks, block) int32
         return tf.reduce_sum(tf.cast(tf.reduce_sum(values, axis=1), tf.int64))
 
-    products = {(i, j): total(colors[i] * colors[j]) for i in range(3) for j in range(i, 3)}
-    rows = [[products[min(i, j), max(i, j)] for j in range(3)] for i in range(3)]
+    products = {(i, j): total(colors[i] * colors[j]) for i in range(channels) for j in range(i, channels)}
+    rows = [[products[min(i, j), max(i, j)] for j in range(channels)] for i in range(channels)]
     return tf.stack([total(color) for color in colors]), tf.stack(rows)
 
 

@@ -97,7 +97,7 @@ def draw_overlay(picture: np.ndarray, heat: np.ndarray, title: str, meaning: str
     figure, axes = plots.pyplot().subplots(1, 2, figsize=size, layout="constrained")
     figure.suptitle(title, parse_math=False)
     for place in axes:
-        place.imshow(picture)
+        place.imshow(plots.in_rgb(picture))
         place.set_axis_off()
     probabilities = axes[1].imshow(heat, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
     colorbar = figure.colorbar(probabilities, ax=axes[1], shrink=0.8)

@@ -1,15 +1,17 @@
 """Photographs in whatever form a function is given them: paths, folders, arrays, Pillow images, one or several."""
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageOps
 
 from vgg_keras.config import Data
+from vgg_keras.data.arrays import split_of_arrays
+from vgg_keras.data.decoding import FILE_CHANNELS
 from vgg_keras.data.image_files import of_files
 from vgg_keras.data.listing import files_below
 from vgg_keras.data.scan import inspected
@@ -22,39 +24,41 @@ _RULE = "Photographs are a path, an array (height, width, 3) of uint8, a Pillow 
 
 
 class Photograph(NamedTuple):
-    """A photograph in a file, by its path; or one in memory, by a name for messages, with its pixels as a PNG file."""
+    """A photograph in a file, by its path; or one in memory, by a name for messages, with its pixels."""
 
     name: str
-    encoded: bytes | None = None
+    pixels: np.ndarray | None = None
 
 
 # The photographs in order, and those in files and those in memory as splits, each with their places in the order.
 Opened: TypeAlias = tuple[list[Photograph], list[tuple[list[int], Split]]]
 
 
-def opened(images: Any, data: Data) -> Opened:
+def opened(images: Any, data: Data, channels: int = 3) -> Opened:
     """The photographs in order, and those in files and those in memory as splits, each with their places in the order.
 
     Args:
         images: as of `listed`.
         data: its rules of which files are read.
+        channels: of the net.
 
     Raises:
         UserError: something else, a path that does not exist, or files that are no images: all of them are named.
     """
-    found = listed(images, data.exif_orientation)
-    scanned = [(places, *inspected(split, data)) for places, split in splits_of(found)]
+    found = listed(images, data.exif_orientation, channels)
+    scanned = [(places, *inspected(split, data, channels)) for places, split in splits_of(found)]
     if bad := [str(one) for _, _, of_split in scanned for one in of_split]:
         raise UserError(f"Photographs must be image files. Received: {'; '.join(bad)}.")
     return found, [(places, split) for places, split, _ in scanned]
 
 
-def listed(images: Any, upright: bool) -> list[Photograph]:
+def listed(images: Any, upright: bool, channels: int = 3) -> list[Photograph]:
     """The photographs in order.
 
     Args:
         images: a path of a file or a folder, an array, a Pillow image, or several of these, as of `predict_images`.
         upright: whether Pillow's are turned by their EXIF orientation.
+        channels: of the net: arrays have as many, or 3 where it takes grey or alpha.
 
     Raises:
         UserError: something else, a path that does not exist, or no photograph at all.
@@ -64,7 +68,7 @@ def listed(images: Any, upright: bool) -> list[Photograph]:
         if isinstance(one, str | os.PathLike):
             found += map(Photograph, _files(Path(one)))
         else:
-            found.append(Photograph(f"image {len(found)}", _png(_pixels(one, upright))))
+            found.append(Photograph(f"image {len(found)}", _pixels(one, upright, channels)))
     if not found:
         raise UserError("Photographs or folders of them are needed. Received: none.")
     return found
@@ -86,41 +90,39 @@ def _each(images: Any) -> Iterator[Any]:
         raise UserError(f"{_RULE} Received: {shown(images)}.")
 
 
-def _pixels(image: Any, upright: bool) -> np.ndarray:
-    """An array or a Pillow image as (height, width, 3) uint8."""
+def _pixels(image: Any, upright: bool, channels: int) -> np.ndarray:
+    """An array or a Pillow image as (height, width, channels) uint8."""
     if isinstance(image, Image.Image):
         if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
             raise UserError(f"A Pillow image must have 8 bits a channel. Received: one of mode {image.mode!r}.")
-        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+        return np.asarray(
+            (ImageOps.exif_transpose(image) if upright else image).convert({1: "L", 4: "RGBA"}.get(channels, "RGB"))
+        )
     array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+    array = array[..., np.newaxis] if array.ndim == 2 and channels == 1 else array
+    taken = (channels, 3) if channels in FILE_CHANNELS else (channels,)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in taken or not array.size:
         raise UserError(
-            "An array of an image is (height, width, 3) of uint8, RGB in 0-255. "
+            f"An array of an image is (height, width, {channels}) of uint8{', RGB' * (channels == 3)} in 0-255. "
             f"Received: shape {array.shape} of {array.dtype}."
         )
     return array
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    return tf.io.encode_png(pixels, compression=1).numpy()  # compressed little, as it is decoded again at once
-
-
 def splits_of(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
     """A split of the photographs in files and one of those in memory, each with their places in the order."""
-    files = [place for place, image in enumerate(found) if image.encoded is None]
-    held = [place for place, image in enumerate(found) if image.encoded is not None]
+    files = [place for place, image in enumerate(found) if image.pixels is None]
+    held = {}  # by their channels
+    for place, image in enumerate(found):
+        if image.pixels is not None:
+            pixels = image.pixels[..., np.newaxis] if image.pixels.ndim == 2 else image.pixels  # Pillow's grey
+            held.setdefault(pixels.shape[2], {})[place] = pixels
     if files:
         yield files, of_files([found[place].name for place in files])
-    if held:
-        encoded = tf.constant([found[place].encoded for place in held])
-        yield (
-            held,
-            Split(
-                size=len(held),
-                read=lambda image: (tf.gather(encoded, image), tf.constant(0, tf.int32)),
-                name=lambda image: found[held[image]].name,
-            ),
-        )
+    for images in held.values():
+        places = list(images)
+        split = split_of_arrays(list(images.values()), np.zeros(len(places), np.int32))
+        yield places, dataclasses.replace(split, name=lambda image, places=places: found[places[image]].name)
 
 
 def _files(path: Path) -> list[str]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vgg_keras.files import replacing
 
 
@@ -14,6 +16,12 @@ def pyplot() -> Any:
     from matplotlib import pyplot
 
     return pyplot
+
+
+def in_rgb(pixels: np.ndarray) -> np.ndarray:
+    """An image (height, width, channels) as (height, width, 3) to be drawn: grey as it is, of others the first three channels."""
+    channels = pixels.shape[-1]
+    return pixels[..., [min(channel, channels - 1) for channel in range(3)]]
 
 
 def save(figure: Any, path: Path, dpi: int = 110) -> None:

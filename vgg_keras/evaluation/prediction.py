@@ -79,7 +79,7 @@ def predict_images(
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
     net = open_model(net)
     config, names = _config_of(net, config), names_of(net, classes)
-    found, scanned = opened(images, config.data)
+    found, scanned = opened(images, config.data, config.architecture.channels)
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 

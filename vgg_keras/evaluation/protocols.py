@@ -44,7 +44,7 @@ class Dense:
         convolutions, fc = convolutions_and_head(model)
         self._rules, self._crop, self._multi_label = rules, architecture.crop, architecture.multi_label
         self._halo, self._windows = halo(architecture), Windows(fc)
-        images = tf.TensorSpec([None, None, None, 3], tf.float32)
+        images = tf.TensorSpec([None, None, None, architecture.channels], tf.float32)
         self.last_map = tf.function(
             lambda x: convolutions(x, training=False), [images], jit_compile=False, autograph=False
         )
@@ -112,7 +112,7 @@ class Crops:
         """
         self._rules, self._crop, self._grid = rules, architecture.crop, grid
         self._multi_label = architecture.multi_label
-        crops = tf.TensorSpec([None, self._crop, self._crop, 3], tf.float32)
+        crops = tf.TensorSpec([None, self._crop, self._crop, architecture.channels], tf.float32)
         self.logits = tf.function(lambda x: model(x, training=False), [crops], jit_compile=False, autograph=False)
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:

@@ -96,4 +96,5 @@ def _thumbnail(split: Any, image: int, side: int = 160) -> bytes:
     height, width = (min(int(size), 2 * side) for size in rescaled)
     top, left = (int(rescaled[0]) - height) // 2, (int(rescaled[1]) - width) // 2
     window = rescale_and_crop(original, rescaled, top, left, (height, width), "bilinear")
-    return tf.io.encode_jpeg(tf.saturate_cast(tf.round(window), tf.uint8), quality=85).numpy()
+    shown = plots.in_rgb(tf.saturate_cast(tf.round(window), tf.uint8).numpy())
+    return tf.io.encode_jpeg(shown, quality=85).numpy()

@@ -32,9 +32,10 @@ from vgg_keras.weights.formats.run_folder import LoadedModel
 
 # What the files take; docs/export/ has a script for each format.
 TAKES = {
-    "saved_model": f"serving_default, features: images (n, height, width, 3) uint8 RGB; encoded: (n,) {KINDS} files",
-    "tflite": "(1, {crop}, {crop}, 3) RGB in 0-255, float32 (int8's: uint8), {picture}",
-    "onnx": "(n, {crop}, {crop}, 3) RGB in 0-255, float32, {picture}",
+    "saved_model": "serving_default, features: images (n, height, width, {channels}) uint8{colours}; "
+    f"encoded: (n,) {KINDS} files",
+    "tflite": "(1, {crop}, {crop}, {channels}){colours} in 0-255, float32 (int8's: uint8), {picture}",
+    "onnx": "(n, {crop}, {crop}, {channels}){colours} in 0-255, float32, {picture}",
 }
 OUTPUTS = {
     False: "probabilities of the classes, which add up to 1",
@@ -81,12 +82,14 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
 
 def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
     """What the files take, as text and as numbers: image files, or crops."""
+    channels = net.config.architecture.channels
+    named = {"channels": channels, "colours": {1: " grey", 3: " RGB", 4: " RGBA"}.get(channels, "")}
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
-        return {"takes": TAKES[form], "test_scales": list(config.test_scales), "limits": limits}
+        return {"takes": TAKES[form].format(**named), "test_scales": list(config.test_scales), "limits": limits}
     crop, interpolation = net.config.architecture.crop, config.data.interpolation
     picture = {"crop": crop, "scale": config.middle_scale, "interpolation": interpolation}
-    return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture)), "picture": picture}
+    return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture), **named), "picture": picture}
 
 
 @dataclasses.dataclass(frozen=True)

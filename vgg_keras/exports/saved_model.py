@@ -40,12 +40,15 @@ class Served(tf.Module):
         layer = layer and descriptor_layer(architecture_of(model), layer)
         self._net = TiledNet(model, config.evaluation, layer)
         self._sides, self._rules, self._data = config.test_scales, config.evaluation, config.data
-        self._classes = tf.constant(classes)
-        self._posterior = tf.sigmoid if architecture_of(model).multi_label else tf.nn.softmax
+        architecture = architecture_of(model)
+        self._classes, self._channels = tf.constant(classes), architecture.channels
+        self._posterior = tf.sigmoid if architecture.multi_label else tf.nn.softmax
+        images_of_net = [tf.TensorSpec([None, None, None, self._channels], tf.uint8, name="images")]
+        self.serving_default = tf.function(self._serving_default, images_of_net)
+        self.features = tf.function(self._features, images_of_net)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
-    def serving_default(self, images):
-        """A batch of RGB images of one size, uint8, to probabilities (n, classes), index and name of the most probable class."""
+    def _serving_default(self, images):
+        """A batch of images of one size, uint8, to probabilities (n, classes), index and name of the most probable class."""
         return self._answer(self._posteriors(images))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
@@ -56,7 +59,7 @@ class Served(tf.Module):
             place, file = numbered
             name = tf.strings.join(["encoded[", tf.strings.as_string(place), "]: "])
             reason = refusal(file, self._data.max_pixels)
-            pixels = decode(_unless(reason, name, file))
+            pixels = decode(_unless(reason, name, file), self._channels)
             pixels = upright(pixels, orientation(file)) if self._data.exif_orientation else pixels
             return self._posteriors(pixels[tf.newaxis], name)[0]
 
@@ -64,9 +67,8 @@ class Served(tf.Module):
         numbered = tf.range(tf.size(encoded)), encoded
         return self._answer(tf.map_fn(one, numbered, parallel_iterations=1, fn_output_signature=row))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
-    def features(self, images):
-        """A batch of RGB images of one size, uint8, to the map (n, rows, columns, channels) of `export.features`.
+    def _features(self, images):
+        """A batch of images of one size, uint8, to the map (n, rows, columns, channels) of `export.features`.
 
         At the first Q, without mirror images: appendix B averages over positions, views and scales as it needs.
         """
@@ -108,7 +110,7 @@ class Served(tf.Module):
         count, height, width, _ = tf.unstack(tf.shape(images))
         size = rescaled_size(tf.maximum(height, 1), tf.maximum(width, 1), side)
         at_once = self._net.at_once(*size, views)
-        pixels = tf.TensorSpec([None, None, 3], tf.float32)
+        pixels = tf.TensorSpec([None, None, self._channels], tf.float32)
 
         def add(place, found):
             rescaled = tf.map_fn(

@@ -78,7 +78,7 @@ class TiledNet:
         return in_turn(add, batches, [None, self.features])
 
     def last_map(self, images: tf.Tensor) -> tf.Tensor:
-        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3), n above 0."""
+        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, of the net), n above 0."""
         return self._map_of(images, self._convolutions, STRIDE, self._channels)
 
     def _map_of(self, images: tf.Tensor, function: Callable, stride: int, channels: int) -> tf.Tensor:
@@ -96,7 +96,7 @@ class TiledNet:
         tile = tf.where(fits, length, tile)
         cut_axis_first = tf.where(vertical, [1, 0, 2, 3], [2, 0, 1, 3])
 
-        times = STRIDE // stride
+        times, inputs = STRIDE // stride, images.shape[-1]
 
         def add(place, maps):
             first = place * tile
@@ -106,8 +106,8 @@ class TiledNet:
             end = tf.where(last + self._halo >= length, cut, (last + self._halo) * STRIDE)
             start, size = before * STRIDE, end - before * STRIDE
             begin = tf.where(vertical, tf.stack([0, start, 0, 0]), tf.stack([0, 0, start, 0]))
-            extent = tf.where(vertical, tf.stack([count, size, width, 3]), tf.stack([count, height, size, 3]))
-            pixels = tf.ensure_shape(tf.slice(images, begin, extent), [None, None, None, 3])
+            extent = tf.where(vertical, tf.stack([count, size, width, inputs]), tf.stack([count, height, size, inputs]))
+            pixels = tf.ensure_shape(tf.slice(images, begin, extent), [None, None, None, inputs])
             of_tile = tf.transpose(function(pixels), cut_axis_first)
             behind = tf.where(last == length, tf.shape(of_tile)[0], (last - before) * times)
             return place + 1, maps.write(place, of_tile[(first - before) * times : behind])

@@ -3,7 +3,7 @@
 No framework is imported here; `tests/nets` compares every number with the built Keras model's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from vgg_keras.config import Architecture
@@ -23,6 +23,11 @@ TABLE_1 = {
 # fmt: on
 LAST = "predictions"  # the last FC layer, whose outputs are the logits
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training set, as the authors' models subtract it
+
+
+def mean_of_channels(mean: Sequence[float], channels: int) -> tuple[float, ...]:
+    """The mean of a net in RGB for one of other channels: that of R, G and B for each."""
+    return tuple(mean) if len(mean) in (0, channels) else (sum(mean) / len(mean),) * channels
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def costs(architecture: Architecture, height: int | None = None, width: int | No
     """
     height = height or architecture.crop
     width = width or height
-    channels, field, stride = 3, 1, 1
+    channels, field, stride = architecture.channels, 1, 1
     rows = []
     for layer in layers(architecture):
         field += (layer.kernel - 1) * stride

@@ -9,7 +9,7 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, unknown_argument
-from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, Layer, layers
+from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, Layer, layers, mean_of_channels
 from vgg_keras.nets.keras_layers import (
     BatchNormalization,
     Conv2D,
@@ -54,7 +54,8 @@ def build(
             `num_classes` is 1000 and `mean` ImageNet's (123.68, 116.779, 103.939) where not given.
 
     Returns:
-        A model of (batch, crop, crop, 3) RGB images in 0-255, uint8 or float, to (batch, num_classes) logits. Its
+        A model of (batch, crop, crop, channels) images in 0-255, RGB by default, uint8 or float, to (batch, num_classes) logits.
+        Its
         `architecture` is its `Architecture`.
 
     Raises:
@@ -75,7 +76,7 @@ def build(
     if classifier_activation == "sigmoid":
         fields["multi_label"] = True
     architecture = dataclasses.replace(architecture, **fields)
-    architecture = architecture.resolved(1000, IMAGENET_MEAN)
+    architecture = architecture.resolved(1000, mean_of_channels(IMAGENET_MEAN, architecture.channels))
     return _functional(architecture, classifier_activation, dtype, seed)
 
 
@@ -98,7 +99,7 @@ def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
 
 def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> VGG:
     # Layouts and number formats are stated: Keras's own defaults come from a user's keras.json.
-    image = keras.Input((architecture.crop, architecture.crop, 3), dtype="float32", name="image")
+    image = keras.Input((architecture.crop, architecture.crop, architecture.channels), dtype="float32", name="image")
     x = MeanSubtraction(architecture.mean, architecture.std, name="mean_subtraction")(image)
     make = _Layers(architecture, dtype, seed)
     for layer in layers(architecture):

@@ -58,7 +58,7 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
             "Scores are averaged over the image before the soft-max (3.2), so the dense net starts from logits. "
             "Received: a model that ends in a soft-max. Build it without classifier_activation."
         )
-    image = keras.Input((None, None, 3), dtype="float32", name="image")
+    image = keras.Input((None, None, architecture.channels), dtype="float32", name="image")
     x = AtLeast(architecture.crop, name="at_least")(image)
     window = architecture.crop // 32  # of the first FC layer or of the pooling; 1 behind it
     for layer in model.layers[1:]:  # the first is the input
@@ -100,7 +100,7 @@ def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]
         rows and columns these logits are `to_fully_convolutional(model)`'s score map.
     """
     pool = model.get_layer("block5_pool")
-    image = keras.Input((None, None, 3), dtype="float32", name="image")
+    image = keras.Input((None, None, model.input_shape[-1]), dtype="float32", name="image")
     last_map = image
     for layer in model.layers[1 : model.layers.index(pool) + 1]:
         last_map = layer(last_map)

@@ -68,7 +68,7 @@ def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | 
             raise _unknown(architecture, "A map is of a layer of the net", name, known)
 
     side = architecture.crop if any(known[name].kind == "fc" for name in names) else SMALLEST
-    image = keras.Input((None, None, 3), dtype="float32", name="image")
+    image = keras.Input((None, None, architecture.channels), dtype="float32", name="image")
     x = AtLeast(side, "A net of feature maps", name="at_least")(image)
     read, found = {name: _read_at(known[name]) for name in names}, {}
     for layer in dense_layers(model):
@@ -103,7 +103,7 @@ def around(model: keras.Model, name: str) -> tuple[keras.Model, keras.Model]:
         raise UserError(f"A map is of a convolution or pooling. Received: {name!r}. {nearest(str(name), known)}")
     chain = list(dense_layers(model))
     place = next(index for index, layer in enumerate(chain) if layer.name == _read_at(known[name])) + 1
-    image = keras.Input((None, None, 3), dtype="float32", name="image")
+    image = keras.Input((None, None, architecture.channels), dtype="float32", name="image")
     last_map = AtLeast(architecture.crop, name="at_least")(image)
     for layer in chain[:place]:
         last_map = layer(last_map)

@@ -116,7 +116,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
 
         def batches(_):
             share = (replicas, workers.rank, workers.count)
-            basis, last = np.zeros((3, 3), np.float32), REPEATS + 1
+            basis, last = np.zeros((architecture.channels,) * 2, np.float32), REPEATS + 1
             made = pipeline.training(source.train, data, architecture.crop, basis, config.seed, 0, last, *share)
             return made.map(lambda *batch: (*batch[:2], _first(batch[2]))) if only_one else made
 
@@ -159,7 +159,7 @@ def _first(weights: tf.Tensor) -> tf.Tensor:
 
 
 def _architecture(config: Config, source: Source) -> Architecture:
-    return config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0), source.multi_label)
+    return config.architecture.resolved(len(source.classes), (0.0,) * config.architecture.channels, source.multi_label)
 
 
 def _trained(config: Config) -> tuple[str, ...]:

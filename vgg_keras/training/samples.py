@@ -35,12 +35,12 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
     )
     for place, image in zip(axes, chosen.tolist(), strict=True):
         original, label = pipeline.picture(source.train, image)
-        place[0].imshow(original.numpy())
+        place[0].imshow(plots.in_rgb(original.numpy()))
         height, width = original.shape[:2]
         place[0].set_title(f"{label_text(label, source.classes)}, {width} x {height}", fontsize=7, parse_math=False)
         for epoch in range(epochs):
             window, _ = pipeline.training_crop(source.train, image, config.seed, epoch, data, crop, basis)
-            place[epoch + 1].imshow(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8))
+            place[epoch + 1].imshow(plots.in_rgb(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8)))
             place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
         for one in place:
             one.set_axis_off()

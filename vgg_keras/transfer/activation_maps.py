@@ -102,7 +102,7 @@ def class_activation_map(
     names = prediction.names_of(net, ())
     see = _seeing(net, method, layer)
     side = _side(net, side)
-    found, scanned = photographs.opened(images, net.config.data)
+    found, scanned = photographs.opened(images, net.config.data, net.config.architecture.channels)
     wanted = _wanted(classes, names, len(found))
     maps = {}
     for places, split in scanned:
@@ -135,7 +135,7 @@ def draw_predictions(
     net: LoadedModel, config: Config, predictions: Sequence[prediction.Prediction], folder: Path
 ) -> list[Path]:
     """Draws photographs in files with Grad-CAM of the most probable class."""
-    split, _ = inspected(of_files([one.path for one in predictions]), config.data)
+    split, _ = inspected(of_files([one.path for one in predictions]), config.data, config.architecture.channels)
     classes = prediction.names_of(net, ())
     names = [Path(one.path).name for one in predictions]
     # two photographs of one name, of different folders

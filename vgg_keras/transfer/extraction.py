@@ -221,7 +221,7 @@ def extract_features(
         },
     )
     (name,) = require_layers(net, config)
-    return of_photographs(net, name, opened(images, config.data), config)
+    return of_photographs(net, name, opened(images, config.data, config.architecture.channels), config)
 
 
 def of_photographs(net: LoadedModel, name: str, photographs: Opened, config: Config) -> np.ndarray:

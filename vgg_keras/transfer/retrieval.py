@@ -73,5 +73,5 @@ def draw(queries: Opened, answers: Sequence[Sequence[Neighbour]], split: Split, 
 def _show(axes, split: Split, image: int, title: str) -> None:
     pixels = picture(split, image)[0].numpy()
     step = max(1, -(-max(pixels.shape[:2]) // PIXELS))
-    axes.imshow(pixels[::step, ::step])
+    axes.imshow(plots.in_rgb(pixels[::step, ::step]))
     axes.set_title(title, fontsize=8, parse_math=False)

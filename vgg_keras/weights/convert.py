@@ -10,7 +10,7 @@ import numpy as np
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import LAST, Layer, layers
+from vgg_keras.nets.architectures import LAST, Layer, layers, mean_of_channels
 from vgg_keras.weights.source_weights import EPSILON, FIRST, Preprocessing, SourceWeights, same_names
 
 Row = tuple[str, Layer, int]  # a layer with weights: its name, the layer, its input channels; batch norm's is `NAME_bn`
@@ -43,8 +43,10 @@ def convert(
             converted[name] = _batch_norm(source, named[name], arrays, bias)
             continue
         kernel = _kernel(source, arrays[0], layer, channels)
-        if name == FIRST and source.preprocessing:
-            kernel = _fold(source.preprocessing, kernel, architecture)
+        if name == FIRST:
+            kernel, shift = _fold(source.preprocessing, kernel, architecture)
+            if len(arrays) == 2 and channels != architecture.channels:
+                arrays[1] = arrays[1] + shift
         if layer.kind == "conv" and architecture.batch_norm:
             converted[name] = [kernel]
             if len(arrays) == 2:
@@ -74,7 +76,7 @@ def check_compatible(
         UserError: a layer missing in the source or more than the net's, with a list of both; a shape, an activation or a
             normalisation that differs; another mean than the source's.
     """
-    named, rows = source.names(architecture), _rows(architecture, only)
+    named, rows = source.names(architecture), _rows(architecture, only, _channels(source, architecture))
     headless = not source.fc_layers
     rows = [row for row in rows if not (headless and row[1].kind == "fc")]
     _require_layers(source, architecture, [named[name] for name, *_ in rows], others_allowed=only is not None)
@@ -114,12 +116,46 @@ def _kernel(source: SourceWeights, kernel: np.ndarray, layer: Layer, channels: i
     return kernel.reshape(-1, layer.units) if layer.kind == "fc" else kernel
 
 
-def _fold(preprocessing: Preprocessing, kernel: np.ndarray, architecture: Architecture) -> np.ndarray:
-    """The first kernel, (height, width, 3, out), for RGB images of which our first layer has subtracted the mean."""
-    if preprocessing.bgr:
+def _fold(
+    preprocessing: Preprocessing | None, kernel: np.ndarray, architecture: Architecture
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """The first kernel, (height, width, in, out), for images of which our first layer has subtracted the mean.
+
+    Of a net in RGB for another number of channels it is the sum over R, G and B, shared equally by the channels: where all
+    channels are equal the response is that to the same image in RGB.
+
+    Returns:
+        The kernel, and what the bias gains, since such a net subtracts one mean from each of its channels.
+    """
+    if preprocessing and preprocessing.bgr:
         kernel = kernel[:, :, ::-1]
-    ours = architecture.std or (1.0, 1.0, 1.0)
-    return kernel * (np.array(ours) / np.array(preprocessing.std)).astype(np.float32)[:, None]
+    if preprocessing and len(preprocessing.std) == kernel.shape[2]:
+        kernel = kernel / np.array(preprocessing.std, np.float32)[:, None]
+    channels, shift = architecture.channels, 0.0
+    if kernel.shape[2] != channels:
+        mean = preprocessing.mean if preprocessing else architecture.mean
+        offsets = np.mean(architecture.mean) - np.array(mean, np.float64)
+        shift = np.einsum("hwio,i->o", kernel, offsets).astype(np.float32) if len(mean) == kernel.shape[2] else 0.0
+        kernel = np.repeat(kernel.sum(axis=2, keepdims=True) / channels, channels, axis=2)
+    if preprocessing and architecture.std:
+        kernel = kernel * np.array(architecture.std, np.float32)[:, None]
+    return kernel, shift
+
+
+def adaptation(source: SourceWeights, architecture: Architecture) -> str:
+    """What is done to the first layer's weights of a net in other channels, in words; empty where there is nothing to do."""
+    theirs, ours = _channels(source, architecture), architecture.channels
+    if theirs == ours:
+        return ""
+    how = "the sum over" if ours == 1 else f"the mean over, times {theirs}/{ours},"
+    return f"{FIRST} is adapted from {theirs} channels to {ours}: {how} the input channels"
+
+
+def _channels(source: SourceWeights, architecture: Architecture) -> int:
+    """The channels that a source's first layer takes: ours, or 3 where it is a net in RGB, which is adapted."""
+    arrays = source.tensors.get(source.names(architecture)[FIRST])
+    rgb = bool(arrays) and arrays[0].ndim == 4 and arrays[0].shape[1 if source.channels_first else 2] == 3
+    return 3 if rgb else architecture.channels
 
 
 def _batch_norm(source: SourceWeights, name: str, arrays: Sequence[np.ndarray], bias) -> list[np.ndarray]:
@@ -143,9 +179,9 @@ def _finite(source: SourceWeights, name: str) -> list[np.ndarray]:
 # ---- what must fit
 
 
-def _rows(architecture: Architecture, only: Collection[str] | None) -> list[Row]:
-    """The layers with weights in their order, batch norm's behind its convolution."""
-    rows, channels = [], 3
+def _rows(architecture: Architecture, only: Collection[str] | None, channels: int) -> list[Row]:
+    """The layers with weights in their order, batch norm's behind its convolution; `channels` enter the first one."""
+    rows = []
     for layer in layers(architecture):
         if layer.kind in ("conv", "fc") and (only is None or layer.name in only):
             rows.append((layer.name, layer, channels))
@@ -184,6 +220,7 @@ def _require_same_net(source: SourceWeights, architecture: Architecture) -> None
             f"for {architecture.head}."
         )
     mean = source.preprocessing.mean if source.preprocessing else architecture.mean
+    mean = mean_of_channels(mean, architecture.channels)
     if not np.allclose(architecture.mean, mean, atol=1e-3):
         raise UserError(
             "The net's first layer must subtract its source's mean, so that padding is the same. Received: mean "

@@ -9,7 +9,7 @@ import numpy as np
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import LAST
+from vgg_keras.nets.architectures import LAST, mean_of_channels
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.convert import check_compatible, convert
 from vgg_keras.weights.source_weights import CAFFE, FIRST, HEAD, TORCHVISION, Preprocessing, SourceWeights, parsing
@@ -21,7 +21,7 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
     Raises:
         UserError: it has no mean, and neither has the source.
     """
-    mean = source.preprocessing.mean if source.preprocessing else ()
+    mean = mean_of_channels(source.preprocessing.mean if source.preprocessing else (), architecture.channels)
     architecture = architecture.resolved(source.num_classes(architecture), mean, source.multi_label)
     if not architecture.mean:
         raise UserError(

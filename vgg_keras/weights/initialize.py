@@ -131,6 +131,7 @@ def inspect(config: Config) -> Start:
     training = config.training
     if not training.start:
         return Start()
+    from vgg_keras.weights.convert import adaptation
     from vgg_keras.weights.inference import convert_or_suggest, resolved
     from vgg_keras.weights.read import print_assumption
 
@@ -151,6 +152,8 @@ def inspect(config: Config) -> Start:
         print(f"{training.weights}: its head is left out: {source.head_problem}", flush=True)
     copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
     print_assumption(training.weights, source)
+    if adapted := adaptation(source, architecture):
+        print(f"{training.weights}: {adapted}", flush=True)
     # imagenet's file is identified by the digest that is known without it
     return Start(digest(config) if training.weights == IMAGENET else sha256, architecture.mean, layers=tuple(copied))
 

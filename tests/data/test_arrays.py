@@ -1,0 +1,133 @@
+"""Images in memory as a data set: what Keras users hold, in other channels too, and what is refused."""
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+import vgg_keras
+
+PLAIN = {"crop": 32, "scale": (32,), "flip": False, "color_shift": 0.0, "batch": 4}
+
+
+def images(random, *shape):
+    return random.integers(0, 256, shape, np.uint8)
+
+
+def all_of(dataset):
+    """The images by label, since training shuffles them."""
+    pairs = [
+        (label, image)
+        for batch, labels in dataset.as_numpy_iterator()
+        for image, label in zip(batch, labels, strict=True)
+    ]
+    return {int(label): image for label, image in pairs}
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7, 16])
+def test_pixels_and_labels_are_the_arrays_own(random, channels):
+    """At S = crop = side no pixel is resampled; of several sizes each is its centre crop."""
+    pixels, labels = images(random, 6, 32, 32, channels), np.array([5, 3, 1, 0, 2, 4])
+    for given in (
+        (pixels, labels),
+        ((pixels, labels),),
+        (tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(4),),
+    ):
+        for make in (vgg_keras.training_data, vgg_keras.validation_data):
+            found = all_of(make(*given, channels=channels, **PLAIN))
+            worst = max(np.abs(found[label] - image).max() for label, image in zip(labels, pixels, strict=True))
+            assert worst == 0 and sorted(found) == list(range(6))
+    classes, mean = vgg_keras.describe_data(pixels, labels, channels=channels, crop=32)
+    difference = np.abs(np.array(mean) - pixels.reshape(-1, channels).mean(axis=0)).max()
+    print(f"mean of {channels} channels: largest difference {difference:.1e}")
+    assert difference < 1e-9 and classes == tuple("012345")
+
+
+def test_grey_is_read_in_rgb_and_rgb_in_grey(random):
+    grey = images(random, 3, 32, 32)
+    found = all_of(vgg_keras.validation_data(grey, [0, 1, 2], **PLAIN))
+    assert all(np.array_equal(found[n], np.repeat(grey[n][..., None], 3, axis=-1)) for n in range(3))
+    colours = images(random, 3, 32, 32, 3)
+    found = all_of(vgg_keras.validation_data(colours, [0, 1, 2], channels=1, **PLAIN))
+    assert all(
+        np.array_equal(found[n][..., 0], np.asarray(PIL.Image.fromarray(colours[n]).convert("L"))) for n in range(3)
+    )
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([[1], [0], [2]]), np.eye(3)[[1, 0, 2]], ["b", "a", "c"], np.array([1, 0, 2], np.uint8)]
+)
+def test_labels_as_people_hold_them(random, labels):
+    pixels = images(random, 3, 32, 32, 3)
+    found = all_of(vgg_keras.validation_data(pixels.astype(np.float32), labels, **PLAIN))
+    assert all(np.array_equal(found[label], pixels[place]) for place, label in enumerate((1, 0, 2)))
+
+
+def test_several_labels_an_image_are_rows_of_0_and_1(random):
+    labels = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]])
+    ((_, rows),) = vgg_keras.validation_data(images(random, 3, 32, 32, 3), labels, **PLAIN).as_numpy_iterator()
+    assert rows.dtype == np.float32 and np.array_equal(rows, labels)
+
+
+def test_a_share_is_held_out_where_it_is_asked_for(random):
+    data = {**PLAIN, "validation": "held_out", "holdout": 0.25}
+    pixels, labels = images(random, 8, 32, 32, 3), np.arange(8)
+    assert sorted(all_of(vgg_keras.validation_data(pixels, labels, **data))) == [3, 7]
+    assert sorted(all_of(vgg_keras.training_data(pixels, labels, **data))) == [0, 1, 2, 4, 5, 6]
+
+
+def test_other_arrays_are_measured_anew(random):
+    for value in (10, 200):
+        assert vgg_keras.describe_data(np.full((2, 32, 32, 3), value, np.uint8), [0, 1], crop=32)[1] == (value,) * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((np.zeros((2, 32, 32, 3)) + 0.5, [0, 1]), r"values from 0\.5 to 0\.5\. Multiply them by 255"),
+        ((np.full((2, 32, 32, 3), 300), [0, 1]), r"values from 300 to 300"),
+        ((np.zeros((2, 32, 32, 3), np.uint8),), r"ndarray without labels"),
+        ((np.zeros((2, 32, 32, 3), np.uint8), [0]), r"2 images and 1 labels"),
+        ((np.zeros((2, 32, 32, 3), np.uint8), [0, -1]), r"Labels are .*Received: shape \(2,\) of int64"),
+        ((np.zeros((2, 32, 32, 5), np.uint8), [0, 1]), r"5 of arrays of 5 channels\. Received: 3"),
+        ((np.zeros((2, 32, 32, 3, 1), np.uint8), [0, 1]), r"shape \(2, 32, 32, 3, 1\)"),
+        (
+            (tf.data.Dataset.from_tensors((np.zeros((9, 9, 3), np.uint8), 1)).repeat(),),
+            r"without end\. Leave repeat\(\) out",
+        ),
+        ((tf.data.Dataset.range(3),), r"Map it to \(image, label\)"),
+        (("digits", [0, 1]), r"labels beside an array of images\. Received: digits"),
+    ],
+)
+def test_what_is_no_set_is_refused_in_a_line(given, message):
+    with pytest.raises(vgg_keras.UserError, match=message) as caught:
+        vgg_keras.training_data(*given, crop=32)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_have_one_three_or_four_channels():
+    with pytest.raises(vgg_keras.UserError, match=r"1, 3, 4 of image files\. Received: 5"):
+        vgg_keras.training_data("digits", crop=32, channels=5)
+
+
+@pytest.mark.slow
+def test_fit_learns_from_arrays(random):
+    """Two classes, dark and bright in the last of five channels."""
+    channels = 5
+    pixels, labels = images(random, 32, 32, 32, channels) // 4, np.arange(32) % 2
+    pixels[labels == 1, ..., -1] += 150
+    data = {"crop": 32, "batch": 8, "channels": channels}
+    _, mean = vgg_keras.describe_data(pixels, labels, crop=32, channels=channels)
+    model = vgg_keras.build("A", num_classes=2, crop=32, width=1 / 16, mean=mean, channels=channels, seed=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(vgg_keras.SGDW(2.5e-5, 1e-2, 0.9), loss, metrics=["accuracy"], jit_compile=False)
+    model.fit(vgg_keras.training_data(pixels, labels, **data), epochs=15, shuffle=False, verbose=0)
+    accuracy = model.evaluate(vgg_keras.validation_data(pixels, labels, **data), verbose=0)[1]
+    print(f"accuracy of {channels} channels: {accuracy:.2f}")
+    assert accuracy > 0.9

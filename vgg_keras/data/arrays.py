@@ -1,0 +1,148 @@
+"""Images in memory as a data set: NumPy arrays with their labels, or a `tf.data.Dataset` of both."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.config import Data
+from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.errors import UserError
+
+NAME = "arrays"  # as `data.source` in messages
+_RULE = "Images in memory are (n, height, width) or (n, height, width, channels) in 0-255, with a class for each."
+
+
+def is_arrays(source: Any) -> bool:
+    """Whether a source is no name: arrays, a pair of them, or a dataset."""
+    return not isinstance(source, str) and not hasattr(source, "__fspath__")
+
+
+def open_arrays(source: Any, labels: Any, data: Data) -> Source:
+    """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share validates.
+
+    Args:
+        source: (n, height, width) or (n, height, width, channels) of integers or floats in 0-255; a pair of these and labels; or
+            a `tf.data.Dataset` of (image, label), in batches or not, whose images may have several sizes.
+        labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) of 0 and 1, one-hot or of several labels; None where the
+            source has them.
+        data: its `validation` and `holdout` are read.
+
+    Raises:
+        UserError: something else, values beyond 0-255 or in 0-1, or other numbers of images and labels.
+    """
+    if labels is None and isinstance(source, tuple | list) and len(source) == 2:
+        source, labels = source
+    if isinstance(source, tf.data.Dataset):
+        images, labels = _of_dataset(source)
+    elif labels is None or not hasattr(source, "__len__"):
+        raise UserError(
+            f"{_RULE} Received: {type(source).__name__} without labels. Give both: training_data(images, labels)."
+        )
+    else:
+        images = _pixels(source)
+    numbers, classes = _classes(np.asarray(labels))
+    if len(images) != len(numbers) or not len(numbers):
+        raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
+    everything = split_of_arrays(images, numbers, classes)
+    validates = held_out(len(numbers), data.holdout)
+    own = data.validation == "own"
+    return Source(
+        name=NAME,
+        description=f"{NAME}: {len(numbers):,} images of {len(classes)} classes",
+        classes=classes,
+        train=everything if own else everything.select(np.flatnonzero(~validates)),
+        val=everything if own else everything.select(np.flatnonzero(validates)),
+    )
+
+
+def split_of_arrays(images: Sequence[np.ndarray], labels: np.ndarray, classes: tuple[str, ...] = ()) -> Split:
+    """These images, each (height, width, channels) uint8, of one number of channels, as a split that holds them in memory."""
+    labels = labels.astype(np.int8 if labels.ndim == 2 else np.int32)
+    shapes = np.array([image.shape for image in images], np.int64)
+    offsets = np.append(0, np.cumsum(shapes.prod(axis=1)))
+    flat = images.reshape(-1) if isinstance(images, np.ndarray) else np.concatenate([one.reshape(-1) for one in images])
+    pixels, sizes, starts, table = (tf.constant(one) for one in (flat, shapes, offsets, labels))
+    channels = int(shapes[0, 2])
+
+    def read(image):
+        start = tf.gather(starts, image)
+        content = tf.slice(pixels, [start], [tf.gather(starts, image + 1) - start])
+        return tf.ensure_shape(tf.reshape(content, tf.gather(sizes, image)), [None, None, channels]), tf.gather(
+            table, image
+        )
+
+    prints = [hashlib.blake2b(np.ascontiguousarray(one), digest_size=7).digest() for one in images]
+    return Split(
+        size=len(labels),
+        read=read,
+        name=lambda image: f"image {image}",
+        fingerprints=np.array([int.from_bytes(one, "little") for one in prints], np.int64),
+        sizes=shapes[:, :2].astype(np.int32),
+        jpegs=np.zeros(len(labels), bool),
+        labels=labels,
+        array_channels=channels,
+        classes=classes,
+    )
+
+
+def _of_dataset(dataset: tf.data.Dataset) -> tuple[list[np.ndarray], np.ndarray]:
+    """The images and the labels of a dataset, read once."""
+    if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise UserError(f"{_RULE} Received: a dataset without end. Leave repeat() out.")
+    images, labels = [], []
+    for image, label in _pairs(dataset):
+        batched = image.ndim == 4
+        images += list(_pixels(image if batched else image[np.newaxis]))
+        labels += list(label if batched else label[np.newaxis])
+    channels = {image.shape[2] for image in images}
+    if len(channels) > 1:
+        raise UserError(f"{_RULE} Received: images of {' and '.join(map(str, sorted(channels)))} channels.")
+    return images, np.array(labels)
+
+
+def _pairs(dataset: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    spec = dataset.element_spec
+    if isinstance(spec, dict) and {"image", "label"} <= set(spec):
+        dataset = dataset.map(lambda element: (element["image"], element["label"]))
+    elif not (isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(one, tf.TensorSpec) for one in spec)):
+        raise UserError(f"{_RULE} Received: a dataset of {spec}. Map it to (image, label).")
+    return ((np.asarray(image), np.asarray(label)) for image, label in dataset.as_numpy_iterator())
+
+
+def _pixels(values: Any) -> np.ndarray:
+    """Images as (n, height, width, channels) uint8, floats rounded."""
+    values = np.asarray(values)
+    values = values[..., np.newaxis] if values.ndim == 3 else values
+    if values.ndim != 4 or not 1 <= values.shape[3] <= 16 or not values.size or values.dtype.kind not in "uif":
+        raise UserError(f"{_RULE} Received: shape {values.shape} of {values.dtype}.")
+    if values.dtype == np.uint8:
+        return values
+    least, most = values.min(), values.max()
+    if not (least >= 0 and most <= 255):
+        raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}.")
+    if values.dtype.kind == "f" and most <= 1 and (values % 1).any():
+        raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}. Multiply them by 255.")
+    return np.round(values).astype(np.uint8)
+
+
+def _classes(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names."""
+    if labels.ndim == 2 and labels.shape[1] == 1:  # as of keras.datasets.cifar10
+        labels = labels[:, 0]
+    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        return labels.argmax(axis=1), tuple(map(str, range(labels.shape[1])))
+    if labels.ndim == 2 and labels.shape[1] > 1 and np.isin(labels, (0, 1)).all():  # several labels an image
+        return labels.astype(np.int8), tuple(map(str, range(labels.shape[1])))
+    if labels.ndim == 1 and labels.dtype.kind in "USO":
+        texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
+        names, numbers = np.unique(texts, return_inverse=True)
+        return numbers, tuple(names.tolist())
+    if labels.ndim != 1 or labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
+        raise UserError(
+            "Labels are (n,) integers from 0 on or names, or (n, classes) of 0 and 1. "
+            f"Received: shape {labels.shape} of {labels.dtype}."
+        )
+    return labels.astype(np.int64), tuple(map(str, range(int(labels.max(initial=0)) + 1)))
