@@ -27,6 +27,7 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         "predict": "--model",
         "export": "--model",
         "compare": "--test",
+        "reproduce": "--suite",
         "launch": "--workers",
     }.get(name, "--config") in output
 

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def generator():
-    """docs/configuration.py, which is no module of a package."""
-    spec = importlib.util.spec_from_file_location("configuration_page", ROOT / "docs" / "configuration.py")
+def generator(name="configuration"):
+    """A script of docs/, which is no module of a package."""
+    spec = importlib.util.spec_from_file_location(f"{name}_page", ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -25,6 +25,12 @@ def generator():
 def test_configuration_page_is_what_its_generator_makes():
     module = generator()
     assert module.PAGE.read_text() == module.page(), "run python docs/configuration.py"
+
+
+def test_results_page_and_readme_are_what_their_generator_makes():
+    module = generator("results")
+    assert module.PAGE.read_text() == module.page(), "run python docs/results.py"
+    assert module.README.read_text() == module.readme(), "run python docs/results.py"
 
 
 def test_configuration_page_has_a_row_with_a_meaning_for_every_field():

@@ -47,6 +47,7 @@ BELOW = {
     "training": {"evaluation", "data", "weights", "nets"},
     "exports": {"evaluation", "data", "weights", "nets"},
     "transfer": {"evaluation", "data", "weights", "nets"},
+    "reproduction": {"training", "evaluation", "data", "weights", "nets"},
     "benchmarks": {"cli", "training", "transfer", "evaluation", "data", "weights", "nets"},
     "cli": set(),
 }

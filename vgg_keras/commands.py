@@ -10,6 +10,7 @@ COMMANDS = (
     "features",
     "export",
     "compare",
+    "reproduce",
     "samples",
     "summarize",
     "benchmark",

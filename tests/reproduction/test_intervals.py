@@ -1,0 +1,73 @@
+"""The interval over seeds and images: SciPy's where one of them decides, a simulation's coverage, a bootstrap of many seeds."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vgg_keras.reproduction.intervals import Difference, difference, verdict
+
+
+def mistakes(random, seeds, images, of_seed=0.0, of_image=1.0):
+    """Of two equal nets: a normal score of seed, image and chance above a limit; the images are harder or easier for both."""
+    hard = of_image * random.normal(size=images)
+    return [hard + of_seed * random.normal(size=(seeds, 1)) + random.normal(size=(seeds, images)) > 1 for _ in range(2)]
+
+
+def test_one_seed_is_scipys_paired_interval_over_images(random):
+    first, second = mistakes(random, 1, 500)
+    found = difference(first, second)
+    judge = stats.ttest_rel(*(100.0 * one[0] for one in (first, second))).confidence_interval()
+    largest = max(abs(found.low - judge.low), abs(found.high - judge.high))
+    print(f"largest difference from ttest_rel: {largest:.1e}")
+    assert largest < 1e-9
+
+
+def test_where_all_images_agree_it_is_scipys_interval_over_seeds(random):
+    """Seeds that are right or wrong on all images: nothing but the seeds varies."""
+    first = np.repeat(np.array([[1], [0], [1], [1], [0]], bool), 40, axis=1)
+    second = np.repeat(np.array([[0], [0], [1], [0], [0]], bool), 40, axis=1)
+    found = difference(first, second)
+    judge = stats.ttest_rel(100.0 * first[:, 0], 100.0 * second[:, 0]).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((judge.low, judge.high), abs=1e-9)
+    assert found.of_seeds == (100.0, 0.0, 0.0, 100.0, 0.0)
+
+
+def test_many_seeds_agree_with_a_two_way_bootstrap(random):
+    first, second = mistakes(random, 30, 400, of_seed=0.3)
+    found = difference(first, second)
+    d = 100.0 * (first.astype(float) - second)
+    draws = [
+        d[random.integers(0, 30, 30)][:, random.integers(0, 400, 400)].mean() for _ in range(2000)
+    ]  # seeds and images drawn anew
+    low, high = np.percentile(draws, [2.5, 97.5])
+    print(f"interval {found.low:.2f} to {found.high:.2f}, bootstrap {low:.2f} to {high:.2f}")
+    # the bootstrap counts chance three times (Owen 2007), so it is a little wider
+    assert (high - low) / (found.high - found.low) == pytest.approx(1.05, abs=0.12)
+
+
+@pytest.mark.parametrize("of_seed", [0.0, 0.3])
+def test_interval_of_three_seeds_holds_the_truth_in_95_of_100_trials(random, of_seed):
+    """The two nets are equal, so the truth is 0. A bootstrap over three seeds would hold it in about 80 with `of_seed`."""
+    found = [difference(*mistakes(random, 3, 300, of_seed)) for _ in range(600)]
+    coverage = np.mean([one.low <= 0 <= one.high for one in found])
+    print(f"coverage {coverage:.3f} with seeds' deviation {of_seed}")
+    assert 0.93 < coverage < 0.99
+
+
+def test_verdicts_follow_the_interval():
+    def of(low, high, expected, seeds=3, given=False):
+        return verdict(Difference((low + high) / 2, low, high, seeds, 100, ()), expected, given)
+
+    assert [of(*ends, "lower") for ends in ((-3, -1), (1, 3), (-1, 1), (0, 0))] == [
+        "shown",
+        "contradicted",
+        "not decided",
+        "not decided",
+    ]
+    assert [of(*ends, "no_gain") for ends in ((-0.4, 3), (-3, -0.6), (-1, 1))] == [
+        "shown",
+        "contradicted",
+        "not decided",
+    ]
+    assert of(-3, -1, "lower", seeds=1) == "not decided"
+    assert of(-3, -1, "lower", seeds=1, given=True) == "shown"

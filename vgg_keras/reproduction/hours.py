@@ -1,0 +1,131 @@
+"""The plan's hours: the time of an operation on this machine, times the operations of each job.
+
+Of a set of images that has runs the time of an operation comes from their metrics.jsonl; of another one a few steps of its
+largest net are timed, in a process of its own. A pass of a test costs an image's multiply-adds at that Q.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+from vgg_keras.config import Architecture, Config
+from vgg_keras.nets.architectures import multiply_adds, training_operations
+from vgg_keras.reproduction.plan import Job, Run
+from vgg_keras.reproduction.suite import PASSES
+from vgg_keras.runs import METRICS, read_config
+from vgg_keras.training.trained_layers import trained_layers
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What is known of a set of images on this machine.
+
+    Attributes:
+        train_images, test_images, classes: how many.
+        seconds: of an operation in training.
+        measured: whether by complete epochs.
+    """
+
+    train_images: int
+    test_images: int
+    classes: int
+    seconds: float
+    measured: bool
+
+
+def hours(job: Job, pace: Pace) -> float:
+    """Of a job from its beginning to its end; of a training that has begun, of the epochs that are left."""
+    config = job.run.config
+    architecture = config.architecture.resolved(pace.classes, (0.0, 0.0, 0.0))
+    if job.test is None:
+        left = max(config.training.epochs - len(epochs(job.run)), 0)
+        return left * pace.train_images * _of_training(config, architecture) * pace.seconds / 3600
+    protocol, sides = job.test
+    crop = architecture.crop
+    adds = 0
+    for one in PASSES[protocol]:
+        if one == "dense":
+            adds += sum(multiply_adds(architecture, side, side) for side in sides)
+        else:
+            crops = config.evaluation.grid**2 if one == "multi_crop" else 1
+            adds += len(sides) * crops * multiply_adds(architecture, crop, crop)
+    views = 1 + config.evaluation.flip
+    return pace.test_images * views * 2 * adds * pace.seconds / 3600
+
+
+def paces(runs: Sequence[Run], measure: Callable[[Config], Pace] | None = None) -> dict[str, Pace]:
+    """The pace of each set of images, by its name.
+
+    Args:
+        runs: of the suite.
+        measure: times a few steps of a configuration; None: in a process of its own.
+    """
+    found: dict[str, Pace] = {}
+    for data in dict.fromkeys(run.training.data for run in runs):
+        of_set = [run for run in runs if run.training.data == data]
+        largest = max(
+            of_set, key=lambda run: _of_training(run.config, run.config.architecture.resolved(10, (0.0,) * 3))
+        )
+        found[data] = _of_runs(of_set) or (measure or _in_a_process)(largest.config)
+    return found
+
+
+def _of_runs(runs: Sequence[Run]) -> Pace | None:
+    """From the epochs that runs of one set have made."""
+    seconds, stored = [], None
+    for run in runs:
+        rates = [line["images_per_second"] for line in epochs(run) if line.get("images_per_second")]
+        if rates and (config := read_config(run.folder)):
+            stored = config
+            architecture = replace(run.config.architecture, num_classes=len(stored["classes"]))
+            seconds.append(1 / (statistics.median(rates) * _of_training(run.config, architecture)))
+    if stored is None:
+        return None
+    data = stored["data"]
+    test = data.get("test") or data["val"]
+    return Pace(data["train"]["images"], test["images"], len(stored["classes"]), statistics.median(seconds), True)
+
+
+def epochs(run: Run) -> list[dict]:
+    """The lines of a run's epochs; damaged ones are left out."""
+    path, found = run.folder / METRICS, []
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "epoch" in line:
+            found.append(line)
+    return found
+
+
+def _of_training(config: Config, architecture: Architecture) -> int:
+    """Operations of one image in a training."""
+    return training_operations(architecture, trained_layers(architecture, config.training.layers))
+
+
+def _in_a_process(config: Config) -> Pace:
+    """TensorFlow's memory is free again afterwards, and its devices are untouched in this process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measure, config).result()
+
+
+def measure(config: Config) -> Pace:
+    """Times a few steps of a configuration on its images, and counts these."""
+    from vgg_keras import runtime
+    from vgg_keras.data.scan import without_bad_images
+    from vgg_keras.data.sources import open_source
+    from vgg_keras.training import estimate
+
+    source, _ = without_bad_images(open_source(config.data), config)
+    strategy = runtime.make_strategy(config.runtime)
+    (speed,) = estimate.speeds([config], source, strategy, runtime.choose_precision(config.runtime))
+    architecture = config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0))
+    share = min(config.data.batch, source.train.size)
+    image = speed.step(share / strategy.num_replicas_in_sync) / share
+    test = source.split(source.final_split)
+    operations = _of_training(config, architecture)
+    return Pace(source.train.size, test.size, len(source.classes), image / operations, False)

@@ -1,0 +1,82 @@
+"""A suite from its plan to its page: plan -> hours -> runs, the page after each -> page."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from vgg_keras import stop
+from vgg_keras.errors import INTERRUPTED, StoppedError
+from vgg_keras.locks import locked, require_lockable
+from vgg_keras.reproduction import hours, plan, runner
+from vgg_keras.reproduction.options import Options
+from vgg_keras.reproduction.plan import Job, Run
+from vgg_keras.reproduction.suite import Suite
+from vgg_keras.text_table import text_table
+
+
+def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start_process) -> int:
+    """Runs what is left of a suite and writes its page.
+
+    Args:
+        suite: of `options.suite_of`.
+        options: of the command.
+        start: starts a job's process.
+
+    Returns:
+        The exit status: 0, or that of the first job that failed.
+
+    Raises:
+        UserError: the folder holds other runs or is in use.
+        StoppedError: by SIGTERM or Ctrl-C, with everything saved.
+    """
+    folder = options.folder
+    if options.dry_run:
+        require_lockable(folder, "--out")
+    with nullcontext() if options.dry_run else locked(folder, "--out"):
+        runs = plan.runs_of(suite, folder)
+        jobs = plan.jobs_of(suite, runs, options.settings)
+        _print_plan(suite, runs, jobs, options)
+        if options.dry_run:
+            return 0
+        from vgg_keras.reproduction import page  # reads posteriors, which starts TensorFlow
+
+        def ended(job: Job) -> None:
+            if job.test is None:
+                page.write(suite, runs, folder)
+
+        failed = runner.run(jobs, folder, options.jobs, start, ended)
+        found = page.write(suite, runs, folder)
+    if stop.requested():
+        raise StoppedError(f"stopped; the same command resumes; {folder}/report.html has what is there")
+    print(page.summary(found))
+    print(f"everything: {folder}/report.html, report.md, results.json")
+    if failed:
+        names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
+        print(f"failed: {names}; their output is in {folder / plan.LOGS}; the same command runs them again", flush=True)
+    return next((status if 0 < status < 126 else INTERRUPTED for status in failed.values()), 0)
+
+
+def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options: Options) -> None:
+    """The nets, what each has left, and the hours of this machine."""
+    tables = ", ".join(dict.fromkeys(cell.table for cell in suite.cells))
+    trained = sum(run.trained for run in runs)
+    print(f"{suite.title}: tables {tables}; {len(runs)} runs, {trained} trained; {len(jobs)} jobs left", flush=True)
+    if not jobs:
+        return
+    paces = hours.paces(runs)
+    of_jobs = {job: hours.hours(job, paces[job.run.training.data]) for job in jobs}
+    rows = [["net", "S", "starts from", "seeds", "trained", "training, h", "tests, h"]]
+    for training in suite.trainings:
+        own = [job for job in jobs if job.run.training == training]
+        done = sum(run.trained for run in runs if run.training == training)
+        begin = training.weights or training.start or "random"
+        spent = [sum(of_jobs[job] for job in own if (job.test is None) == is_training) for is_training in (True, False)]
+        seeds = ",".join(map(str, training.seeds))
+        rows.append([training.name, training.scale, begin, seeds, str(done), *(f"{one:.2f}" for one in spent)])
+    print(text_table(rows))
+    how = {True: "from epochs made here", False: "from a few steps timed now"}
+    for data, pace in paces.items():
+        print(
+            f"{data}: {pace.train_images:,} training and {pace.test_images:,} test images; hours {how[pace.measured]}"
+        )
+    beside = f", {options.jobs} jobs at once share the machine" if options.jobs > 1 else ""
+    print(f"about {sum(of_jobs.values()):.1f} hours in all on this machine{beside}", flush=True)

@@ -1,0 +1,86 @@
+"""What the command `reproduce` was given, checked before anything is read or written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vgg_keras.config import RESUME, fields_with
+from vgg_keras.data.naming import require_source
+from vgg_keras.errors import UserError, nearest
+from vgg_keras.overrides import parse_assignments
+from vgg_keras.paths import user_path
+from vgg_keras.reproduction import suites
+from vgg_keras.reproduction.suite import Suite
+
+SUITES = suites.NAMES
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags' values; `settings` are those of `--set`."""
+
+    suite: str
+    data: tuple[str, ...]
+    weights: tuple[str, ...]
+    only: tuple[str, ...]
+    jobs: int
+    dry_run: bool
+    out: str
+    settings: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Of the runs and the page."""
+        return user_path(self.out)
+
+
+def suite_of(options: Options) -> Suite:
+    """The suite with its images, weights and tables.
+
+    Raises:
+        UserError: a flag's value that the suite does not take, or images that do not exist.
+    """
+    machine = [path for path in fields_with(RESUME) if path.split(".")[0] in ("runtime", "checkpoint")]
+    allowed = [path for path in machine if path != "runtime.precision"]  # which a result depends on
+    for path in parse_assignments(options.settings):
+        if path not in allowed:
+            raise UserError(f"The design of a suite is fixed. Received: --set={path}. {nearest(path, allowed)}")
+    suite = suites.of(options.suite, _weights(options.weights))
+    suite = suite.on(_sources(options.data, suite))
+    if options.only:
+        suite = suite.only(options.only)
+    used = {training.data for training in suite.trainings}
+    for one in suite.sets:
+        if one.name in used:
+            try:
+                require_source(one.source)
+            except UserError as error:
+                raise UserError(f"{error} {one.name} of the suite: --data={one.name}=SOURCE.") from None
+    return suite
+
+
+def _sources(texts: tuple[str, ...], suite: Suite) -> dict[str, str]:
+    """The sources by the names of the sets; a set with a single source may go without its name."""
+    names, found = [one.name for one in suite.sets], {}
+    for text in texts:
+        name, equals, source = text.partition("=")
+        if not (equals and name in names):
+            if len(names) > 1:
+                known = " and ".join(f"--data={name}=SOURCE" for name in names)
+                raise UserError(f"This suite has several sets: {known}. Received: --data={text}.")
+            name, source = names[0], text
+        found[name] = source
+    return found
+
+
+def _weights(texts: tuple[str, ...]) -> dict[str, str]:
+    """The given nets by Table 1's columns."""
+    found: dict[str, str] = {}
+    for text in texts:
+        net, equals, source = text.partition("=")
+        if text == "imagenet":
+            found |= dict.fromkeys("DE", text)
+        elif equals and source:
+            found[net] = source
+        else:
+            raise UserError(f"--weights takes D=FILE, E=FILE or imagenet. Received: {text!r}.")
+    return found

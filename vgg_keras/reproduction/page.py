@@ -1,0 +1,65 @@
+"""One page: the tables beside the paper's, the claims with their verdicts, the charts, the trainings. report.html is one file."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from vgg_keras.files import replacing
+from vgg_keras.reproduction import charts, results, wording
+from vgg_keras.reproduction.intervals import NO_GAIN
+from vgg_keras.reproduction.plan import Run
+from vgg_keras.reproduction.suite import Suite
+from vgg_keras.text_table import text_table
+
+CHARTS = "charts"  # the folder of the pictures
+
+
+def write(suite: Suite, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
+    """Writes results.json, the charts, report.html and report.md with the runs there are; returns the results."""
+    found = results.write(suite, runs, folder)
+    write_page(found, folder)
+    return found
+
+
+def write_page(found: dict[str, Any], folder: Path) -> None:
+    """Writes the charts and the page of results.json's content."""
+    drawn = charts.draw(found, folder / CHARTS)
+    content = {
+        "found": found,
+        "verdicts": wording.verdicts(found),
+        "hours": wording.hours(found),
+        "claims": wording.claims(found),
+        "beyond": wording.claims(found, beyond=True),
+        "tables": {title: rows for name, title in wording.TABLES.items() if (rows := wording.table(found, name))},
+        "trainings": wording.trainings(found),
+        "commands": [one["command"] for one in found["trainings"] if "command" in one],
+        "no_gain": NO_GAIN,
+        "charts": [
+            {"title": title, "file": f"{CHARTS}/{name}", "url": _data_url(folder / CHARTS / name)}
+            for name, title in drawn.items()
+        ],
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=lambda name: name.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["markdown"] = wording.markdown
+    for name in ("report.html", "report.md"):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(environment.get_template(f"{name}.j2").render(content), encoding="utf-8")
+
+
+def summary(found: dict[str, Any]) -> str:
+    """The claims and their verdicts for the terminal."""
+    rows = [[row[1], *row[2:5], *row[6:]] for row in wording.claims(found)]
+    return text_table(rows) if rows else "no claims"
+
+
+def _data_url(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,180 @@
+"""The runs of a suite: which commands make them, which are finished, and which wait for another.
+
+Each training is the ordinary `train` and each test the ordinary `evaluate`, in a process of its own: a crash or a full memory
+ends one run, its memory is free again at its end, and the command that made a number can be repeated by hand.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from vgg_keras.config import RESUME, Config, fields_with
+from vgg_keras.errors import UserError
+from vgg_keras.plain_values import difference, to_dict, without
+from vgg_keras.reproduction.suite import Suite, Training
+from vgg_keras.runs import FINAL_EVALUATION, RESULT, read_config
+
+RUNS, LOGS = "runs", "logs"  # folders of a suite's folder
+TESTS = "evaluation"  # the folder of `evaluate` in a run
+# Known when a run begins: the data decide them.
+_MEASURED = ("architecture.num_classes", "architecture.mean")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one seed in a suite's folder.
+
+    Attributes:
+        training, seed: which.
+        folder: its workdir.
+        config: without its start.
+        start: the workdir of the run that it starts from; None: it has none.
+    """
+
+    training: Training
+    seed: int
+    folder: Path
+    config: Config
+    start: Path | None
+
+    @property
+    def name(self) -> str:
+        """For messages and logs."""
+        return f"{self.training.name}/{self.seed}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the net is there: it is given, or its training has ended with its final evaluation."""
+        return bool(self.training.weights) or finished_training(self.folder)
+
+    def pass_file(self, protocol: str, side: int) -> Path:
+        """The posteriors of a pass: those of the final evaluation, or of a test."""
+        name = f"{protocol}_Q{side}.npz"
+        final = self.folder / FINAL_EVALUATION / name
+        return final if final.exists() else self.folder / TESTS / name
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command of the suite.
+
+    Attributes:
+        name: of its log, unique.
+        run: whose.
+        arguments: of Python.
+        test: protocol and values of Q of a test; None: it is the training.
+    """
+
+    name: str
+    run: Run
+    arguments: tuple[str, ...]
+    test: tuple[str, tuple[int, ...]] | None
+
+    @property
+    def command(self) -> list[str]:
+        """The command line."""
+        return [sys.executable, *self.arguments]
+
+
+def runs_of(suite: Suite, folder: Path) -> list[Run]:
+    """Every run of a suite in the order of the jobs: a start before what starts from it, and seed after seed, so that the first
+    seed's page is there early. What lies beyond the paper comes last.
+
+    Raises:
+        UserError: a folder holds a run of another configuration.
+    """
+    seeds = sorted({seed for training in suite.trainings for seed in training.seeds})
+    found = []
+    for seed in seeds:
+        for training in suite.trainings:
+            if seed in training.seeds:
+                start = folder / RUNS / training.start / f"seed-{seed}" if training.start else None
+                config = training.configuration(suite.source(training), seed)
+                found.append(Run(training, seed, folder / RUNS / training.name / f"seed-{seed}", config, start))
+    for run in found:
+        _require_same(run)
+    of_paper = {part.training for cell in suite.cells if cell.table != "beyond" for part in cell.parts}
+    of_paper |= {training.start for training in suite.trainings if training.name in of_paper}
+    return sorted(found, key=lambda run: run.training.name not in of_paper)
+
+
+def finished_training(folder: Path) -> bool:
+    """Whether the folder holds a training that has ended with its final evaluation."""
+    return (folder / FINAL_EVALUATION / RESULT).exists()
+
+
+def _require_same(run: Run) -> None:
+    stored = None if run.training.weights else read_config(run.folder)
+    if stored is None:
+        return
+    dropped = {*fields_with(RESUME), *_MEASURED}
+    if found := difference(without(stored["config"], dropped), without(to_dict(run.config), dropped)):
+        raise UserError(
+            f"A suite goes on in the folder that it was begun in. Received: {run.folder}, begun with {found}. Name another "
+            "--out, or remove that run."
+        )
+
+
+def jobs_of(suite: Suite, runs: list[Run], settings: tuple[str, ...] = ()) -> list[Job]:
+    """The jobs that are left, in their order.
+
+    Args:
+        suite: whose tests.
+        runs: of `runs_of`.
+        settings: `--set` of every job, such as where the machine's cache lies.
+    """
+    common = tuple(f"--set={assignment}" for assignment in settings)
+    found = []
+    for run in runs:
+        if not run.trained:
+            found.append(Job(f"{run.name}/train", run, (*_train(suite, run), *common), None))
+        for protocol, sides in _missing(suite, run).items():
+            test = (*_evaluate(suite, run, protocol, sides), *common)
+            found.append(Job(f"{run.name}/{protocol}", run, test, (protocol, sides)))
+    return found
+
+
+def _missing(suite: Suite, run: Run) -> dict[str, tuple[int, ...]]:
+    """The values of Q by protocol that neither exist nor will be part of the final evaluation; both is one test of two."""
+    found = {}
+    for protocol, sides in suite.passes(run.training.name).items():
+        final = not run.trained and protocol == run.config.evaluation.protocol
+        wanted = [side for side in sides if not (final and side in run.config.test_scales)]
+        if left := tuple(side for side in wanted if not finished(run.pass_file(protocol, side))):
+            found[protocol] = left
+    if "dense" in found and found["dense"] == found.get("multi_crop"):
+        found["both"] = found.pop("dense")
+        del found["multi_crop"]
+    return found
+
+
+def finished(path: Path) -> bool:
+    """Whether a file holds the posteriors of every image."""
+    if not path.exists():
+        return False
+    import numpy as np  # here: --help needs none
+
+    try:
+        with np.load(path) as arrays:
+            return bool(arrays["done"].all())
+    except Exception:  # another or a damaged file: `evaluate` names it
+        return False
+
+
+def _train(suite: Suite, run: Run) -> tuple[str, ...]:
+    training = run.training
+    settings = [f"--set={assignment}" for assignment in (*training.settings, f"seed={run.seed}")]
+    start = [f"--init_from={run.start}"] if run.start else []
+    words = [f"--config={training.config}", f"--data={suite.source(training)}", *settings, *start]
+    return ("-m", "vgg_keras.train", *words, f"--workdir={run.folder}")
+
+
+def _evaluate(suite: Suite, run: Run, protocol: str, sides: tuple[int, ...]) -> tuple[str, ...]:
+    training = run.training
+    if training.weights:  # a given net: the recipe's without its chain
+        source, words = f"--weights={training.weights}", [f"--config={training.config}"]
+        words += [f"--set={assignment}" for assignment in training.settings]
+    else:
+        source, words = f"--model={run.folder}", []
+    words += [f"--data={suite.source(training)}", f"--protocol={protocol}", f"--scales={','.join(map(str, sides))}"]
+    return ("-m", "vgg_keras.evaluate", source, *words, f"--out={run.folder / TESTS}")

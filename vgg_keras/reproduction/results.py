@@ -1,0 +1,221 @@
+"""What a suite's runs reached: results.json, from which the page and docs/results.md are made without any run.
+
+It holds every cell with each seed's errors, every claim with its difference, interval and verdict, and every training with its
+last epoch, its hours and the command that repeats it.
+"""
+
+import dataclasses
+import datetime
+import json
+import shlex
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgg_keras import processor, provenance
+from vgg_keras.evaluation import metrics
+from vgg_keras.evaluation.posteriors import Posteriors, load, mean
+from vgg_keras.files import write_json
+from vgg_keras.plain_values import to_dict
+from vgg_keras.reproduction import plan
+from vgg_keras.reproduction.hours import epochs
+from vgg_keras.reproduction.intervals import difference, verdict
+from vgg_keras.reproduction.plan import Run
+from vgg_keras.reproduction.suite import Cell, Claim, Suite
+from vgg_keras.reproduction.tables import METHODS
+from vgg_keras.runs import read_config
+
+RESULTS = "results.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tested:
+    """A cell's test with one seed: of each image whether the net is wrong; errors in percent."""
+
+    wrong: np.ndarray
+    top1_error: float
+    top5_error: float | None
+    images_sha256: str
+
+
+def collect(suite: Suite, runs: Sequence[Run]) -> dict[str, Any]:
+    """What results.json holds, with the runs there are."""
+    found = {cell.name: _tested(cell, runs) for cell in suite.cells}
+    return {
+        "suite": suite.name,
+        "title": suite.title,
+        "about": list(suite.about),
+        "sets": {one.name: one.about for one in suite.sets},
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "machine": processor.description(),
+        "versions": provenance.versions(),
+        "trainings": [_training(run) for run in runs if run.training.weights or read_config(run.folder)],
+        "cells": [_cell(suite, cell, found[cell.name]) for cell in suite.cells],
+        "claims": [_claim(suite, claim, found) for claim in suite.claims],
+        "passes": _passes(suite, runs),
+    }
+
+
+def write(suite: Suite, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
+    """Collects, and writes results.json."""
+    found = collect(suite, runs)
+    write_json(folder / RESULTS, found)
+    return found
+
+
+# ---- cells
+
+
+def _tested(cell: Cell, runs: Sequence[Run]) -> dict[int, Tested]:
+    """The cell's test by seed, of the seeds whose passes are all complete."""
+    found = {}
+    for seed in sorted({run.seed for run in runs}):
+        of_parts = [_part(runs, seed, part) for part in cell.parts]
+        if all(of_parts):
+            fused = mean(of_parts, [part.training for part in cell.parts]) if len(of_parts) > 1 else of_parts[0]
+            ranks = metrics.label_ranks(fused.probabilities, fused.labels)
+            top5 = 100 * float(np.mean(ranks >= 5)) if len(fused.classes) > 5 else None
+            found[seed] = Tested(ranks >= 1, 100 * float(np.mean(ranks >= 1)), top5, fused.images_sha256)
+    return found
+
+
+def _part(runs: Sequence[Run], seed: int, part) -> Posteriors | None:
+    """The mean over a net's protocols and values of Q (4.2, 4.3); None if a pass is missing."""
+    run = next((run for run in runs if run.seed == seed and run.training.name == part.training), None)
+    if run is None:
+        return None
+    by_protocol: dict[str, list[Path]] = {}
+    for protocol, side in part.passes:
+        by_protocol.setdefault(protocol, []).append(run.pass_file(protocol, side))
+    if not all(plan.finished(path) for paths in by_protocol.values() for path in paths):
+        return None
+    of_protocols = [_one_net([load(path) for path in paths], paths) for paths in by_protocol.values()]
+    return _one_net(of_protocols, list(by_protocol))
+
+
+def _one_net(parts: Sequence[Posteriors], names: Sequence) -> Posteriors:
+    """The mean of one net's posteriors, which still counts as one net in a fusion."""
+    if len(parts) == 1:
+        return parts[0]
+    return dataclasses.replace(mean(parts, list(map(str, names))), nets=parts[0].nets)
+
+
+def _cell(suite: Suite, cell: Cell, found: dict[int, Tested]) -> dict[str, Any]:
+    trainings = [suite.training(part.training) for part in cell.parts]
+    top1, top5 = ([getattr(one, name) for one in found.values()] for name in ("top1_error", "top5_error"))
+    return {
+        "table": cell.table,
+        "data": cell.data,
+        "name": cell.name,
+        "net": " + ".join(training.net for training in trainings),
+        "S": "; ".join(dict.fromkeys(training.scale for training in trainings)),
+        "Q": cell.test_scales,
+        "method": METHODS[cell.parts[0].protocol],
+        "note": cell.note,
+        "images": len(next(iter(found.values())).wrong) if found else 0,
+        "top1_errors": {str(seed): round(one.top1_error, 4) for seed, one in found.items()},
+        "top1_error": _mean(top1),
+        "top1_deviation": _deviation(top1),
+        "top5_error": _mean(top5),
+        "top5_deviation": _deviation(top5),
+        "paper": list(cell.paper) if cell.paper else None,
+        "seeds_planned": len(trainings[0].seeds),
+    }
+
+
+def _passes(suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Every pass by itself, as the charts over Q need it: a net, a protocol, one Q."""
+    found = []
+    for training in suite.trainings:
+        of_training = [run for run in runs if run.training == training]
+        for protocol, sides in suite.passes(training.name).items():
+            for side in sides:
+                files = {run.seed: run.pass_file(protocol, side) for run in of_training}
+                errors = {str(seed): _top1_error(load(path)) for seed, path in files.items() if plan.finished(path)}
+                if errors:
+                    named = {"training": training.name, "data": training.data, "net": training.net, "S": training.scale}
+                    found.append({**named, "protocol": protocol, "Q": side, "top1_errors": errors})
+    return found
+
+
+def _top1_error(posteriors: Posteriors) -> float:
+    return round(metrics.top_k_error(posteriors.probabilities, posteriors.labels, 1), 4)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.fmean(known), 4) if known else None
+
+
+def _deviation(values: Sequence[float | None]) -> float | None:
+    """The standard deviation over seeds, n - 1 in its denominator."""
+    known = [value for value in values if value is not None]
+    return round(statistics.stdev(known), 4) if len(known) > 1 else None
+
+
+# ---- claims
+
+
+def _claim(suite: Suite, claim: Claim, found: dict[str, dict[int, Tested]]) -> dict[str, Any]:
+    cells = [suite.cell(name) for name in (claim.first, claim.second)]
+    printed = [cell.paper[0] for cell in cells if cell.paper]
+    paper = round(printed[0] - printed[1], 2) if len(printed) == 2 else None
+    result = {
+        "section": claim.section,
+        "text": claim.text,
+        "data": cells[0].data,
+        "first": claim.first,
+        "second": claim.second,
+        "expected": claim.expected,
+        "paper": claim.paper if claim.paper is not None else paper,
+        "difference": None,
+        "verdict": "no runs yet" if claim.expected else "",
+    }
+    first, second = found[claim.first], found[claim.second]
+    seeds = sorted(first.keys() & second.keys())
+    if not seeds:
+        return result
+    assert len({tests[seed].images_sha256 for tests in (first, second) for seed in seeds}) == 1, "paired images"
+    measured = difference(*(np.stack([tests[seed].wrong for seed in seeds]) for tests in (first, second)))
+    rounded = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
+    of_seeds = {str(seed): round(value, 4) for seed, value in zip(seeds, measured.of_seeds, strict=True)}
+    result["difference"] = {**rounded, "seeds": len(seeds), "images": measured.images, "of_seeds": of_seeds}
+    if claim.expected:
+        given = all(suite.training(part.training).weights for cell in cells for part in cell.parts)
+        result["verdict"] = verdict(measured, claim.expected, given)
+    return result
+
+
+# ---- trainings
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """A run's state: its last epoch, the time of its epochs, and the command of its training."""
+    if run.training.weights:
+        return {"name": run.training.name, "seed": run.seed, "weights": run.training.weights, "finished": True}
+    stored, lines = read_config(run.folder), epochs(run)
+    images = stored["data"]["train"]["images"]
+    seconds = sum(images / line["images_per_second"] for line in lines if line.get("images_per_second"))
+    last = lines[-1] if lines else {}
+    return {
+        "name": run.training.name,
+        "seed": run.seed,
+        "finished": run.trained,
+        "epochs": len(lines),
+        "loss": last.get("loss"),
+        "top1_error": last.get("top1_error"),
+        "val_top1_error": last.get("val_top1_error"),
+        "hours": round(seconds / 3600, 3),
+        "precision": last.get("precision"),
+        "git_commit": stored.get("git_commit"),
+        "hardware": stored.get("hardware"),
+        "command": shlex.join(["python", *stored["command"][1:]]),
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A results.json."""
+    return json.loads(path.read_text())

@@ -1,0 +1,115 @@
+"""Runs the jobs of a suite, some at a time: each waits for the run that it needs; a failure stops only what needs it."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from vgg_keras import stop
+from vgg_keras.errors import INTERRUPTED, NO_ROOM
+from vgg_keras.reproduction.plan import LOGS, Job, finished_training
+
+POLL_SECONDS = 0.2
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # a fifth faster on Linux, see docs/speed.md
+
+
+class Process(Protocol):
+    """What a started job is: a `Popen`, or in tests a forked process."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: signal.Signals) -> None: ...
+
+
+Start = Callable[[Sequence[str], Path], Process]  # a command line and its log
+
+
+def start_process(command: Sequence[str], log: Path) -> subprocess.Popen:
+    """A job as a process in a group of its own: Ctrl-C of the terminal is ours to pass on, once."""
+    with open(log, "ab") as output:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**ENVIRONMENT, **os.environ},
+            start_new_session=True,
+        )
+
+
+def run(
+    jobs: Sequence[Job],
+    folder: Path,
+    at_once: int,
+    start: Start = start_process,
+    ended: Callable[[Job], None] = lambda job: None,
+) -> dict[str, int]:
+    """Runs jobs to their end, in their order where they need not wait.
+
+    Args:
+        jobs: of `plan.jobs_of`.
+        folder: of the suite; logs go there.
+        at_once: how many jobs run at the same time.
+        start: starts one.
+        ended: called after each success.
+
+    Returns:
+        The exit status of each job that failed, by name.
+
+    After a stop request, and when the disk is full, no job is started any more and those that run are asked to save.
+    """
+    waiting, running, failed = list(jobs), {}, {}
+    stopping = False
+    while waiting or running:
+        if stop.requested() and not stopping:
+            stopping, waiting = True, []
+            for process, _ in running.values():
+                process.send_signal(signal.SIGTERM)
+        while len(running) < at_once and (job := _next(waiting, running, failed)):
+            waiting.remove(job)
+            log = folder / LOGS / f"{job.name.replace('/', '_')}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            print(f"begin {job.name}, output in {log}", flush=True)
+            running[job] = start(job.command, log), time.monotonic()
+        if not running:
+            break  # what waits needs a run that failed
+        for job, (process, began) in list(running.items()):
+            status = process.poll()
+            if status is None:
+                continue
+            del running[job]
+            seconds = time.monotonic() - began
+            if status == 0:
+                print(f"end   {job.name}, {seconds:,.0f} s", flush=True)
+                ended(job)
+            elif not (stopping and status in (INTERRUPTED, -signal.SIGTERM)):
+                failed[job.name] = status
+                print(f"fail  {job.name}, status {status}: {_last_line(folder, job)}", flush=True)
+                if status == NO_ROOM:
+                    waiting = []
+        time.sleep(POLL_SECONDS if running else 0)
+    return failed
+
+
+def _next(waiting: Sequence[Job], running: dict[Job, tuple], failed: dict[str, int]) -> Job | None:
+    """The first job that can start: its net, or the one that it starts from, is trained, and no other job works in its run."""
+    busy = {job.run.folder for job in running}
+    for job in waiting:
+        if job.run.folder in busy:
+            continue
+        if job.test is not None and not job.run.trained:
+            continue
+        if job.test is None and job.run.start and not finished_training(job.run.start):
+            continue
+        return job
+    return None
+
+
+def _last_line(folder: Path, job: Job) -> str:
+    log = folder / LOGS / f"{job.name.replace('/', '_')}.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1][-300:] if lines else "no output"

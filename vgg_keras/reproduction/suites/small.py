@@ -1,0 +1,125 @@
+"""`small`: section 4 at a quarter of the width; docs/reproduce.md says why it is as it is.
+
+The depths on CIFAR-10, with 10,000 test images; scales, crops and fusion on photographs, which are larger than the crop.
+"""
+
+from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Part, Suite, Training
+from vgg_keras.reproduction.tables import Scales, Tables
+
+SEEDS = (0, 1, 2)
+CIFAR = Tables("cifar10", Scales(small=36, large=36, jitter=(32, 40), step=4), single="center")
+PHOTOGRAPHS = Tables("photographs", Scales(small=128, large=192, jitter=(128, 256), step=16))
+PROTOCOLS = ("dense", "multi_crop", "both")
+# 3.1: S=384 and jitter begin at a tenth of the rate, and the decay follows it; a quarter of the epochs
+LATER = (
+    "training.learning_rate=5e-4",
+    "training.weight_decay=2.5e-6",
+    "training.epochs=15",
+    "training.validation_epochs=5",
+)
+
+
+def suite() -> Suite:
+    """The final design: the pilot runs are over."""
+    beyond = _beyond()
+    return Suite(
+        name="small",
+        title="Section 4 in small",
+        about=(
+            "CIFAR-10: all 50,000 training and 10,000 test images; every net of Table 1 and the control of 4.1, each from random "
+            "weights, S=36 for a crop of 32. D and E are also trained with S in [32, 40], from random weights and as long, so "
+            "that jitter is all that differs.",
+            "Photographs (17 Flowers, 1,088 for training and 272 for testing): the paper's chain at half of its sides. A is "
+            "trained at S=128; C, D and E start from it, then go on at S=192 and with S in [128, 256].",
+            "No net has batch norm. Every schedule is fixed before, and the last net is the one that is tested.",
+        ),
+        sets=(
+            DataSet("cifar10", "cifar10", "CIFAR-10, 32x32"),
+            DataSet("photographs", "flowers17", "17 Flowers, photographs with a smaller side of 500"),
+        ),
+        trainings=(*_cifar(), *_photographs(), *beyond[0]),
+        cells=(*_cells(), *beyond[1]),
+        claims=(*_claims(), *beyond[2]),
+    )
+
+
+def _of_cifar(net: str, kind: str, *settings: str, config: str = "section4_cifar10", start: str = "") -> Training:
+    return Training(CIFAR.training(net, kind), "cifar10", config, (f"architecture.name={net}", *settings), SEEDS, start)
+
+
+def _cifar() -> list[Training]:
+    jitter = "data.scale=32,40"
+    nets = ("A", "B", "B-5x5", "D", "E", "C", "A-LRN")
+    return [*(_of_cifar(net, "small") for net in nets), *(_of_cifar(net, "jitter", jitter) for net in "DE")]
+
+
+def _photographs() -> list[Training]:
+    def training(net: str, kind: str, start: str, *settings: str) -> Training:
+        settings = (f"architecture.name={net}", *settings)
+        start = PHOTOGRAPHS.training(*start.split()) if start else ""
+        return Training(PHOTOGRAPHS.training(net, kind), "photographs", "section4_photographs", settings, SEEDS, start)
+
+    return [
+        training("A", "small", ""),
+        *(training(net, "small", "A small") for net in "CDE"),
+        *(training(net, "large", f"{net} small", "data.scale=192", *LATER) for net in "CDE"),
+        *(training(net, "jitter", f"{net} large", "data.scale=128,256", *LATER) for net in "CDE"),
+        # Table 6: of the submission's D only the FC layers were fine-tuned
+        training("D", "jitter_fc", "D large", "data.scale=128,256", *LATER, "training.layers=fc"),
+    ]
+
+
+def _cells() -> list[Cell]:
+    kinds = ("small", "large", "jitter")
+    return [
+        *(CIFAR.table3(net, "small") for net in ("A", "A-LRN", "B", "C", "D", "E")),
+        *(CIFAR.table3(net, "jitter") for net in "DE"),
+        CIFAR.beside_control(),
+        CIFAR.control(),
+        PHOTOGRAPHS.table3("A", "small"),
+        *(PHOTOGRAPHS.table3(net, kind) for net in "CDE" for kind in kinds),
+        *(PHOTOGRAPHS.table4(net, kind) for net in "CDE" for kind in kinds),
+        *(PHOTOGRAPHS.table5(net, protocol) for net in "DE" for protocol in PROTOCOLS),
+        PHOTOGRAPHS.submission(),
+        *(PHOTOGRAPHS.pair(protocol) for protocol in PROTOCOLS),
+    ]
+
+
+def _claims() -> list[Claim]:
+    return [
+        *CIFAR.depth(),
+        CIFAR.control_claim(),
+        *CIFAR.jitter("DE", ("small",)),
+        *PHOTOGRAPHS.larger("CDE"),
+        *PHOTOGRAPHS.jitter("CDE", ("small", "large")),
+        *PHOTOGRAPHS.multi_scale("CDE", ("small", "large", "jitter")),
+        *PHOTOGRAPHS.methods("DE"),
+        *PHOTOGRAPHS.fusion(PROTOCOLS, submission=True),
+    ]
+
+
+def _beyond() -> tuple[list[Training], list[Cell], list[Claim]]:
+    """What the package chose where the paper is silent or another choice is common; each beside the same net without it."""
+    a, d = ("cifar10", "A", (36,), "center"), ("cifar10", "D", (36,), "center")
+    flowers = ("photographs", "A", (128,), "dense")
+    rows = (
+        # set, net, Q, protocol; what differs; text; settings; start
+        (a, "l2", "the paper's coupled L2 instead of SGDW's decoupled decay, net A", ("training.optimizer=l2",), ""),
+        (d, "from_A", "the paper's start from net A instead of Glorot's, net D", (), CIFAR.training("A", "small")),
+        (a, "bf16", "bf16 instead of float32, net A", ("runtime.precision=mixed_bfloat16",), ""),
+        (
+            flowers,
+            "full_jpeg",
+            "full decoding of JPEG files instead of windows, net A",
+            ("data.jpeg_decoding=full",),
+            "",
+        ),
+    )
+    trainings, cells, claims = [], [], []
+    for (data, net, sides, protocol), variant, text, settings, start in rows:
+        name, config = f"{data}/{net}-{variant}", f"section4_{data}"
+        trainings.append(Training(name, data, config, (f"architecture.name={net}", *settings), SEEDS, start))
+        cells.append(Cell("beyond", data, f"{data} beyond {net} {variant}", (Part(name, protocol, sides),), None, text))
+        plain = Tables(data, CIFAR.scales).name("3", net, "small")
+        claims.append(Claim("", f"{text}: with - without", cells[-1].name, plain, None))
+    return trainings, cells, claims
