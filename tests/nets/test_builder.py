@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tests.nets.numpy_net import numpy_forward
+from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.builder import build
+from vgg_keras.nets.builder import build, build_trained
 from vgg_keras.nets.keras_layers import MeanSubtraction
 from vgg_keras.recipes import load
 from vgg_keras.training.optimizer import SGDW
@@ -166,3 +167,19 @@ def test_nets_run_on_jax_without_tensorflow():
     logits, scores = json.loads(done.stdout.splitlines()[-1])
     assert np.abs(np.array(logits) - scores).max() <= 1e-5
     assert np.abs(logits).max() > 1e-3
+
+
+@pytest.mark.parametrize("fields", [{}, {"batch_norm": True}, {"head": "gap"}])
+def test_net_built_around_its_weights_is_the_same_net(fields):
+    architecture = Architecture("A", width=0.05, crop=32, num_classes=3, mean=(1.0, 2.0, 3.0), **fields)
+    model = build(architecture, seed=3)
+    weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    kept = weights.pop("predictions")
+    around = build_trained(architecture, weights)
+    assert not weights
+    around.get_layer("predictions").set_weights(kept)  # without an entry it is random
+    np.testing.assert_array_equal(around(images), model(images))
+    assert [layer.get_config().get("kernel_initializer", {}).get("class_name") for layer in around.layers] == [
+        layer.get_config().get("kernel_initializer", {}).get("class_name") for layer in model.layers
+    ]

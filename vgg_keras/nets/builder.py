@@ -80,6 +80,19 @@ def build(
     return _functional(architecture, classifier_activation, dtype, seed)
 
 
+def build_trained(architecture: Architecture, weights: dict[str, Sequence[Any]], dtype: str | None = None) -> VGG:
+    """Builds a net around its weights: no initializer runs for them, and at most a layer is in memory twice.
+
+    Args:
+        architecture: `num_classes` and `mean` known.
+        weights: arrays or tensors by the names of their layers, in the order of Keras's `set_weights` and of the layers' shapes.
+            Each is taken out of the dictionary when it is in the net. A layer without an entry gets random weights.
+        dtype: as of `build`.
+    """
+    require_float32()
+    return _functional(architecture, None, dtype, None, weights)
+
+
 def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
     """The error of an argument that `build` does not take."""
     if name in ("weights", "pretrained"):
@@ -97,11 +110,11 @@ def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
     return unknown_argument("build()", name, value, known)
 
 
-def _functional(architecture: Architecture, classifier_activation, dtype, seed) -> VGG:
+def _functional(architecture: Architecture, classifier_activation, dtype, seed, weights=None) -> VGG:
     # Layouts and number formats are stated: Keras's own defaults come from a user's keras.json.
     image = keras.Input((architecture.crop, architecture.crop, architecture.channels), dtype="float32", name="image")
     x = MeanSubtraction(architecture.mean, architecture.std, name="mean_subtraction")(image)
-    make = _Layers(architecture, dtype, seed)
+    make = _Layers(architecture, dtype, seed, weights if weights is not None else {})
     for layer in layers(architecture):
         if layer.kind == "conv":
             x = make.convolution(layer, x)
@@ -127,12 +140,15 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed) 
 class _Layers:
     """Makes a net's layers with weights, in order: each draws a seed of its own."""
 
-    def __init__(self, architecture: Architecture, dtype: str | None, seed: int | None):
+    def __init__(
+        self, architecture: Architecture, dtype: str | None, seed: int | None, weights: dict[str, Sequence[Any]]
+    ):
         self._architecture, self._dtype, self._seed, self._drawn = architecture, dtype, seed, itertools.count(1)
+        self._weights = weights
 
     def convolution(self, layer: Layer, x):
         """A convolution, batch norm where the architecture has it, and the activation."""
-        x = Conv2D(
+        convolution = Conv2D(
             layer.units,
             layer.kernel,
             padding="same",
@@ -141,10 +157,14 @@ class _Layers:
             kernel_initializer=self._initializer(self._architecture.initializer),
             dtype=self._dtype,
             name=layer.name,
-        )(x)
+        )
+        x = self._called(convolution, x)
         if self._architecture.batch_norm:
             # float32 statistics, whatever the policy
-            x = BatchNormalization(axis=-1, dtype=self._dtype, name=f"{layer.name}_bn")(x)
+            normalization = BatchNormalization(axis=-1, dtype=self._dtype, name=f"{layer.name}_bn")
+            x = normalization(x)
+            if arrays := self._weights.pop(normalization.name, None):  # four short ones
+                normalization.set_weights(arrays)
         return self._activated(layer, x)
 
     def hidden_fc(self, layer: Layer, x):
@@ -157,7 +177,20 @@ class _Layers:
         kind = self._architecture.fc_initializer
         gaussian = kind == "gaussian" or (kind == "gaussian_last" and layer.name == LAST)
         initializer = self._initializer("gaussian" if gaussian else self._architecture.initializer)
-        return Dense(layer.units, kernel_initializer=initializer, dtype=dtype, name=layer.name)(x)
+        return self._called(Dense(layer.units, kernel_initializer=initializer, dtype=dtype, name=layer.name), x)
+
+    def _called(self, layer: keras.layers.Layer, x):
+        """The layer's output; where it has trained weights its variables begin with them."""
+        arrays = self._weights.pop(layer.name, None)
+        if arrays is None:
+            return layer(x)
+        own = layer.kernel_initializer, layer.bias_initializer
+        given = [lambda shape, dtype, array=array: keras.ops.convert_to_tensor(array, dtype) for array in arrays]
+        layer.kernel_initializer, layer.bias_initializer = [*given, own[1]][:2]  # under batch norm there is no bias
+        del arrays
+        x = layer(x)
+        layer.kernel_initializer, layer.bias_initializer = own  # which the net's configuration names
+        return x
 
     def _activated(self, layer: Layer, x):
         name = f"{layer.name}_relu"

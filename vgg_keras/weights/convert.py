@@ -11,6 +11,7 @@ import numpy as np
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import LAST, Layer, layers, mean_of_channels
+from vgg_keras.weights.memory import contiguous
 from vgg_keras.weights.source_weights import EPSILON, FIRST, Preprocessing, SourceWeights, same_names
 
 Row = tuple[str, Layer, int]  # a layer with weights: its name, the layer, its input channels; batch norm's is `NAME_bn`
@@ -112,7 +113,7 @@ def _kernel(source: SourceWeights, kernel: np.ndarray, layer: Layer, channels: i
     """A kernel as (height, width, in, out), of an FC layer as (in, out)."""
     kernel = kernel.reshape(_kernel_shapes(source, layer, channels)[0])
     if source.channels_first:
-        kernel = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
+        kernel = contiguous(kernel.transpose(2, 3, 1, 0))
     return kernel.reshape(-1, layer.units) if layer.kind == "fc" else kernel
 
 

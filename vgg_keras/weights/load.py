@@ -10,7 +10,7 @@ import keras
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
-from vgg_keras.nets.builder import build
+from vgg_keras.nets.builder import build_trained
 from vgg_keras.nets.model import architecture_of
 from vgg_keras.weights.convert import random_layers
 from vgg_keras.weights.formats.run_folder import LoadedModel, load_run
@@ -24,6 +24,7 @@ from vgg_keras.weights.inference import (
 )
 from vgg_keras.weights.initialize import assign
 from vgg_keras.weights.presets import is_preset
+from vgg_keras.weights.memory import tensors
 from vgg_keras.weights.read import path_of, print_assumption, read
 from vgg_keras.weights.source_weights import parsing
 from vgg_keras.weights.verify import IMAGENET, require_digest
@@ -132,8 +133,9 @@ def load_net(
             "A net that is not trained any more has weights in every layer. "
             f"Received: {source}, without those of {', '.join(missing)}. {its_own}train --weights={source} trains them."
         )
-    model = build(architecture, dtype=dtype)
-    assign(model, converted, architecture, weights.path)
     print_assumption(source, weights)
     config = dataclasses.replace(config, architecture=architecture, stages=())
-    return LoadedModel(model, config, class_names(weights, architecture.num_classes), Path(source), found)
+    names = class_names(weights, architecture.num_classes)
+    converted = tensors(converted)
+    del weights  # so that the net alone holds them
+    return LoadedModel(build_trained(architecture, converted, dtype), config, names, Path(source), found)

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from vgg_keras.errors import UserError
+from vgg_keras.weights.memory import aligned
 
 _MAX_RATIO = 100  # bytes that one byte of a file may become: weights cannot be packed
 _MAX_LAYERS = 1000
@@ -128,7 +129,9 @@ def array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
         raise UserError(
             f"{path} must hold a net's weights. Received: {dataset.name}, {dataset.nbytes:,} bytes once read."
         )
-    found = dataset[()]
+    found = aligned(dataset.shape, dataset.dtype)
+    if found.size:
+        dataset.read_direct(found)
     # bf16 is the upper half of a float32
     return (np.asarray(found).view(np.uint16).astype(np.uint32) << 16).view(np.float32) if bf16 else found
 

@@ -16,7 +16,7 @@ import keras
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
-from vgg_keras.nets.builder import build
+from vgg_keras.nets.builder import build_trained
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict
 from vgg_keras.runs import (
@@ -32,6 +32,7 @@ from vgg_keras.runs import (
 )
 from vgg_keras.weights.convert import convert, random_layers
 from vgg_keras.weights.formats.keras_files import read_keras
+from vgg_keras.weights.memory import tensors
 from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, parsing
 
 
@@ -134,7 +135,7 @@ def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
         raise UserError(
             f"A run's {WEIGHTS} holds its net's weights. Received: {workdir}, without {', '.join(missing)}."
         )
-    model = build(architecture, dtype=dtype)
-    for name, arrays in converted.items():
-        model.get_layer(name).set_weights(arrays)
-    return LoadedModel(model, run.config, run.weights.classes, workdir, run.weights_sha256)
+    converted = tensors(converted)
+    found = LoadedModel(None, run.config, run.weights.classes, workdir, run.weights_sha256)
+    del run  # so that the net alone holds them
+    return dataclasses.replace(found, model=build_trained(architecture, converted, dtype))
