@@ -67,6 +67,8 @@ def _place(cell: dict[str, Any]) -> float:
 def _scales(found: dict[str, Any], data: str) -> Any | None:
     """Dense at each Q, of each net trained at a fixed S and with jitter."""
     passes = [one for one in found["passes"] if one["data"] == data and one["protocol"] == "dense"]
+    # without others, such as D with its FC layers alone fine-tuned
+    passes = [one for one in passes if one["training"].rpartition("-")[2] in KINDS]
     nets = [net for net in LAYERS if len({one["training"] for one in passes if one["net"] == net}) > 1]
     if not nets:
         return None
@@ -79,8 +81,6 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     for axes, net in zip(panels[0], nets, strict=True):
         for training in dict.fromkeys(one["training"] for one in passes if one["net"] == net):
             kind = training.rpartition("-")[2]
-            if kind not in KINDS:
-                continue  # such as D with its FC layers alone fine-tuned
             color, marker = KINDS[kind]
             own = [one for one in passes if one["training"] == training]
             label = f"S={own[0]['S']}" if kind != "jitter" else f"S in [{own[0]['S'].replace('-', ', ')}]"
@@ -113,7 +113,8 @@ def _methods(cells: list[dict[str, Any]]) -> Any | None:
             own = {cell["method"]: cell for cell in found if cell["net"] == net}
             x = [place for place, method in enumerate(methods) if method in own]
             own = [own[methods[place]] for place in x]
-            axes.plot(x, [value(cell) for cell in own], "o-", color=colors[net], label=net)
+            style = "o--" if net == "E" else "o-"  # the paper's D and E are equal
+            axes.plot(x, [value(cell) for cell in own], style, color=colors[net], label=net)
             if value is of_here:
                 for place, cell in zip(x, own, strict=True):
                     errors = list(cell["top1_errors"].values())

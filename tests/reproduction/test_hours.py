@@ -1,0 +1,51 @@
+"""The plan's hours by hand, from epochs that were made and from an operation's time."""
+
+import json
+
+import pytest
+
+from vgg_keras.config import Architecture
+from vgg_keras.nets.architectures import multiply_adds, training_operations
+from vgg_keras.plain_values import to_dict
+from vgg_keras.reproduction import hours, plan, suites
+from vgg_keras.reproduction.hours import Pace
+
+
+def test_hours_follow_from_made_epochs_and_count_those_that_are_left(tmp_path):
+    suite = suites.of("smoke", {})
+    runs = plan.runs_of(suite, tmp_path)
+    first = runs[0]
+    first.folder.mkdir(parents=True)
+    data = {"train": {"images": 1000}, "val": {"images": 200}}
+    content = {"config": to_dict(first.config), "classes": list("0123456789"), "data": data}
+    (first.folder / "config.json").write_text(json.dumps(content))
+    lines = [json.dumps({"epoch": 1, "images_per_second": 50.0}), "damaged"]
+    (first.folder / "metrics.jsonl").write_text("\n".join(lines))
+    pace = hours.paces(runs)["digits"]  # nothing is timed
+
+    assert (pace.train_images, pace.test_images, pace.measured) == (1000, 200, True)
+    jobs = {job.name: job for job in plan.jobs_of(suite, runs)}
+    assert hours.hours(jobs["digits/B-small/0/train"], pace) == pytest.approx(
+        1 * 1000 / 50 / 3600
+    )  # of 2 epochs one is left
+
+    def operations(name):
+        return training_operations(Architecture(name, width=0.125, crop=32, num_classes=10, batch_norm=True))
+
+    of_d = hours.hours(jobs["digits/D-small/0/train"], pace)
+    assert of_d == pytest.approx(2 * 1000 / 50 / 3600 * operations("D") / operations("B"))
+
+
+def test_hours_of_a_test_count_its_crops_and_mirror_images(tmp_path):
+    suite = suites.of("small", {})
+    jobs = {job.name: job for job in plan.jobs_of(suite, plan.runs_of(suite, tmp_path))}
+    pace = Pace(train_images=1088, test_images=272, classes=17, seconds=1e-9, measured=False)
+    d = Architecture("D", width=0.25, crop=112, num_classes=17, mean=(0.0, 0.0, 0.0))
+    dense = sum(multiply_adds(d, side, side) for side in (112, 144))
+    assert jobs["photographs/D-small/0/dense"].test == ("dense", (112, 144))  # Q=128 is the final evaluation's
+    found = hours.hours(jobs["photographs/D-small/0/dense"], pace)
+    assert found == pytest.approx(272 * 2 * 2 * dense * 1e-9 / 3600)
+    crops = 3 * 25 * multiply_adds(d, 112, 112)
+    assert jobs["photographs/D-jitter/0/multi_crop"].test == ("multi_crop", (128, 192, 256))
+    found = hours.hours(jobs["photographs/D-jitter/0/multi_crop"], pace)
+    assert found == pytest.approx(272 * 2 * 2 * crops * 1e-9 / 3600)
