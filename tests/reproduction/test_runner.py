@@ -101,8 +101,20 @@ def test_finished_runs_have_no_job_and_one_of_another_design_is_refused(jobs, tm
     other = override(
         run.config, {"training.epochs": 7, "architecture.num_classes": 10, "runtime.cache_dir": "elsewhere"}
     )
-    (run.folder / "config.json").write_text(json.dumps({"config": to_dict(other), "classes": []}))
+    older = to_dict(other)
+    del older["training"]["nesterov"]  # as an older version wrote it, without a field of later
+    (run.folder / "config.json").write_text(json.dumps({"config": older, "classes": []}))
     with pytest.raises(
         UserError, match=r"goes on in the folder.*begun with training\.epochs: 7, now 2\. Name another --out"
     ):
         plan.runs_of(suite, tmp_path)
+
+
+def test_a_runs_folder_states_s_where_the_recipe_leaves_it_out(tmp_path):
+    suite = suites.of("imagenet", {})
+    (run, *_) = plan.runs_of(suite, tmp_path)
+    assert run.config.data.scale == ()
+    stated = to_dict(override(run.config, {"data.scale": (256,), "architecture.num_classes": 1000}))
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.json").write_text(json.dumps({"config": stated, "classes": []}))
+    assert plan.runs_of(suite, tmp_path)[0] == run

@@ -54,7 +54,7 @@ def test_imagenet_plan_is_3_1s_chain():
         "imagenet/D-large",
     ]
     small, large, jitter, fc = (one.configuration("imagenet2012", 0) for one in of.values())
-    assert [one.data.scale for one in (small, large, jitter, fc)] == [(256,), (384,), (256, 512), (256, 512)]
+    assert [one.training_scale for one in (small, large, jitter, fc)] == [(256,), (384,), (256, 512), (256, 512)]
     assert [one.training.learning_rate for one in (small, large, jitter)] == [1e-2, 1e-3, 1e-3]
     assert large.training.weight_decay == pytest.approx(small.training.weight_decay / 10)
     assert (fc.training.layers, small.stages) == ("fc", ())

@@ -69,7 +69,7 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     passes = [one for one in found["passes"] if one["data"] == data and one["protocol"] == "dense"]
     # without others, such as D with its FC layers alone fine-tuned
     passes = [one for one in passes if one["training"].rpartition("-")[2] in KINDS]
-    nets = [net for net in LAYERS if len({one["training"] for one in passes if one["net"] == net}) > 1]
+    nets = [net for net in LAYERS if sum(one["net"] == net for one in passes) > 1]
     if not nets:
         return None
     figure, panels = plots.pyplot().subplots(

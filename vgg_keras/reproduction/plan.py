@@ -5,12 +5,13 @@ ends one run, its memory is free again at its end, and the command that made a n
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vgg_keras.config import RESUME, Config, fields_with
 from vgg_keras.errors import UserError
-from vgg_keras.plain_values import difference, to_dict, without
+from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.reproduction.suite import Suite, Training
 from vgg_keras.runs import FINAL_EVALUATION, RESULT, read_config
 
@@ -107,8 +108,8 @@ def _require_same(run: Run) -> None:
     stored = None if run.training.weights else read_config(run.folder)
     if stored is None:
         return
-    dropped = {*fields_with(RESUME), *_MEASURED}
-    if found := difference(without(stored["config"], dropped), without(to_dict(run.config), dropped)):
+    begun = from_dict(Config, stored["config"])  # an older version's lacks fields that have their defaults since
+    if found := difference(_design(begun), _design(run.config)):
         raise UserError(
             f"A suite goes on in the folder that it was begun in. Received: {run.folder}, begun with {found}. Name another "
             "--out, or remove that run."
@@ -132,6 +133,12 @@ def jobs_of(suite: Suite, runs: list[Run], settings: tuple[str, ...] = ()) -> li
             test = (*_evaluate(suite, run, protocol, sides), *common)
             found.append(Job(f"{run.name}/{protocol}", run, test, (protocol, sides)))
     return found
+
+
+def _design(config: Config) -> dict[str, Any]:
+    """What must be the same in the folder and in the plan; a run's folder states S where the recipe leaves it out."""
+    stated = replace(config, data=replace(config.data, scale=config.training_scale))
+    return without(to_dict(stated), {*fields_with(RESUME), *_MEASURED})
 
 
 def _missing(suite: Suite, run: Run) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,5 @@
 """Runs the jobs of a suite, some at a time: each waits for the run that it needs; a failure stops only what needs it."""
 
-import os
 import signal
 import subprocess
 import time
@@ -13,7 +12,6 @@ from vgg_keras.errors import INTERRUPTED, NO_ROOM
 from vgg_keras.reproduction.plan import LOGS, Job, finished_training
 
 POLL_SECONDS = 0.2
-ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # a fifth faster on Linux, see docs/speed.md
 
 
 class Process(Protocol):
@@ -36,7 +34,6 @@ def start_process(command: Sequence[str], log: Path) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**ENVIRONMENT, **os.environ},
             start_new_session=True,
         )
 

@@ -64,7 +64,7 @@ class Training:
     @property
     def scale(self) -> str:
         """S, or its range, for a table."""
-        return label_of_training_scale(self.configuration("digits", 0).data.scale)
+        return label_of_training_scale(self.configuration("digits", 0).training_scale)
 
 
 @dataclass(frozen=True)
