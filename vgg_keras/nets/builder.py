@@ -80,7 +80,7 @@ def build(
     return _functional(architecture, classifier_activation, dtype, seed)
 
 
-def build_trained(architecture: Architecture, weights: dict[str, Sequence[Any]], dtype: str | None = None) -> VGG:
+def build_trained(architecture: Architecture, weights: dict[str, list[Any]], dtype: str | None = None) -> VGG:
     """Builds a net around its weights: no initializer runs for them, and at most a layer is in memory twice.
 
     Args:
@@ -140,9 +140,7 @@ def _functional(architecture: Architecture, classifier_activation, dtype, seed, 
 class _Layers:
     """Makes a net's layers with weights, in order: each draws a seed of its own."""
 
-    def __init__(
-        self, architecture: Architecture, dtype: str | None, seed: int | None, weights: dict[str, Sequence[Any]]
-    ):
+    def __init__(self, architecture: Architecture, dtype: str | None, seed: int | None, weights: dict[str, list[Any]]):
         self._architecture, self._dtype, self._seed, self._drawn = architecture, dtype, seed, itertools.count(1)
         self._weights = weights
 
