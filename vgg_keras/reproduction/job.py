@@ -1,5 +1,6 @@
 """A suite from its plan to its page: plan -> hours -> runs, the page after each -> page."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -40,8 +41,12 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         from vgg_keras.reproduction import page  # reads posteriors, which starts TensorFlow
 
         def ended(job: Job) -> None:
-            if job.test is None:
+            if job.test is not None:
+                return
+            try:
                 page.write(suite, runs, folder)
+            except Exception as error:  # the trainings that are left take days: at their end it is raised
+                print(f"the page was not renewed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
         failed = runner.run(jobs, folder, options.jobs, start, ended)
         found = page.write(suite, runs, folder)
