@@ -23,8 +23,8 @@ from vgg_keras.weights.inference import (
     with_stated,
 )
 from vgg_keras.weights.initialize import assign
-from vgg_keras.weights.presets import is_preset
 from vgg_keras.weights.memory import tensors
+from vgg_keras.weights.presets import is_preset
 from vgg_keras.weights.read import path_of, print_assumption, read
 from vgg_keras.weights.source_weights import parsing
 from vgg_keras.weights.verify import IMAGENET, require_digest

@@ -129,11 +129,12 @@ def array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
         raise UserError(
             f"{path} must hold a net's weights. Received: {dataset.name}, {dataset.nbytes:,} bytes once read."
         )
+    if bf16:  # the upper half of a float32
+        return (np.asarray(dataset[()]).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     found = aligned(dataset.shape, dataset.dtype)
     if found.size:
         dataset.read_direct(found)
-    # bf16 is the upper half of a float32
-    return (np.asarray(found).view(np.uint16).astype(np.uint32) << 16).view(np.float32) if bf16 else found
+    return found
 
 
 def names(stored, path: Path) -> list[str]:
