@@ -35,7 +35,7 @@ class Layer:
 
 
 def layers(architecture: Architecture) -> list[Layer]:
-    """The net's layers from conv1_1 to the logits, with Keras Applications' names. `num_classes` must be known."""
+    """The net's layers from conv1_1 to the logits or the boxes, with Keras Applications' names. `num_classes` must be known."""
 
     def scaled(units: int) -> int:
         return max(1, round(units * architecture.width))
@@ -57,7 +57,7 @@ def layers(architecture: Architecture) -> list[Layer]:
         net.append(Layer("fc2", "fc", 1, scaled(architecture.fc_units)))
     else:
         net.append(Layer("avg_pool", "gap", architecture.crop // 32, net[-1].units))
-    net.append(Layer("predictions", "fc", 1, architecture.num_classes))
+    net.append(Layer("predictions", "fc", 1, architecture.outputs))
     return net
 
 

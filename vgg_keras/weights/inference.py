@@ -119,6 +119,8 @@ def _infer_as(source: SourceWeights, name: str, batch_norm: bool, like: Architec
     fields = {
         "mean": source.preprocessing.mean if source.preprocessing else (),
         "batch_norm": batch_norm,
+        "boxes": source.boxes or "none",
+        "box_unit": source.box_unit or "crop",
         "activation": source.activation,
         **({} if source.negative_slope is None else {"negative_slope": source.negative_slope}),
         **_head(source, named, kernel, like),
@@ -149,7 +151,8 @@ def _head(
     """The fields of the head: of the source, and what it lacks of `like`."""
     if like and not any(named[name] in source.tensors for name in HEAD):
         return {"head": like.head, "crop": like.crop, "num_classes": like.num_classes or 1}
-    classes = source.units(kernel("predictions"))
+    kernel("predictions")
+    classes = max(1, source.num_classes(Architecture("D")))
     if named["fc1"] not in source.tensors and named["fc2"] not in source.tensors:
         crop = source.crop or (like.crop if like else 0)
         if not crop:

@@ -55,6 +55,8 @@ class SourceWeights:
         negative_slope: of `leaky_relu`; None: the net's own, which the source does not hold.
         steps: of the net from its first convolution on, as `convert.steps_of` names them; empty: the source does not hold them.
         crop: side of the net's input; 0: the source does not hold it.
+        boxes, box_unit: of a net of boxes (A), as in `Architecture`; other sources hold scores of classes. None: the net's own,
+            which the source does not hold.
         assumed: where the source does not hold the preprocessing: what is assumed, in words.
     """
 
@@ -70,6 +72,8 @@ class SourceWeights:
     negative_slope: float | None = None
     steps: tuple[str, ...] = ()
     crop: int = 0
+    boxes: str | None = "none"
+    box_unit: str | None = "crop"
     assumed: str = ""
 
     def units(self, kernel: np.ndarray) -> int:
@@ -77,9 +81,10 @@ class SourceWeights:
         return int(kernel.shape[0 if self.channels_first else -1])
 
     def num_classes(self, architecture: Architecture) -> int:
-        """How many classes its last layer has; 0 where it has no last layer."""
+        """How many classes its last layer has; 0 where it has no last layer, or one box for all classes."""
         arrays = self.tensors.get(self.names(architecture)["predictions"])
-        return self.units(arrays[0]) if arrays else 0
+        units = self.units(arrays[0]) if arrays else 0
+        return {None: units, "none": units, "scr": len(self.classes), "pcr": units // 4}[self.boxes]
 
 
 def same_names(architecture: Architecture) -> dict[str, str]:

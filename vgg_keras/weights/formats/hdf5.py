@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import choices
 from vgg_keras.weights.formats import keras_model
 from vgg_keras.weights.formats.keras_model import ModelFile
 from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, same_names
@@ -137,7 +138,8 @@ def read_keras(path: Path) -> SourceWeights:
                     raise UserError(
                         f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
                     )
-            layers = keras_model.chain(_json(archive.read(_CONFIG), _KERAS_RULE, path), model_file)
+            model = _json(archive.read(_CONFIG), _KERAS_RULE, path)
+            layers = keras_model.chain(model, model_file)
             with _open(path, io.BytesIO(archive.read(_WEIGHTS))) as file:
                 counted = {layer.name for layer in layers if layer.kind == "Normalization"}
                 tensors, _ = _keras_3_weights(file, path, counted)
@@ -146,7 +148,19 @@ def read_keras(path: Path) -> SourceWeights:
     found = keras_model.describe(layers, tensors, model_file)
     if found.preprocessing is None:
         raise _not_ours(path)
-    return found
+    return _with_boxes(found, model, path)
+
+
+def _with_boxes(found: SourceWeights, model: object, path: Path) -> SourceWeights:
+    """The weights of a `.keras` file with what its `Architecture` says of boxes: the layers of a net of boxes say nothing."""
+    stored = model["config"].get("architecture") if isinstance(model.get("config"), dict) else None
+    fields = (
+        {name: stored[name] for name in ("boxes", "box_unit") if name in stored} if isinstance(stored, dict) else {}
+    )
+    for name, value in fields.items():
+        if value not in choices(f"architecture.{name}"):
+            raise UserError(f"{_KERAS_RULE} Received: {path}, whose architecture.{name} is {value!r:.50}.")
+    return dataclasses.replace(found, **fields)
 
 
 def _not_ours(path: Path) -> UserError:
@@ -173,6 +187,8 @@ def _read_weights(path: Path) -> SourceWeights:
         preprocessing=None,
         activation="leaky_relu" if "leaky_re_lu" in kinds else "relu",
         lrn="local_response_normalization" in kinds,
+        boxes=None,
+        box_unit=None,
     )
 
 
