@@ -102,10 +102,10 @@ def test_scores_are_the_classifiers_at_the_same_windows():
     dense = Dense(net, classifier, config)
     ((boxes, scores, posteriors),) = dense.found_in(tf.constant(image), [Geometry(96, 160, (96, 160))])
     logits = vgg_keras.to_fully_convolutional(classifier.model)(image).numpy()[0].reshape(8, 3)
-    np.testing.assert_allclose(scores, posterior_of(logits), atol=1e-5)
-    np.testing.assert_allclose(posteriors, posterior_of(logits.mean(axis=0)), atol=1e-5)
+    np.testing.assert_allclose(scores, posterior_of(logits, False), atol=1e-5)
+    np.testing.assert_allclose(posteriors, posterior_of(logits.mean(axis=0), False), atol=1e-5)
     slots = dense.slots(boxes, scores, [1])
-    best = np.argsort(-posterior_of(logits).max(axis=0))[:2]  # k=2: by the highest score anywhere
+    best = np.argsort(-posterior_of(logits, False).max(axis=0))[:2]  # k=2: by the highest score anywhere
     assert [slot.label for slot in slots] == [1, *best]
     for slot in slots:
         np.testing.assert_allclose(slot.boxes, boxes[:, slot.label])
