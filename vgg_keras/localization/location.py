@@ -18,7 +18,7 @@ from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.evaluation import plots, protocols
 from vgg_keras.evaluation.photographs import opened
-from vgg_keras.evaluation.prediction import names_of
+from vgg_keras.evaluation.prediction import kept, names_of
 from vgg_keras.localization.boxes import geometry
 from vgg_keras.localization.judgement import Answer, answers, best_box
 from vgg_keras.localization.predicted_boxes import Row, union
@@ -98,7 +98,7 @@ def localize_images(
     found, scanned = opened(images, config.data)
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
-    dense = Dense(net, classifier, config)
+    dense = _dense(net, classifier, config)
     localized = {}
     for places, split in scanned:
         with readable_images(split):
@@ -108,6 +108,14 @@ def localize_images(
                 objects = tuple(_object(one, names, bool(classifier)) for one in best[:top])
                 localized[places[image]] = Localization(found[places[image]].name, objects)
     return [localized[place] for place in range(len(found))]
+
+
+def _dense(net: LoadedModel, classifier: LoadedModel | None, config: Config) -> Dense:
+    """Made once for a net and a classifier: a notebook goes photograph by photograph, and tracing takes longer than that."""
+    model = classifier.model if classifier else None
+    key = "boxes", id(model), config.evaluation, config.localization
+    # the classifier is kept too, so that no other model gets its id
+    return kept(net.model, key, lambda: (model, Dense(net, classifier, config)))[1]
 
 
 def _wanted(
