@@ -485,6 +485,9 @@ class Config(_Checked):
     def _check_boxes(self):
         smoothing = self.training.label_smoothing
         _require(not smoothing, "training.label_smoothing belongs to classes: a box net has boxes.", smoothing)
+        weights, metric = self.training.class_weights, self.training.plateau_metric
+        _require(weights == ("none",), "training.class_weights belongs to classes: a box net has boxes.", weights)
+        _require(metric != "balanced_error", "training.plateau_metric of a box net is top1_error or loss.", metric)
         rule = "evaluation.protocol of a box net is center or dense (A)."
         _require(self.evaluation.protocol in ("center", "dense"), rule, self.evaluation.protocol)
 

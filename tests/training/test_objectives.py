@@ -63,5 +63,9 @@ def test_a_right_box_of_another_class_is_not_trained():
 def test_label_smoothing_and_other_protocols_do_not_belong_to_boxes():
     with pytest.raises(UserError, match="label_smoothing belongs to classes"):
         config_of("scr", label_smoothing=0.1)
+    with pytest.raises(UserError, match="class_weights belongs to classes"):
+        config_of("scr", class_weights=("balanced",))
+    with pytest.raises(UserError, match="plateau_metric of a box net is top1_error or loss"):
+        config_of("scr", plateau_metric="balanced_error")
     with pytest.raises(UserError, match=r"protocol of a box net is center or dense.*multi_crop"):
         Config(Architecture("A", boxes="scr"), evaluation=Evaluation(protocol="multi_crop"))
