@@ -115,7 +115,7 @@ def run_command(tmp_path):
 
 def command(name: str, *arguments: str, cache: Path) -> list[str]:
     """The command line of a command, with its cache of scans in a folder of the test's own."""
-    if name in ("train", "evaluate", "predict", "features", "export", "samples", "benchmark") and not any(
+    if name in ("train", "evaluate", "predict", "features", "export", "localize", "samples", "benchmark") and not any(
         word.startswith("--fuse") for word in arguments
     ):
         arguments = (*arguments, f"--set=runtime.cache_dir={cache / 'cache'}")

@@ -5,6 +5,7 @@ from typing import assert_type
 
 import vgg_keras
 from vgg_keras.evaluation.prediction import Prediction
+from vgg_keras.localization.location import Localization
 from vgg_keras.transfer.activation_maps import ActivationMap
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
@@ -25,6 +26,7 @@ vgg_keras.load_weights(None, "vgg16-397923af.pth", sha256="397923af")
 net = vgg_keras.load_net(Path("runs/E"))
 assert_type(net, LoadedModel)
 assert_type(vgg_keras.predict_images(net, ["photo.jpg"]), list[Prediction])
+assert_type(vgg_keras.localize_images(net, "photo.jpg", classifier="runs/D", top=1), list[Localization])
 descriptors = vgg_keras.extract_features(net, "photo.jpg", "block5_pool", scales=(256, 384), combine="average")
 print(descriptors.shape)
 distance = vgg_keras.PerceptualDistance(net, layers={"relu2_2": 1.0, "relu3_3": 0.5})

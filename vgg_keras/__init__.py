@@ -33,6 +33,7 @@ _HOMES = {
     "load_net": "vgg_keras.weights.load",
     "load_weights": "vgg_keras.weights.load",
     "predict_images": "vgg_keras.evaluation.prediction",
+    "localize_images": "vgg_keras.localization.location",
     "extract_features": "vgg_keras.transfer.extraction",
     "PerceptualDistance": "vgg_keras.transfer.perceptual_distance",
     "class_activation_map": "vgg_keras.transfer.activation_maps",

@@ -5,6 +5,7 @@ from vgg_keras.data.notebook import training_data as training_data
 from vgg_keras.data.notebook import validation_data as validation_data
 from vgg_keras.errors import UserError as UserError
 from vgg_keras.evaluation.prediction import predict_images as predict_images
+from vgg_keras.localization.location import localize_images as localize_images
 from vgg_keras.nets.builder import build as build
 from vgg_keras.nets.dense import to_fully_convolutional as to_fully_convolutional
 from vgg_keras.nets.feature_maps import feature_maps as feature_maps

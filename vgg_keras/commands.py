@@ -7,6 +7,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "localize",
     "features",
     "export",
     "compare",

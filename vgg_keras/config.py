@@ -83,6 +83,10 @@ class Architecture(_Checked):
     std: tuple[float, ...] = setting((), MATCH)
     # what the FC layers take. fc: the whole last map. gap, gmp: its global average or maximum
     head: Literal["fc", "gap", "gmp"] = setting("fc", MATCH)
+    # A: what the last layer gives. none: a score for each class. scr: one box for all classes, 4 numbers. pcr: one for each class
+    boxes: Literal["none", "scr", "pcr"] = setting("none", MATCH)
+    # of the 4 numbers, centre x, y, width, height of a box; not stated. crop: shares of the crop's side. pixels: of the crop
+    box_unit: Literal["crop", "pixels"] = setting("crop", MATCH)
     # 2.1: of the hidden FC layers, multiplied by the width: one number for all of them, or one for each, such as 512,256
     fc_units: tuple[int, ...] = setting((4096,), MATCH)
     # hidden FC layers. -1: as many as fc_units has numbers; where it has one, the two of 2.1 behind fc, none behind gap and gmp
@@ -115,6 +119,11 @@ class Architecture(_Checked):
             multi_label=self.multi_label or multi_label,
         )
 
+    @property
+    def outputs(self) -> int:
+        """Of the last layer: a score for each class, or the numbers of its boxes (A)."""
+        return {"none": self.num_classes, "scr": 4, "pcr": 4 * self.num_classes}[self.boxes]
+
     def check(self):
         if self.name not in CONFIGURATIONS:
             hint = nearest_configuration(self.name, CONFIGURATIONS, "batch_norm=True")
@@ -122,6 +131,8 @@ class Architecture(_Checked):
         _require(
             self.num_classes >= 0, "architecture.num_classes must be 0 (as the data has) or more.", self.num_classes
         )
+        both = "architecture.boxes and architecture.multi_label are two tasks: leave one out."
+        _require(self.boxes == "none" or not self.multi_label, both, self.boxes)
         _require(self.width > 0, "architecture.width must be above 0.", self.width)
         _require(self.crop >= 32, "architecture.crop must be 32 or more: five poolings halve it.", self.crop)
         _require(1 <= self.channels <= 16, "architecture.channels must lie in [1, 16].", self.channels)
@@ -177,8 +188,17 @@ class Data(_Checked):
     # a larger image file is skipped without reading. 512 MiB: an uncompressed image of max_pixels has 400 MB
     max_file_bytes: int = setting(2**29, TEST, PREDICT, READING)
     statistics_images: int = 10_000  # mean and covariance are measured on at most so many training images
-    # unreadable images are skipped and listed; more than this share stops the run
+    # unreadable images are skipped and listed, and so are those of a box net whose box is missing or wrong; more than this share
+    # stops the run
     max_bad_fraction: float = setting(0.01, TEST)
+    # A, of a box net: images with several boxes; not stated. left_out: they are not used, in training or in a test. largest: the
+    # largest box of the image's class is trained. random: one of these, drawn in each epoch. In a test each of them is right
+    several_boxes: Literal["left_out", "largest", "random"] = setting("largest", TEST)
+    # A: the box of a training crop that cuts it; not stated. whole: it reaches beyond the crop. clip: it ends at the crop's edge
+    cut_boxes: Literal["whole", "clip"] = "whole"
+    # A: a training crop shows at least this share of the box's width and of its height, or lies inside of it; not stated. 0: any
+    # crop that touches it
+    visible_box: float = 0.5
 
     def scale_for(self, crop: int) -> tuple[int, ...]:
         """S, or the ends of its range, for a net of this crop: `scale`, or what follows from the crop where it is empty."""
@@ -197,6 +217,7 @@ class Data(_Checked):
         _require(self.max_file_bytes >= 1, "data.max_file_bytes must be 1 or more.", self.max_file_bytes)
         _require(self.statistics_images >= 1, "data.statistics_images must be 1 or more.", self.statistics_images)
         _require(0 <= self.max_bad_fraction <= 1, "data.max_bad_fraction must lie in [0, 1].", self.max_bad_fraction)
+        _require(0 <= self.visible_box <= 1, "data.visible_box must lie in [0, 1].", self.visible_box)
 
 
 @dataclass(frozen=True)
@@ -238,8 +259,8 @@ class Training(_Checked):
     warmup_steps: int = 0  # in which the rate rises linearly at the start (Goyal et al. 2017, section 2.2)
     step_epochs: tuple[int, ...] = ()  # of schedule=step: the epochs after which the rate is multiplied by step_factor
     step_factor: float = 0.1  # of schedule=step: what the rate is multiplied by
-    # 3.1: of validation; it also selects the best net. top1_error: of a multi-label set it is 100 - mean average precision.
-    # balanced_error: the mean of the classes' errors
+    # 3.1: of validation; it also selects the best net. top1_error: of a multi-label set it is 100 - mean average precision, of a
+    # box net the share of wrong boxes (A). balanced_error: the mean of the classes' errors
     plateau_metric: Literal["top1_error", "balanced_error", "loss"] = "top1_error"
     plateau_patience: int = 5  # epochs without a lower value before a division; not stated
     plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
@@ -350,6 +371,24 @@ class Evaluation(_Checked):
 
 
 @dataclass(frozen=True)
+class Localization(_Checked):
+    """The boxes of appendix A: their merging, which is OverFeat's, and when one is right. The test itself is `evaluation`'s."""
+
+    iou: float = 0.5  # A: a box is right where its intersection over union with a true box is above this
+    answers: int = 5  # A: classes with a box of which one must be right, the most probable of the classifier
+    # k: boxes of so many classes are taken at each scale, those with the highest score anywhere on the map; not stated
+    classes: int = 5
+    # t: boxes are merged while the match score of two is at most this, see localization/merging.py; not stated
+    threshold: float = 0.6
+
+    def check(self):
+        _require(0 <= self.iou < 1, "localization.iou must lie in [0, 1).", self.iou)
+        _require(self.answers >= 1, "localization.answers must be 1 or more.", self.answers)
+        _require(self.classes >= 1, "localization.classes must be 1 or more.", self.classes)
+        _require(self.threshold >= 0, "localization.threshold must be 0 (equal boxes) or more.", self.threshold)
+
+
+@dataclass(frozen=True)
 class Features(_Checked):
     """Appendix B: descriptors of other sets' images, and the linear SVM on them. Q and mirror images are `evaluation`'s."""
 
@@ -434,6 +473,7 @@ class Config(_Checked):
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation, metadata=roles(TEST, PREDICT))
+    localization: Localization = field(default_factory=Localization, metadata=roles(RESUME, TEST, PREDICT))
     features: Features = field(default_factory=Features, metadata=roles(RESUME, FEATURES))
     export: Export = field(default_factory=Export, metadata=roles(RESUME, EXPORT))
     checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=roles(RESUME))
@@ -459,8 +499,19 @@ class Config(_Checked):
                 self.of_stage(stage)  # which is checked too
             except UserError as error:
                 raise UserError(f"stages.{place} ({stage.name}): {error}") from None
+        if self.predicts_boxes:
+            self._check_boxes()
         for q in self.evaluation.scales:
             _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
+
+    def _check_boxes(self):
+        smoothing = self.training.label_smoothing
+        _require(not smoothing, "training.label_smoothing belongs to classes: a box net has boxes.", smoothing)
+        weights, metric = self.training.class_weights, self.training.plateau_metric
+        _require(weights == ("none",), "training.class_weights belongs to classes: a box net has boxes.", weights)
+        _require(metric != "balanced_error", "training.plateau_metric of a box net is top1_error or loss.", metric)
+        rule = "evaluation.protocol of a box net is center or dense (A)."
+        _require(self.evaluation.protocol in ("center", "dense"), rule, self.evaluation.protocol)
 
     def of_stage(self, stage: Stage) -> "Config":
         """The configuration of one training of the chain, without the folder that it starts from.
@@ -479,6 +530,11 @@ class Config(_Checked):
             section: dataclasses.replace(getattr(self, section), **values) for section, values in changes.items()
         }
         return dataclasses.replace(self, **sections, stages=())
+
+    @property
+    def predicts_boxes(self) -> bool:
+        """Whether the net gives boxes (A), not scores of classes."""
+        return self.architecture.boxes != "none"
 
     @property
     def training_scale(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 python -m vgg_keras.evaluate --model=runs/E/jitter
 python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=evaluations/E
 python -m vgg_keras.evaluate --weights=imagenet --config=E --data=imagenet2012 --scales=256,384,512 --out=evaluations/authors_E
+python -m vgg_keras.evaluate --model=runs/boxes --protocol=dense --scales=352,384 --classifier=runs/D/S384 --out=evaluations/boxes
 python -m vgg_keras.evaluate --fuse=evaluations/D/posteriors.npz,evaluations/E/posteriors.npz --out=evaluations/D+E
 
 Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes. The last line on standard output
@@ -16,6 +17,7 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.evaluation import job
+from vgg_keras.localization import job as box_job
 from vgg_keras.overrides import choices
 from vgg_keras.weights import open_model
 
@@ -28,13 +30,10 @@ flags.DEFINE_string(
     "Values of Q with commas between them, or multi: {S-32, S, S+32} or {Smin, middle, Smax}. "
     "Default: the run's evaluation.scales, else S or the middle of the jitter range.",
 )
-flags.DEFINE_enum(
-    "split",
-    None,
-    ["val", "train", "test", "all"],
-    "The images of --data; all: every one. Default: val, or test if data.validation is held_out.",
-)
-flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
+_SPLIT = "The images of --data; all: every one. Default: val, or test if data.validation is held_out."
+flags.DEFINE_enum("split", None, ["val", "train", "test", "all"], _SPLIT)
+flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken, or saved boxes that are merged; no net is run.")
+flags.DEFINE_string("classifier", None, "A classification run whose scores rate the boxes of a box run's dense test.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
 flags.DEFINE_string("cam", None, "A folder for pictures of the report's mistakes with Grad-CAM of the class predicted.")
 flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
@@ -52,11 +51,12 @@ def main() -> None:
     out = Path(FLAGS.out) if FLAGS.out else Path(FLAGS.model or "") / "evaluation"
     if FLAGS.fuse:
         rule = "--fuse takes --data, --split and --out; no net is run."
-        cli.refuse("protocol", "scales", "heatmap", "heatmap_images", "cam", rule=rule)
+        cli.refuse("protocol", "scales", "heatmap", "heatmap_images", "cam", "classifier", rule=rule)
         cli.require("out", rule="--fuse needs --out, the folder for its posteriors and report.")
-        if not FLAGS.data:
+        paths = [Path(path) for path in FLAGS.fuse if path]
+        if not (of_boxes := box_job.holds_boxes(paths)) and not FLAGS.data:
             cli.refuse("split", "set", rule="--fuse takes --split and --set for the pictures of --data alone.")
-        result = job.fuse([Path(path) for path in FLAGS.fuse if path], overrides, FLAGS.split, out)
+        result = (box_job if of_boxes else job).fuse(paths, overrides, FLAGS.split, out)
     else:
         if FLAGS.weights:
             cli.require("data", "out", rule="--weights needs --data and --out: no run names them.")
@@ -66,6 +66,11 @@ def main() -> None:
         source = (FLAGS.model, FLAGS.weights, FLAGS.config)
         config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE)
         multi_scales = FLAGS.scales == job.MULTI
+        if config.predicts_boxes:
+            cli.refuse("heatmap", "cam", rule="A net of boxes has no score maps.")
+            result = box_job.evaluate(config, open_net, FLAGS.split, out, multi_scales, FLAGS.classifier)
+            return job.print_result(result, out)
+        cli.refuse("classifier", rule="--classifier rates the boxes of a net of boxes, this one gives classes.")
         draw = functools.partial(_draw_mistakes, out=out, folder=cam) if cam else None
         result = job.evaluate(config, open_net, FLAGS.split, out, multi_scales, heatmap, FLAGS.heatmap_images, draw)
     job.print_result(result, out)

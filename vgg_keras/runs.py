@@ -26,6 +26,7 @@ WORKER_LOGS = ".workers"  # the output of all workers of `launch` but the first
 # In the folder of an evaluation:
 RESULT = "evaluation.json"
 POSTERIORS = "posteriors.npz"
+BOXES = "boxes.npz"  # of a net of boxes
 
 _DIGESTED = (CONFIG, WEIGHTS, KERAS)
 _CHECKPOINT = re.compile(r"epoch-(\d{4,})-step-(\d{9,})")

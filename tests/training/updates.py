@@ -14,7 +14,7 @@ from vgg_keras.config import Architecture, Config, Data, Runtime, Training
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import class_weights, epoch_measures, steps
+from vgg_keras.training import class_weights, epoch_measures, objectives, steps
 from vgg_keras.training.state import create_state
 from vgg_keras.training.workers import Workers
 
@@ -34,7 +34,10 @@ def main(replicas, *arguments):
 
 def validated(strategy, config, split, share, model):
     """What a validation measures after the updates, in the order of an epoch's line."""
-    found, step = epoch_measures.Validation(config.architecture), steps.validation_step(strategy, model)
+    found, step = (
+        epoch_measures.Validation(config.architecture),
+        steps.validation_step(strategy, model, objectives.of(config)),
+    )
 
     def batches(_):
         return pipeline.validation(split, config.data, 32, 32, 2, *share)

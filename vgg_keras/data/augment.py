@@ -104,7 +104,13 @@ def epoch_draws(epoch_seed: tf.Tensor, images: int, channels: int = 3) -> tf.Ten
 
 
 def draw_augmentations(
-    size: tf.Tensor, jpeg: tf.Tensor, draws: tf.Tensor, data: Data, crop: int, color_basis: np.ndarray
+    size: tf.Tensor,
+    jpeg: tf.Tensor,
+    draws: tf.Tensor,
+    data: Data,
+    crop: int,
+    color_basis: np.ndarray,
+    boxes: tf.Tensor | None = None,
 ) -> Augmentation:
     """The augmentation of images from their random numbers: S, a random crop, a flip and a colour shift.
 
@@ -114,12 +120,14 @@ def draw_augmentations(
         size: (..., 2), height and width of each image as it is stored.
         jpeg: (...,), whether its file is a JPEG.
         draws: (..., 4 + channels), rows of `epoch_draws`.
-        data: its `scale`, `pad`, `color_shift`, `interpolation` and `jpeg_decoding` are read.
+        data: its `scale`, `pad`, `color_shift`, `interpolation` and `jpeg_decoding` are read, with boxes `visible_box` too.
         crop: side of the crop.
         color_basis: (channels, channels), of `Statistics.color_basis`.
+        boxes: (..., 4), of which each crop shows a part: xmin, ymin, xmax, ymax in pixels of the stored image. None: any crop.
     """
     window_decoding = jpeg & (reads_windows(data) and len(color_basis) in WINDOW_CHANNELS)
-    window = draw_window(size, draws, data.scale_for(crop), crop, window_decoding, data.pad)
+    shown = None if boxes is None else _shown(boxes, data.visible_box)
+    window = draw_window(size, draws, data.scale_for(crop), crop, window_decoding, data.pad, shown)
     window_decoding &= window.integer & (window.side <= 2 * crop)  # beyond the eighth a JPEG would need a filter
     # for full decoding in pixels of the stored image; the last window of a halved image may reach beyond it
     pixels, halved = tf.cast(size, tf.float32), fast_jpeg.pixels_of_one(window.halvings)
@@ -169,6 +177,7 @@ def draw_window(
     crop: int,
     window_decoding: tf.Tensor | bool,
     pad: int = 0,
+    shown: tf.Tensor | None = None,
 ) -> Window:
     """3.1's random crop of images rescaled to S, as the window of each that it shows.
 
@@ -183,6 +192,8 @@ def draw_window(
         crop: side of the crop.
         window_decoding: (...), whether only the window of the file is to be decoded.
         pad: pixels on each side of the rescaled image that the window may reach beyond it.
+        shown: (..., 2, 2) of `_shown`: the window begins at the last of these pixels at the latest and ends at the first of them
+            at the earliest, or lies between them where it is smaller. None: it is anywhere.
     """
     size = tf.cast(size, tf.float32)
     rescaled = scale[0] + tf.floor(draws[..., :1] * (scale[-1] - scale[0] + 1))  # S, (..., 1) like the others below
@@ -194,6 +205,36 @@ def draw_window(
     side = tf.where(integer, tf.round(side), side)
     beyond = pad * side / crop
     beyond = tf.where(integer, tf.round(beyond), beyond)
+    if shown is not None:
+        shown /= fast_jpeg.pixels_of_one(halvings)[..., tf.newaxis]
+        corner = _corner_that_shows(shown, size, side, beyond, integer, draws)
+        return Window(halvings, corner, side[..., 0], integer[..., 0])
     spare = size + 2 * beyond - side
     corner = tf.where(integer, tf.floor(draws[..., 1:3] * (spare + 1)), draws[..., 1:3] * spare) - beyond
     return Window(halvings, corner, side[..., 0], integer[..., 0])
+
+
+def _shown(boxes: tf.Tensor, share: float) -> tf.Tensor:
+    """What a window must reach to show this share of boxes (..., 4), (..., 2, 2): rows and columns, each first and last pixel."""
+    low, high = boxes[..., 1::-1], boxes[..., :1:-1]  # y before x
+    part = share * (high - low)
+    return tf.stack([low + part, high - part], axis=-1)
+
+
+def _corner_that_shows(shown, size, side, beyond, integer, draws) -> tf.Tensor:
+    """The corner (..., 2) of a window that shows a part of a box, each possible one equally often.
+
+    Args:
+        shown: (..., 2, 2), of `_shown`, in pixels of the halved image.
+        size, side, beyond, integer: as in `draw_window`, with axes for rows and columns.
+        draws: of the image.
+    """
+    ends = shown[..., 0] - side, shown[..., 1]  # the first corner from which the part is seen, and the last one
+    # a window that is smaller than the part lies inside of it
+    first, last = tf.minimum(*ends), tf.maximum(*ends)
+    low, high = -beyond, size + beyond - side
+    first, last = tf.clip_by_value(first, low, high), tf.clip_by_value(last, low, high)
+    whole_first = tf.math.ceil(first)
+    whole = whole_first + tf.floor(draws[..., 1:3] * tf.maximum(tf.floor(last) - whole_first + 1, 1.0))
+    whole = tf.clip_by_value(whole, low, high)  # where no integer lies between them, the next one
+    return tf.where(integer, whole, first + draws[..., 1:3] * (last - first))

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 # For each EXIF orientation, from 0 (none): which axes are reversed, and the order of the axes after that.
-_REVERSED = [(row in (3, 4, 6, 7), row in (2, 3, 7, 8), False) for row in range(9)]
-_ORDERED = [(0, 1, 2) if row < 5 else (1, 0, 2) for row in range(9)]
+REVERSED = [(row in (3, 4, 6, 7), row in (2, 3, 7, 8), False) for row in range(9)]
+ORDERED = [(0, 1, 2) if row < 5 else (1, 0, 2) for row in range(9)]
 
 # How a JPEG's blocks become pixels, as in Pillow and torchvision. TensorFlow's default is libjpeg's fast transform, which is
 # off by a grey level of red and blue on average, and by less where it halves: window and full decoding would differ.
@@ -72,6 +72,6 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
     Four operations and no branch, because training does it for every crop.
     """
-    reversed_axes = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(_REVERSED, orientation))
-    turned = tf.transpose(reversed_axes, tf.gather(_ORDERED, orientation))
+    reversed_axes = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(REVERSED, orientation))
+    turned = tf.transpose(reversed_axes, tf.gather(ORDERED, orientation))
     return tf.ensure_shape(turned, [None, None, image.shape[-1]])

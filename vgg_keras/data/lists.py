@@ -5,10 +5,17 @@
     photos/b.jpg,iris,val
 
 Paths are relative to the list's folder. `split` is optional: train, val or test. Without it a share of each class is held out.
-Columns of other names are left. The same path may come again with the same label, as in a list of boxes.
+Columns of other names are left. The same path may come again with the same label.
 
 With several labels in a row, as in `cat|dog`, the set is a multi-label set: each row has any number of labels, or none. Labels in
 an optional column `ignore` are neither trained nor counted for the image.
+
+    path,label,xmin,ymin,xmax,ymax
+    photos/a.jpg,tulip,31,40,212,199
+    photos/a.jpg,tulip,250,38,402,230
+
+A row of such a list is a box, in pixels of the image as it is shown; empty columns: the image has none. An image with boxes of
+several classes is an image of each of them. What is wrong with a box is known once the image's size is: see `scan.py`.
 """
 
 import csv
@@ -17,12 +24,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vgg_keras.config import Data
+from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.folders import hold_out
 from vgg_keras.data.image_files import split_of_files
+from vgg_keras.data.listed_boxes import Box, ListedBoxes, parsed
 from vgg_keras.data.multi_label import label_row
 from vgg_keras.data.splits import Source
 from vgg_keras.errors import UserError, nearest
@@ -36,13 +46,14 @@ _NAMED = 3  # mistakes of one kind that a message names
 
 @dataclass(frozen=True)
 class Row:
-    """An image of a list; the line is that of the file, from 1. Several labels, and those to ignore, are joined by `|`."""
+    """An image of a list, or a box of one; the line is that of the file, from 1. Several labels are joined by `|`."""
 
     line: int
     path: str
     label: str
     ignore: str
     split: str
+    box: Box = ()
 
 
 def open_list(data: Data) -> Source:
@@ -53,7 +64,9 @@ def open_list(data: Data) -> Source:
             lines are named.
     """
     path = user_path(data.source)
-    rows = _require_consistent(path, list(_read(path)))
+    listed = list(_read(path))
+    rows = _require_consistent(path, listed)
+    boxes = ListedBoxes([(_file(path, row), row.label, row.box) for row in listed])
     _require_files(path, rows)
     multi_label = any(SEPARATOR in row.label or row.ignore for row in rows)
     if not multi_label:
@@ -61,7 +74,7 @@ def open_list(data: Data) -> Source:
     # the labels of an image have one number, in a multi-label set that of its row in a table
     numbers = {pair: number for number, pair in enumerate(sorted({(row.label, row.ignore) for row in rows}))}
     classes = tuple(sorted({name for pair in numbers for name in (_names(pair) if multi_label else pair[:1])}))
-    if len(classes) < 2:
+    if len(classes) < 2 and listed[0].box == ():  # one box for all classes needs no second one
         raise UserError(
             f"A list holds images of two or more classes. Received: {printable(path)} with {classes[0]!r} alone."
         )
@@ -71,7 +84,7 @@ def open_list(data: Data) -> Source:
     of_what = "the images" if multi_label else "each class"
 
     def held_out(files):
-        train, val = hold_out(path, files, data.holdout, by_class=not multi_label)
+        train, val = _whole_pictures(*hold_out(path, files, data.holdout, by_class=not multi_label))
         return train, val, f"about {data.holdout:.0%} of {of_what}"
 
     if parts[""]:
@@ -81,9 +94,11 @@ def open_list(data: Data) -> Source:
         train, val, test, division = _own_division(path, parts, data, held_out)
     table = _label_rows(classes, numbers) if multi_label else None
     _require_trained(path, classes, train, table)
+    labels, notes = [label for label, _ in numbers], boxes.notes(path)
 
     def split(files):
-        return split_of_files(path.parent, files, classes, rows=table)
+        made = split_of_files(path.parent, files, classes, notes, rows=table)
+        return boxes.added_to(made, [(file, labels[number]) for file, number in files])
 
     kind = ", any number of them an image" if multi_label else ""
     return Source(
@@ -128,6 +143,12 @@ def _own_division(
     return train, held, test or None, f"{share} of train held out{rest}"
 
 
+def _whole_pictures(train: list, held: list) -> tuple[list, list]:
+    """The division with a picture of several classes on one side: that of the images held out, if one of its classes is."""
+    files = {file for file, _ in held}
+    return [one for one in train if one[0] not in files], held + [one for one in train if one[0] in files]
+
+
 def _read(path: Path) -> Iterator[Row]:
     """The rows of a list, without spaces around their values; empty lines are skipped."""
     try:
@@ -141,6 +162,7 @@ def _read(path: Path) -> Iterator[Row]:
                     "A list begins with a line that names its columns, path and label among them. "
                     f"Received: {printable(path)} without {' and '.join(missing)}: {printable(header.strip()[:80])!r}."
                 )
+            boxes = set(COLUMNS) <= set(names)
             lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in file)
             reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
             for values in reader:
@@ -151,7 +173,8 @@ def _read(path: Path) -> Iterator[Row]:
                     raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
                 row = dict(zip(names, map(str.strip, values), strict=False))
                 labels = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
-                yield _checked(path, Row(line, row["path"], *labels, row.get("split", "").lower()))
+                box = _box(path, line, [row[name] for name in COLUMNS]) if boxes else ()
+                yield _checked(path, Row(line, row["path"], *labels, row.get("split", "").lower(), box))
     except csv.Error as error:
         raise _wrong(path, reader.line_num + 1, str(error)) from None
     except UnicodeDecodeError as error:
@@ -182,14 +205,26 @@ def _require_labels(path: Path, rows: Sequence[Row]) -> None:
             raise _wrong(path, row.line, "no label")
 
 
+def _box(path: Path, line: int, values: Sequence[str]) -> Box:
+    try:
+        return parsed(values)
+    except ValueError:
+        raise _wrong(path, line, f"the box {', '.join(values)}, where {', '.join(COLUMNS)} are numbers") from None
+
+
 def _require_consistent(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """Each image once; refuses one of two labels or two splits, and a split that some rows lack."""
+    """Each image once, of each of its classes in a list of boxes; refuses one of two labels or two splits, and a split that some
+    rows lack."""
     if not rows:
         raise UserError(f"A list holds images. Received: {printable(path)}, with none.")
-    first: dict[str, Row] = {}
+    first: dict[Any, Row] = {}  # of a file, and in a list of boxes of a class
+    of_file: dict[str, Row] = {}
     for row in rows:
-        known = first.setdefault(os.path.normpath(row.path), row)
-        for name in ("label", "ignore", "split"):
+        place = os.path.normpath(row.path)
+        several = row.box != () and SEPARATOR not in row.label  # of a list of boxes, an image of each class
+        first.setdefault((place, row.label) if several else place, row)
+        known = of_file.setdefault(place, row)
+        for name in ("ignore", "split") if several else ("label", "ignore", "split"):
             ours, theirs = getattr(row, name), getattr(known, name)
             if ours != theirs:
                 raise _wrong(

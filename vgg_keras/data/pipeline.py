@@ -14,10 +14,12 @@ from tensorflow.autograph.experimental import do_not_convert
 
 from vgg_keras import processor
 from vgg_keras.config import Data, Evaluation
+from vgg_keras.data import box_targets
 from vgg_keras.data.augment import augment, draw_augmentations, epoch_draws, reads_windows
+from vgg_keras.data.boxes import in_window, target
 from vgg_keras.data.decoding import decode, upright
 from vgg_keras.data.errors import readable_image
-from vgg_keras.data.rescaling import center_crop, rescale, rescaled_size
+from vgg_keras.data.rescaling import center_crop, center_window, rescale, rescaled_size
 from vgg_keras.data.splits import Split
 
 
@@ -99,14 +101,16 @@ def training(
     Returns:
         A dataset of (images (n, crop, crop, channels) float32, labels (n,) int32, weights (n,) float32), n being
         `per_replica(data.batch, replicas)`. Weights are 1 / (images in the step), so that a weighted sum over all
-        devices is the mean over the step's images. Here and below the labels of a multi-label set are (n, classes) int8.
+        devices is the mean over the step's images. Here and below the labels of a multi-label set are (n, classes) int8, those of
+        a split with boxes `boxes.target`'s (n, 5) float32.
     """
     rows = per_replica(data.batch, replicas)
     places = _places_of_worker(rows, replicas, worker, workers)
 
-    def example(image, drawn, weight):
+    def example(image, drawn, weight, *box):
         encoded, label = split.read(image)
-        return augment(image, encoded, drawn, data, crop, split.orientation(image)), label, weight
+        pixels = augment(image, encoded, drawn, data, crop, split.orientation(image))
+        return pixels, box_targets.of_crop(label, *box, drawn, split.orientation(image), data) if box else label, weight
 
     slots = _slots(split, data, crop, color_basis, seed, first_step, last_step, places)
     examples = slots.map(example, num_parallel_calls(), deterministic=True)
@@ -117,16 +121,18 @@ def _slots(split, data, crop, color_basis, seed, first_step, last_step, places: 
     """For each of these steps and each of these places in its batch: the image's id, its augmentation, its weight."""
     steps = steps_per_epoch(split.size, data.batch)
     sizes, jpegs = tf.constant(split.sizes), tf.constant(split.jpegs)
+    boxes_of = box_targets.boxes_of_epochs(split, data)
 
     def of_epoch(epoch):
         epoch_seed = seed_of(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
         draws = epoch_draws(epoch_seed, split.size, split.channels)
+        trained = [boxes_of(epoch_seed)] if boxes_of else []
         first = tf.maximum(first_step - epoch * steps, 0)
         last = tf.minimum(last_step - epoch * steps, steps)
-        return tf.data.Dataset.range(first, last).flat_map(lambda step: of_step(order, draws, step))
+        return tf.data.Dataset.range(first, last).flat_map(lambda step: of_step(order, draws, trained, step))
 
-    def of_step(order, draws, step):
+    def of_step(order, draws, trained, step):
         start = step * data.batch
         count = tf.minimum(tf.cast(data.batch, tf.int64), split.size - start)
         slots = tf.minimum(places, count - 1)
@@ -134,10 +140,11 @@ def _slots(split, data, crop, color_basis, seed, first_step, last_step, places: 
         # for all images of the step on every worker, since TensorFlow's rounding depends on their number
         images = tf.gather(order, start + tf.minimum(tf.range(data.batch, dtype=tf.int64), count - 1))
         known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
-        drawn = draw_augmentations(*known, data, crop, color_basis)
-        images, drawn = tf.nest.map_structure(lambda one: tf.gather(one, slots), (images, drawn))
+        trained = [tf.gather(table, images) for table in trained]
+        drawn = draw_augmentations(*known, data, crop, color_basis, *trained)
+        images, drawn, trained = tf.nest.map_structure(lambda one: tf.gather(one, slots), (images, drawn, trained))
         # the files of a step are checked together: the check runs in Python, for one image after another
-        return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights))
+        return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights, *trained))
 
     epochs = tf.data.Dataset.range(first_step // steps, (last_step + steps - 1) // steps)
     return epochs.flat_map(of_epoch)
@@ -162,13 +169,22 @@ def seed_of(seed: int, epoch: tf.Tensor) -> tf.Tensor:
 def training_crop(
     split: Split, image: int, seed: int, epoch: int, data: Data, crop: int, color_basis: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The crop of an image in an epoch's training, (crop, crop, 3) float32, and its label."""
-    draws = epoch_draws(seed_of(seed, tf.constant(epoch, tf.int64)), split.size, split.channels)[image]
-    drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis)
+    """The crop of an image in an epoch's training, (crop, crop, channels) float32, and its label, or its `boxes.target`."""
+    epoch_seed = seed_of(seed, tf.constant(epoch, tf.int64))
+    draws, boxes_of = (
+        epoch_draws(epoch_seed, split.size, split.channels)[image],
+        box_targets.boxes_of_epochs(split, data),
+    )
+    box = [boxes_of(epoch_seed)[image]] if boxes_of else []
+    drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis, *box)
     with readable_image(split, image):
         image = tf.constant(image, tf.int64)
         encoded, label = split.read(split.unchanged(image))
-        return augment(image, encoded, drawn, data, crop, split.orientation(image)), label
+        pixels, orientation = (
+            augment(image, encoded, drawn, data, crop, split.orientation(image)),
+            split.orientation(image),
+        )
+        return pixels, box_targets.of_crop(label, *box, drawn, orientation, data) if box else label
 
 
 @do_not_convert
@@ -179,7 +195,8 @@ def validation(
 
     Returns:
         A dataset of full batches (images (batch, crop, crop, 3) float32, labels (batch,) int32, weights (batch,)
-        float32). The weight is 1. Images of weight 0 fill the last batches up, so that each device gets equally many.
+        float32). The weight is 1. Images of weight 0 fill the last batches up, so that each device gets equally many. Of a split
+        with boxes the labels are those of `boxes.target` for the largest box, (batch, 5) float32.
     """
     turn, per_worker = batch * replicas, batch * replicas // workers  # slots of all devices, and of this worker's
     turns = math.ceil(split.size / turn)
@@ -187,9 +204,15 @@ def validation(
     def slot_of(place):
         return place // per_worker * turn + worker * per_worker + place % per_worker
 
+    largest = None if split.boxes is None else tf.constant(split.boxes.largest())
+
     def example(image, slot):
         pixels, label = upright_image(split, image)
         window = center_crop(pixels, side, crop, data.interpolation)
+        if largest is not None:
+            stretch, corner = center_window(tf.shape(pixels)[0], tf.shape(pixels)[1], side, crop)
+            top_left = tf.concat([corner / stretch, crop / stretch], axis=0)
+            label = target(label, in_window(tf.gather(largest, image), top_left, None, tf.constant(False)))
         return window, label, tf.cast(slot < split.size, tf.float32)
 
     slots = tf.data.Dataset.range(turns * per_worker).map(slot_of)

@@ -34,6 +34,17 @@ def center_crop(image: tf.Tensor, side: int, crop: int, interpolation: str) -> t
     return tf.ensure_shape(window, [crop, crop, image.shape[-1]])
 
 
+def center_window(height: tf.Tensor, width: tf.Tensor, side: int, crop: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where `center_crop` lies: how much longer the rescaled image's height and width are than the image's, and its top and left.
+
+    Returns:
+        (2,) float32 factors, (2,) float32 pixels of the rescaled image.
+    """
+    rescaled = tf.stack(rescaled_size(height, width, side))
+    stretch = tf.cast(rescaled, tf.float32) / tf.cast(tf.stack([height, width]), tf.float32)
+    return stretch, tf.cast((rescaled - crop) // 2, tf.float32)
+
+
 def rescale_and_crop(image, rescaled, top, left, size, interpolation: str) -> tf.Tensor:
     """The window of `size` at (top, left) of `image` rescaled to `rescaled`, anti-aliased.
 

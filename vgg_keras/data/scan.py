@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from vgg_keras import stop
 from vgg_keras.config import Config, Data
+from vgg_keras.data import usable_boxes
+from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.decoding import DCT, FILE_CHANNELS, decode
 from vgg_keras.data.errors import message_of
 from vgg_keras.data.headers import has_exif, orientation, refusal
@@ -114,23 +116,33 @@ _RELATED = {1: (3, 4), 3: (1, 4)}  # the channels that an array's grey or RGB ca
 
 def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
     source, split = printable(config.data.source), with_channels(split, config.architecture.channels)
+    wants_boxes = config.predicts_boxes
+    if wants_boxes and (split.boxes is None or split.multi_label):
+        raise UserError(
+            f"A net of boxes needs images with boxes: a .csv list with the columns {', '.join(COLUMNS)} and one label a row. "
+            f"Received: --data={source}, without boxes."
+        )
     if split.stamps is None:  # nothing can be damaged
         return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), []
     cache = ScanCache(cache_path(split.root, name, config))
     table, reasons = _scan(split, f"{source} {name}", cache, config.data)
     reasons = _with_labels(table, reasons, split)
+    if wants_boxes:
+        reasons = usable_boxes.checked(table, reasons, split.boxes, config.data)
     if len(reasons) == split.size:
         if all(_UNLABELLED in reason for reason in reasons.values()):
             raise UserError(
                 f"A split must have labels. Received: {source} whose {name} images have none: their label is -1. "
                 "Name another --data or split."
             )
+        needed = "an image with right boxes" if wants_boxes else "a readable image"
         raise UserError(
-            f"Every split needs a readable image. Received: {source} whose {name} images are all bad, such as "
+            f"Every split needs {needed}. Received: {source} whose {name} images are all bad, such as "
             f"{split.path(0)}: {reasons[0]}."
         )
     split, bad = _with_findings(split, table, reasons, config.data)
     split = split.select(np.setdiff1d(np.arange(split.size), list(reasons))) if bad else split
+    split = usable_boxes.prepared(split, name, config.data) if wants_boxes else dataclasses.replace(split, boxes=None)
     return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), bad
 
 
@@ -201,8 +213,9 @@ def _with_findings(
 def _require_few_bad(bad: list[BadImage], images: int, config: Config) -> None:
     if len(bad) > config.data.max_bad_fraction * images:
         first = "; ".join(str(image) for image in bad[:3])
+        bad_ones = "unreadable or without a right box" if config.predicts_boxes else "unreadable"
         raise UserError(
-            f"At most {config.data.max_bad_fraction:.1%} of the images may be unreadable (data.max_bad_fraction). "
+            f"At most {config.data.max_bad_fraction:.1%} of the images may be {bad_ones} (data.max_bad_fraction). "
             f"Received: {len(bad)} of {images}: {first}{'; ...' if len(bad) > 3 else '.'}"
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.data.boxes import Boxes
 from vgg_keras.errors import UserError
 
 _CHECKED = 16  # images together; between the check and the reading a file could change unseen
@@ -45,6 +46,7 @@ class Split:
         notes: what a user should know of the images, a line each.
         sizes: (images, 2) int32, height and width as stored; None before the scan where that is needed to know them.
         jpegs: (images,) bool, whether the file is a JPEG; likewise.
+        boxes: of the objects of each image's class (A); None where there are none, and after the scan where the net gives none.
     """
 
     size: int
@@ -57,6 +59,7 @@ class Split:
     orientations: np.ndarray | None = None
     sizes: np.ndarray | None = None
     jpegs: np.ndarray | None = None
+    boxes: Boxes | None = None
     inspect: Callable[[int, int], str] | None = None
     changed: Callable[[int], bool] | None = None
     labels: np.ndarray | None = None
@@ -119,6 +122,7 @@ class Split:
             name=lambda image: self.name(int(kept[image])),
             inspect=self.inspect and (lambda image, most: self.inspect(int(kept[image]), most)),
             changed=self.changed and (lambda image: self.changed(int(kept[image]))),
+            boxes=self.boxes and self.boxes.select(kept),
             **{name: found[kept] for name, found in self._found().items()},
         )
 
@@ -153,6 +157,7 @@ class Split:
             inspect=self.inspect and of_both(lambda split, image, most: split.inspect(image, most)),
             changed=self.changed and of_both(lambda split, image: split.changed(image)),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            boxes=self.boxes and other.boxes and self.boxes.followed_by(other.boxes),
             **{name: np.concatenate(found[name]) if name in found else None for name in _FOUND},
         )
 
@@ -226,6 +231,13 @@ class Source:
                 f"Received: {self.description}. Name --split=val."
             )
         return found
+
+
+def shown_sizes(split: Split) -> np.ndarray:
+    """Height and width of each image of a scanned split as it is shown, (images, 2)."""
+    if split.orientations is None:
+        return split.sizes
+    return np.where((split.orientations > 4)[:, np.newaxis], split.sizes[:, ::-1], split.sizes)
 
 
 def evenly(size: int, most: int) -> np.ndarray:

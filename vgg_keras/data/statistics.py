@@ -8,7 +8,7 @@ import tensorflow as tf
 from vgg_keras import stop
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.errors import readable_images
-from vgg_keras.data.splits import Split, evenly
+from vgg_keras.data.splits import Split, evenly, shown_sizes
 from vgg_keras.progress import progress
 
 
@@ -20,11 +20,14 @@ class Statistics:
         mean: R, G, B.
         covariance: 3 x 3.
         images: how many training images they come from.
+        mean_box: of all training images with boxes, the mean of the largest one's centre x, y, width and height as shares of
+            the image: what a net that sees nothing could say (A). Empty where there are no boxes.
     """
 
     mean: tuple[float, ...]
     covariance: tuple[tuple[float, ...], ...]
     images: int
+    mean_box: tuple[float, ...] = ()
 
     @property
     def color_basis(self) -> np.ndarray:
@@ -60,7 +63,17 @@ def measure(split: Split, images: int) -> Statistics:
             stop.raise_if_requested()
     # the covariance inside the images, and that of their means; neither is a difference of large numbers
     covariance = within / count + np.atleast_2d(np.cov(np.transpose(means), bias=True))
-    return Statistics(tuple(np.mean(means, axis=0).tolist()), tuple(map(tuple, covariance.tolist())), count)
+    mean = tuple(np.mean(means, axis=0).tolist())
+    return Statistics(mean, tuple(map(tuple, covariance.tolist())), count, mean_box(split))
+
+
+def mean_box(split: Split) -> tuple[float, ...]:
+    """`Statistics.mean_box` of a scanned split."""
+    if split.boxes is None:
+        return ()
+    largest, sizes = split.boxes.largest().astype(np.float64), shown_sizes(split)[:, ::-1]
+    low, high = largest[:, :2] / sizes, largest[:, 2:] / sizes
+    return tuple(np.concatenate([(low + high) / 2, high - low], axis=1).mean(axis=0).tolist())
 
 
 BLOCK = 2**15  # pixels whose products, 255 * 255 at most, add up in int32

@@ -20,6 +20,7 @@ from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
 from vgg_keras.files import sweep, write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import POSTERIORS, RESULT
+from vgg_keras.weights.classes import require_scores
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
@@ -44,6 +45,7 @@ def evaluate(net: LoadedModel, config: Config, images: Images, precision: str, f
         UserError: of `passes.run`.
         StoppedError: by a signal, with everything saved.
     """
+    require_scores(net, "An evaluation of classes")
     sweep(folder)
     rules, scales, split = config.evaluation, config.test_scales, images.split
     protocols.require_few_pixels(split, rules, scales)

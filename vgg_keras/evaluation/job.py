@@ -72,7 +72,7 @@ def evaluate(
 
     with locked(out, "--out"):
         net, config = open_net(precision)
-        config = _with_multi_scales(config) if multi_scales else config
+        config = with_multi_scales(config) if multi_scales else config
         images, classes = _images(config, split, net)
         net = dataclasses.replace(net, classes=classes)  # ImageNet's may go by their ids in the data
         print(images.line(precision), flush=True)
@@ -133,7 +133,7 @@ def _images(config: Config, name: str | None, net=None):
     return images, classes
 
 
-def _with_multi_scales(config: Config) -> Config:
+def with_multi_scales(config: Config) -> Config:
     """The configuration at the three scales of 3.2.
 
     Raises:

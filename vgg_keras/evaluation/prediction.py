@@ -23,6 +23,7 @@ from vgg_keras.evaluation import plots, protocols
 from vgg_keras.evaluation.measures import HALF
 from vgg_keras.evaluation.photographs import listed, opened, shown
 from vgg_keras.paths import printable
+from vgg_keras.weights.classes import require_scores
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
 
@@ -78,6 +79,7 @@ def predict_images(
     if top is not None and (isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1):
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
     net = open_model(net)
+    require_scores(net, "A prediction")
     config, names = _config_of(net, config), names_of(net, classes)
     found, scanned = opened(images, config.data, config.architecture.channels)
     for _, split in scanned:

@@ -79,8 +79,12 @@ class Dense:
     def score_map(self, image: tf.Tensor) -> np.ndarray:
         """The class score map (rows, columns, classes) of one image (height, width, 3)."""
         (last_map,) = self.map_of(image[tf.newaxis])
-        logits = [self.logits(windows).numpy() for windows in self._windows.of(last_map)]
-        return np.concatenate(logits).reshape(*self._windows.positions(last_map), -1)
+        return self.outputs_of(last_map)
+
+    def outputs_of(self, last_map: np.ndarray) -> np.ndarray:
+        """The outputs (rows, columns, outputs) at every window of one image's last map (height, width, channels)."""
+        outputs = [self.logits(windows).numpy() for windows in self._windows.of(last_map)]
+        return np.concatenate(outputs).reshape(*self._windows.positions(last_map), -1)
 
     def _finish(self, waiting: Sequence[tuple[int, int, tuple[np.ndarray, ...]]]) -> Finished:
         ids, labels, maps = zip(*waiting, strict=True)

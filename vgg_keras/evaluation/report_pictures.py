@@ -37,7 +37,7 @@ def confusion_matrix(matrix: csr_array, classes: Sequence[str], chosen: Sequence
             color = "white" if shares[actual, predicted] > 0.5 else "black"
             axes.text(predicted, actual, str(count), ha="center", va="center", fontsize=6.5, color=color)
     figure.colorbar(image, shrink=0.7, label="share of the class")
-    return _png(figure)
+    return png(figure)
 
 
 def overview(matrix: csr_array) -> str:
@@ -56,21 +56,23 @@ def overview(matrix: csr_array) -> str:
     axes.set_xlabel("predicted class, by its number")
     axes.set_ylabel("actual class, by its number")
     figure.colorbar(image, shrink=0.7, label="share of the row's images")
-    return _png(figure)
+    return png(figure)
 
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _png(figure: Any) -> str:
+def png(figure: Any) -> str:
+    """A figure as a data URL; it is closed."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     plots.pyplot().close(figure)
-    return _data_url(buffer.getvalue(), "png")
+    return data_url(buffer.getvalue(), "png")
 
 
-def _data_url(content: bytes, kind: str) -> str:
+def data_url(content: bytes, kind: str) -> str:
+    """The bytes of a picture file of a kind, such as png, as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -79,7 +81,7 @@ def photograph(split: Any | None, image: int) -> str:
     if split is None:
         return ""
     try:
-        return _data_url(_thumbnail(split, image), "jpeg")
+        return data_url(_thumbnail(split, image), "jpeg")
     except UserError:
         return ""
 

@@ -21,7 +21,7 @@ from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Split, evenly
 from vgg_keras.evaluation.protocols import Dense, mean_posteriors, require_few_pixels
-from vgg_keras.exports import onnx, saved_model, tflite
+from vgg_keras.exports import boxes, onnx, parity, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
 from vgg_keras.files import replacing, write_json
 from vgg_keras.log_filter import without_noise
@@ -81,12 +81,26 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
 
 
 def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
-    """What the files take, as text and as numbers: image files, or crops."""
-    channels = net.config.architecture.channels
-    named = {"channels": channels, "colours": {1: " grey", 3: " RGB", 4: " RGBA"}.get(channels, "")}
+    """What the files take, as text and as numbers: image files, or crops. Of boxes what they give too."""
+    if net.config.predicts_boxes:
+        given = {"gives": boxes.gives(net.config.architecture, form)}
+        if form == "saved_model":
+            return {"takes": boxes.TAKES, **given, "test_scales": list(config.test_scales[:1])}
+        return _takes_crops(net, config, form) | given
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
-        return {"takes": TAKES[form].format(**named), "test_scales": list(config.test_scales), "limits": limits}
+        takes = TAKES[form].format(**_named_channels(net))
+        return {"takes": takes, "test_scales": list(config.test_scales), "limits": limits}
+    return _takes_crops(net, config, form)
+
+
+def _named_channels(net: LoadedModel) -> dict[str, Any]:
+    channels = net.config.architecture.channels
+    return {"channels": channels, "colours": {1: " grey", 3: " RGB", 4: " RGBA"}.get(channels, "")}
+
+
+def _takes_crops(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
+    named = _named_channels(net)
     crop, interpolation = net.config.architecture.crop, config.data.interpolation
     picture = {"crop": crop, "scale": config.middle_scale, "interpolation": interpolation}
     return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture), **named), "picture": picture}
@@ -103,6 +117,7 @@ class Written:
         labels: (n,), of a multi-label net (n, classes).
         probabilities: of the net, (n, classes).
         seconds: that the net takes for an image.
+        outputs: what the answers mean.
     """
 
     paths: dict[str, Path]
@@ -111,6 +126,7 @@ class Written:
     labels: np.ndarray
     probabilities: np.ndarray
     seconds: float
+    outputs: parity.Outputs = parity.PROBABILITIES
 
 
 def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[list[Parity], tuple[str, ...]]:
@@ -139,15 +155,21 @@ def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[li
             written = _write_saved_model(net, config, chosen, folder)
         else:
             written = _write_of_crops(net, config, form, chosen, source.train, folder)
-    compared = written.images, written.probabilities, written.seconds, written.labels, config.export
+    compared = written.images, written.probabilities, written.seconds, written.labels, config.export, written.outputs
     found = [compare(name, path, written.opened, *compared) for name, path in written.paths.items()]
     return found, net.classes
 
 
 def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: Path) -> Written:
-    """The SavedModel, which takes image files and is compared with the dense test."""
+    """The SavedModel, which takes image files and is compared with the dense test, or of boxes with that of the centre crop."""
     require_few_pixels(chosen, config.evaluation, config.test_scales)
     files, labels = zip(*(pipeline.encoded(chosen, image) for image in range(chosen.size)), strict=True)
+    if net.config.predicts_boxes:
+        with without_noise():
+            boxes.write_saved_model(net, config, folder)
+        expected, truth, seconds = boxes.of_centre_crops(net, config, chosen)
+        outputs = boxes.BoxOutputs(net.config, of_crop=False)
+        return Written({"saved_model": folder}, boxes.opened_saved_model, files, truth, expected, seconds, outputs)
     with without_noise():
         saved_model.write(net, config, folder)
     probabilities, seconds = _dense(net, config, chosen)
@@ -157,10 +179,10 @@ def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: 
 def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, train: Split, folder: Path) -> Written:
     """The ONNX file, or the TFLite files of all variants, which take crops and are compared with the net on crops."""
     crops, labels = zip(*(_crop(chosen, image, config) for image in range(chosen.size)), strict=True)
-    stated = {"dtype": "float32", "name": "probabilities"}
-    multi_label = net.config.architecture.multi_label
-    last = keras.layers.Activation("sigmoid", **stated) if multi_label else keras.layers.Softmax(**stated)
-    ended = keras.Model(net.model.input, last(net.model.output))
+    ended, outputs, of_boxes = _ended(net.model), parity.PROBABILITIES, net.config.predicts_boxes
+    if of_boxes:
+        ended, outputs = keras.Model(net.model.input, net.model.output), boxes.BoxOutputs(net.config)
+        labels = boxes.targets(chosen, config)
     once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
     probabilities, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
     if form == "onnx":
@@ -171,9 +193,17 @@ def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, 
         paths, opened = {name: folder / f"model_{name}.tflite" for name in tflite.VARIANTS}, tflite.opened
         for variant, path in paths.items():
             with without_noise():
-                tflite.write(ended, variant, _representative(train, config), path)
+                tflite.write(ended, variant, _representative(train, config), path, of_boxes)
             stop.raise_if_requested()
-    return Written(paths, opened, crops, np.array(labels), probabilities, seconds)
+    return Written(paths, opened, crops, np.array(labels), probabilities, seconds, outputs)
+
+
+def _ended(model: keras.Model) -> keras.Model:
+    """A model of logits with a soft-max, or sigmoids, behind them."""
+    stated = {"dtype": "float32", "name": "probabilities"}
+    multi_label = model.architecture.multi_label
+    last = keras.layers.Activation("sigmoid", **stated) if multi_label else keras.layers.Softmax(**stated)
+    return keras.Model(model.input, last(model.output))
 
 
 def _timed(calls: Sequence[Callable[[], np.ndarray]]) -> tuple[np.ndarray, float]:

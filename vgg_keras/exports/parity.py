@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,16 +15,43 @@ from vgg_keras.evaluation.metrics import hamming_loss
 from vgg_keras.log_filter import without_noise
 
 
+class Outputs(Protocol):
+    """What a net's outputs mean, for a comparison. An array of outputs has an image a row.
+
+    Attributes:
+        unit: by which their difference is divided.
+    """
+
+    unit: float
+
+    def answers(self, found: np.ndarray, net: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+        """The share of equal answers of an export and its net, and the errors of both in percent."""
+
+
+class Probabilities:
+    """Of classes: the answer is the most probable one, of a multi-label net every class above a half."""
+
+    unit = 1.0
+
+    def answers(self, found, net, labels):
+        if labels.ndim == 2:
+            ours, theirs = found >= HALF, net >= HALF
+            return float(np.mean(ours == theirs)), hamming_loss(ours, labels), hamming_loss(theirs, labels)
+        ours, theirs = found.argmax(axis=1), net.argmax(axis=1)
+        errors = (100 * float(np.mean(answers != labels)) for answers in (ours, theirs))
+        return float(np.mean(ours == theirs)), *errors
+
+
 @dataclass(frozen=True)
 class Parity:
     """An export compared with its net.
 
     Attributes:
         form: saved_model, onnx, or a variant of tflite.
-        difference: the largest of two probabilities.
-        agreement: the share of images with the same top class; of a multi-label net that of the same decisions, one for each
-            image and class.
-        error, net_error: top-1 errors in percent; of a multi-label net Hamming losses.
+        difference: the largest of two probabilities, or of two numbers of boxes as shares of the crop or the image.
+        agreement: the share of images with the same top class, or with boxes that meet by more than half; of a multi-label net
+            that of the same decisions, one for each image and class.
+        error, net_error: top-1 errors, or box errors, in percent; of a multi-label net Hamming losses.
         size: bytes on disk.
         seconds, net_seconds: for an image, without loading.
         images: that both were run on.
@@ -41,6 +68,9 @@ class Parity:
     images: int
 
 
+PROBABILITIES = Probabilities()
+
+
 def compare(
     form: str,
     path: Path,
@@ -50,18 +80,20 @@ def compare(
     net_seconds: float,
     labels: np.ndarray,
     rules: Export,
+    outputs: Outputs = PROBABILITIES,
 ) -> Parity:
     """Runs an export on images and compares it with its net.
 
     Args:
         form: its name.
         path: its file or folder.
-        opened: a function of a path that returns a function of one image to probabilities (classes,).
+        opened: a function of a path that returns a function of one image to outputs (classes,).
         images: n of them, as that function takes them.
-        net: the net's probabilities, (n, classes).
+        net: the net's outputs, (n, classes).
         net_seconds: that the net took for an image.
-        labels: (n,); of a multi-label net (n, classes).
+        labels: (n,); of a multi-label net (n, classes), of boxes (n, 5).
         rules: the limits.
+        outputs: what they mean.
 
     Raises:
         UserError: it differs by more than its limit.
@@ -72,11 +104,11 @@ def compare(
     began = time.perf_counter()
     found = np.stack([run(image) for image in images])
     seconds = (time.perf_counter() - began) / len(labels)
-    agreement, error, net_error = _answers(found, net, labels)
+    agreement, error, net_error = outputs.answers(found, net, labels)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     parity = Parity(
         form=form,
-        difference=float(np.abs(found - net).max()),
+        difference=float(np.abs(found - net).max()) / outputs.unit,
         agreement=agreement,
         error=error,
         net_error=net_error,
@@ -87,16 +119,6 @@ def compare(
     )
     _require_parity(parity, rules)
     return parity
-
-
-def _answers(found: np.ndarray, net: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """The share of equal answers, and the errors of both in percent."""
-    if labels.ndim == 2:
-        ours, theirs = found >= HALF, net >= HALF
-        return float(np.mean(ours == theirs)), hamming_loss(ours, labels), hamming_loss(theirs, labels)
-    ours, theirs = found.argmax(axis=1), net.argmax(axis=1)
-    errors = (100 * float(np.mean(answers != labels)) for answers in (ours, theirs))
-    return float(np.mean(ours == theirs)), *errors
 
 
 def _require_parity(parity: Parity, rules: Export) -> None:
@@ -113,6 +135,6 @@ def _require_parity(parity: Parity, rules: Export) -> None:
         name, limit = "max_difference_float16", rules.max_difference_float16
     if not parity.difference <= limit:
         raise UserError(
-            f"An export's probabilities must be its net's within export.{name}={limit:g}. "
+            f"An export's outputs must be its net's within export.{name}={limit:g}. "
             f"Received: {parity.form}, which differs by {parity.difference:.3g}. Nothing was written."
         )

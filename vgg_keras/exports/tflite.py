@@ -12,18 +12,21 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import plain_folder
 
 VARIANTS = ("float32", "float16", "dynamic", "int8")
-PROBABILITY = 1 / 256  # the scale of int8's output, whose zero point is 0
+PROBABILITY = 1 / 256  # the scale of int8's output of probabilities, whose zero point is 0
 
 
-def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray], path: Path) -> None:
-    """Writes one file: (1, crop, crop, 3) RGB 0-255 to (1, classes) probabilities.
+def write(
+    model: keras.Model, variant: str, representative: Iterable[np.ndarray], path: Path, boxes: bool = False
+) -> None:
+    """Writes one file: (1, crop, crop, 3) RGB 0-255 to (1, classes) probabilities, or to the numbers of boxes.
 
     Args:
-        model: in float32, ends in a soft-max.
+        model: in float32, ends in a soft-max, or in boxes.
         variant: float32; float16: weights in half precision; dynamic: weights in int8, activations quantised as they are
-            used; int8: weights and activations, from uint8 RGB to uint8 probabilities of scale 1/256.
+            used; int8: weights and activations, from uint8 RGB to uint8 probabilities of scale 1/256, or to float32 boxes.
         representative: training crops (1, crop, crop, 3) float32, which calibrate int8's ranges.
         path: of the `.tflite`.
+        boxes: whether the model ends in boxes, whose range is not that of probabilities.
     """
     with (
         tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as temporary,
@@ -38,7 +41,8 @@ def write(model: keras.Model, variant: str, representative: Iterable[np.ndarray]
         if variant == "int8":
             converter.representative_dataset = lambda: ([crop] for crop in representative)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.uint8
+            converter.inference_input_type = tf.uint8
+            converter.inference_output_type = tf.float32 if boxes else tf.uint8
         content = converter.convert()
         path.write_bytes(_with_pixels_as_input(content) if variant == "int8" else content)
 
@@ -76,15 +80,16 @@ def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     interpreter.allocate_tensors()
     (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
     found = [(details["dtype"], *details["quantization"]) for details in (takes, gives)]
+    plain = (np.float32, 0.0, 0)
     documented = {
-        np.float32: [(np.float32, 0.0, 0), (np.float32, 0.0, 0)],
-        np.uint8: [(np.uint8, 1.0, 0), (np.uint8, PROBABILITY, 0)],
+        np.float32: [[plain, plain]],
+        np.uint8: [[(np.uint8, 1.0, 0), (np.uint8, PROBABILITY, 0)], [(np.uint8, 1.0, 0), plain]],
     }
-    if found != documented.get(takes["dtype"]):
+    if found not in documented.get(takes["dtype"], []):
         described = "; ".join(f"{kind.__name__}, scale {scale:g}, zero point {zero}" for kind, scale, zero in found)
         raise UserError(
             "A TFLite file takes and gives float32, or uint8 RGB (scale 1, zero point 0) and uint8 probabilities (scale "
-            f"1/256, zero point 0). Received: {path.name} with {described}. Nothing was written."
+            f"1/256, zero point 0) or float32 boxes. Received: {path.name} with {described}. Nothing was written."
         )
 
     def probabilities(crop):

@@ -69,13 +69,21 @@ class TiledNet:
         if self._of_images:
             found = self._map_of(images, self._of_images, self._stride, self.features)
             return tf.reshape(found, [-1, self.features])
+        return self._over_windows(images, self._of_windows, self.features)
+
+    def output_map(self, images: tf.Tensor) -> tf.Tensor:
+        """The outputs of the last layer at every position, (n * rows * columns, outputs), n above 0."""
+        return self._over_windows(images, self._logits, self._classes)
+
+    def _over_windows(self, images: tf.Tensor, function: Callable, columns: int) -> tf.Tensor:
+        """What a function makes of every window of the last maps, (n * rows * columns, columns)."""
         maps = self.last_map(images)
 
         def add(place, found):
-            return place + 1, found.write(place, self._of_windows(self._windows(maps, place)[0]))
+            return place + 1, found.write(place, function(self._windows(maps, place)[0]))
 
         batches = -(-tf.shape(maps)[0] * self._positions_in_a_map(maps) // WINDOWS)
-        return in_turn(add, batches, [None, self.features])
+        return in_turn(add, batches, [None, columns])
 
     def last_map(self, images: tf.Tensor) -> tf.Tensor:
         """The last map (n, height // 32, width // 32, channels) of images (n, height, width, of the net), n above 0."""

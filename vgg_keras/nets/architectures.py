@@ -44,7 +44,7 @@ class Layer:
 
 
 def layers(architecture: Architecture) -> list[Layer]:
-    """The net's layers from conv1_1 to the logits, with Keras Applications' names. `num_classes` must be known."""
+    """The net's layers from conv1_1 to the logits or the boxes, with Keras Applications' names. `num_classes` must be known."""
 
     def scaled(units: int) -> int:
         return max(1, round(units * architecture.width))
@@ -66,7 +66,7 @@ def layers(architecture: Architecture) -> list[Layer]:
         net.append(Layer(pooled, architecture.head, side, net[-1].units))
         side = 1
     fc = [(f"fc{place}", scaled(units)) for place, units in enumerate(architecture.hidden_units, start=1)]
-    for name, units in (*fc, (LAST, architecture.num_classes)):
+    for name, units in (*fc, (LAST, architecture.outputs)):
         # As convolutions (3.2) the first FC layer covers the whole last map and the others one position.
         net.append(Layer(name, "fc", side, units))
         side = 1

@@ -19,6 +19,8 @@ def of_sums(sums: np.ndarray, prefix: str, architecture: Architecture) -> dict[s
     images = sums[steps.IMAGES]
     found = {f"{prefix}loss": float(sums[steps.LOSS] / images)}
     wrong = float(100 * sums[steps.TOP1_WRONG] / images)
+    if architecture.boxes != "none":
+        return {**found, f"{prefix}top1_error": wrong, f"{prefix}mean_iou": float(sums[steps.TOP5_WRONG] / images)}
     if architecture.multi_label:
         return {**found, f"{prefix}hamming_loss": wrong}
     # with five classes or fewer every answer would be right
@@ -40,12 +42,14 @@ class Validation:
         self.sums += sums
         if self._architecture.multi_label:
             self._rows.append(of_classes[of_classes[:, -1] > 0, :-1])
-        else:
+        elif self._architecture.boxes == "none":
             self._class_sums += of_classes
 
     def measures(self) -> dict[str, float | None]:
         """Loss and errors of the images; of a multi-label set their mean average precision too."""
         found = of_sums(self.sums, "val_", self._architecture)
+        if self._architecture.boxes != "none":
+            return found
         if self._architecture.multi_label:
             scores, labels = np.split(np.concatenate(self._rows), 2, axis=1)
             precisions = average_precisions(scores, labels)
@@ -70,9 +74,9 @@ def metric_of(line: dict, metric: str) -> float:
     return error_of(line) if metric == "top1_error" else line[f"val_{metric}"]
 
 
-def named(error: float, multi_label: bool) -> str:
-    """An error of `error_of` as text: `top-1 error 2.51 %`, or `mAP 81.20 %`."""
-    return f"mAP {percent(100 - error)}" if multi_label else f"top-1 error {percent(error)}"
+def named(error: float, multi_label: bool, boxes: bool = False) -> str:
+    """An error of `error_of` as text: `top-1 error 2.51 %`, `mAP 81.20 %`, or `box error 33.10 %`."""
+    return f"mAP {percent(100 - error)}" if multi_label else f"{'box' if boxes else 'top-1'} error {percent(error)}"
 
 
 def shown(line: dict, best: str) -> str:
@@ -80,6 +84,9 @@ def shown(line: dict, best: str) -> str:
     if "hamming_loss" in line:
         precision = percent(line.get("val_mean_average_precision"))
         return f"Hamming loss {percent(line['hamming_loss']):>7}  validation mAP {precision:>7} ({best})"
+    if "mean_iou" in line:
+        wrong = percent(line.get("val_top1_error"))
+        return f"box error {percent(line['top1_error']):>7}  validation {wrong:>7} ({best})"
     balanced = line.get("val_balanced_error")
     return (
         f"error {percent(line['top1_error']):>7}  validation {percent(line.get('val_top1_error')):>7} ({best}), "

@@ -6,6 +6,7 @@ from vgg_keras.evaluation.images import Images
 from vgg_keras.evaluation.measures import percent, top5
 from vgg_keras.evaluation.passes import MismatchError
 from vgg_keras.evaluation.protocols import require_few_pixels
+from vgg_keras.localization import evaluator as box_evaluator
 from vgg_keras.locks import locked
 from vgg_keras.runs import CONFIG, FINAL_EVALUATION, KERAS, MANIFEST, METRICS, TENSORBOARD, WEIGHTS, begun
 from vgg_keras.training.loop import Job, Outcome
@@ -21,7 +22,7 @@ def require_possible(run: PlannedRun, source: Source) -> None:
     config, split = run.config, source.split(source.final_split)
     remedy = "A run keeps its images." if begun(run.workdir) else "Or leave the image out."
     require_few_pixels(split, config.evaluation, config.test_scales, remedy)
-    if not (run.workdir / FINAL_EVALUATION).exists():
+    if not (run.workdir / FINAL_EVALUATION).exists() and not config.predicts_boxes:
         evaluator.require_room(run.workdir, split.size, len(source.classes), config.evaluation, config.test_scales)
 
 
@@ -62,11 +63,15 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     ):
         print(f"  {path}: {content}")
     kept_measures = ("mean_average_precision",) if outcome.multi_label else ("balanced_error",)
+    kept_measures = ("mean_iou",) if outcome.boxes else kept_measures
     return {**outcome.result(), **{name: result[name] for name in ("top1_error", "top5_error", *kept_measures)}}
 
 
 def _measured(result: dict, classes: int) -> list[str]:
     """What the result's measures are, as texts."""
+    if "box_error" in result:
+        trivial = f"the training set's mean box {percent(result['trivial_box_error'])}"
+        return [f"box error {percent(result['box_error'])}", f"mean IoU {result['mean_iou']:.3f}", trivial]
     if result["top1_error"] is None:
         voc2007 = percent(result["mean_average_precision_voc2007"])
         return [f"mAP {percent(result['mean_average_precision'])}", f"VOC-2007 mAP {voc2007}"]
@@ -83,10 +88,11 @@ def _evaluate_kept(job: Job) -> dict:
     net = load_run(job.workdir, dtype=job.precision)
     name, bad_images = source.final_split, tuple(str(image) for image in job.bad_images)
     images = Images(source.split(name), name, source.description, bad_images)
+    evaluate = (box_evaluator if job.config.predicts_boxes else evaluator).evaluate
     with locked(out, "--workdir"):
         try:
-            return evaluator.evaluate(net, job.config, images, job.precision, out)
+            return evaluate(net, job.config, images, job.precision, out)
         except MismatchError:  # of an earlier net, or in another precision: the folder belongs to this evaluation
             for stale in out.glob("*.npz"):
                 stale.unlink()
-            return evaluator.evaluate(net, job.config, images, job.precision, out)
+            return evaluate(net, job.config, images, job.precision, out)

@@ -19,7 +19,8 @@ def rate_warning(config: Config) -> str | None:
     adam = training.optimizer == "adam"
     plain_fc = fc and not adam and not config.architecture.batch_norm
     high = HIGH_RATE if plain_fc else Training.learning_rate
-    if not training.weights or training.learning_rate < high:
+    of_appendix_a = config.predicts_boxes and training.learning_rate <= HIGH_RATE  # from a trained classifier
+    if not training.weights or training.learning_rate < high or of_appendix_a:
         return None
     reason = "the paper's rate is made for random weights and may spoil trained ones"
     advice = f"--set=training.learning_rate={SAFE_RATE:g} --set=training.weight_decay={SAFE_RATE * DECAY_SHARE:g}"

@@ -7,7 +7,6 @@ refuses gradient accumulation. And a run must be able to stop and resume at any 
 
 import contextlib
 import datetime
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from vgg_keras.data.statistics import Statistics
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation.measures import percent
 from vgg_keras.progress import progress
-from vgg_keras.training import advice, class_weights, epoch_measures, steps
+from vgg_keras.training import advice, class_weights, epoch_measures, objectives, steps
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.loss_scale import LOWEST
 from vgg_keras.training.records import Records
@@ -83,17 +82,19 @@ class Outcome:
         epochs, step: so many.
         error: of the kept net in validation, in percent: top-1, or of a multi-label set 100 - mean average precision.
         multi_label: whether it is such a set.
+        boxes: whether the net gives boxes, and the error is theirs (A).
     """
 
     epochs: int
     step: int
     error: float
     multi_label: bool = False
+    boxes: bool = False
 
     @property
     def text(self) -> str:
         """What validation measured, such as `top-1 error 2.51 %`."""
-        return epoch_measures.named(self.error, self.multi_label)
+        return epoch_measures.named(self.error, self.multi_label, self.boxes)
 
     def result(self) -> dict:
         """The result of a stage, as far as it is known without a final evaluation."""
@@ -126,8 +127,9 @@ class Loop:
         self._batches = iter(strategy.distribute_datasets_from_function(training_batches))
         self._validation_batches = strategy.distribute_datasets_from_function(validation_batches)
         weights = class_weights.of_classes(config.training, source.train)
+        self._objective = objectives.of(config, weights)
         self._train_step = steps.train_step(strategy, state, config, weights)
-        self._validation_step = steps.validation_step(strategy, state.result)
+        self._validation_step = steps.validation_step(strategy, state.result, self._objective)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
         images = job.epochs * source.train.size
         self._progress = progress(
@@ -167,7 +169,8 @@ class Loop:
                 self._print(line, epochs)
                 self._save()
         error = float(state.plateau.top1_error)
-        return Outcome(int(state.epochs_done), self._step, error, self._architecture.multi_label)
+        gives_boxes = self._job.config.predicts_boxes
+        return Outcome(int(state.epochs_done), self._step, error, self._architecture.multi_label, gives_boxes)
 
     def _train_epoch(self, epoch: int) -> float:
         """The remaining updates of an epoch; returns images per second."""
@@ -210,8 +213,7 @@ class Loop:
             state.first_loss.assign(now)
         first = float(state.first_loss)
         # worse than a net that knows nothing: a loss near 0 may rise a hundredfold and mean nothing
-        ignorant = math.log(2 if self._architecture.multi_label else self._architecture.num_classes)
-        if self._step < RISES_UNTIL and now > RISE * first and now > ignorant:
+        if self._step < RISES_UNTIL and now > RISE * first and now > self._objective.ignorant_loss:
             raise UserError(advice.too_high(config, first, now, self._step + 1, self._rate))
 
     def _validate(self) -> dict:

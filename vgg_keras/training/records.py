@@ -128,12 +128,14 @@ def _report_damage(path: Path, epochs: int) -> None:
 
 
 def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path | None:
-    """Draws loss and top-1 error, or mAP, over the epochs, and where the rate was divided; returns the picture's path.
+    """Draws loss and top-1 error, mAP or box error over the epochs, and where the rate was divided; returns the picture's path.
 
     Lines without all numbers are skipped; None if no validated epoch remains. The kept net is marked.
     """
     lines = [line for line in read(workdir) if "epoch" in line]
     measure, label_of_measure = _PRECISION if any("hamming_loss" in line for line in lines) else _ERROR
+    if any("mean_iou" in line for line in lines):
+        label_of_measure = "box error, %"
     of_training = (measure,) if measure == _ERROR[0] else ()
     epochs = [line for line in lines if _has(line, (*_CURVES, *of_training))]
     validated = [line for line in epochs if _has(line, ("val_loss", f"val_{measure}"))]

@@ -1,6 +1,7 @@
 """A picture of training images and of the crops that the first epochs make of them (3.1)."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from vgg_keras.evaluation import plots
 
 
 def draw(config: Config, path: Path, images: int, epochs: int) -> None:
-    """Draws the images and their crops, those of a training with this configuration, into `path`.
+    """Draws the images and their crops, those of a training with this configuration, into `path`; of a net of boxes with them.
 
     Raises:
         UserError: a mistake in the data, or an image that cannot be read.
@@ -39,9 +40,19 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
         height, width = original.shape[:2]
         place[0].set_title(f"{label_text(label, source.classes)}, {width} x {height}", fontsize=7, parse_math=False)
         for epoch in range(epochs):
-            window, _ = pipeline.training_crop(source.train, image, config.seed, epoch, data, crop, basis)
+            window, target = pipeline.training_crop(source.train, image, config.seed, epoch, data, crop, basis)
             place[epoch + 1].imshow(plots.in_rgb(np.clip(np.round(window.numpy()), 0, 255).astype(np.uint8)))
             place[epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7)
+            if config.predicts_boxes:
+                _draw_box(place[epoch + 1], target.numpy()[1:] * crop)
         for one in place:
             one.set_axis_off()
     plots.save(figure, path)
+
+
+def _draw_box(axes: Any, box: np.ndarray) -> None:
+    """What a net of boxes is trained on (A): centre x, y, width, height in pixels of the crop, beyond which it may reach."""
+    from matplotlib.patches import Rectangle
+
+    corner = box[:2] - box[2:] / 2
+    axes.add_patch(Rectangle(corner, *box[2:], fill=False, color="tab:red", linewidth=1.5, clip_on=True))

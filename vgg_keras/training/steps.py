@@ -13,11 +13,13 @@ import tensorflow as tf
 
 from vgg_keras import runtime
 from vgg_keras.config import Config
-from vgg_keras.training import losses
+from vgg_keras.training import objectives
 from vgg_keras.training.loss_scale import LossScale
+from vgg_keras.training.objectives import Objective
 from vgg_keras.training.state import TrainingState
 
-# What a step sums over its images. Of a multi-label set the second is the share of wrong decisions, the third 0.
+# What a step sums over its images. Of a multi-label set the second is the share of wrong decisions, the third 0; of boxes they
+# are the wrong boxes and the sum of their intersections over union.
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
 
 
@@ -39,8 +41,7 @@ def train_step(
     variables = [variable.value for variable in model.trainable_variables]
     moving = _moving_averages(model)
     loss_scale = state.loss_scale if state.scales_loss else None
-    weighted = None if class_weights is None else tf.constant(class_weights, tf.float32)
-    gradients_of = _gradients(model, variables, moving, (training.label_smoothing, weighted), loss_scale)
+    gradients_of = _gradients(model, variables, moving, objectives.of(config, class_weights), loss_scale)
     update = compiled_update(strategy, model, optimizer)
 
     def replica_gradients(images, labels, weights):
@@ -93,10 +94,10 @@ def _moving_averages(model: keras.Model) -> list:
     return [weight for layer in normalizing for weight in layer.non_trainable_weights]
 
 
-def _gradients(model: keras.Model, variables, moving, rules: tuple, loss_scale: LossScale | None) -> Callable:
+def _gradients(model: keras.Model, variables, moving, objective: Objective, loss_scale: LossScale | None) -> Callable:
     """A function of images, labels, weights, a seed and batch norm's averages; nothing is assigned.
 
-    `rules` are the last arguments of `losses.losses`. It returns the gradients of a micro-batch's summed loss, the averages
+    It returns the gradients of a micro-batch's summed loss, the averages
     after it, and its sums.
     """
     dropout_states = [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
@@ -110,14 +111,14 @@ def _gradients(model: keras.Model, variables, moving, rules: tuple, loss_scale: 
         with tf.GradientTape() as tape:
             with keras.StatelessScope(mapping) as scope:
                 logits = model(images, training=True)
-            of_images = losses.losses(logits, labels, *rules)
+            of_images = objective.losses(logits, labels)
             loss = tf.reduce_sum(of_images * weights)
             scaled = loss * scale if loss_scale else loss
         gradients = tape.gradient(scaled, variables)
         return (
             [gradient / scale for gradient in gradients] if loss_scale else gradients,
             [scope.get_current_value(variable) for variable in moving],
-            losses.sums(logits, labels, of_images, weights),
+            objective.sums(logits, labels, of_images, weights),
         )
 
     return gradients_of
@@ -221,20 +222,19 @@ def compiled_update(
     return tf.function(update, jit_compile=True, autograph=False) if runtime.compiles_update(strategy) else update
 
 
-def validation_step(strategy: tf.distribute.Strategy, model: keras.Model) -> Callable[[tuple], tuple]:
+def validation_step(
+    strategy: tf.distribute.Strategy, model: keras.Model, objective: Objective
+) -> Callable[[tuple], tuple]:
     """The traced forward pass, a function of per-device (images, labels, weights).
 
-    It returns the sums over all devices, (4,) float64, and what the classes' measures need. Of one class an image these are
-    `losses.class_sums` over all devices; of a multi-label set the probabilities, the labels and the weights of all images.
+    It returns the sums over all devices, (4,) float64, and what the measures of classes need: `objective.of_classes` summed over
+    all devices, of a multi-label set that of all images.
     """
 
     def replica_step(images, labels, weights):
         logits = model(images, training=False)
-        sums = losses.sums(logits, labels, losses.losses(logits, labels), weights)
-        if labels.shape.rank == 1:
-            return sums, losses.class_sums(logits, labels, weights)
-        # of one type, because not every way between devices takes int8
-        return sums, tf.concat([tf.sigmoid(logits), tf.cast(labels, tf.float32), weights[:, tf.newaxis]], axis=1)
+        sums = objective.sums(logits, labels, objective.losses(logits, labels), weights)
+        return sums, objective.of_classes(logits, labels, weights)
 
     @tf.function(jit_compile=False, autograph=False)
     def step(batch):

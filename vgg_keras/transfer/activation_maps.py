@@ -27,6 +27,7 @@ from vgg_keras.nets.architectures import layers as layers_of
 from vgg_keras.nets.feature_maps import around, named_layers
 from vgg_keras.progress import progress
 from vgg_keras.runs import POSTERIORS
+from vgg_keras.weights.classes import require_scores
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
 
@@ -99,6 +100,7 @@ def class_activation_map(
         plt.imshow(seen.over_image())
     """
     net = open_model(net)
+    require_scores(net, "A class activation map")
     names = prediction.names_of(net, ())
     see = _seeing(net, method, layer)
     side = _side(net, side)

@@ -29,6 +29,23 @@ def require_classes(net: LoadedModel, classes: Sequence[str], data: str) -> None
         raise UserError(f"--data must hold the classes that the net was trained on. Received: {data}{found}")
 
 
+def require_scores(net: LoadedModel, what: str) -> None:
+    """Refuses a net of boxes (A) where scores of classes are needed.
+
+    Args:
+        net: that is given.
+        what: needs the scores, as the message begins.
+
+    Raises:
+        UserError: its outputs are boxes.
+    """
+    if net.config.predicts_boxes:
+        raise UserError(
+            f"{what} needs a net that gives classes. Received: {net.path}, which gives boxes. python -m vgg_keras.localize draws "
+            "them; evaluate --model=RUN, or --weights with --config=localisation, measures them."
+        )
+
+
 def difference_of_classes(net: Sequence[str], outputs: int, data: Sequence[str]) -> str | None:
     """The difference between a net's classes and the data's, the end of a sentence that begins with the data's name.
 

@@ -29,7 +29,7 @@ def convert(
 
     Returns:
         float32 arrays of each layer that the source has weights for. The head has none where the source has no FC layers; the
-        last layer has none where the source has another number of classes.
+        last layer has none where the source has another number of classes, or scores where the net has boxes.
 
     Raises:
         UserError: of `check_compatible`; or a weight that is not finite.
@@ -87,7 +87,9 @@ def check_compatible(
     for row in rows:
         name, layer, _ = row
         arrays = source.tensors[named[name]]
-        if name == LAST and source.units(arrays[0]) != layer.units:
+        task = architecture.boxes, architecture.box_unit
+        other_task = (source.boxes or task[0], source.box_unit or task[1]) != task
+        if name == LAST and (other_task or source.units(arrays[0]) != layer.units):
             continue
         _require_shapes(source, named[name], row, architecture)
         compatible.append(row)

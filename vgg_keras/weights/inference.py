@@ -182,6 +182,8 @@ def _infer_as(
         "std": stated.get("std", ()),
         "batch_norm": batch_norm,
         "multi_label": source.multi_label or stated.get("multi_label", False),
+        "boxes": source.boxes or stated.get("boxes", "none"),
+        "box_unit": source.box_unit or stated.get("box_unit", "crop"),
         "activation": source.activation,
         **({} if slope is None else {"negative_slope": slope}),
         **_head(source, kernel, like, stated),
@@ -225,7 +227,8 @@ def _head(
     """The fields of the head: of the source, and what it lacks of `like` and `stated`."""
     if like and not source.fc_layers:
         return {"head": like.head, "crop": like.crop, "num_classes": like.num_classes or 1}
-    classes = source.units(kernel(LAST))
+    kernel(LAST)
+    classes = max(1, source.num_classes(Architecture("D")))
     hidden = len(source.fc_layers) - 1
     first = kernel("fc1" if hidden else LAST)
     positions = first.size // source.units(first) // source.units(kernel("block5_conv1"))

@@ -58,6 +58,8 @@ class SourceWeights:
         steps: of the net from its first convolution to its last pooling, as `convert.steps_of` names them; empty: the source
             does not hold them.
         crop: side of the net's input; 0: the source does not hold it.
+        boxes, box_unit: of a net of boxes (A), as in `Architecture`; other sources hold scores of classes. None: the net's own,
+            which the source does not hold.
         assumed: where the source does not hold the preprocessing: what is assumed, in words.
         fc_layers: the source's names of its FC layers, in their order; empty: it has no head.
         head: what the first of them takes, as `Architecture.head`; empty: the source does not hold it.
@@ -78,6 +80,8 @@ class SourceWeights:
     negative_slope: float | None = None
     steps: tuple[str, ...] = ()
     crop: int = 0
+    boxes: str | None = "none"
+    box_unit: str | None = "crop"
     assumed: str = ""
     fc_layers: tuple[str, ...] = ()
     head: str = ""
@@ -99,9 +103,10 @@ class SourceWeights:
         return int(kernel.shape[0 if self.channels_first else -1])
 
     def num_classes(self, architecture: Architecture) -> int:
-        """How many classes its last layer has; 0 where it has no last layer."""
+        """How many classes its last layer has; 0 where it has no last layer, or one box for all classes."""
         arrays = self.tensors.get(self.names(architecture)[LAST])
-        return self.units(arrays[0]) if arrays else 0
+        units = self.units(arrays[0]) if arrays else 0
+        return {None: units, "none": units, "scr": len(self.classes), "pcr": units // 4}[self.boxes]
 
 
 def same_names(architecture: Architecture) -> dict[str, str]:

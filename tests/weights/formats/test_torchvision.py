@@ -3,7 +3,6 @@
 import pickle
 import shutil
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -12,6 +11,7 @@ from safetensors.numpy import save_file
 from tests.weights.sources import as_caffe, difference, logits, normalised, ours, save_torch, torch_vgg
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256
+from vgg_keras.nets.feature_maps import feature_maps
 from vgg_keras.weights.formats import torchvision
 from vgg_keras.weights.load import load_net
 from vgg_keras.weights.source_weights import CAFFE, TORCHVISION
@@ -216,8 +216,8 @@ def test_torchvisions_features_have_images_of_their_own_and_no_head(tmp_path, ra
         load_net(tmp_path / "mine.pth")
     loaded = load_net(tmp_path / "mine.pth", convolutions=True).model
     assert "torchvision's IMAGENET1K_FEATURES" in capsys.readouterr().err
-    maps = keras.Model(loaded.input, loaded.get_layer("block5_pool").output)
-    assert difference("features", ours(maps, images), expected.transpose(0, 2, 3, 1)) <= 1e-5
+    maps = feature_maps(loaded, ["block5_pool"])(images)["block5_pool"].numpy()
+    assert difference("features", maps, expected.transpose(0, 2, 3, 1)) <= 1e-5
     path = tmp_path / "vgg16_features-amdegroot-00000000.pth"
     torch.save(net.state_dict(), path)
     with pytest.raises(UserError, match=r"the first digits of their sha256 in their names"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import choices
 from vgg_keras.weights.formats import hdf5, keras_config, keras_model, keras_weights
 from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
 from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, HEAD, SourceWeights, same_names
@@ -165,7 +166,19 @@ def read_keras(path: Path) -> SourceWeights:
                 tensors, _ = hdf5.keras_3_weights(file, path, counted(layers), named)
     except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"A .keras file holds {_CONFIG} and {WEIGHTS}. Received: {path}: {error}.") from None
-    return _as_applications(keras_model.describe(layers, tensors, model_file, problem))
+    found = keras_model.describe(layers, tensors, model_file, problem)
+    return _with_task(_as_applications(found), model, path)
+
+
+def _with_task(found: SourceWeights, model: object, path: Path) -> SourceWeights:
+    """With the task that a `.keras` file of ours states: the layers of a net of boxes or sigmoids do not show it."""
+    stored = model["config"].get("architecture") if isinstance(model.get("config"), dict) else None
+    names = ("boxes", "box_unit", "multi_label")
+    fields = {name: stored[name] for name in names if name in stored} if isinstance(stored, dict) else {}
+    for name, value in fields.items():
+        if value not in ((True, False) if name == "multi_label" else choices(f"architecture.{name}")):
+            raise UserError(f"{_KERAS_RULE} Received: {path}, whose architecture.{name} is {value!r:.50}.")
+    return dataclasses.replace(found, **fields)
 
 
 def counted(layers: list[SavedLayer]) -> set[str]:
@@ -196,4 +209,6 @@ def _read_weights(file: h5py.File, path: Path) -> SourceWeights:
         lrn="local_response_normalization" in kinds,
         fc_layers=fc,
         head=next((_POOLED[kind] for kind in kinds if kind in _POOLED), ""),
+        boxes=None,
+        box_unit=None,
     )

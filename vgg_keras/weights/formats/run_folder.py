@@ -112,6 +112,8 @@ def read(workdir: Path) -> StoredRun:
         preprocessing=Preprocessing(architecture.mean, architecture.std or (1.0, 1.0, 1.0)),
         classes=tuple(stored["classes"]),
         negative_slope=architecture.negative_slope,
+        boxes=architecture.boxes,
+        box_unit=architecture.box_unit,
     )
     return StoredRun(config, weights, digests[WEIGHTS])
 

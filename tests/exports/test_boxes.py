@@ -1,0 +1,73 @@
+"""Exports of a net of boxes: each format gives the net's boxes, and the SavedModel's map is the dense net's in image pixels."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vgg_keras
+from tests.data.test_boxes import draw, write_list
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
+from vgg_keras.data.rescaling import rescale
+from vgg_keras.exports.export import export
+from vgg_keras.localization.boxes import Geometry
+from vgg_keras.localization.predictors import Dense
+from vgg_keras.weights.formats.run_folder import LoadedModel
+
+pytestmark = pytest.mark.slow  # conversions
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """A net with a box for each of three classes, whose boxes differ from picture to picture, and its list."""
+    folder, random, rows = tmp_path_factory.mktemp("boxes"), np.random.default_rng(0), []
+    for place in range(15):
+        width, height = map(int, random.integers(50, 90, 2))
+        box = 5, 8, width - int(random.integers(2, 20)), height - int(random.integers(2, 20))
+        draw(folder / f"{place}.jpg", (width, height), box, 6 if place == 2 else 1)
+        rows.append((f"{place}.jpg", "abc"[place % 3], "train" if place >= 6 else "val", *box))
+    architecture = Architecture(
+        "A", num_classes=3, crop=32, width=1 / 8, mean=(120.0, 110.0, 100.0), initializer="he", boxes="pcr"
+    )
+    config = Config(
+        architecture,
+        Data(source=write_list(folder, rows), scale=(40,)),
+        evaluation=Evaluation(protocol="center", flip=False),
+        export=Export(images=6, representative_images=9),
+    )
+    config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, cache_dir=str(folder / "cache")))
+    model = vgg_keras.build(architecture, dtype="float32", seed=3)
+    kernel, bias = model.get_layer("predictions").get_weights()
+    model.get_layer("predictions").set_weights([kernel / 2000, bias + np.tile([0.5, 0.5, 0.6, 0.7], 3)])
+    return LoadedModel(model, config, ("a", "b", "c"), folder, "12")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*:UserWarning")
+@pytest.mark.parametrize("form", ["saved_model", "tflite", "onnx"])
+def test_a_format_gives_the_nets_boxes(net, tmp_path, form):
+    found = export(net, net.config, form, tmp_path / form)
+    for parity in found:
+        print(
+            f"{parity.form}: difference {parity.difference:.2g}, same boxes {parity.agreement:.0%}, error {parity.error:.0f} %"
+        )
+        assert parity.agreement == 1.0 and parity.error == parity.net_error
+        assert parity.difference <= {"float16": 2e-3, "dynamic": 0.05, "int8": 0.1}.get(parity.form, 1e-5)
+        assert parity.difference > 0 or parity.form in ("float32", "saved_model", "onnx")
+    described = json.loads((tmp_path / form / "export.json").read_text())
+    assert "a box for each class" in described["gives"]
+    if form != "saved_model":
+        return
+
+    # the map at every window, in pixels of an image of another size than Q
+    image = np.random.default_rng(1).integers(0, 256, (70, 190, 3), np.uint8)
+    loaded = tf.saved_model.load(str(tmp_path / form))
+    boxes = loaded.signatures["box_map"](images=tf.constant(image[np.newaxis]))["boxes"].numpy()[0]
+    scaled = rescale(tf.constant(image), 40, "bilinear")
+    ((expected, _, _),) = Dense(net, None, net.config).found_in(scaled[tf.newaxis], [Geometry.of(70, 190, 40)])
+    print(
+        f"box map {boxes.shape}: largest difference {np.abs(boxes.reshape(expected.shape) - expected).max():.2g} pixels"
+    )
+    assert boxes.shape == (1, 3, 3, 4)
+    np.testing.assert_allclose(boxes.reshape(expected.shape), expected, atol=1e-3)

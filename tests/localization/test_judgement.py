@@ -1,0 +1,69 @@
+"""Right and wrong boxes, counted by hand: the true class's box, the first answer, one of several answers."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import NET
+from vgg_keras.config import Architecture, Localization
+from vgg_keras.localization import paper
+from vgg_keras.localization.judgement import answers, best_box, judge
+from vgg_keras.localization.predicted_boxes import LocalizingNet, Row, Slot
+from vgg_keras.plain_values import to_dict
+
+GOOD, NEAR, BAD = (0, 0, 10, 10), (0, 0, 10, 6), (50, 50, 60, 60)  # IoU with GOOD: 1, 0.6, 0
+
+
+def slot(label, *boxes, scores=None):
+    return Slot(label, np.array(boxes, float), np.array(scores or [1.0] * len(boxes)))
+
+
+def test_answers_by_hand():
+    truth = np.array([GOOD, (90, 90, 99, 99)], float)
+    rows = [
+        # the best box is the one with the highest sum: two weak ones together beat a strong one
+        Row(truth, np.array([0.7, 0.2, 0.1]), [slot(0, GOOD, BAD, GOOD, scores=[0.3, 0.5, 0.3]), slot(1, GOOD)]),
+        # the true class is second; its box is right by the second true box
+        Row(truth, np.array([0.2, 0.5, 0.3]), [slot(2, (90, 90, 99, 99)), slot(1, GOOD), slot(2, (90, 90, 99, 99))]),
+        # the box of the true class is wrong
+        Row(truth, np.array([0.6, 0.3, 0.1]), [slot(0, BAD), slot(1, GOOD)]),
+        # an IoU of 0.6 is right above 0.5 and wrong above 0.6
+        Row(truth, np.array([0.1, 0.8, 0.1]), [slot(1, NEAR), slot(0, BAD)]),
+    ]
+    labels = np.array([0, 2, 0, 1])
+    judged = judge(rows, labels, Localization())
+    np.testing.assert_allclose(judged.ious, [1, 1, 0, 0.6])
+    assert judged.box_error == 25 and judged.right.tolist() == [True, True, False, True]
+    assert judged.top1.tolist() == [True, False, False, True] and judged.top1_error == 50
+    assert judged.top5.tolist() == [True, True, False, True] and judged.top5_error == 25
+    assert judge(rows, labels, Localization(answers=1)).top5_error == 50
+    assert judge(rows, labels, Localization(iou=0.6)).box_error == 50
+    assert [one.label for one in answers(rows[1], Localization())] == [1, 2]
+    best = best_box(rows[0], 0, Localization())
+    assert best.box.tolist() == list(GOOD) and best.score == pytest.approx(0.6) and best.posterior == 0.7
+    alone = [Row(row.truth, np.zeros(3), row.slots[:1]) for row in rows]
+    assert judge(alone, labels, Localization()).top5_error is None
+
+
+def described(**fields):
+    known = {key: value for key, value in NET.__dict__.items() if key != "grid"}
+    architecture = Architecture("D", num_classes=1000, boxes=fields.pop("boxes", "pcr"))
+    known |= {"architecture": architecture, "layout": (1, 1000, 6, 9), "trained_layers": "all", "mean_box": ()}
+    return LocalizingNet(**(known | {"flip": False, "classifier_sha256": "12"} | fields))
+
+
+def test_the_papers_cells_are_those_of_its_tables():
+    center = {"protocol": "center", "scales": (256,), "classifier_sha256": ""}
+    expected = {("scr", "fc"): 36.4, ("pcr", "fc"): 34.3, ("pcr", "all"): 33.1}
+    for (boxes, layers), error in expected.items():
+        assert paper.cell([described(**center, boxes=boxes, trained_layers=layers)], 50_000) == paper.Cell(8, error)
+    one = described(scales=(256,))
+    two = [described(training_scale=(384,), scales=(side,)) for side in (352, 384)]
+    for nets, error in (([one], 29.5), (two[1:], 28.2), (two, 27.5), ([one, *two], 26.9)):
+        assert paper.cell(nets, 50_000) == paper.Cell(9, error)
+    for nets, images in (
+        ([one], 49_999),
+        ([described(scales=(384,))], 50_000),
+        ([described(classifier_sha256="")], 50_000),
+    ):
+        assert isinstance(paper.cell(nets, images), str)
+    assert "crop" in to_dict(one)["architecture"]

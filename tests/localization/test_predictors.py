@@ -1,0 +1,191 @@
+"""The dense box map is the box net at each window, and its offsets are image coordinates; SCR and PCR."""
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+import vgg_keras
+from tests.data.test_boxes import config_of, draw, opened, write_list
+from vgg_keras.config import Architecture, Config, Data, Evaluation
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation.protocols import posterior_of
+from vgg_keras.localization.boxes import Geometry, in_crop, iou
+from vgg_keras.localization.predicted_boxes import Layout, Row, Slot, union
+from vgg_keras.localization.predictors import Center, Dense, positions, require_classifier
+from vgg_keras.overrides import override
+from vgg_keras.weights.formats.run_folder import LoadedModel
+
+CROP = 64
+
+
+def a_net(boxes, seed=1, head="fc", box_unit="crop", **fields):
+    """A thin net with random weights, whose mean is the colour 100, as a loaded model."""
+    fields = {
+        "num_classes": 3,
+        "crop": CROP,
+        "width": 1 / 16,
+        "fc_units": 1024,
+        "mean": (100.0,) * 3,
+        "initializer": "he",
+    } | fields
+    architecture = Architecture("A", boxes=boxes, head=head, box_unit=box_unit, **fields)
+    rules = Evaluation(protocol="dense", flip=True, batch=4)
+    config = Config(architecture, Data(source="list.csv", scale=(96,)), evaluation=rules)
+    return LoadedModel(vgg_keras.build(architecture, seed=seed), config, ("a", "b", "c"), "net", f"digest {seed}")
+
+
+def without_neighbours(net):
+    """The net with convolutions that see one pixel each: what pads a crop then changes nothing of it."""
+    for layer in net.model.layers:
+        if layer.name.endswith(("conv1", "conv2")):
+            kernel, bias = layer.get_weights()
+            centre = np.zeros_like(kernel)
+            centre[1, 1] = kernel[1, 1] * 3
+            layer.set_weights([centre, np.full_like(bias, 0.5)])
+    return net
+
+
+@pytest.mark.parametrize(
+    ("boxes", "head", "unit"), [("scr", "fc", "crop"), ("pcr", "fc", "pixels"), ("pcr", "gap", "crop")]
+)
+def test_the_dense_map_is_the_box_net_on_each_crop_of_the_image(boxes, head, unit):
+    net = without_neighbours(a_net(boxes, head=head, box_unit=unit))
+    config = override(net.config, {"evaluation.flip": False})
+    image = np.random.default_rng(0).uniform(0, 255, (160, 256, 3)).astype(np.float32)
+    place = Geometry(height=320, width=512, rescaled=(160, 256))  # the image before was twice as large
+    ((found, scores, posteriors),) = Dense(net, None, config).found_in(tf.constant(image[np.newaxis]), [place])
+    whole = vgg_keras.to_fully_convolutional(net.model)(image[np.newaxis]).numpy()[0]
+    corners = [(32 * row, 32 * column) for row in range(4) for column in range(7)]
+    crops = np.stack([image[top : top + CROP, left : left + CROP] for top, left in corners])
+    expected = net.model(crops, training=False).numpy()
+    scale = np.abs(expected).max()
+    off = np.abs(whole.reshape(28, -1) - expected).max() / scale
+    print(f"{boxes}, {head}, {unit}: largest difference at 28 windows {off:.2g} of {scale:.3g}")
+    assert off < 1e-4 and np.ptp(expected, axis=0).max() > 0.01 * scale
+    for at, (top, left) in enumerate(corners):
+        in_image = (in_crop(expected[at], net.config.architecture) * CROP + [left, top, left, top]) * 2
+        np.testing.assert_allclose(found[at], in_image, atol=2e-4 * CROP * scale)
+    assert posteriors is None and scores.shape == (28, 1)
+    assert found.shape == (28, 3 if boxes == "pcr" else 1, 4) and positions(place, CROP, flip=True) == 56
+
+
+@pytest.mark.parametrize("boxes", ["scr", "pcr"])
+def test_the_map_of_a_picture_is_the_head_at_each_window_and_the_mirror_image_mirrors(boxes):
+    net, random = a_net(boxes), np.random.default_rng(2)
+    image = random.uniform(0, 255, (1, 130, 200, 3)).astype(np.float32)
+    place = Geometry(height=130, width=200, rescaled=(130, 200))
+    dense = Dense(net, None, net.config)
+    ((found, _, _),) = dense.found_in(tf.constant(image), [place])
+    whole = vgg_keras.to_fully_convolutional(net.model)
+    for view, part in ((image, slice(0, 15)), (image[:, :, ::-1], slice(15, 30))):
+        score_map = whole(view).numpy()[0]
+        assert score_map.shape[:2] == (3, 5)
+        expected = np.stack(
+            [
+                in_crop(score_map[row, column], net.config.architecture) * CROP + [32 * column, 32 * row] * 2
+                for row in range(3)
+                for column in range(5)
+            ]
+        )
+        if view is not image:
+            expected = np.stack(
+                [200 - expected[..., 2], expected[..., 1], 200 - expected[..., 0], expected[..., 3]], axis=-1
+            )
+        np.testing.assert_allclose(found[part], expected, rtol=1e-5, atol=1e-2)
+
+
+def test_scores_are_the_classifiers_at_the_same_windows():
+    net, classifier = a_net("pcr"), a_net("none", seed=2)
+    image = np.random.default_rng(3).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
+    config = override(net.config, {"evaluation.flip": False, "localization.classes": 2})
+    dense = Dense(net, classifier, config)
+    ((boxes, scores, posteriors),) = dense.found_in(tf.constant(image), [Geometry(96, 160, (96, 160))])
+    logits = vgg_keras.to_fully_convolutional(classifier.model)(image).numpy()[0].reshape(8, 3)
+    np.testing.assert_allclose(scores, posterior_of(logits, False), atol=1e-5)
+    np.testing.assert_allclose(posteriors, posterior_of(logits.mean(axis=0), False), atol=1e-5)
+    slots = dense.slots(boxes, scores, [1])
+    best = np.argsort(-posterior_of(logits, False).max(axis=0))[:2]  # k=2: by the highest score anywhere
+    assert [slot.label for slot in slots] == [1, *best]
+    for slot in slots:
+        np.testing.assert_allclose(slot.boxes, boxes[:, slot.label])
+        np.testing.assert_allclose(slot.scores, scores[:, slot.label])
+
+
+def test_the_centre_crops_box_is_the_nets_on_pillows_crop(tmp_path):
+    """Upright and lying pictures; the net gets what Pillow cuts out, and its box is moved back by hand."""
+    rows = []
+    for place, (size, orientation) in enumerate([((160, 120), 1), ((100, 150), 6), ((120, 120), 1)]):
+        draw(tmp_path / f"{place}.png", size, (10, 20, 70, 90), 1)
+        picture = PIL.Image.open(tmp_path / f"{place}.png")
+        if orientation == 6:
+            draw(tmp_path / f"{place}.jpg", size, (10, 20, 70, 90), 6)
+        rows.append((f"{place}.{'jpg' if orientation == 6 else 'png'}", "abc"[place], "val", 10, 20, 70, 90))
+        picture.save(tmp_path / f"t{place}.png")
+        rows.append((f"t{place}.png", "abc"[place], "train", 10, 20, 70, 90))
+    source, _ = opened(config_of(write_list(tmp_path, rows)))
+    net = a_net("pcr")
+    layout = Layout(truth=1, classes=3, slots=1, boxes=1)
+    side, off = 96, []
+    center = Center(net, override(net.config, {"evaluation.flip": False, "evaluation.protocol": "center"}), layout)
+    for ids, labels, found in center(source.val, net.config.data, side):
+        for image, label, numbers in zip(ids, labels, found, strict=True):
+            picture = PIL.Image.open(tmp_path / f"{image}.png")
+            width, height = (round(length * side / min(picture.size)) for length in picture.size)
+            left, top = (width - CROP) // 2, (height - CROP) // 2
+            scaled = picture.resize((width, height), PIL.Image.Resampling.BILINEAR)
+            crop = np.asarray(scaled.crop((left, top, left + CROP, top + CROP)), np.float32)
+            cx, cy, w, h = net.model(crop[np.newaxis], training=False).numpy()[0].reshape(3, 4)[label].astype(float)
+            w, h = max(w, 0), max(h, 0)
+            edges = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * CROP + [left, top, left, top]
+            expected = edges * (np.array(picture.size * 2) / [width, height, width, height])
+            row = layout.unpacked(numbers)
+            off.append(np.abs(row.slots[0].boxes[0] - expected).max() / np.abs(expected).max())
+            assert row.slots[0].label == label and row.truth.tolist() == [[10, 20, 70, 90]]
+    print(f"centre crop: largest relative difference from Pillow's crop {max(off):.2g}")
+    assert len(off) == 3 and max(off) < 0.05  # JPEG, and Pillow's rounding to 8 bits
+
+
+def test_a_classifier_that_does_not_go_with_the_boxes_is_refused():
+    net = a_net("pcr")
+    with pytest.raises(UserError, match="a net of boxes"):
+        require_classifier(net, a_net("scr"), ("a", "b", "c"))
+    with pytest.raises(UserError, match="whose crop is 96, not 64"):
+        require_classifier(net, a_net("none", crop=96), ("a", "b", "c"))
+    with pytest.raises(UserError, match="whose class 2 is 'd', the net's 'c'"):
+        require_classifier(net, a_net("none"), ("a", "b", "d"))
+    require_classifier(net, a_net("none"), ("a", "b", "c"))
+
+
+def test_rows_are_packed_and_joined():
+    layout = Layout(truth=3, classes=4, slots=3, boxes=5)
+    random = np.random.default_rng(0)
+    slots = [
+        Slot(label, random.uniform(size=(count, 4)), random.uniform(size=count))
+        for label, count in ((2, 5), (0, 2), (2, 5))
+    ]
+    row = Row(random.uniform(size=(2, 4)), random.uniform(size=4), slots)
+    back = layout.unpacked(layout.packed(row))
+    np.testing.assert_allclose(back.truth, row.truth, rtol=1e-6)
+    np.testing.assert_allclose(back.posteriors, row.posteriors, rtol=1e-6)
+    assert [slot.label for slot in back.slots] == [2, 0, 2]
+    for one, other in zip(back.slots, slots, strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-6)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+    other = Row(row.truth, np.zeros(4), [Slot(2, np.ones((1, 4)), np.ones(1)), Slot(3, np.ones((1, 4)), np.ones(1))])
+    joined = union([row, other])
+    assert [(slot.label, len(slot.boxes)) for slot in joined.slots] == [(2, 6), (0, 2), (3, 1)]  # the true class's once
+    np.testing.assert_allclose(joined.posteriors, row.posteriors / 2)
+
+
+def test_iou_is_that_of_counted_pixels():
+    random = np.random.default_rng(1)
+    for _ in range(50):
+        low = random.integers(0, 30, (2, 2))
+        boxes = np.concatenate([low, low + random.integers(0, 30, (2, 2))], axis=1)
+        counted = np.zeros((2, 64, 64), bool)
+        for image, (xmin, ymin, xmax, ymax) in zip(counted, boxes, strict=True):
+            image[ymin:ymax, xmin:xmax] = True
+        union_pixels = (counted[0] | counted[1]).sum()
+        expected = (counted[0] & counted[1]).sum() / union_pixels if union_pixels else 0
+        assert iou(boxes[0].astype(float), boxes[1].astype(float)) == pytest.approx(expected)

@@ -1,0 +1,1 @@
+"""Appendix A: boxes of objects, by nets whose last layer gives boxes."""

@@ -1,0 +1,108 @@
+"""An evaluation of box nets from the values of the flags to its result: open the nets and the images, run the passes."""
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vgg_keras import stop
+from vgg_keras.config import DIVISION, TEST, Config, fields_with
+from vgg_keras.data.naming import require_source
+from vgg_keras.evaluation.job import with_multi_scales
+from vgg_keras.locks import locked
+from vgg_keras.overrides import override
+
+# the fields of an evaluation that a union of boxes does not have: its boxes are computed already
+_OF_UNION = [path for path in (*fields_with(TEST), *fields_with(DIVISION)) if not path.startswith("evaluation.")]
+
+
+def evaluate(
+    config: Config,
+    open_net: Callable,
+    split: str | None,
+    out: Path,
+    multi_scales: bool = False,
+    classifier: str | None = None,
+) -> dict[str, Any]:
+    """Evaluates a net of boxes on a split of its data, and writes boxes, result and report into `out`.
+
+    Args:
+        config, open_net: of `open_model.resolve`.
+        split: val, train, test or all; None: the one that the final evaluation of a run takes.
+        out: the folder.
+        multi_scales: whether at the three scales of 3.2 instead of those of `config`.
+        classifier: a classification run's folder, or another source of `load_net`; None: the true class's box alone is judged.
+
+    Returns:
+        What `evaluation.json` holds.
+
+    Raises:
+        UserError: a mistake in a net, the data or the folder.
+        StoppedError: by SIGTERM or Ctrl-C, with everything saved.
+    """
+    require_source(config.data.source, config.data.data_dir)
+    stop.listen()
+    from vgg_keras import runtime
+
+    precision = runtime.one_device(config.runtime)
+    from vgg_keras.data.sources import open_test
+    from vgg_keras.evaluation.images import scanned_images
+    from vgg_keras.localization import evaluator
+    from vgg_keras.weights.load import load_net
+
+    with locked(out, "--out"):
+        net, config = open_net(precision)
+        config = with_multi_scales(config) if multi_scales else config
+        scores = load_net(classifier, dtype=precision) if classifier else None
+        description, classes, name, chosen = open_test(config.data, split)
+        _require_classes(net, classes, config)
+        images = scanned_images(chosen, name, description, config)
+        print(images.line(precision), flush=True)
+        return evaluator.evaluate(net, config, images, precision, out, scores)
+
+
+def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out: Path) -> dict[str, Any]:
+    """Writes the union of saved boxes of several nets, merged, and its report into `out`; no net is run.
+
+    Args:
+        paths: of the boxes.
+        overrides: of `localization`, and of the data whose images are the report's pictures.
+        split, out: as of `evaluate`.
+
+    Returns, Raises:
+        As `evaluate`.
+    """
+    with_pictures = "data.source" in overrides
+    config = override(Config(), overrides, _OF_UNION)
+    require_source(config.data.source, config.data.data_dir)
+    stop.listen()
+    from vgg_keras.data.sources import open_test
+    from vgg_keras.evaluation.images import scanned_images
+    from vgg_keras.localization import evaluator
+
+    with locked(out, "--out"):
+        images = None
+        if with_pictures:
+            config = override(
+                config, {"architecture.boxes": "scr", "evaluation.protocol": "center"}
+            )  # so that boxes are read
+            description, _, name, chosen = open_test(config.data, split)
+            images = scanned_images(chosen, name, description, config).split
+        return evaluator.fuse(paths, config.localization, out, images)
+
+
+def holds_boxes(paths: list[Path]) -> bool:
+    """Whether the first of some `.npz` files is one of boxes; what is no file at all is for the reader to refuse."""
+    try:
+        with zipfile.ZipFile(paths[0]) as archive:
+            return "boxes.npy" in archive.namelist()
+    except (OSError, IndexError, zipfile.BadZipFile):
+        return False
+
+
+def _require_classes(net: Any, classes: tuple[str, ...], config: Config) -> None:
+    """Refuses images of other classes than a net's that has a box for each; one box for all classes needs none of them."""
+    from vgg_keras.weights.classes import require_classes
+
+    if config.architecture.boxes == "pcr":
+        require_classes(net, classes, config.data.source)

@@ -1,0 +1,94 @@
+"""Which boxes of an evaluation are right: appendix A's measures from rows of boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from vgg_keras.config import Localization
+from vgg_keras.localization.boxes import iou
+from vgg_keras.localization.merging import merge
+from vgg_keras.localization.predicted_boxes import Row
+
+
+class Answer(NamedTuple):
+    """A class with its box (4,), the class's posterior, and the sum of the scores of the boxes that were merged."""
+
+    label: int
+    box: np.ndarray
+    posterior: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found of a set's images.
+
+    Attributes:
+        boxes: (images, 4), the best box of the true class.
+        ious: (images,), its intersection over union with the nearest true box.
+        top1, top5: (images,) bool, whether the first answer, or one of the first answers, has the true class and a right box;
+            None where there was no classifier.
+    """
+
+    boxes: np.ndarray
+    ious: np.ndarray
+    top1: np.ndarray | None
+    top5: np.ndarray | None
+    right_from: float
+
+    @property
+    def right(self) -> np.ndarray:
+        """(images,) bool, whether the true class's box is right."""
+        return self.ious > self.right_from
+
+    @property
+    def box_error(self) -> float:
+        """The share of images whose true class has a wrong box, in percent: Table 8's."""
+        return 100 * float(np.mean(~self.right))
+
+    @property
+    def top1_error(self) -> float | None:
+        """The share of images whose most probable class, or its box, is wrong, in percent."""
+        return None if self.top1 is None else 100 * float(np.mean(~self.top1))
+
+    @property
+    def top5_error(self) -> float | None:
+        """The share of images none of whose answers is right, in percent: Table 9's."""
+        return None if self.top5 is None else 100 * float(np.mean(~self.top5))
+
+
+def judge(rows: Sequence[Row], labels: np.ndarray, rules: Localization) -> Judgement:
+    """Judges the rows of images, whose classes are given."""
+    boxes = np.stack([best_box(row, int(label), rules).box for row, label in zip(rows, labels, strict=True)])
+    ious = np.array([nearest_iou(box, row.truth) for box, row in zip(boxes, rows, strict=True)])
+    if not any(row.posteriors.any() for row in rows):
+        return Judgement(boxes, ious, None, None, rules.iou)
+    hits = np.array([_hits(row, int(label), rules) for row, label in zip(rows, labels, strict=True)])
+    return Judgement(boxes, ious, hits[:, 0], hits[:, 1], rules.iou)
+
+
+def answers(row: Row, rules: Localization) -> list[Answer]:
+    """A class with a box for each of the most probable classes that have boxes, the most probable first."""
+    known = {slot.label for slot in row.slots}
+    order = [label for label in np.argsort(-row.posteriors, kind="stable").tolist() if label in known]
+    return [best_box(row, label, rules) for label in order[: rules.answers]]
+
+
+def best_box(row: Row, label: int, rules: Localization) -> Answer:
+    """The merged box of a class with the highest sum of scores; the class has a slot."""
+    slot = next(slot for slot in row.slots if slot.label == label)
+    boxes, scores = merge(slot.boxes, slot.scores, rules.threshold)
+    return Answer(label, boxes[0], float(row.posteriors[label]), float(scores[0]))
+
+
+def nearest_iou(box: np.ndarray, truth: np.ndarray) -> float:
+    """The intersection over union of a box with that of an image's true boxes (n, 4) which it meets best."""
+    return float(iou(box, truth).max(initial=0.0))
+
+
+def _hits(row: Row, label: int, rules: Localization) -> tuple[bool, bool]:
+    """Whether the first answer is right, and whether one of all is."""
+    right = [one.label == label and nearest_iou(one.box, row.truth) > rules.iou for one in answers(row, rules)]
+    return right[0], any(right)

@@ -1,0 +1,60 @@
+"""Appendix A's Tables 8 and 9: the localisation errors that the paper prints, on ILSVRC-2014's 50,000 validation images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vgg_keras.evaluation.paper import IMAGES
+from vgg_keras.localization.predicted_boxes import LocalizingNet
+
+# Table 8, S=256, the centre crop: by the kind of boxes and whether all layers were fine-tuned. The error of the true class's box.
+CENTER = {("scr", False): 36.4, ("pcr", False): 34.3, ("pcr", True): 33.1}
+# Table 9, PCR with all layers: by S and Q of each net. The top-5 error.
+DENSE = {
+    ((256, (256,)),): 29.5,
+    ((384, (384,)),): 28.2,
+    ((384, (352, 384)),): 27.5,
+    ((256, (256,)), (384, (352, 384))): 26.9,
+}
+_AS_IN_THE_PAPER = {
+    "name": "D",
+    "num_classes": 1000,
+    "width": 1.0,
+    "crop": 224,
+    "head": "fc",
+    "hidden_units": (4096, 4096),
+    "batch_norm": False,
+    "activation": "relu",
+    "std": (),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The paper's error in percent, of the true class's box in Table 8, among five answers in Table 9."""
+
+    table: int
+    error: float
+
+
+def cell(nets: Sequence[LocalizingNet], images: int) -> Cell | str:
+    """The paper's cell for these evaluations, one or several of each net; where there is none, the reason."""
+    for net in nets:
+        for field, value in _AS_IN_THE_PAPER.items():
+            if (own := getattr(net.architecture, field)) != value:
+                return f"{field} is {own}, the paper's {value}"
+    if images != IMAGES:
+        return f"{images:,} images, the paper's {IMAGES:,}"
+    if all(net.protocol == "center" for net in nets) and len(nets) == 1:
+        (net,) = nets
+        key = net.architecture.boxes, net.trained_layers == "all"
+        if net.training_scale == net.scales == (256,) and key in CENTER and not net.flip:
+            return Cell(8, CENTER[key])
+    elif all(net.protocol == "dense" and net.classifier_sha256 for net in nets):
+        scales: dict[int, list[int]] = {}
+        for net in nets:
+            scales.setdefault(net.training_scale[0], []).extend(net.scales)
+        key = tuple(sorted((scale, tuple(sorted(values))) for scale, values in scales.items()))
+        pcr = all(net.architecture.boxes == "pcr" and net.trained_layers == "all" for net in nets)
+        if pcr and key in DENSE:
+            return Cell(9, DENSE[key])
+    return "the paper prints none for these boxes, S, Q and test"
