@@ -22,8 +22,8 @@ class Parity:
     Attributes:
         form: saved_model, onnx, or a variant of tflite.
         difference: the largest of two probabilities.
-        agreement: the share of images with the same top class; of a multi-label net that of the same decisions, one for each
-            image and class.
+        agreement: the share of images with the same top class; of a multi-label net the share of the pairs of image and class
+            to which one of the two says yes that have both's yes. Most answers are no, which would hide all others.
         error, net_error: top-1 errors in percent; of a multi-label net Hamming losses.
         size: bytes on disk.
         seconds, net_seconds: for an image, without loading.
@@ -85,7 +85,7 @@ def compare(
         net_seconds=net_seconds,
         images=len(labels),
     )
-    _require_parity(parity, rules)
+    _require_parity(parity, rules, labels.ndim == 2)
     return parity
 
 
@@ -93,19 +93,22 @@ def _answers(found: np.ndarray, net: np.ndarray, labels: np.ndarray) -> tuple[fl
     """The share of equal answers, and the errors of both in percent."""
     if labels.ndim == 2:
         ours, theirs = found >= HALF, net >= HALF
-        return float(np.mean(ours == theirs)), hamming_loss(ours, labels), hamming_loss(theirs, labels)
+        both, either = np.sum(ours & theirs), np.sum(ours | theirs)
+        agreement = float(both / either) if either else 1.0
+        return agreement, hamming_loss(ours, labels), hamming_loss(theirs, labels)
     ours, theirs = found.argmax(axis=1), net.argmax(axis=1)
     errors = (100 * float(np.mean(answers != labels)) for answers in (ours, theirs))
     return float(np.mean(ours == theirs)), *errors
 
 
-def _require_parity(parity: Parity, rules: Export) -> None:
+def _require_parity(parity: Parity, rules: Export, multi_label: bool) -> None:
     """Refuses an export that differs from its net by more than the limit of its form."""
     if parity.form in ("dynamic", "int8"):
         if not parity.agreement >= rules.min_agreement:
+            of_what = "classes that one of the two finds in an image" if multi_label else "images"
             raise UserError(
-                f"An export must have its net's answer for export.min_agreement={rules.min_agreement:g} of the images. "
-                f"Received: {parity.form} with {parity.agreement:.3f} of {parity.images}. Nothing was written."
+                f"An export must have its net's answer for export.min_agreement={rules.min_agreement:g} of the {of_what}. "
+                f"Received: {parity.form} with {parity.agreement:.3f}, measured on {parity.images} images. Nothing was written."
             )
         return
     name, limit = "max_difference", rules.max_difference
