@@ -17,8 +17,8 @@ from vgg_keras.training import losses
 from vgg_keras.training.loss_scale import LossScale
 from vgg_keras.training.state import TrainingState
 
-# What a step sums over its images. Of a multi-label set the second is the share of wrong decisions, the third 0.
-LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
+LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)  # what a step sums over its images
+DECISIONS_WRONG, DECISIONS = TOP1_WRONG, TOP5_WRONG  # of a multi-label set
 
 
 def train_step(
