@@ -18,14 +18,16 @@ def of_sums(sums: np.ndarray, prefix: str, architecture: Architecture) -> dict[s
     """
     images = sums[steps.IMAGES]
     found = {f"{prefix}loss": float(sums[steps.LOSS] / images)}
-    wrong = float(100 * sums[steps.TOP1_WRONG] / images)
     if architecture.boxes != "none":
-        return {**found, f"{prefix}top1_error": wrong, f"{prefix}mean_iou": float(sums[steps.TOP5_WRONG] / images)}
+        wrong, iou = sums[steps.TOP1_WRONG], sums[steps.TOP5_WRONG]
+        return {**found, f"{prefix}top1_error": float(100 * wrong / images), f"{prefix}mean_iou": float(iou / images)}
     if architecture.multi_label:
-        return {**found, f"{prefix}hamming_loss": wrong}
+        wrong = sums[steps.DECISIONS_WRONG] / max(sums[steps.DECISIONS], 1)
+        return {**found, f"{prefix}hamming_loss": float(100 * wrong)}
+    top1 = float(100 * sums[steps.TOP1_WRONG] / images)
     # with five classes or fewer every answer would be right
     top5 = float(100 * sums[steps.TOP5_WRONG] / images) if architecture.num_classes > 5 else None
-    return {**found, f"{prefix}top1_error": wrong, f"{prefix}top5_error": top5}
+    return {**found, f"{prefix}top1_error": top1, f"{prefix}top5_error": top5}
 
 
 class Validation:
@@ -35,7 +37,7 @@ class Validation:
         self._architecture = architecture
         self.sums = np.zeros(4)
         self._class_sums = np.zeros((architecture.num_classes, 2))
-        self._rows: list[np.ndarray] = []  # of multi-label images: probabilities, labels, weight
+        self._rows: list[np.ndarray] = []  # of multi-label images: logits, labels, weight
 
     def add(self, sums: np.ndarray, of_classes: np.ndarray) -> None:
         """A batch's numbers, of `steps.validation_step`."""
