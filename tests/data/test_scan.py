@@ -206,13 +206,13 @@ def test_bad_images_are_named_and_no_good_one_is_lost(photos):
 def test_only_new_and_changed_files_are_inspected_again(photos, monkeypatch):
     scan_photos(photos)
     seen = []
-    decoded = scan._inspect_chunk
+    decoded = scan._inspect_together
 
-    def noted(split, graph, images, max_pixels, rest):
+    def noted(split, graph, images, max_pixels):
         seen.extend(split.name(image) for image in images)
-        return decoded(split, graph, images, max_pixels, rest)
+        return decoded(split, graph, images, max_pixels)
 
-    monkeypatch.setattr(scan, "_inspect_chunk", noted)
+    monkeypatch.setattr(scan, "_inspect_together", noted)
     _, bad = scan_photos(photos)
     assert not seen and len(bad) == 5
     shutil.copy(photos / "cat" / "000.jpg", photos / "cat" / "page.jpg")  # mended
@@ -226,6 +226,20 @@ def test_only_new_and_changed_files_are_inspected_again(photos, monkeypatch):
         "link.jpg",
         "caf\\xe9.jpg",
     }
+
+
+def test_files_that_change_between_the_listing_and_the_scan_are_named_and_it_ends(photos):
+    config = Config(
+        data=Data(source=str(photos), max_bad_fraction=1.0), runtime=Runtime(cache_dir=str(photos.parent / "c"))
+    )
+    source = open_source(config.data)
+    (photos / "dog" / "001.jpg").write_bytes((photos / "cat" / "000.jpg").read_bytes() + b" ")
+    (photos / "dog" / "002.jpg").unlink()
+    found, bad = scan.without_bad_images(source, config)
+    reasons = {Path(image.name).name: image.reason for image in bad}
+    assert {*BAD, "link.jpg", "caf\\xe9.jpg", "001.jpg", "002.jpg"} == set(reasons)
+    assert "another file than when the run began" in reasons["001.jpg"]
+    assert found.train.size + found.val.size == 38
 
 
 FAILURES = [
@@ -293,7 +307,7 @@ def slow_scan(photos):
 
     from vgg_keras import stop
 
-    decoded = scan._inspect_chunk
+    decoded = scan._inspect_together
 
     def slow(*arguments):
         for number, one in enumerate(decoded(*arguments)):
@@ -302,7 +316,7 @@ def slow_scan(photos):
             time.sleep(0.2)
             yield one
 
-    scan._inspect_chunk = slow
+    scan._inspect_together = slow
     stop.listen()
     try:
         scan_photos(Path(photos))

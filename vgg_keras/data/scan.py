@@ -27,6 +27,8 @@ from vgg_keras.paths import printable
 from vgg_keras.progress import progress
 
 RESULTS = 64  # images whose results Python takes at once; of a bad one all are inspected one by one
+PIECE_SECONDS = 2.0  # in which a piece of the images should be inspected, so that an interrupted scan loses little
+SMALLEST_PIECE, LARGEST_PIECE = 256, 2**16  # images
 SAVE_SECONDS = 60
 MAJORITY = 0.9  # a class with a larger share of a split's images is named
 _NAMED = 20  # classes in a line
@@ -264,62 +266,75 @@ _NONE = np.zeros(0, np.int64), np.zeros(0, ROW)
 def _inspect(split: Split, data: Data, images: np.ndarray) -> Iterator[Findings]:
     """What is found of each of these images, a few at a time, so that a stop is quick.
 
-    JPEG files without peculiarities, which most are, go through a short graph first: the long one of `_content` takes several
-    times as long as to decode a small image. What that graph leaves is inspected by `_content`, and what fails one by one.
+    Pieces are as large as a few seconds allow: the start of one takes a tenth of a second, and of large files a few hundred show
+    progress.
     """
-    refused = {}
+    size = SMALLEST_PIECE
+    while len(images):
+        piece, images = images[:size], images[size:]
+        started = time.monotonic()
+        yield from _inspect_piece(split, data, piece)
+        rate = len(piece) / max(time.monotonic() - started, 1e-6)
+        size = int(np.clip(PIECE_SECONDS * rate, SMALLEST_PIECE, LARGEST_PIECE))
+
+
+def _inspect_piece(split: Split, data: Data, images: np.ndarray) -> Iterator[Findings]:
+    """The same of a piece: what cannot be opened, then by two graphs, and one by one what fails in these.
+
+    JPEG files without peculiarities, which most are, go through a short graph first: the long one of `_content` takes several
+    times as long as to decode a small image.
+    """
     if split.inspect:
-        refused = {
-            image: NotRead(reason) for image in images.tolist() if (reason := split.inspect(image, data.max_file_bytes))
-        }
+        found = {image: split.inspect(image, data.max_file_bytes) for image in images.tolist()}
+        refused = {image: NotRead(reason) for image, reason in found.items() if reason}
+        if refused:
+            yield *_NONE, refused
         images = np.setdiff1d(images, list(refused))
-    if refused:
-        yield *_NONE, refused
-    rest = []
-    for graph, waiting in ((_quick, [images]), (_content, rest)):
-        for chunk in waiting:
-            yield from _inspect_chunk(split, graph, chunk, data.max_pixels, rest)
+    for graph in (_quick, _content):
+        rest = set(images.tolist())
+        for ids, rows, refused in _inspect_together(split, graph, images, data.max_pixels):
+            rest.difference_update(ids.tolist(), refused)
+            yield ids, rows, refused
+        images = np.array(sorted(rest), np.int64)
+    for image in images.tolist():
+        found = _inspect_one(split, image, data.max_pixels)
+        yield (*_NONE, {image: found}) if isinstance(found, str) else (np.array([image]), found, {})
 
 
-def _inspect_chunk(
-    split: Split, graph: Callable, images: np.ndarray, max_pixels: int, rest: list
-) -> Iterator[Findings]:
-    """The same of images by one graph; those that `_quick` leaves go to the `rest`."""
+def _inspect_together(split: Split, graph: Callable, images: np.ndarray, max_pixels: int) -> Iterator[Findings]:
+    """The same of images by one graph, without those that it leaves, and those of a batch in which one fails."""
+    if not len(images):
+        return
 
     def inspect(image):
         return image, *graph(*_read(split, image), max_pixels)
 
-    ids = split.checked(tf.data.Dataset.from_tensor_slices(images))
+    ids = split.checked(tf.data.Dataset.from_tensor_slices(images), all_of_them=False)
     rows = ids.map(inspect, tf.data.AUTOTUNE, deterministic=False).batch(RESULTS).prefetch(2)
     options = tf.data.Options()
     options.autotune.enabled = False  # whose thread delays the end of an iterator
-    batches, missing = iter(rows.with_options(options)), set(images.tolist())
-    while True:
+    for found, reasons, *values in _whole_batches(rows.with_options(options), len(images)):
+        good = reasons == b""
+        table = np.zeros(int(good.sum()), ROW)
+        for name, column in zip(ROW.names, values, strict=True):
+            table[name] = column[good]
+        others = np.flatnonzero(~good & (reasons != _LATER)).tolist()
+        yield found[good], table, {int(found[place]): reasons[place].decode() for place in others}
+
+
+def _whole_batches(rows: tf.data.Dataset, images: int) -> Iterator[list[np.ndarray]]:
+    """The batches of a dataset. One in which an image fails is lost, and those behind it come."""
+    batches = iter(rows)
+    for _ in range(images + 1):  # each batch and each failure is of one image at least
         try:
-            found, reasons, *values = (column.numpy() for column in next(batches))
+            yield [column.numpy() for column in next(batches)]
         except StopIteration:
-            break
+            return
         except (
             tf.errors.OpError,
             UnicodeDecodeError,
         ):  # the latter of a path that is not UTF-8, in TensorFlow's message
-            continue  # the batch is lost, and those behind it come
-        missing.difference_update(found.tolist())
-        good = reasons == b""
-        later = reasons == _LATER
-        if later.any():
-            rest.append(found[later])
-        table = np.zeros(int(good.sum()), ROW)
-        for name, column in zip(ROW.names, values, strict=True):
-            table[name] = column[good]
-        others = np.flatnonzero(~good & ~later).tolist()
-        yield found[good], table, {int(found[place]): reasons[place].decode() for place in others}
-    for image in sorted(missing):
-        found = _inspect_one(split, image, max_pixels)
-        if isinstance(found, str):
-            yield *_NONE, {image: found}
-        else:
-            yield np.array([image]), found, {}
+            stop.raise_if_requested()
 
 
 def _inspect_one(split: Split, image: int, max_pixels: int) -> np.ndarray | str:
