@@ -32,11 +32,11 @@ flags.DEFINE_enum(
     "split",
     None,
     ["val", "train", "test", "all"],
-    "The images of --data; all: every one. Default: val, or test if data.validation is held_out.",
+    "The images of --data; all: every one. Default: test if the data has such a split, else val.",
 )
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken; no net is run.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
-flags.DEFINE_string("cam", None, "A folder for pictures of the report's mistakes with Grad-CAM of the class predicted.")
+flags.DEFINE_string("cam", None, "A folder for pictures of the report's mistakes with Grad-CAM.")
 flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
 
 
