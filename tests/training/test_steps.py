@@ -16,7 +16,7 @@ from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import losses, steps
+from vgg_keras.training import epoch_measures, losses, objectives, steps
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.trained_layers import rate_factors
 
@@ -111,6 +111,23 @@ def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
         assert all(np.allclose(worker["sums"], one["sums"], atol=1e-1 if in_float16 else 1e-5) for worker in found)
         for worker in found if not in_float16 else ():  # whose errors change by whole images
             assert np.allclose(worker["measures"], one["measures"], atol=1e-4)
+
+
+def test_a_validation_ranks_the_images_of_a_sure_net():
+    """Above a logit of 16.6 every sigmoid of float32 is 1: the first class would be one tie."""
+    labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], np.int8)
+    logits = np.array([[40.0, 1.0], [20.0, 3.0], [30.0, 2.0], [25.0, 0.0]], np.float32)
+
+    class Net:
+        architecture = Architecture("A", num_classes=2, multi_label=True)
+
+        def __call__(self, images, training):
+            return images
+
+    found = epoch_measures.Validation(Net.architecture)
+    step = steps.validation_step(tf.distribute.get_strategy(), Net(), objectives.of(Config(Net.architecture)))
+    found.add(*(one.numpy() for one in step((tf.constant(logits), tf.constant(labels), tf.ones(4)))))
+    assert found.measures()["val_mean_average_precision"] == 100
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ class Validation:
         self._architecture = architecture
         self.sums = np.zeros(4)
         self._class_sums = np.zeros((architecture.num_classes, 2))
-        self._rows: list[np.ndarray] = []  # of multi-label images: probabilities, labels, weight
+        self._rows: list[np.ndarray] = []  # of multi-label images: logits, labels, weight
 
     def add(self, sums: np.ndarray, of_classes: np.ndarray) -> None:
         """A batch's numbers, of `steps.validation_step`."""

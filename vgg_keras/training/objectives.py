@@ -59,11 +59,14 @@ class Classification:
         return losses.sums(outputs, targets, of_images, weights)
 
     def of_classes(self, outputs, targets, weights):
-        """Of one class an image `losses.class_sums`; of a multi-label set the probabilities, the labels and the weights."""
+        """Of one class an image `losses.class_sums`; of a multi-label set the logits, the labels and the weights.
+
+        The logits rank the images: from 16.6 on every sigmoid of float32 is 1.
+        """
         if targets.shape.rank == 1:
             return losses.class_sums(outputs, targets, weights)
         # of one type, because not every way between devices takes int8
-        return tf.concat([tf.sigmoid(outputs), tf.cast(targets, tf.float32), weights[:, tf.newaxis]], axis=1)
+        return tf.concat([outputs, tf.cast(targets, tf.float32), weights[:, tf.newaxis]], axis=1)
 
 
 class BoxRegression:
