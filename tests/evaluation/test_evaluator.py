@@ -28,7 +28,10 @@ TABLE = np.random.default_rng(0).dirichlet(np.ones(3), (2, 2, 12))  # of protoco
 
 def split(prefix="image"):
     return Split(
-        12, lambda image: (tf.as_string(image), tf.cast(image % 3, tf.int32)), lambda image: f"{prefix} {image}"
+        12,
+        lambda image: (tf.as_string(image), tf.cast(image % 3, tf.int32)),
+        lambda image: f"{prefix} {image}",
+        labels=np.arange(12, dtype=np.int32) % 3,
     )
 
 

@@ -1,5 +1,6 @@
 """A pass that is interrupted resumes: every image is evaluated once, and nothing of another test is taken over."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -20,7 +21,10 @@ NET = dataclasses.replace(conftest.NET, training_scale=(32,), scales=(32,), vers
 
 def split(images=10, prefix="image"):
     return Split(
-        images, lambda image: (tf.as_string(image), tf.cast(image % 3, tf.int32)), lambda image: f"{prefix} {image}"
+        images,
+        lambda image: (tf.as_string(image), tf.cast(image % 3, tf.int32)),
+        lambda image: f"{prefix} {image}",
+        labels=np.arange(images, dtype=np.int32) % 3,
     )
 
 
@@ -115,6 +119,28 @@ def test_other_images_are_refused_by_name(tmp_path, images, message):
     one(Protocol(), tmp_path / "a.npz")
     with pytest.raises(UserError, match=message):
         begin(tmp_path / "a.npz", images)
+
+
+@pytest.mark.parametrize("until", [3, None])
+def test_edited_labels_are_those_of_the_saved_rows_too(tmp_path, capsys, until):
+    """What a net computes stays, finished or not; the file has the new labels, which fusions read."""
+    path, labels = tmp_path / "a.npz", np.arange(10, dtype=np.int32) % 3
+    with contextlib.suppress(StoppedError):
+        one(Protocol(until=until), path)
+    stop._requested = False
+    labels[[2, 9]] = 1, 2
+    edited = dataclasses.replace(
+        split(), labels=labels, read=lambda image: (tf.as_string(image), tf.gather(tf.constant(labels), image))
+    )
+    again = Protocol()
+    kept = one(again, path, edited)
+    assert kept.labels.tolist() == load(path).labels.tolist() == labels.tolist()
+    assert len(again.evaluated) == (6 if until else 0)
+    assert f"a.npz: {1 if until else 2} images have other labels now" in capsys.readouterr().out
+    one(Protocol(), path, edited)
+    assert "other labels" not in capsys.readouterr().out
+    rows = dataclasses.replace(split(), labels=np.eye(3, dtype=np.int8)[labels])  # any number of classes an image
+    assert np.array_equal(begin(path, rows).labels, rows.labels) and load(path).multi_label
 
 
 def test_a_test_that_does_not_fit_the_memory_says_what_helps_and_keeps_what_is_done(tmp_path):

@@ -60,6 +60,29 @@ def test_a_start_of_other_classes_is_refused_before_the_colours_are_measured(tmp
     assert list((tmp_path / "run").iterdir()) == []
 
 
+def test_an_edited_label_of_a_list_is_refused(tmp_path):
+    """A list's images come by label and path, so that their names keep their order. A run without a digest goes on."""
+    write_images(tmp_path / "photos", [(40, 50)] * 10)
+    (tmp_path / "run").mkdir()
+
+    def prepared(labels, writes=False):
+        rows = [f"photos/{i:03}.jpg,{label},{'train' if i < 6 else 'val'}" for i, label in enumerate(labels)]
+        (tmp_path / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+        config = override(Config(), {"data.source": tmp_path / "list.csv", "architecture.crop": 32, "data.batch": 2})
+        return prepare(tmp_path / "run", config, open_source(config.data), {}, Start("12ab"), writes)[0]
+
+    first = prepared("aaabbbaabb", writes=True)
+    assert prepared("aaabbbaabb") == first
+    with pytest.raises(UserError, match=r"train images changed: 6, now 6, or others of other names or labels"):
+        prepared("aabbbbaabb")
+    with pytest.raises(UserError, match=r"val images changed: 4, now 4, or"):
+        prepared("aaabbbabbb")
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    del stored["data"]["val"]["sha256_of_labels"]
+    write_json(tmp_path / "run" / "config.json", stored)
+    assert prepared("aaabbbabbb") == first
+
+
 TOY = override(load("quickstart"), {"architecture.width": 0.0625})
 
 

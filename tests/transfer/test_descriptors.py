@@ -99,7 +99,8 @@ def test_at_the_crops_size_a_square_images_descriptor_is_fc2s_output(random):
 def one_pass(random, split, architecture, side):
     net = dataclasses.replace(NET, architecture=Architecture("A", width=1 / 16), scales=(side,))
     columns = columns_of(architecture, ("fc2",))["fc2", "max"].stop
-    new = unknown(Descriptors, split, (), columns, net)
+    labelled = dataclasses.replace(split, labels=np.zeros(split.size, np.int32))
+    new = unknown(Descriptors, labelled, (), columns, net)
     return new.with_rows(random.uniform(0, 5, (split.size, columns)).astype(np.float32))
 
 

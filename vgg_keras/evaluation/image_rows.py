@@ -97,10 +97,10 @@ class ImageRows:
 
 
 def unknown(kind: type[ImageRows], split: Split, classes: tuple[str, ...], columns: int, net: Any) -> Any:
-    """Rows of a split of which none is known yet; `passes.run` makes room for them."""
+    """Rows of a split, scanned so that its labels are known. None is known yet; `passes.run` makes room for them."""
     return kind(
         **{kind.NAME: np.broadcast_to(np.float32(0), (split.size, columns))},
-        labels=np.zeros((split.size, len(classes)), np.int8) if split.multi_label else np.zeros(split.size, np.int32),
+        labels=split.labels.copy(),  # which the rows that are found are written into
         ids=tuple(split.name(image) for image in range(split.size)),
         fingerprints=np.zeros(split.size, np.int64) if split.fingerprints is None else split.fingerprints,
         classes=classes,

@@ -46,11 +46,13 @@ def begin(path: Path, new: Rows) -> Rows:
 
 
 def require_same(path: Path, wanted: Rows, may_differ: Collection[str] = ()) -> Rows:
-    """The rows in `path`, which must be of the same net, images and settings.
+    """The rows in `path`, which must be of the same net, images and settings; they take the wanted labels.
+
+    Labels may be edited: what a net computes does not depend on them. The file is then written anew, because fusions read it.
 
     Args:
         path: of the file.
-        wanted: what it must be the same as.
+        wanted: what it must be the same as; its labels are those of today.
         may_differ: fields of the net that are not compared.
 
     Raises:
@@ -69,7 +71,20 @@ def require_same(path: Path, wanted: Rows, may_differ: Collection[str] = ()) -> 
             f"A folder of --out holds one net's {wanted.NAME} of one set. Received: {path}, made with another: {different}. "
             f"{advice}"
         )
+    changed = _other_labels(found, wanted)
+    found = dataclasses.replace(found, labels=wanted.labels)
+    if changed:
+        save(found, path)
+        print(f"{path}: {changed:,} images have other labels now, which count from here on", flush=True)
     return found
+
+
+def _other_labels(found: ImageRows, wanted: ImageRows) -> int:
+    """The number of finished images whose labels differ."""
+    if found.multi_label != wanted.multi_label:
+        return int(found.done.sum())
+    different = (found.labels != wanted.labels).reshape(len(found.ids), -1).any(axis=1)
+    return int((different & found.done).sum())
 
 
 def run(
