@@ -116,6 +116,17 @@ def test_a_list_with_several_labels_without_splits_holds_out_a_share_of_its_imag
     assert sorted(source.val.labels.tolist()) == [[1, 0], [1, 1]]  # one of each kind
 
 
+def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(images):
+    """Of images by label and path each fifth is held out: the fifth and the tenth, whose classes are theirs alone."""
+    labels = ["a|b"] * 4 + ["b|only", "c", "c", "c", "c", "d|late"]
+    text = "path,label\n" + "".join(f"photos/00{image}.jpg,{label}\n" for image, label in enumerate(labels))
+    with pytest.raises(UserError, match=r"each held-out image is the only one of a class\. Name a larger"):
+        opened(images, text)
+    source = opened(images, text.replace("d|late", "c|only"))  # the second one of its class may validate
+    assert names(source.val) == ["photos/009.jpg"] and source.train.size == 9
+    assert names(source.train) == sorted(names(source.train)) and source.train.class_counts.min() == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -152,6 +163,10 @@ def test_a_list_with_several_labels_without_splits_holds_out_a_share_of_its_imag
         (
             "path,label\nphotos/000.jpg,cat\nphotos/no.jpg,dog\nno/001.jpg,dog\n",
             "must exist; .*, line 3: photos/no.jpg; line 4: no/001.jpg",
+        ),
+        (
+            "path,label\nphotos/000.jpg,cat|dog\nphotos/001.jpg,dog\n",
+            r"A set needs 5 images to hold one out \(data\.holdout=0\.2\)\. Received: .*list\.csv with 2\. Name a larger",
         ),
         ('path,label\nphotos/000.jpg,"cat\n', "line 2: unexpected end of data"),
     ],

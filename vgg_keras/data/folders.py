@@ -137,14 +137,16 @@ def hold_out(root: Path, files: Files, share: float, by_class: bool = True) -> t
         by_class: whether of each class.
 
     Raises:
-        UserError: no class has images enough.
+        UserError: no class has images enough, or the set has not.
     """
     counts = np.bincount([label for _, label in files]) if by_class else [len(files)]
     validates = np.concatenate([held_out(count, share) for count in counts])
     if not validates.any():
+        remedy = "Name a larger share, or say which images validate: those in val/, or a list's with the split val."
+        what, received = ("class", ", where none has so many") if by_class else ("set", f" with {len(files)}")
         raise UserError(
-            f"A class needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
-            f"Received: {printable(root)}, where none has so many. Name a larger share, or put images into train/ and val/."
+            f"A {what} needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
+            f"Received: {printable(root)}{received}. {remedy}"
         )
     train = [file for file, held in zip(files, validates, strict=True) if not held]
     return train, [file for file, held in zip(files, validates, strict=True) if held]

@@ -81,18 +81,20 @@ def open_list(data: Data) -> Source:
     parts: dict[str, list[tuple[str, int]]] = {name: [] for name in ("", *SPLITS)}
     for row in sorted(rows, key=lambda row: (row.label, row.path)):  # `hold_out` needs class after class
         parts[row.split].append((_file(path, row), numbers[row.label, row.ignore]))
-    of_what = "the images" if multi_label else "each class"
+    table = _label_rows(classes, numbers) if multi_label else None
 
     def held_out(files):
-        train, val = _whole_pictures(*hold_out(path, files, data.holdout, by_class=not multi_label))
-        return train, val, f"about {data.holdout:.0%} of {of_what}"
+        train, val = hold_out(path, files, data.holdout, by_class=not multi_label)
+        if multi_label:
+            kept = set(_without_only_images(path, train, val, table))
+            train, val = [one for one in files if one not in kept], [one for one in val if one in kept]
+        return *_whole_pictures(train, val), f"about {data.holdout:.0%} of {'the images' if multi_label else 'each class'}"
 
     if parts[""]:
         train, val, share = held_out(parts[""])
         test, division = None, f"{share} held out"
     else:
         train, val, test, division = _own_division(path, parts, data, held_out)
-    table = _label_rows(classes, numbers) if multi_label else None
     _require_trained(path, classes, train, table)
     labels, notes = [label for label, _ in numbers], boxes.notes(path)
 
@@ -120,6 +122,29 @@ def _label_rows(classes: Sequence[str], pairs: Iterable[tuple[str, str]]) -> np.
     """The labels of a multi-label set by their numbers, (pairs, classes) int8."""
     places = {name: place for place, name in enumerate(classes)}
     return np.stack([label_row(places, *(_names([text]) for text in pair)) for pair in pairs])
+
+
+def _without_only_images(
+    path: Path, train: Sequence[tuple[str, int]], held: Sequence[tuple[str, int]], table: np.ndarray
+) -> list[tuple[str, int]]:
+    """The held-out images of a multi-label set without those that alone have one of their classes: these are trained on.
+
+    Raises:
+        UserError: no image is left to validate.
+    """
+    known, val = _known(train, table), []
+    for file in held:
+        found = set(np.flatnonzero(table[file[1]] > 0).tolist())
+        if found <= known:
+            val.append(file)
+        known |= found
+    if not val:
+        raise UserError(
+            "An image that validates has classes of other images. "
+            f"Received: {printable(path)}, where each held-out image is the only one of a class. "
+            "Name a larger data.holdout, or give the list a column split."
+        )
+    return val
 
 
 def _own_division(
