@@ -1,16 +1,20 @@
 """The loop in this process, stopped or spoilt at a step of the test's choice."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
+from vgg_keras.config import Architecture, Config
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.overrides import override
 from vgg_keras.recipes import load
-from vgg_keras.training import job, loop, state
+from vgg_keras.training import job, loop, objectives, state
 from vgg_keras.training import workdir as folder
 from vgg_keras.training.workers import Workers
 from vgg_keras.weights.initialize import Start
@@ -116,6 +120,20 @@ def test_a_loss_that_rises_a_hundredfold_stops_with_advice(source, tmp_path, bat
     message = r"must not rise a hundredfold .*at step 2, learning rate 10, .*try --set=training.learning_rate=0.1 "
     with pytest.raises(UserError, match=message):
         train(tmp_path / "run", source, {"training.learning_rate": 10.0, "data.batch": batch})
+
+
+@pytest.mark.parametrize(("heaviest", "healthy"), [(1.0, 230.0), (40.0, 9200.0)])
+def test_a_first_batch_of_light_or_ignored_labels_says_nothing_of_the_rate(heaviest, healthy):
+    """Its loss may be 0; of ten classes a net that knows nothing has log(10), times the heaviest weight of a class."""
+    kept = loop.Loop.__new__(loop.Loop)
+    kept._state = SimpleNamespace(scales_loss=False, first_loss=tf.Variable(0.0))
+    kept._job, kept._rate = SimpleNamespace(config=CONFIG), RATE
+    weights = None if heaviest == 1 else np.array([0.0] * 9 + [heaviest], np.float32)
+    kept._objective = objectives.of(Config(Architecture(num_classes=10)), weights)
+    for kept._step, loss in ((0, 0.0), (1, math.log(10) * heaviest), (2, healthy)):
+        kept._require_falling(np.array([4 * loss, 0, 0, 4]))
+    with pytest.raises(UserError, match="must not rise a hundredfold"):
+        kept._require_falling(np.array([4 * (healthy + 300), 0, 0, 4]))
 
 
 @pytest.mark.slow

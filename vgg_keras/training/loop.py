@@ -212,8 +212,8 @@ class Loop:
         if self._step == 0:
             state.first_loss.assign(now)
         first = float(state.first_loss)
-        # worse than a net that knows nothing: a loss near 0 may rise a hundredfold and mean nothing
-        if self._step < RISES_UNTIL and now > RISE * first and now > self._objective.ignorant_loss:
+        # a first batch of light or ignored labels has a loss near 0, which a healthy one exceeds a hundredfold
+        if self._step < RISES_UNTIL and now > RISE * max(first, self._objective.ignorant_loss):
             raise UserError(advice.too_high(config, first, now, self._step + 1, self._rate))
 
     def _validate(self) -> dict:

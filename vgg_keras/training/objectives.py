@@ -18,7 +18,7 @@ class Objective(Protocol):
     """What `steps` and `loop` need of a task.
 
     Attributes:
-        ignorant_loss: of an answer that knows nothing; a loss above it that rises is out of control.
+        ignorant_loss: of an answer that knows nothing, for images of the heaviest class; far above it a loss is out of control.
     """
 
     ignorant_loss: float
@@ -49,7 +49,9 @@ class Classification:
     def __init__(self, config: Config, class_weights: np.ndarray | None):
         weighted = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self._rules = config.training.label_smoothing, weighted
-        self.ignorant_loss = math.log(2 if config.architecture.multi_label else config.architecture.num_classes)
+        heaviest = 1.0 if class_weights is None else max(1.0, float(class_weights.max()))
+        classes = 2 if config.architecture.multi_label else config.architecture.num_classes
+        self.ignorant_loss = heaviest * math.log(classes)
 
     def losses(self, outputs, targets):
         return losses.losses(outputs, targets, *self._rules)
@@ -76,7 +78,7 @@ class BoxRegression:
         architecture = config.architecture
         self._boxes, self._iou = architecture.outputs // 4, config.localization.iou
         self._unit = {"crop": 1.0, "pixels": float(architecture.crop)}[architecture.box_unit]
-        self.ignorant_loss = 2 * self._unit**2  # of a box that is off by a crop in all four numbers
+        self.ignorant_loss = self._unit**2 / 2  # of zeros, for a box in the middle of half the crop's sides
 
     def losses(self, outputs, targets):
         """Half the squared distance of the four numbers, in the net's unit."""
