@@ -38,6 +38,8 @@ def test_text_becomes_a_value_of_the_type(text, kind, value):
         ([1, 2], tuple[int, ...], (1, 2)),
         (pathlib.Path("runs/E"), str, "runs/E"),
         (Data(), Data, Data()),
+        ("balanced", tuple[float | str, ...], ("balanced",)),
+        ([1, 2.5], tuple[float | str, ...], (1.0, 2.5)),
     ],
 )
 def test_values_that_are_nearly_of_the_type_become_it(value, kind, expected):
@@ -56,6 +58,14 @@ def test_values_that_are_nearly_of_the_type_become_it(value, kind, expected):
         ("mlp", Literal["fc", "gap"], "path must be one of fc, gap. Received: 'mlp'"),
         ((1, "a"), tuple[int, ...], "path must be an integer. Received: 'a'"),
         (3, Data, "path must be a Data. Received: 3"),
+        ("1", tuple[float, ...], "path must be float values with commas between them. Received: '1'"),
+        ((True, 2.0), tuple[float | str, ...], "path must be a finite number or text. Received: True"),
+        ((float("nan"), 1.0), tuple[float | str, ...], "path must be a finite number or text. Received: nan"),
+        (
+            3,
+            tuple[float | str, ...],
+            "path must be a finite number or text, or several with commas between them. Received: 3",
+        ),
     ],
 )
 def test_values_of_another_type_are_refused(value, kind, message):

@@ -29,6 +29,8 @@ def checked(value: Any, kind: Any, path: str) -> Any:
         for part in typing.get_args(kind):
             with contextlib.suppress(UserError):
                 return checked(value, part, path)
+    if typing.get_origin(kind) is tuple and isinstance(value, str) and str in typing.get_args(typing.get_args(kind)[0]):
+        value = (value,)  # a word, such as `balanced`, where a list may hold numbers instead
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(checked(item, typing.get_args(kind)[0], path) for item in value)
     if kind == tuple[int, ...] and isinstance(value, numbers.Integral):  # 256 is 256, as on a command line
@@ -86,8 +88,11 @@ def _type_name(kind: Any) -> str:
         return "one of " + ", ".join(typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
-        names = " or ".join(part.__name__ for part in typing.get_args(item) or (item,))
-        return f"{names} values with commas between them"
+        if isinstance(item, types.UnionType):
+            return f"{_type_name(item)}, or several with commas between them"
+        return f"{item.__name__} values with commas between them"
+    if isinstance(kind, types.UnionType):
+        return " or ".join(map(_type_name, typing.get_args(kind)))
     if dataclasses.is_dataclass(kind):
         return f"a {kind.__name__}"
     return {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}[kind]

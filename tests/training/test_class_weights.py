@@ -53,6 +53,10 @@ def test_the_field_takes_words_and_numbers_and_is_written_as_such():
         config = override(Config(), parse_assignments([f"training.class_weights={text}"]))
         assert config.training.class_weights == value
         assert from_dict(Config, to_dict(config)) == config
+    assert from_dict(Training, {"class_weights": "balanced"}) == Training(class_weights="balanced") == BALANCED
+    for text in ("nan,1", "inf,1"):
+        with pytest.raises(UserError, match=r"class_weights must be a finite number or text\. Received: (nan|inf)"):
+            override(Config(), parse_assignments([f"training.class_weights={text}"]))
 
 
 @pytest.mark.parametrize(
