@@ -53,7 +53,7 @@ def main() -> None:
 
     # ---- how near it is to the net
     multi_label = net.config.architecture.multi_label
-    answers = ("same decisions", "Hamming loss") if multi_label else ("same top class", "top-1 error")
+    answers = ("same classes found", "Hamming loss") if multi_label else ("same top class", "top-1 error")
     answers = ("same box", "box error") if config.predicts_boxes else answers
     header = ["", "largest difference", *answers, "the net's", "MB", "ms an image", "the net's"]
     rows = [

@@ -175,7 +175,7 @@ def test_an_export_ends_in_sigmoids(run, tmp_path, form):
     )
     found = export(net, config, form, tmp_path / "out")
     for parity in found:
-        print(f"{parity.form}: largest difference {parity.difference:.2g}, same decisions {parity.agreement:.1%}")
+        print(f"{parity.form}: largest difference {parity.difference:.2g}, same classes found {parity.agreement:.1%}")
         assert parity.images == 20
     assert found[0].difference < 1e-5
     assert json.loads((tmp_path / "out" / "export.json").read_text())["outputs"].startswith(

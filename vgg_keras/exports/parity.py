@@ -36,7 +36,9 @@ class Probabilities:
     def answers(self, found, net, labels):
         if labels.ndim == 2:
             ours, theirs = found >= HALF, net >= HALF
-            return float(np.mean(ours == theirs)), hamming_loss(ours, labels), hamming_loss(theirs, labels)
+            both, either = np.sum(ours & theirs), np.sum(ours | theirs)
+            agreement = float(both / either) if either else 1.0
+            return agreement, hamming_loss(ours, labels), hamming_loss(theirs, labels)
         ours, theirs = found.argmax(axis=1), net.argmax(axis=1)
         errors = (100 * float(np.mean(answers != labels)) for answers in (ours, theirs))
         return float(np.mean(ours == theirs)), *errors
@@ -49,8 +51,9 @@ class Parity:
     Attributes:
         form: saved_model, onnx, or a variant of tflite.
         difference: the largest of two probabilities, or of two numbers of boxes as shares of the crop or the image.
-        agreement: the share of images with the same top class, or with boxes that meet by more than half; of a multi-label net
-            that of the same decisions, one for each image and class.
+        agreement: the share of images with the same top class, or with boxes that meet by more than half; of a multi-label net,
+            of the classes that either of the two finds in an image, the share that both find. Most answers are no, which would
+            hide all others.
         error, net_error: top-1 errors, or box errors, in percent; of a multi-label net Hamming losses.
         size: bytes on disk.
         seconds, net_seconds: for an image, without loading.
@@ -117,17 +120,18 @@ def compare(
         net_seconds=net_seconds,
         images=len(labels),
     )
-    _require_parity(parity, rules)
+    _require_parity(parity, rules, isinstance(outputs, Probabilities) and labels.ndim == 2)
     return parity
 
 
-def _require_parity(parity: Parity, rules: Export) -> None:
+def _require_parity(parity: Parity, rules: Export, multi_label: bool) -> None:
     """Refuses an export that differs from its net by more than the limit of its form."""
     if parity.form in ("dynamic", "int8"):
         if not parity.agreement >= rules.min_agreement:
+            of_what = "classes that one of the two finds in an image" if multi_label else "images"
             raise UserError(
-                f"An export must have its net's answer for export.min_agreement={rules.min_agreement:g} of the images. "
-                f"Received: {parity.form} with {parity.agreement:.3f} of {parity.images}. Nothing was written."
+                f"An export must have its net's answer for export.min_agreement={rules.min_agreement:g} of the {of_what}. "
+                f"Received: {parity.form} with {parity.agreement:.3f}, measured on {parity.images} images. Nothing was written."
             )
         return
     name, limit = "max_difference", rules.max_difference
