@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vgg_keras.config import Architecture
 from vgg_keras.evaluation.measures import measure
-from vgg_keras.training import losses, steps
+from vgg_keras.training import epoch_measures, losses, steps
 
 
 @pytest.fixture
@@ -65,13 +66,16 @@ def test_weights_of_several_labels_multiply_each_class_by_itself(several):
 
 def test_a_steps_sums_are_the_measures(several, random):
     logits, labels = several
-    labels[0, 0] = -1
+    labels[0, :3] = labels[[1, 4, 5], 2] = labels[
+        7, 3
+    ] = -1  # of an image three: a share of each would weigh its others more
     weights = np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
     of_images = losses.losses(tf.constant(logits), tf.constant(labels))
     found = losses.sums(tf.constant(logits), tf.constant(labels), of_images, tf.constant(weights)).numpy()
-    wrong = ((logits >= 0) != (labels > 0)) & (labels >= 0)
-    expected = (wrong.sum(axis=1) / (labels >= 0).sum(axis=1))[:6]
-    assert found[steps.IMAGES] == 6 and found[steps.TOP1_WRONG] == pytest.approx(expected.sum())
+    line = epoch_measures.of_sums(found, "", Architecture("A", num_classes=5, multi_label=True))
+    probabilities = 1 / (1 + np.exp(-logits[:6].astype(np.float64)))
+    assert found[steps.IMAGES] == 6 and found[steps.DECISIONS] == 24  # of 30
+    assert line["hamming_loss"] == pytest.approx(measure(probabilities, labels[:6]).hamming_loss)
     assert found[steps.LOSS] == pytest.approx(of_images.numpy()[:6].sum(), rel=1e-6)
 
     scores, classes = random.normal(size=(40, 4)).astype(np.float32), random.integers(0, 3, 40).astype(np.int32)

@@ -18,14 +18,15 @@ def of_sums(sums: np.ndarray, prefix: str, architecture: Architecture) -> dict[s
     """
     images = sums[steps.IMAGES]
     found = {f"{prefix}loss": float(sums[steps.LOSS] / images)}
-    wrong = float(100 * sums[steps.TOP1_WRONG] / images)
+    top1 = float(100 * sums[steps.TOP1_WRONG] / images)
     if architecture.boxes != "none":
-        return {**found, f"{prefix}top1_error": wrong, f"{prefix}mean_iou": float(sums[steps.TOP5_WRONG] / images)}
+        return {**found, f"{prefix}top1_error": top1, f"{prefix}mean_iou": float(sums[steps.TOP5_WRONG] / images)}
     if architecture.multi_label:
-        return {**found, f"{prefix}hamming_loss": wrong}
+        wrong = sums[steps.DECISIONS_WRONG] / max(sums[steps.DECISIONS], 1)
+        return {**found, f"{prefix}hamming_loss": float(100 * wrong)}
     # with five classes or fewer every answer would be right
     top5 = float(100 * sums[steps.TOP5_WRONG] / images) if architecture.num_classes > 5 else None
-    return {**found, f"{prefix}top1_error": wrong, f"{prefix}top5_error": top5}
+    return {**found, f"{prefix}top1_error": top1, f"{prefix}top5_error": top5}
 
 
 class Validation:

@@ -47,19 +47,18 @@ def _of_sigmoids(logits: tf.Tensor, labels: tf.Tensor, smoothing: float, class_w
 
 
 def sums(logits: tf.Tensor, labels: tf.Tensor, of_images: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Over the images whose weight is not 0: losses, mistakes, images; (4,) float64, in the order that `steps` names.
+    """Over the images whose weight is not 0: losses, two counts, images; (4,) float64, in the order that `steps` names.
 
-    Mistakes are top-1 and top-5 mistakes; of a multi-label set the share of an image's wrong decisions, and 0.
+    The counts are of top-1 and top-5 mistakes; of a multi-label set of wrong decisions, and of all that are counted.
     """
     if labels.shape.rank == 2:
-        counted = tf.cast(labels >= 0, tf.float32)
-        wrong = tf.cast((logits >= 0) != (labels > 0), tf.float32) * counted
-        share = tf.reduce_sum(wrong, axis=1) / tf.maximum(tf.reduce_sum(counted, axis=1), 1)
-        mistakes = [share, tf.zeros_like(share)]
+        counted = labels >= 0
+        wrong = ((logits >= 0) != (labels > 0)) & counted
+        counts = [tf.reduce_sum(tf.cast(decisions, tf.float32), axis=1) for decisions in (wrong, counted)]
     else:
         ranks = label_ranks(logits, labels)
-        mistakes = [tf.cast(ranks >= 1, tf.float32), tf.cast(ranks >= 5, tf.float32)]
-    columns = [of_images, *mistakes, tf.ones_like(of_images)]
+        counts = [tf.cast(ranks >= 1, tf.float32), tf.cast(ranks >= 5, tf.float32)]
+    columns = [of_images, *counts, tf.ones_like(of_images)]
     real = tf.boolean_mask(tf.stack(columns, axis=1), weights > 0)
     return tf.reduce_sum(tf.cast(real, tf.float64), axis=0)
 

@@ -18,9 +18,10 @@ from vgg_keras.training.loss_scale import LossScale
 from vgg_keras.training.objectives import Objective
 from vgg_keras.training.state import TrainingState
 
-# What a step sums over its images. Of a multi-label set the second is the share of wrong decisions, the third 0; of boxes they
-# are the wrong boxes and the sum of their intersections over union.
+# What a step sums over its images. Of boxes the second and the third are the wrong ones and the sum of their intersections over
+# union.
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
+DECISIONS_WRONG, DECISIONS = TOP1_WRONG, TOP5_WRONG  # of a multi-label set
 
 
 def train_step(
