@@ -1,15 +1,22 @@
 """Activation maps against the real grad-cam in torch, NumPy, and the dense net's score map."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests import conftest
 from vgg_keras.config import Config, Data
+from vgg_keras.data import image_files
 from vgg_keras.errors import UserError
+from vgg_keras.evaluation import heatmap, image_rows, prediction
+from vgg_keras.evaluation.posteriors import Posteriors
 from vgg_keras.evaluation.prediction import Prediction
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.transfer import activation_maps
 from vgg_keras.transfer.activation_maps import class_activation_map, draw_predictions
 from vgg_keras.weights.open_model import open_model
 
@@ -169,6 +176,39 @@ def test_photographs_of_one_name_are_drawn_apart(random, tmp_path):
     for path in drawn:
         with Image.open(path) as picture:
             assert picture.size[0] > 2 * picture.size[1] / 2
+
+
+def test_a_class_that_a_multi_label_net_misses_is_not_drawn_as_predicted(random, tmp_path, monkeypatch):
+    """The surest mistakes of two images: a class that the first one has and the net denies, and one of the second it has not."""
+    loaded = open_model(net(multi_label=True))
+    config = Config(architecture=loaded.config.architecture, data=Data(scale=(64,)))
+    names = prediction.names_of(loaded, ())
+    labels = np.array([[0, 1, 0, 0, 1], [0, 0, 0, 1, 0]], np.int8)
+    probabilities = np.array([[0.1, 0.03, 0.1, 0.1, 0.9], [0.1, 0.1, 0.95, 0.9, 0.1]], np.float32)
+    for name, image in zip("ab", pictures(random, 80, 80), strict=False):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    split = image_files.split_of_files(
+        tmp_path, [(str(tmp_path / f"{name}.png"), i) for i, name in enumerate("ab")], names, rows=labels
+    )
+    rows = image_rows.unknown(Posteriors, split, names, 5, conftest.NET)
+    image_rows.save(
+        dataclasses.replace(rows, probabilities=probabilities, done=np.ones(2, bool)), tmp_path / "posteriors.npz"
+    )
+    titles = []
+    monkeypatch.setattr(heatmap, "draw_overlay", lambda picture, values, title, *_: titles.append(title))
+    activation_maps.draw_mistakes(loaded, config, split, tmp_path, tmp_path / "cam")
+    missed, added = sorted(titles)
+    assert missed.startswith("not predicted: 1 (") and missed.endswith("), actual: 1, 4")
+    assert added.startswith("predicted: 2 (") and added.endswith("), actual: 3")
+
+    # a photograph of which the net answers no class, and one that it was asked for the first three of
+    answers = [
+        Prediction(str(tmp_path / "a.png"), (), ()),
+        Prediction(str(tmp_path / "b.png"), ("3", "1", "0"), (0.4, 0.3, 0.2)),
+    ]
+    draw_predictions(loaded, config, answers, tmp_path / "cam")
+    assert len(titles) == 4
+    assert all(title.startswith("not predicted: ") and "actual" not in title for title in titles[2:])
 
 
 def test_a_multi_label_net_has_a_sigmoid_of_each_class(random):

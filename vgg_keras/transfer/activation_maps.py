@@ -118,7 +118,7 @@ def class_activation_map(
 
 
 def draw_mistakes(net: LoadedModel, config: Config, split: Split, out: Path, folder: Path) -> list[Path]:
-    """Draws the mistakes of an evaluation's report with Grad-CAM of the class predicted.
+    """Draws the mistakes of an evaluation's report with Grad-CAM of the class predicted, or missed by a multi-label net.
 
     Args:
         net, config: evaluated.
@@ -143,7 +143,11 @@ def draw_predictions(
     # two photographs of one name, of different folders
     named = {place: name if names.count(name) == 1 else f"{place}_{name}" for place, name in enumerate(names)}
     # where a multi-label net answers none, the most probable one
-    wanted = {place: classes.index(one.classes[0]) if one.classes else None for place, one in enumerate(predictions)}
+    least = HALF if net.config.architecture.multi_label else 0.0
+    wanted = {
+        place: classes.index(one.classes[0]) if one.classes and one.probabilities[0] >= least else None
+        for place, one in enumerate(predictions)
+    }
     return _draw(net, config, split, wanted, named, folder, labelled=False)
 
 
@@ -171,14 +175,27 @@ def _draw(
         pixels, label = pipeline.picture(split, image)
         picture = rescale(pixels, side, config.data.interpolation)
         seen = see(picture, number, names[image], tuple(picture.shape[:2]))
-        title = f"predicted: {seen.class_name} ({seen.probability:.0%} at Q={side}, no mirror image)"
-        actual = label_text(label, classes) if labelled else seen.class_name
-        title += f", actual: {actual}" if actual != seen.class_name else ""
+        verdict = _verdict(seen, number, label if labelled else None, classes)
+        title = f"{verdict}: {seen.class_name} ({seen.probability:.0%} at Q={side}, no mirror image)"
+        title += f", actual: {label_text(label, classes)}" if labelled else ""
         paths.append(folder / f"{names[image]}.png")
         meaning = f"Grad-CAM of {seen.class_name}"
         heatmap.draw_overlay(picture.numpy() / 255, seen.over_image(), title, meaning, paths[-1])
         stop.raise_if_requested()
     return paths
+
+
+def _verdict(seen: ActivationMap, wanted: int | None, label: np.ndarray | None, classes: Sequence[str]) -> str:
+    """Whether the net predicts the class of a map: a mistake of a multi-label net may be a class that it misses.
+
+    Args:
+        seen: the map.
+        wanted: the class as `_draw` was given it; None: a multi-label net answers none.
+        label: of the image, whose prediction is wrong; None where it is not known.
+        classes: of the net.
+    """
+    missed = label is not None and np.ndim(label) == 1 and label[classes.index(seen.class_name)] > 0
+    return "not predicted" if missed or wanted is None else "predicted"
 
 
 def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., ActivationMap]:
