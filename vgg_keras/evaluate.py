@@ -30,12 +30,12 @@ flags.DEFINE_string(
     "Values of Q with commas between them, or multi: {S-32, S, S+32} or {Smin, middle, Smax}. "
     "Default: the run's evaluation.scales, else S or the middle of the jitter range.",
 )
-_SPLIT = "The images of --data; all: every one. Default: val, or test if data.validation is held_out."
+_SPLIT = "The images of --data; all: every one. Default: test if the data has such a split, else val."
 flags.DEFINE_enum("split", None, ["val", "train", "test", "all"], _SPLIT)
 flags.DEFINE_list("fuse", [], "Saved posteriors whose mean is taken, or saved boxes that are merged; no net is run.")
 flags.DEFINE_string("classifier", None, "A classification run whose scores rate the boxes of a box run's dense test.")
 flags.DEFINE_string("heatmap", None, "A folder for pictures of the top class's score map over the image.")
-flags.DEFINE_string("cam", None, "A folder for pictures of the report's mistakes with Grad-CAM of the class predicted.")
+flags.DEFINE_string("cam", None, "A folder for pictures of the report's mistakes with Grad-CAM.")
 flags.DEFINE_integer("heatmap_images", 24, "How many, evenly spaced over the set.", lower_bound=1)
 
 

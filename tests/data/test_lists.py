@@ -116,6 +116,17 @@ def test_a_list_with_several_labels_without_splits_holds_out_a_share_of_its_imag
     assert sorted(source.val.labels.tolist()) == [[1, 0], [1, 1]]  # one of each kind
 
 
+def test_a_column_of_labels_to_ignore_makes_a_list_multi_label(images):
+    """Of one label or none an image, nothing else would tell."""
+    text = (
+        "path,label,ignore\n"
+        + "".join(f"photos/00{i}.jpg,{label},\n" for i, label in enumerate("aaabbb"))
+        + "photos/006.jpg,,\n"
+    )
+    source = opened(images, text)
+    assert source.multi_label and source.train.labels.tolist() == [[0, 0], [1, 0], [1, 0], [1, 0], [0, 1], [0, 1]]
+
+
 def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(images):
     """Of images by label and path each fifth is held out: the fifth and the tenth, whose classes are theirs alone."""
     labels = ["a|b"] * 4 + ["b|only", "c", "c", "c", "c", "d|late"]
@@ -135,7 +146,10 @@ def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(imag
         ("path,label\n", "with none"),
         ("path,label\nphotos/000.jpg,cat\nphotos/001.jpg,cat", "with 'cat' alone"),
         ("path,label\nphotos/000.jpg,cat\nphotos/001.jpg", "line 3: 1 values, where the first line names 2"),
-        ("path,label\nphotos/000.jpg,\n", "line 2: no label"),
+        (
+            "path,label\nphotos/000.jpg,\n",
+            r"line 2: no label\. In a list with '\|' between .* or a column ignore, that is an image",
+        ),
         ("path,label\n,cat\n", "line 2: no path"),
         (
             "path,label\nphotos/000.jpg,cat|dog\nphotos/000.jpg,cat\n",

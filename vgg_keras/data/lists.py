@@ -5,10 +5,10 @@
     photos/b.jpg,iris,val
 
 Paths are relative to the list's folder. `split` is optional: train, val or test. Without it a share of each class is held out.
-Columns of other names are left. The same path may come again with the same label.
+Columns of other names are ignored. The same path may come again with the same label.
 
-With several labels in a row, as in `cat|dog`, the set is a multi-label set: each row has any number of labels, or none. Labels in
-an optional column `ignore` are neither trained nor counted for the image.
+With several labels in a row, as in `cat|dog`, or with a column `ignore`, the set is a multi-label set: each row has any number of
+labels, or none. Labels in the column `ignore` are neither trained nor counted for the image.
 
     path,label,xmin,ymin,xmax,ymax
     photos/a.jpg,tulip,31,40,212,199
@@ -54,6 +54,7 @@ class Row:
     ignore: str
     split: str
     box: Box = ()
+    any_number: bool = False  # whether it shows that the list is of a multi-label set
 
 
 def open_list(data: Data) -> Source:
@@ -68,7 +69,7 @@ def open_list(data: Data) -> Source:
     rows = _require_consistent(path, listed)
     boxes = ListedBoxes([(_file(path, row), row.label, row.box) for row in listed])
     _require_files(path, rows)
-    multi_label = any(SEPARATOR in row.label or row.ignore for row in rows)
+    multi_label = any(row.any_number for row in rows)
     if not multi_label:
         _require_labels(path, rows)
     # the labels of an image have one number, in a multi-label set that of its row in a table
@@ -197,9 +198,12 @@ def _read(path: Path) -> Iterator[Row]:
                 if len(values) < len(names):
                     raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
                 row = dict(zip(names, map(str.strip, values), strict=False))
-                labels = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
+                label, ignore = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
                 box = _box(path, line, [row[name] for name in COLUMNS]) if boxes else ()
-                yield _checked(path, Row(line, row["path"], *labels, row.get("split", "").lower(), box))
+                # a list of boxes has a row for each class of an image
+                any_number = SEPARATOR in label or bool(ignore) or ("ignore" in names and not boxes)
+                split = row.get("split", "").lower()
+                yield _checked(path, Row(line, row["path"], label, ignore, split, box, any_number))
     except csv.Error as error:
         raise _wrong(path, reader.line_num + 1, str(error)) from None
     except UnicodeDecodeError as error:
@@ -227,7 +231,8 @@ def _normal(path: Path, line: int, text: str) -> str:
 def _require_labels(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         if not row.label:
-            raise _wrong(path, row.line, "no label")
+            several = f"{SEPARATOR!r} between the labels of a row, or a column ignore"
+            raise _wrong(path, row.line, f"no label. In a list with {several}, that is an image of no class")
 
 
 def _box(path: Path, line: int, values: Sequence[str]) -> Box:

@@ -189,7 +189,8 @@ class Source:
         description: one line: what it is and how it is divided.
         classes: their names, in label order.
         train, val: its splits.
-        test: the images of the final evaluation where `val` is held out of the training images; None: it uses `val`.
+        test: the images of the final evaluation: the set's own test split, or with `data.validation=held_out` its images that
+            are not for training; None: the final evaluation uses `val`.
     """
 
     name: str
@@ -227,7 +228,8 @@ class Source:
         found = {"val": self.val, "train": self.train, "test": self.test}[name]
         if found is None:
             raise UserError(
-                "A set has a split 'test' where data.validation is held_out and it has more than training images. "
+                "A set has a split 'test' where it has a folder test/ or a list's rows of test, or where "
+                "data.validation=held_out leaves images that are not for training. "
                 f"Received: {self.description}. Name --split=val."
             )
         return found
