@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vgg_keras import stop
 from vgg_keras.config import Config, Data, Runtime
+from vgg_keras.data import tfds_labels
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.data.tfrecords import record_offsets
-from vgg_keras.errors import UserError
+from vgg_keras.errors import StoppedError, UserError
 
 NAMES = ["cat", "dog", "bird", "car"]
 # The objects of each image: class, and whether it is difficult.
@@ -120,7 +122,7 @@ def test_every_record_has_the_classes_of_its_objects(folder, name, difficult):
             assert label.numpy().tolist() == split.labels[image].tolist() == expected(number, difficult)
     assert any(-1 in row for row in source.train.labels.tolist()) == difficult
     _, _, _, whole = open_test(Data(source=name, data_dir=str(root)), "all")
-    assert whole.size == 20 and whole.multi_label
+    assert whole.labels.tolist() == np.concatenate([s.labels for s in (source.test, source.val, source.train)]).tolist()
 
 
 def test_the_scan_keeps_the_labels_and_names_a_class_that_no_image_has(folder, tmp_path):
@@ -135,6 +137,21 @@ def test_the_scan_keeps_the_labels_and_names_a_class_that_no_image_has(folder, t
     assert (
         [f"'{NAMES[place]}'" in noted[0] for place in missing] == [True] * len(missing) if len(missing) else not noted
     )
+
+
+def test_an_evaluation_reads_the_labels_of_its_split_alone_and_a_stop_ends_the_reading(folder, monkeypatch):
+    data, titles = Data(source="small_voc", data_dir=str(folder[0])), []
+    shown = tfds_labels.progress
+    monkeypatch.setattr(tfds_labels, "progress", lambda **words: titles.append(words) or shown(**words))
+    for asked, name, images in (("val", "val", 5), (None, "test", 5), ("train", "train", 10)):
+        _, _, found, split = open_test(data, asked)
+        assert (found, split.size, len(split.labels)) == (name, images, images)
+        assert (
+            titles.pop() == {"title": f"labels of small_voc, {name}", "total": images, "unit": "record"} and not titles
+        )
+    monkeypatch.setattr(stop, "_requested", True)
+    with pytest.raises(StoppedError):
+        open_source(data)
 
 
 def test_a_damaged_record_has_no_labels_and_is_named_by_the_scan(folder, tmp_path):

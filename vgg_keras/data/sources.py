@@ -52,6 +52,8 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     """
     if user_path(data.source).is_dir():  # which needs only the files of that split
         return folders.open_test(data, name)
+    if _opener(data) is tfds.open_builder:  # which reads only the labels of that split
+        return tfds.open_test(data, name)
     source = open_source(data)
     name = name or source.final_split
     return source.description, source.classes, name, source.split(name)

@@ -5,6 +5,7 @@ resumed run skips only numbers.
 """
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ import tensorflow as tf
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, evenly, held_out
 from vgg_keras.data.stamps import stamps
-from vgg_keras.data.tfds_labels import LabelFeature, label_feature
+from vgg_keras.data.tfds_labels import LabelFeature, label_feature, with_labels
 from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable, user_path
@@ -30,7 +31,29 @@ def open_builder(data: Data) -> Source:
     Raises:
         UserError: no such set; one that must be downloaded by hand, with its instructions; one without an image or a
             label, or with several.
+        StoppedError: by a signal, while the labels of a multi-label set are read.
     """
+    source, label = _open(data)
+    splits = {
+        name: split and with_labels(split, label, f"labels of {source.name}, {name}")
+        for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
+    }
+    return dataclasses.replace(source, **splits)
+
+
+def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
+    """The images that an evaluation names; arguments and results as in `sources.open_test`.
+
+    Of a multi-label set only their labels are read.
+    """
+    source, label = _open(data)
+    name = name or source.final_split
+    split = with_labels(source.split(name), label, f"labels of {source.name}, {name}")
+    return source.description, source.classes, name, split
+
+
+def _open(data: Data) -> tuple[Source, LabelFeature]:
+    """The set, of which no label is known yet, and where its labels are."""
     builder = _builder(data)
     image_key, label = _image_and_label(builder, data.source)
     _prepare(builder)
@@ -56,7 +79,7 @@ def open_builder(data: Data) -> Source:
         train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
         division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
     kind = ", any number of them an image" if label.multi_label else ""
-    return Source(
+    source = Source(
         name=data.source,
         description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes{kind}, {division}",
         classes=classes,
@@ -64,6 +87,7 @@ def open_builder(data: Data) -> Source:
         val=val,
         test=test,
     )
+    return source, label
 
 
 def _builder(data: Data):
@@ -153,7 +177,7 @@ def _labelled(split: Split) -> bool:
     for image in evenly(split.size, _FIRST_LABELS):
         with contextlib.suppress(tf.errors.OpError):  # a damaged one, which the scan names
             label = split.read(tf.constant(image, tf.int64))[1].numpy()
-            if (label > 0).any() if split.multi_label else label >= 0:
+            if (label > 0).any() if label.ndim else label >= 0:
                 return True
     return False
 
@@ -183,16 +207,9 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
         records = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
         return features.deserialize_example(records.take(1).get_single_element(), decoders=decoders)
 
-    labels = feature.table(example_of, len(shard_of)) if feature.multi_label else None
-    table = None if labels is None else tf.constant(labels)
-
     def read(image):
         example = example_of(image)
-        if table is not None:
-            return example[image_key], tf.gather(table, image)
-        # a label beyond int32 must not become a class by losing its upper digits
-        label = tf.clip_by_value(tf.cast(example[feature.key], tf.int64), tf.int32.min, tf.int32.max)
-        return example[image_key], tf.cast(label, tf.int32)
+        return example[image_key], feature.label(example)
 
     return Split(
         size=len(shard_of),
@@ -200,6 +217,5 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
         name=lambda image: f"{os.path.basename(shards[shard_of[image]])}@{offset_of[image]}",
         root=os.path.dirname(shards[0]),
         stamps=stamps([texts[shard] for shard in shard_of], offset_of),
-        labels=labels,
         classes=classes,
     )

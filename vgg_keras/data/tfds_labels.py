@@ -1,14 +1,18 @@
 """The labels in the features of a TFDS set: one class an image, a sequence of classes, or the classes of its objects."""
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras import stop
 from vgg_keras.data.pipeline import PREFETCH, without_autotune
+from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
+from vgg_keras.progress import progress
 
 # VOC's two sequences: the classes of an image, and those of which it has an object that is not marked as difficult
 DIFFICULT = ("labels", "labels_no_difficult")
@@ -33,36 +37,53 @@ class LabelFeature:
     counted: str = ""
     multi_label: bool = False
 
-    def table(self, example_of: Callable, size: int) -> np.ndarray:
-        """The labels of a split, (size, classes) int8, read once; 0 for a record that cannot be read, which the scan names.
+    def label(self, example: dict[str, Any]) -> tf.Tensor:
+        """The label of an example, int32; of a multi-label set its row, (classes,) int8."""
+        if not self.multi_label:
+            # a label beyond int32 must not become a class by losing its upper digits
+            found = tf.clip_by_value(tf.cast(example[self.key], tf.int64), tf.int32.min, tf.int32.max)
+            return tf.cast(found, tf.int32)
+        numbers = example[self.key][self.inner] if self.inner else example[self.key]
+        present, counted = self._has(numbers), self._has(example[self.counted] if self.counted else numbers)
+        return tf.cast(counted, tf.int8) - tf.cast(present & ~counted, tf.int8)
 
-        Args:
-            example_of: image id to its example; a TensorFlow function.
-            size: the number of images.
-        """
-        labels = np.zeros((size, len(self.names)), np.int8)
-        numbers_of = tf.autograph.experimental.do_not_convert(lambda image: self._numbers(example_of(image)))
-        done = 0
-        while done < size:
-            rows = tf.data.Dataset.range(done, size).map(numbers_of, tf.data.AUTOTUNE, deterministic=True)
+    def _has(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Whether each class is among these numbers; a set that does not publish its labels has -1, which is none."""
+        each = tf.one_hot(tf.reshape(tf.cast(numbers, tf.int64), [-1]), len(self.names), True, False, dtype=tf.bool)
+        return tf.reduce_any(each, axis=0)
+
+
+def with_labels(split: Split, feature: LabelFeature, title: str) -> Split:
+    """A split with the labels of a multi-label set, read record by record; the scan reads those of another set.
+
+    A record that cannot be read has none: the scan names it.
+
+    Args:
+        split: of the records.
+        feature: their labels.
+        title: of the progress bar.
+
+    Raises:
+        StoppedError: by a signal.
+    """
+    if not feature.multi_label:
+        return split
+    labels = np.zeros((split.size, len(feature.names)), np.int8)
+    label_of = tf.autograph.experimental.do_not_convert(lambda image: split.read(image)[1])
+    done = 0
+    with progress(title=title, total=split.size, unit="record") as bar:
+        while done < split.size:
+            rows = tf.data.Dataset.range(done, split.size).map(label_of, tf.data.AUTOTUNE, deterministic=True)
             try:
-                for present, counted in without_autotune(rows.prefetch(PREFETCH)).as_numpy_iterator():
-                    labels[done, _known(present, labels)] = -1
-                    labels[done, _known(counted, labels)] = 1
+                for row in without_autotune(rows.prefetch(PREFETCH)).as_numpy_iterator():
+                    labels[done] = row
                     done += 1
-            except tf.errors.OpError:
-                done += 1  # a damaged record
-        return labels
-
-    def _numbers(self, example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        found = example[self.key][self.inner] if self.inner else example[self.key]
-        counted = example[self.counted] if self.counted else found
-        return tf.reshape(tf.cast(found, tf.int64), [-1]), tf.reshape(tf.cast(counted, tf.int64), [-1])
-
-
-def _known(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Those that are classes; a set that does not publish its labels has -1."""
-    return numbers[(numbers >= 0) & (numbers < labels.shape[1])]
+                    bar.update()
+                    stop.raise_if_requested()
+            except tf.errors.OpError:  # a damaged record, behind which a new dataset begins
+                done += 1
+                bar.update()
+    return dataclasses.replace(split, labels=labels)
 
 
 def label_feature(features: Any, source: str) -> LabelFeature:
