@@ -231,6 +231,30 @@ def test_the_recipes_options_equal_a_loop_in_numpy(random, changes):
         assert difference <= 1e-6 < 1e-4 < moved
 
 
+@pytest.mark.parametrize("heaviest", [100, 3000])
+def test_heavy_classes_move_the_weights_in_float16_as_in_float32(random, heaviest):
+    """The loss scale makes room for them: steps whose gradients overflow are skipped, and the others go the same way."""
+    common = [f"training.class_weights=1,{heaviest},20,0", "training.learning_rate=1e-7", "training.weight_decay=0"]
+    batch = (
+        tf.constant(random.uniform(0, 255, (4, 32, 32, 3)), tf.float32),
+        tf.constant([0, 1, 2, 3]),
+        tf.fill([4], 0.25),
+    )
+    moves, losses = [], []
+    for precision in ("float32", "mixed_float16"):
+        state, step = a_step(*common, f"runtime.precision={precision}", "architecture.dropout=0", "training.momentum=0")
+        before = [weight.numpy() for weight in state.model.trainable_variables]
+        losses += [float(step(batch)[steps.LOSS]) for _ in range(12)][:1]
+        moved = [weight.numpy() - old for weight, old in zip(state.model.trainable_variables, before, strict=True)]
+        moves.append(np.concatenate([one.ravel() for one in moved]).astype(np.float64))
+    in_float32, in_float16 = moves
+    cosine = in_float32 @ in_float16 / np.linalg.norm(in_float32) / np.linalg.norm(in_float16)
+    applied = np.linalg.norm(in_float16) / np.linalg.norm(in_float32) * 12
+    print(f"weight {heaviest}: cosine {cosine:.6f}, {applied:.1f} of 12 updates, losses {losses}")
+    assert losses[1] == pytest.approx(losses[0], rel=0.02) and losses[0] > 50
+    assert cosine > 0.99 and 1 < applied < 12.5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "batch_norm", "share"),

@@ -64,4 +64,5 @@ def a_step(*changes):
     config = Config(Architecture("A", num_classes=4, crop=32, width=1 / 16, mean=(0.0,) * 3), Data(scale=(32,)), seed=1)
     config = override(config, parse_assignments(changes))
     state = create_state(config, tf.distribute.get_strategy(), config.runtime.precision.replace("auto", "float32"))
-    return state, steps.train_step(tf.distribute.get_strategy(), state, config)
+    weights = None if isinstance(config.training.class_weights[0], str) else np.float32(config.training.class_weights)
+    return state, steps.train_step(tf.distribute.get_strategy(), state, config, weights)
