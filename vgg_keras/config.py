@@ -71,7 +71,7 @@ class Architecture(_Checked):
     name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
     num_classes: int = 0  # 0: as many as the data has
     # whether an image has any number of the classes: each output is then a sigmoid of its own, trained with binary cross-entropy.
-    # False: as the data has; a net of one class an image ends in a soft-max, as the paper's
+    # False: only if the data has several labels an image. With one label the net ends in a soft-max, as the paper's does
     multi_label: bool = False
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
@@ -296,9 +296,9 @@ class Training(_Checked):
         _require(0 <= self.average_decay < 1, "training.average_decay must lie in [0, 1).", self.average_decay)
         named = self.class_weights in (("none",), ("balanced",))
         numbers = [value for value in self.class_weights if isinstance(value, float) and value >= 0]
-        whole = bool(numbers) and len(numbers) == len(self.class_weights) and max(numbers) > 0
+        weighted = bool(numbers) and len(numbers) == len(self.class_weights) and max(numbers) > 0
         rule = "training.class_weights must be none, balanced, or a weight of 0 or more for each class, one of them above 0."
-        _require(named or whole, rule, self.class_weights)
+        _require(named or weighted, rule, self.class_weights)
         self._check_schedule()
         _require(self.epochs >= 1, "training.epochs must be 1 or more.", self.epochs)
         _require(self.min_steps >= 0, "training.min_steps must be 0 (any) or more.", self.min_steps)

@@ -77,8 +77,8 @@ class Listing:
         if again:
             more = f" and {len(again) - 1:,} more" if len(again) > 1 else ""
             self.notes.append(f"{printable(again[0])}{more}: a link to a file of its class that is read already")
-        left = set(again)
-        return [path for path in paths if path not in left]
+        repeated = set(again)
+        return [path for path in paths if path not in repeated]
 
     def files(self, folder: Path) -> Iterator[str]:
         """Every file below a folder, without hidden ones."""

@@ -44,9 +44,9 @@ def training_data(
             8/7 of the crop where not given, the paper's 256 for 224.
 
     Returns:
-        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels (batch,) int32); the last batch of a pass
-        may be smaller. It holds the images that the set has when this is called. Labels of a multi-label set are
-        (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
+        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels); the last batch of a pass may be
+        smaller. It holds the images that the set has when this is called. Of one label an image the labels are (batch,)
+        int32. Of a multi-label set they are (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
         `keras.losses.BinaryCrossentropy(from_logits=True)`; one that is to be ignored is 0.
 
     Raises:
@@ -83,7 +83,8 @@ def validation_data(
             Images are rescaled to S, or to the middle of its range.
 
     Returns:
-        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels (batch,) int32).
+        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels): of one label an image (batch,) int32, of a
+        multi-label set (batch, classes) float32, as in `training_data`.
 
     Raises:
         UserError: as in `training_data`.

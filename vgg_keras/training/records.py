@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +150,9 @@ def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path |
         if training.schedule != "cosine" and after["learning_rate"] < before["learning_rate"]
     ]
     for axes, name, label in ((losses, "loss", "loss"), (errors, measure, label_of_measure)):
-        curves = (
-            ("training", epochs, name, "tab:blue"),
-            ("validation", validated, f"val_{name}", "tab:orange"),
-        )
-        curves = curves if name in ("loss", *of_training) else curves[1:]
-        for curve, lines, value, color in curves:
-            x, y = [[line[key] for line in lines] for key in ("epoch", value)]
-            axes.plot(x, y, label=curve, color=color, marker="." if len(x) < 30 else None)
-        axes.set_ylim(0, 1.05 * max(line[key] for _, lines, key, _ in curves for line in lines) or 1)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        for x in divided:
-            axes.axvline(x, color="0.6", linestyle=":", linewidth=1)
-        axes.set_xlabel("epoch")
+        curves = {"training": (epochs, name)} if name in ("loss", *of_training) else {}
+        _draw_curves(axes, curves | {"validation": (validated, f"val_{name}")}, divided)
         axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
     best = min(validated, key=lambda line: metric_of(line, training.plateau_metric))
     kept = validated[-1] if training.kept_net == "last" else best
     value = kept[f"val_{measure}"]
@@ -176,6 +165,20 @@ def draw_learning_curve(workdir: Path, title: str, training: Training) -> Path |
     path = workdir / LEARNING_CURVE
     plots.save(figure, path)
     return path
+
+
+def _draw_curves(axes: Any, curves: dict[str, tuple[list[dict[str, Any]], str]], divided: Sequence[float]) -> None:
+    """Draws values of lines over their epochs, by the curve's name, and where the rate was divided."""
+    colors = {"training": "tab:blue", "validation": "tab:orange"}
+    for curve, (lines, value) in curves.items():
+        x, y = [[line[key] for line in lines] for key in ("epoch", value)]
+        axes.plot(x, y, label=curve, color=colors[curve], marker="." if len(x) < 30 else None)
+    axes.set_ylim(0, 1.05 * max(line[value] for lines, value in curves.values() for line in lines) or 1)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    for x in divided:
+        axes.axvline(x, color="0.6", linestyle=":", linewidth=1)
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
 
 
 def _has(line: dict[str, Any], names: tuple[str, ...]) -> bool:
