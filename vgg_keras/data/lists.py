@@ -89,7 +89,8 @@ def open_list(data: Data) -> Source:
         if multi_label:
             kept = set(_without_only_images(path, train, val, table))
             train, val = [one for one in files if one not in kept], [one for one in val if one in kept]
-        return *_whole_pictures(train, val), f"about {data.holdout:.0%} of {'the images' if multi_label else 'each class'}"
+        train, val = _whole_pictures(train, val)
+        return train, val, f"about {data.holdout:.0%} of {'the images' if multi_label else 'each class'}"
 
     if parts[""]:
         train, val, share = held_out(parts[""])

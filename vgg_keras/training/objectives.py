@@ -24,7 +24,10 @@ class Objective(Protocol):
     ignorant_loss: float
 
     def losses(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Of each image, (n,) float32."""
+        """Of each image in training, (n,) float32."""
+
+    def validation_losses(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """The same in a validation: without smoothing and weights of classes."""
 
     def sums(self, outputs: tf.Tensor, targets: tf.Tensor, of_images: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Over the images whose weight is not 0, (4,) float64, in the order that `steps` names."""
@@ -56,6 +59,9 @@ class Classification:
     def losses(self, outputs, targets):
         return losses.losses(outputs, targets, *self._rules)
 
+    def validation_losses(self, outputs, targets):
+        return losses.losses(outputs, targets)
+
     def sums(self, outputs, targets, of_images, weights):
         """Losses, mistakes, images."""
         return losses.sums(outputs, targets, of_images, weights)
@@ -83,6 +89,9 @@ class BoxRegression:
     def losses(self, outputs, targets):
         """Half the squared distance of the four numbers, in the net's unit."""
         return tf.reduce_sum((self._of_class(outputs, targets) - targets[:, 1:] * self._unit) ** 2, axis=1) / 2
+
+    def validation_losses(self, outputs, targets):
+        return self.losses(outputs, targets)
 
     def sums(self, outputs, targets, of_images, weights):
         """Losses, boxes whose intersection over union is too small, the sum of these ratios, images."""

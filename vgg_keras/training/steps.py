@@ -234,7 +234,7 @@ def validation_step(
 
     def replica_step(images, labels, weights):
         logits = model(images, training=False)
-        sums = objective.sums(logits, labels, objective.losses(logits, labels), weights)
+        sums = objective.sums(logits, labels, objective.validation_losses(logits, labels), weights)
         return sums, objective.of_classes(logits, labels, weights)
 
     @tf.function(jit_compile=False, autograph=False)
