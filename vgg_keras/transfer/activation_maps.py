@@ -185,7 +185,7 @@ def _draw(
     return paths
 
 
-def _verdict(seen: ActivationMap, wanted: int | None, label: np.ndarray | None, classes: Sequence[str]) -> str:
+def _verdict(seen: ActivationMap, wanted: int | None, label: int | np.ndarray | None, classes: Sequence[str]) -> str:
     """Whether the net predicts the class of a map: a mistake of a multi-label net may be a class that it misses.
 
     Args:
@@ -194,7 +194,7 @@ def _verdict(seen: ActivationMap, wanted: int | None, label: np.ndarray | None, 
         label: of the image, whose prediction is wrong; None where it is not known.
         classes: of the net.
     """
-    missed = label is not None and np.ndim(label) == 1 and label[classes.index(seen.class_name)] > 0
+    missed = isinstance(label, np.ndarray) and label.ndim == 1 and label[classes.index(seen.class_name)] > 0
     return "not predicted" if missed or wanted is None else "predicted"
 
 
