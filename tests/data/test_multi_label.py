@@ -23,6 +23,7 @@ from tests.data.toy_splits import noise
 from tests.training.toy import checkpoints, digest, metrics, start, wait_for
 from tests.warm import finished, run_command
 from vgg_keras.config import Architecture, Data
+from vgg_keras.data import notebook
 from vgg_keras.data.multi_label import for_net, label_text
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
@@ -239,7 +240,8 @@ def test_one_label_an_image_becomes_a_row_and_several_need_a_multi_label_net():
     assert label_text(1, "abc") == "b"
 
 
-def test_a_notebook_trains_on_rows_of_zeros_and_ones(shapes, capsys):
+def test_a_notebook_trains_on_rows_of_zeros_and_ones(shapes, capsys, monkeypatch):
+    monkeypatch.setattr(notebook, "_opened", {})  # another test may have opened the set, which is told once
     words = {"crop": 32, "batch": 40, "scale": (32,)}
     classes, mean = vgg_keras.describe_data(str(shapes), **words)
     model = vgg_keras.build("A", num_classes=len(classes), mean=mean, crop=32, width=1 / 16, multi_label=True)

@@ -122,7 +122,7 @@ def test_other_images_are_refused_by_name(tmp_path, images, message):
 
 
 @pytest.mark.parametrize("until", [3, None])
-def test_edited_labels_are_those_of_the_saved_rows_too(tmp_path, capsys, until):
+def test_edited_labels_are_those_of_the_saved_rows_too(tmp_path, capsys, monkeypatch, until):
     """What a net computes stays, finished or not; the file has the new labels, which fusions read."""
     path, labels = tmp_path / "a.npz", np.arange(10, dtype=np.int32) % 3
     with contextlib.suppress(StoppedError):
@@ -139,6 +139,10 @@ def test_edited_labels_are_those_of_the_saved_rows_too(tmp_path, capsys, until):
     assert f"a.npz: {1 if until else 2} images have other labels now" in capsys.readouterr().out
     one(Protocol(), path, edited)
     assert "other labels" not in capsys.readouterr().out
+    monkeypatch.setattr(Posteriors, "BY_LABEL", True)  # as of boxes, which are those of the image's class
+    with pytest.raises(UserError, match=r"a\.npz, made with another: \d images have other labels\. Name another --out"):
+        begin(path, split())
+    monkeypatch.undo()
     rows = dataclasses.replace(split(), labels=np.eye(3, dtype=np.int8)[labels])  # any number of classes an image
     assert np.array_equal(begin(path, rows).labels, rows.labels) and load(path).multi_label
 

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
-from vgg_keras.config import Architecture
+from vgg_keras.config import Architecture, Config
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.overrides import override
 from vgg_keras.recipes import load
-from vgg_keras.training import job, loop, state
+from vgg_keras.training import job, loop, objectives, state
 from vgg_keras.training import workdir as folder
 from vgg_keras.training.workers import Workers
 from vgg_keras.weights.initialize import Start
@@ -127,8 +127,9 @@ def test_a_first_batch_of_light_or_ignored_labels_says_nothing_of_the_rate(heavi
     """Its loss may be 0; of ten classes a net that knows nothing has log(10), times the heaviest weight of a class."""
     kept = loop.Loop.__new__(loop.Loop)
     kept._state = SimpleNamespace(scales_loss=False, first_loss=tf.Variable(0.0))
-    kept._job, kept._architecture = SimpleNamespace(config=CONFIG), Architecture(num_classes=10)
-    kept._heaviest, kept._rate = heaviest, RATE
+    kept._job, kept._rate = SimpleNamespace(config=CONFIG), RATE
+    weights = None if heaviest == 1 else np.array([0.0] * 9 + [heaviest], np.float32)
+    kept._objective = objectives.of(Config(Architecture(num_classes=10)), weights)
     for kept._step, loss in ((0, 0.0), (1, math.log(10) * heaviest), (2, healthy)):
         kept._require_falling(np.array([4 * loss, 0, 0, 4]))
     with pytest.raises(UserError, match="must not rise a hundredfold"):

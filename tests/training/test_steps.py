@@ -16,7 +16,7 @@ from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.evaluation import metrics
 from vgg_keras.nets.builder import build
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import epoch_measures, losses, steps
+from vgg_keras.training import epoch_measures, losses, objectives, steps
 from vgg_keras.training.optimizer import build_optimizer
 from vgg_keras.training.trained_layers import rate_factors
 
@@ -125,9 +125,13 @@ def test_a_validation_ranks_the_images_of_a_sure_net():
             return images
 
     found = epoch_measures.Validation(Net.architecture)
-    step = steps.validation_step(tf.distribute.get_strategy(), Net())
+    weights = np.array([[1, 1], [5, 7]], np.float32)
+    training = Config(Net.architecture, training=Training(label_smoothing=0.3))
+    step = steps.validation_step(tf.distribute.get_strategy(), Net(), objectives.of(training, weights))
     found.add(*(one.numpy() for one in step((tf.constant(logits), tf.constant(labels), tf.ones(4)))))
     assert found.measures()["val_mean_average_precision"] == 100
+    by_keras = keras.losses.BinaryCrossentropy(from_logits=True)(labels.astype(np.float32), logits)
+    assert found.measures()["val_loss"] == pytest.approx(float(by_keras))  # without weights of classes and smoothing
 
 
 @pytest.mark.slow

@@ -53,8 +53,8 @@ class Row:
     label: str
     ignore: str
     split: str
-    any_number: bool  # whether it shows that the list is of a multi-label set
     box: Box = ()
+    any_number: bool = False  # whether it shows that the list is of a multi-label set
 
 
 def open_list(data: Data) -> Source:
@@ -88,9 +88,9 @@ def open_list(data: Data) -> Source:
         train, val = hold_out(path, files, data.holdout, by_class=not multi_label)
         if multi_label:
             kept = set(_without_only_images(path, train, val, table))
-            train, val = [file for file in files if file not in kept], [file for file in files if file in kept]
-        of_what = "the images" if multi_label else "each class"
-        return *_whole_pictures(train, val), f"about {data.holdout:.0%} of {of_what}"
+            train, val = [one for one in files if one not in kept], [one for one in val if one in kept]
+        train, val = _whole_pictures(train, val)
+        return train, val, f"about {data.holdout:.0%} of {'the images' if multi_label else 'each class'}"
 
     if parts[""]:
         train, val, share = held_out(parts[""])
@@ -200,10 +200,11 @@ def _read(path: Path) -> Iterator[Row]:
                     raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
                 row = dict(zip(names, map(str.strip, values), strict=False))
                 label, ignore = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
-                any_number = SEPARATOR in label or "ignore" in names
                 box = _box(path, line, [row[name] for name in COLUMNS]) if boxes else ()
+                # a list of boxes has a row for each class of an image
+                any_number = SEPARATOR in label or bool(ignore) or ("ignore" in names and not boxes)
                 split = row.get("split", "").lower()
-                yield _checked(path, Row(line, row["path"], label, ignore, split, any_number, box))
+                yield _checked(path, Row(line, row["path"], label, ignore, split, box, any_number))
     except csv.Error as error:
         raise _wrong(path, reader.line_num + 1, str(error)) from None
     except UnicodeDecodeError as error:

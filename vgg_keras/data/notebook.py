@@ -44,9 +44,9 @@ def training_data(
             8/7 of the crop where not given, the paper's 256 for 224.
 
     Returns:
-        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels); the last batch of a pass may be smaller. It
-        holds the images that the set has when this is called. Of one label an image the labels are (batch,) int32. Of a
-        multi-label set they are (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
+        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels); the last batch of a pass may be
+        smaller. It holds the images that the set has when this is called. Of one label an image the labels are (batch,)
+        int32. Of a multi-label set they are (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
         `keras.losses.BinaryCrossentropy(from_logits=True)`; one that is to be ignored is 0.
 
     Raises:

@@ -43,6 +43,7 @@ class ImageRows:
     NAME: ClassVar[str]  # of the array with the rows, (images, columns) float32; a mapped file where they are many
     RULE: ClassVar[str]  # what such a file is, for messages
     NET: ClassVar[type]  # the dataclass of each of `nets`
+    BY_LABEL: ClassVar[bool] = False  # whether a row depends on the image's label
 
     labels: np.ndarray
     ids: tuple[str, ...]

@@ -48,7 +48,7 @@ def begin(path: Path, new: Rows) -> Rows:
 def require_same(path: Path, wanted: Rows, may_differ: Collection[str] = ()) -> Rows:
     """The rows in `path`, which must be of the same net, images and settings; they take the wanted labels.
 
-    Labels may be edited: what a net computes does not depend on them. The file is then written anew, because fusions read it.
+    Labels may be edited where a row does not depend on them. The file is then written anew, because fusions read it.
 
     Args:
         path: of the file.
@@ -66,12 +66,14 @@ def require_same(path: Path, wanted: Rows, may_differ: Collection[str] = ()) -> 
     different = f"nets: {len(found.nets)}, now 1" if len(found.nets) > 1 else None
     different = different or first_difference(found.nets[0], wanted.nets[0], may_differ)
     different = different or other_images(found, wanted)
+    changed = 0 if different else _other_labels(found, wanted)
+    if changed and found.BY_LABEL:
+        different = f"{changed:,} images have other labels"
     if different:
         raise MismatchError(
             f"A folder of --out holds one net's {wanted.NAME} of one set. Received: {path}, made with another: {different}. "
             f"{advice}"
         )
-    changed = _other_labels(found, wanted)
     found = dataclasses.replace(found, labels=wanted.labels)
     if changed:
         save(found, path)

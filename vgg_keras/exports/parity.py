@@ -51,9 +51,9 @@ class Parity:
     Attributes:
         form: saved_model, onnx, or a variant of tflite.
         difference: the largest of two probabilities, or of two numbers of boxes as shares of the crop or the image.
-        agreement: the share of images with the same top class, or with boxes that meet by more than half. Of a multi-label net
-            the pairs of image and class to which both say yes, of those to which one of the two does: most answers are no,
-            which would hide all others.
+        agreement: the share of images with the same top class, or with boxes that meet by more than half; of a multi-label net,
+            of the classes that either of the two finds in an image, the share that both find. Most answers are no, which would
+            hide all others.
         error, net_error: top-1 errors, or box errors, in percent; of a multi-label net Hamming losses.
         size: bytes on disk.
         seconds, net_seconds: for an image, without loading.
@@ -120,7 +120,7 @@ def compare(
         net_seconds=net_seconds,
         images=len(labels),
     )
-    _require_parity(parity, rules, labels.ndim == 2)
+    _require_parity(parity, rules, isinstance(outputs, Probabilities) and labels.ndim == 2)
     return parity
 
 

@@ -121,6 +121,7 @@ class PredictedBoxes(ImageRows):
     NAME: ClassVar[str] = "boxes"
     RULE: ClassVar[str] = "Boxes are .npz files of an evaluation of a box net. Received:"
     NET: ClassVar[type] = LocalizingNet
+    BY_LABEL: ClassVar[bool] = True  # a box of the class that the image has
 
     boxes: np.ndarray
 

@@ -18,13 +18,12 @@ def of_sums(sums: np.ndarray, prefix: str, architecture: Architecture) -> dict[s
     """
     images = sums[steps.IMAGES]
     found = {f"{prefix}loss": float(sums[steps.LOSS] / images)}
+    top1 = float(100 * sums[steps.TOP1_WRONG] / images)
     if architecture.boxes != "none":
-        wrong, iou = sums[steps.TOP1_WRONG], sums[steps.TOP5_WRONG]
-        return {**found, f"{prefix}top1_error": float(100 * wrong / images), f"{prefix}mean_iou": float(iou / images)}
+        return {**found, f"{prefix}top1_error": top1, f"{prefix}mean_iou": float(sums[steps.TOP5_WRONG] / images)}
     if architecture.multi_label:
         wrong = sums[steps.DECISIONS_WRONG] / max(sums[steps.DECISIONS], 1)
         return {**found, f"{prefix}hamming_loss": float(100 * wrong)}
-    top1 = float(100 * sums[steps.TOP1_WRONG] / images)
     # with five classes or fewer every answer would be right
     top5 = float(100 * sums[steps.TOP5_WRONG] / images) if architecture.num_classes > 5 else None
     return {**found, f"{prefix}top1_error": top1, f"{prefix}top5_error": top5}

@@ -128,7 +128,6 @@ class Loop:
         self._validation_batches = strategy.distribute_datasets_from_function(validation_batches)
         weights = class_weights.of_classes(config.training, source.train)
         self._objective = objectives.of(config, weights)
-        self._heaviest = 1.0 if weights is None else max(1.0, float(weights.max()))
         self._train_step = steps.train_step(strategy, state, config, weights)
         self._validation_step = steps.validation_step(strategy, state.result, self._objective)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
@@ -213,9 +212,8 @@ class Loop:
         if self._step == 0:
             state.first_loss.assign(now)
         first = float(state.first_loss)
-        # Far worse than a net that knows nothing, too: a first batch of light or ignored labels has a loss near 0, and a later
-        # one may hold the heaviest class alone.
-        if self._step < RISES_UNTIL and now > RISE * max(first, self._objective.ignorant_loss) * self._heaviest:
+        # a first batch of light or ignored labels has a loss near 0, which a healthy one exceeds a hundredfold
+        if self._step < RISES_UNTIL and now > RISE * max(first, self._objective.ignorant_loss):
             raise UserError(advice.too_high(config, first, now, self._step + 1, self._rate))
 
     def _validate(self) -> dict:

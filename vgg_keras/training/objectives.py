@@ -18,13 +18,16 @@ class Objective(Protocol):
     """What `steps` and `loop` need of a task.
 
     Attributes:
-        ignorant_loss: of an answer that knows nothing; a loss above it that rises is out of control.
+        ignorant_loss: of an answer that knows nothing, for images of the heaviest class; far above it a loss is out of control.
     """
 
     ignorant_loss: float
 
     def losses(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Of each image, (n,) float32."""
+        """Of each image in training, (n,) float32."""
+
+    def validation_losses(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """The same in a validation: without smoothing and weights of classes."""
 
     def sums(self, outputs: tf.Tensor, targets: tf.Tensor, of_images: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Over the images whose weight is not 0, (4,) float64, in the order that `steps` names."""
@@ -49,10 +52,15 @@ class Classification:
     def __init__(self, config: Config, class_weights: np.ndarray | None):
         weighted = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self._rules = config.training.label_smoothing, weighted
-        self.ignorant_loss = math.log(2 if config.architecture.multi_label else config.architecture.num_classes)
+        heaviest = 1.0 if class_weights is None else max(1.0, float(class_weights.max()))
+        classes = 2 if config.architecture.multi_label else config.architecture.num_classes
+        self.ignorant_loss = heaviest * math.log(classes)
 
     def losses(self, outputs, targets):
         return losses.losses(outputs, targets, *self._rules)
+
+    def validation_losses(self, outputs, targets):
+        return losses.losses(outputs, targets)
 
     def sums(self, outputs, targets, of_images, weights):
         """Losses, mistakes, images."""
@@ -76,11 +84,14 @@ class BoxRegression:
         architecture = config.architecture
         self._boxes, self._iou = architecture.outputs // 4, config.localization.iou
         self._unit = {"crop": 1.0, "pixels": float(architecture.crop)}[architecture.box_unit]
-        self.ignorant_loss = 2 * self._unit**2  # of a box that is off by a crop in all four numbers
+        self.ignorant_loss = self._unit**2 / 2  # of zeros, for a box in the middle of half the crop's sides
 
     def losses(self, outputs, targets):
         """Half the squared distance of the four numbers, in the net's unit."""
         return tf.reduce_sum((self._of_class(outputs, targets) - targets[:, 1:] * self._unit) ** 2, axis=1) / 2
+
+    def validation_losses(self, outputs, targets):
+        return self.losses(outputs, targets)
 
     def sums(self, outputs, targets, of_images, weights):
         """Losses, boxes whose intersection over union is too small, the sum of these ratios, images."""

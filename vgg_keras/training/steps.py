@@ -18,7 +18,8 @@ from vgg_keras.training.loss_scale import LossScale
 from vgg_keras.training.objectives import Objective
 from vgg_keras.training.state import TrainingState
 
-# What a step sums over its images. Of boxes the third is the sum of their intersections over union.
+# What a step sums over its images. Of boxes the second and the third are the wrong ones and the sum of their intersections over
+# union.
 LOSS, TOP1_WRONG, TOP5_WRONG, IMAGES = range(4)
 DECISIONS_WRONG, DECISIONS = TOP1_WRONG, TOP5_WRONG  # of a multi-label set
 
@@ -233,7 +234,7 @@ def validation_step(
 
     def replica_step(images, labels, weights):
         logits = model(images, training=False)
-        sums = objective.sums(logits, labels, objective.losses(logits, labels), weights)
+        sums = objective.sums(logits, labels, objective.validation_losses(logits, labels), weights)
         return sums, objective.of_classes(logits, labels, weights)
 
     @tf.function(jit_compile=False, autograph=False)
