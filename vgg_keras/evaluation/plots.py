@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vgg_keras.files import replacing
 
 
@@ -18,8 +16,8 @@ def pyplot() -> Any:
     return pyplot
 
 
-def in_rgb(pixels: np.ndarray) -> np.ndarray:
-    """An image (height, width, channels) as (height, width, 3) to be drawn: grey as it is, of others the first three channels."""
+def in_rgb(pixels: Any) -> Any:
+    """An array (height, width, channels) as (height, width, 3) to be drawn: grey as it is, of others the first three channels."""
     channels = pixels.shape[-1]
     return pixels[..., [min(channel, channels - 1) for channel in range(3)]]
 
