@@ -73,7 +73,8 @@ def described(**fields):
     known = {key: value for key, value in NET.__dict__.items() if key != "grid"}
     architecture = Architecture("D", num_classes=1000, boxes=fields.pop("boxes", "pcr"))
     known |= {"architecture": architecture, "layout": (1, 1000, 6, 9), "trained_layers": "all", "mean_box": ()}
-    return LocalizingNet(**(known | {"flip": False, "classifier_sha256": "12"} | fields))
+    known |= {"flip": False, "classifier_sha256": "12", "boxes_sha256": "34"}
+    return LocalizingNet(**(known | fields))
 
 
 def test_the_papers_cells_are_those_of_its_tables():

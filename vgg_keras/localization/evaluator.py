@@ -158,6 +158,7 @@ def _described(
         layout=dataclasses.astuple(layout),
         trained_layers=net.config.training.layers,
         classifier_sha256=classifier.weights_sha256 if classifier else "",
+        boxes_sha256=images.split.boxes.sha256,
         mean_box=tuple(statistics.get("mean_box", ())),
     )
 

@@ -105,6 +105,7 @@ class LocalizingNet(NetOnImages):
     Attributes:
         training_scale: S.
         protocol: center or dense.
+        boxes_sha256: of the images' boxes, which the rows hold too.
         layout: `Layout`'s four numbers.
         trained_layers: `training.layers` of its run.
         classifier_sha256: of the weights whose scores go with the boxes; empty: there are none.
@@ -113,6 +114,7 @@ class LocalizingNet(NetOnImages):
 
     training_scale: tuple[int, ...]
     protocol: str
+    boxes_sha256: str
     layout: tuple[int, ...]
     trained_layers: str
     classifier_sha256: str
