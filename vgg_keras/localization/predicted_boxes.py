@@ -105,6 +105,7 @@ class LocalizingNet(NetOnImages):
     Attributes:
         training_scale: S.
         protocol: center or dense.
+        several_left_out: whether pictures with several boxes are.
         boxes_sha256: of the images' boxes, which the rows hold too.
         layout: `Layout`'s four numbers.
         trained_layers: `training.layers` of its run.
@@ -114,6 +115,7 @@ class LocalizingNet(NetOnImages):
 
     training_scale: tuple[int, ...]
     protocol: str
+    several_left_out: bool
     boxes_sha256: str
     layout: tuple[int, ...]
     trained_layers: str
@@ -134,6 +136,7 @@ class PredictedBoxes(ImageRows):
     RULE: ClassVar[str] = "Boxes are .npz files of an evaluation of a box net. Received:"
     NET: ClassVar[type] = LocalizingNet
     BY_LABEL: ClassVar[bool] = True  # a box of the class that the image has
+    OF_IMAGES: ClassVar[tuple[str, ...]] = ("boxes_sha256", "layout")
 
     boxes: np.ndarray
 
