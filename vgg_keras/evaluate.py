@@ -54,8 +54,10 @@ def main() -> None:
         cli.refuse("protocol", "scales", "heatmap", "heatmap_images", "cam", "classifier", rule=rule)
         cli.require("out", rule="--fuse needs --out, the folder for its posteriors and report.")
         paths = [Path(path) for path in FLAGS.fuse if path]
-        if not (of_boxes := box_job.holds_boxes(paths)) and not FLAGS.data:
-            cli.refuse("split", "set", rule="--fuse takes --split and --set for the pictures of --data alone.")
+        of_boxes = box_job.holds_boxes(paths)
+        if not FLAGS.data:  # the merging of boxes has fields
+            refused = ["split"] if of_boxes else ["split", "set"]
+            cli.refuse(*refused, rule="--fuse takes --split and --set for the pictures of --data alone.")
         result = (box_job if of_boxes else job).fuse(paths, overrides, FLAGS.split, out)
     else:
         if FLAGS.weights:

@@ -104,7 +104,7 @@ def test_scores_are_the_classifiers_at_the_same_windows():
     logits = vgg_keras.to_fully_convolutional(classifier.model)(image).numpy()[0].reshape(8, 3)
     np.testing.assert_allclose(scores, posterior_of(logits, False), atol=1e-5)
     np.testing.assert_allclose(posteriors, posterior_of(logits.mean(axis=0), False), atol=1e-5)
-    slots = dense.slots(boxes, scores, [1])
+    slots = dense.slots(boxes, scores, [1, *dense.best_classes(scores)])
     best = np.argsort(-posterior_of(logits, False).max(axis=0))[:2]  # k=2: by the highest score anywhere
     assert [slot.label for slot in slots] == [1, *best]
     for slot in slots:
@@ -140,8 +140,8 @@ def test_the_centre_crops_box_is_the_nets_on_pillows_crop(tmp_path):
             edges = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * CROP + [left, top, left, top]
             expected = edges * (np.array(picture.size * 2) / [width, height, width, height])
             row = layout.unpacked(numbers)
-            off.append(np.abs(row.slots[0].boxes[0] - expected).max() / np.abs(expected).max())
-            assert row.slots[0].label == label and row.truth.tolist() == [[10, 20, 70, 90]]
+            off.append(np.abs(row.true.boxes[0] - expected).max() / np.abs(expected).max())
+            assert row.true.label == label and not row.slots and row.truth.tolist() == [[10, 20, 70, 90]]
     print(f"centre crop: largest relative difference from Pillow's crop {max(off):.2g}")
     assert len(off) == 3 and max(off) < 0.05  # JPEG, and Pillow's rounding to 8 bits
 
@@ -164,17 +164,21 @@ def test_rows_are_packed_and_joined():
         Slot(label, random.uniform(size=(count, 4)), random.uniform(size=count))
         for label, count in ((2, 5), (0, 2), (2, 5))
     ]
-    row = Row(random.uniform(size=(2, 4)), random.uniform(size=4), slots)
+    row = Row(random.uniform(size=(2, 4)), random.uniform(size=4), slots[0], slots[1:])
     back = layout.unpacked(layout.packed(row))
     np.testing.assert_allclose(back.truth, row.truth, rtol=1e-6)
     np.testing.assert_allclose(back.posteriors, row.posteriors, rtol=1e-6)
-    assert [slot.label for slot in back.slots] == [2, 0, 2]
-    for one, other in zip(back.slots, slots, strict=True):
+    assert [slot.label for slot in (back.true, *back.slots)] == [2, 0, 2]
+    for one, other in zip([back.true, *back.slots], slots, strict=True):
         np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-6)
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
-    other = Row(row.truth, np.zeros(4), [Slot(2, np.ones((1, 4)), np.ones(1)), Slot(3, np.ones((1, 4)), np.ones(1))])
+    one = np.ones((1, 4)), np.ones(1)
+    other = Row(
+        row.truth, np.zeros(4), Slot(2, *one), [Slot(3, *one)]
+    )  # at this Q the true class is not among the best
     joined = union([row, other])
-    assert [(slot.label, len(slot.boxes)) for slot in joined.slots] == [(2, 6), (0, 2), (3, 1)]  # the true class's once
+    assert (joined.true.label, len(joined.true.boxes)) == (2, 6)
+    assert [(slot.label, len(slot.boxes)) for slot in joined.slots] == [(0, 2), (2, 5), (3, 1)]
     np.testing.assert_allclose(joined.posteriors, row.posteriors / 2)
 
 

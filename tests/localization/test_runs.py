@@ -115,7 +115,7 @@ def test_the_centre_test_counts_what_a_loop_counts(folder, pcr):
     wrong = 0
     for image in range(len(found.labels)):
         row = found.row(image)
-        (x0, y0, x1, y1), best = row.slots[0].boxes[0].tolist(), 0.0
+        (x0, y0, x1, y1), best = row.true.boxes[0].tolist(), 0.0
         for a0, b0, a1, b1 in row.truth.tolist():
             shared = max(0.0, min(x1, a1) - max(x0, a0)) * max(0.0, min(y1, b1) - max(y0, b0))
             best = max(best, shared / ((x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - shared))
@@ -150,9 +150,7 @@ def test_the_dense_test_with_a_classifier_and_the_union_of_nets(folder, pcr, scr
     union = json.loads(done.stdout.splitlines()[-1])
     loaded = [predicted_boxes.load(folder / part) for part in parts]
     rows = [predicted_boxes.union([part.row(image) for part in loaded]) for image in range(8)]
-    assert all(
-        len(row.slots[0].boxes) == sum(len(part.row(i).slots[0].boxes) for part in loaded) for i, row in enumerate(rows)
-    )
+    assert all(len(row.true.boxes) == sum(len(part.row(i).true.boxes) for part in loaded) for i, row in enumerate(rows))
     rules = configuration.Localization(threshold=0.4)
     judged = judge(rows, loaded[0].labels, rules)
     assert union["box_error"] == judged.box_error and union["top5_error"] == judged.top5_error

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import write_images
 from vgg_keras.config import Config
+from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
@@ -73,7 +74,7 @@ def test_an_edited_label_of_a_list_is_refused(tmp_path):
 
     first = prepared("aaabbbaabb", writes=True)
     assert prepared("aaabbbaabb") == first
-    with pytest.raises(UserError, match=r"train images changed: 6, now 6, or others of other names or labels"):
+    with pytest.raises(UserError, match=r"train images changed: 6, now 6, or others of other names, labels or boxes"):
         prepared("aabbbbaabb")
     with pytest.raises(UserError, match=r"val images changed: 4, now 4, or"):
         prepared("aaabbbabbb")
@@ -81,6 +82,32 @@ def test_an_edited_label_of_a_list_is_refused(tmp_path):
     del stored["data"]["val"]["sha256_of_labels"]
     write_json(tmp_path / "run" / "config.json", stored)
     assert prepared("aaabbbabbb") == first
+
+
+def test_an_edited_box_of_a_list_is_refused(tmp_path):
+    """A coordinate, or a box more. A run whose folder knows no digest goes on."""
+    write_images(tmp_path / "photos", [(40, 50)] * 5)
+    (tmp_path / "run").mkdir()
+
+    def prepared(*boxes, writes=False):
+        rows = [f"photos/{i:03}.jpg,{'ab'[i % 2]},{'train' if i < 3 else 'val'},5,5,30,35" for i in range(5)]
+        rows += [f"photos/000.jpg,a,train,{','.join(map(str, box))}" for box in boxes]
+        (tmp_path / "list.csv").write_text("\n".join(["path,label,split,xmin,ymin,xmax,ymax", *rows]))
+        config = override(load("localisation"), {"data.source": tmp_path / "list.csv", "architecture.crop": 32})
+        source, _ = without_bad_images(open_source(config.data), override(config, {"runtime.cache_dir": tmp_path}))
+        return prepare(tmp_path / "run", config, source, {}, Start("12ab"), writes)[0]
+
+    first = prepared((1, 1, 20, 20), writes=True)
+    assert prepared((1, 1, 20, 20)) == first
+    for boxes in (((1, 1, 20, 21),), (), ((1, 1, 20, 20), (2, 2, 9, 9))):
+        with pytest.raises(
+            UserError, match=r"train images changed: 3, now 3, or others of other names, labels or boxes"
+        ):
+            prepared(*boxes)
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    del stored["data"]["train"]["sha256_of_boxes"]
+    write_json(tmp_path / "run" / "config.json", stored)
+    assert prepared((1, 1, 20, 21)) == first
 
 
 TOY = override(load("quickstart"), {"architecture.width": 0.0625})

@@ -5,6 +5,7 @@ target in a crop is centre x, y, width and height as shares of the crop's side.
 """
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,11 @@ class Boxes:
     def counts(self) -> np.ndarray:
         """How many boxes of its class each image has, (images,) int64."""
         return np.diff(self.starts)
+
+    @property
+    def sha256(self) -> str:
+        """Over the boxes and whose each is."""
+        return hashlib.sha256(self.values.tobytes() + self.starts.tobytes()).hexdigest()
 
     @property
     def single(self) -> np.ndarray:

@@ -10,10 +10,9 @@ from typing import Any
 from vgg_keras import provenance
 from vgg_keras.config import Config, Evaluation
 from vgg_keras.data.splits import Split
-from vgg_keras.errors import DiskFullError, UserError
-from vgg_keras.evaluation import error_table, image_rows, passes, protocols, report
+from vgg_keras.errors import DiskFullError
+from vgg_keras.evaluation import error_table, fusion, image_rows, passes, protocols, report
 from vgg_keras.evaluation.evaluated_net import MADE_BY, EvaluatedNet, made_as_all, one_or_all
-from vgg_keras.evaluation.image_rows import other_images
 from vgg_keras.evaluation.images import Images
 from vgg_keras.evaluation.measures import Measures
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean, save
@@ -126,39 +125,16 @@ def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, 
         UserError: files of other images or classes, with the first difference; a folder that holds something else.
     """
     sweep(folder)
-    if len({path.resolve() for path in paths}) < max(2, len(paths)):
-        raise UserError(
-            "--fuse takes two different files of posteriors or more, with commas between them. "
-            f"Received: {', '.join(map(str, paths))}."
-        )
+    fusion.require_several(paths, Posteriors)
     parts = [load(path) for path in paths]
     fused = mean(parts, [str(path) for path in paths], folder)
-    for path in folder.glob("*.npz"):
-        if path.name != POSTERIORS or len(load(path).nets) == 1:
-            raise UserError(
-                f"The folder of a fusion holds nothing else. Received: --out={folder}, with {path.name} of a single net. "
-                "Name another --out."
-            )
+    fusion.require_folder(folder, lambda path: path.name == POSTERIORS and len(load(path).nets) > 1)
     if split is not None:
-        _require_images_of(fused, split)
+        fusion.require_images_of(fused, split)
     settings = {"protocol": "fusion", "parts": [str(path) for path in paths], "nets": list(map(to_dict, fused.nets))}
     for name in ("data", "split", "bad_images", *MADE_BY):
         settings[name] = one_or_all([net[name] for net in settings["nets"]])
     return _write(folder, [*parts, fused], settings, split)
-
-
-def _require_images_of(fused: Posteriors, split: Split) -> None:
-    """Refuses a split of other images than the posteriors'."""
-    given = dataclasses.replace(
-        fused,
-        ids=tuple(split.name(image) for image in range(split.size)),
-        fingerprints=fused.fingerprints if split.fingerprints is None else split.fingerprints,
-    )
-    if different := other_images(fused, given):
-        raise UserError(
-            f"--data and --split must name the images that the posteriors are of. Received: others: {different}. "
-            "Leave them out for a report without pictures."
-        )
 
 
 # ---- passes

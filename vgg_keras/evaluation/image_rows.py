@@ -44,6 +44,9 @@ class ImageRows:
     RULE: ClassVar[str]  # what such a file is, for messages
     NET: ClassVar[type]  # the dataclass of each of `nets`
     BY_LABEL: ClassVar[bool] = False  # whether a row depends on the image's label
+    OF_IMAGES: ClassVar[
+        tuple[str, ...]
+    ] = ()  # fields of a net that follow from the images, and are compared after them
 
     labels: np.ndarray
     ids: tuple[str, ...]
@@ -216,3 +219,12 @@ def other_images(old: ImageRows, new: ImageRows) -> str | None:
     if (old.fingerprints != new.fingerprints).any():
         return f"{old.ids[int(np.argmax(old.fingerprints != new.fingerprints))]!r} is another file"
     return None
+
+
+def other_labels(old: ImageRows, new: ImageRows) -> str | None:
+    """The first difference between the labels of the same images in two sets, as text; None where they are the same."""
+    different = (old.labels != new.labels).reshape(len(old.ids), -1).any(axis=1)
+    if not different.any():
+        return None
+    image = int(np.argmax(different))
+    return f"{old.ids[image]!r} is of class {old.label_text(image)!r} and of class {new.label_text(image)!r}"

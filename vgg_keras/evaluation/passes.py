@@ -64,8 +64,9 @@ def require_same(path: Path, wanted: Rows, may_differ: Collection[str] = ()) -> 
     except UserError as error:
         raise MismatchError(f"{error} {advice}") from None
     different = f"nets: {len(found.nets)}, now 1" if len(found.nets) > 1 else None
-    different = different or first_difference(found.nets[0], wanted.nets[0], may_differ)
+    different = different or first_difference(found.nets[0], wanted.nets[0], {*may_differ, *wanted.OF_IMAGES})
     different = different or other_images(found, wanted)
+    different = different or first_difference(found.nets[0], wanted.nets[0], may_differ)
     changed = 0 if different else _other_labels(found, wanted)
     if changed and found.BY_LABEL:
         different = f"{changed:,} images have other labels"

@@ -10,7 +10,7 @@ import numpy as np
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import image_rows, rows
 from vgg_keras.evaluation.evaluated_net import EvaluatedNet
-from vgg_keras.evaluation.image_rows import ImageRows, other_images
+from vgg_keras.evaluation.image_rows import ImageRows, other_images, other_labels
 from vgg_keras.runs import POSTERIORS
 
 
@@ -81,11 +81,8 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None 
             raise UserError(f"{rule} {found}.")
         if first.multi_label != part.multi_label:
             raise UserError(f"{rule} one is of a net of one class an image and one of a multi-label net.")
-        different = (first.labels != part.labels).reshape(len(first.ids), -1).any(axis=1)
-        if different.any():
-            image = int(np.argmax(different))
-            classes = first.label_text(image), part.label_text(image)
-            raise UserError(f"{rule} {first.ids[image]!r} is of class {classes[0]!r} and of class {classes[1]!r}.")
+        if found := other_labels(first, part):
+            raise UserError(f"{rule} {found}.")
     return Posteriors(
         probabilities=_mean([part.probabilities for part in parts], folder),
         labels=first.labels,

@@ -11,9 +11,9 @@ from vgg_keras import provenance
 from vgg_keras.config import Config, Localization, label_of_test_scales, label_of_training_scale
 from vgg_keras.data.splits import Split, shown_sizes
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import image_rows, metrics, passes, protocols
+from vgg_keras.evaluation import fusion, image_rows, metrics, passes, protocols
 from vgg_keras.evaluation.error_table import PROTOCOLS
-from vgg_keras.evaluation.image_rows import other_images
+from vgg_keras.evaluation.image_rows import other_images, other_labels
 from vgg_keras.evaluation.images import Images
 from vgg_keras.files import sweep, write_json
 from vgg_keras.localization import paper, predictors, report
@@ -92,27 +92,59 @@ def evaluate(
     return _write(folder, groups, settings, config.localization, images.split)
 
 
-def fuse(paths: Sequence[Path], rules: Localization, folder: Path, split: Split | None) -> dict[str, Any]:
-    """Writes the union of saved boxes of several nets, merged (Table 9), into `folder`; no net is run.
+def parts_of(paths: Sequence[Path]) -> list[PredictedBoxes]:
+    """Saved boxes that can be joined.
 
     Args:
         paths: of two `.npz` files or more.
+
+    Raises:
+        UserError: fewer, one that is not finished, or of other images, labels or boxes, or of another test, than the first.
+    """
+    fusion.require_several(paths, PredictedBoxes)
+    parts = [load(path) for path in paths]
+    first = parts[0]
+    for part, path in zip(parts, paths, strict=True):
+        if not part.done.all():
+            raise UserError(f"Boxes must be finished. Received: {path}. Run its evaluation again: it resumes.")
+        found = other_images(first, part) or other_labels(first, part) or _other_test(first.nets[0], part.nets[0])
+        if found:
+            raise UserError(
+                f"Boxes are joined over the same images, classes and test. Received: {paths[0]} and {path}, where {found}."
+            )
+    return parts
+
+
+def _other_test(net: LocalizingNet, other: LocalizingNet) -> str | None:
+    """The first difference between two tests whose boxes cannot be joined, as text; None where there is none."""
+    if net.protocol != other.protocol:
+        return f"the protocol is {net.protocol} in the first and {other.protocol} in the other"
+    if bool(net.classifier_sha256) != bool(other.classifier_sha256):
+        return "one has the scores of a classifier and the other has none"
+    if net.exif_orientation != other.exif_orientation:
+        return "data.exif_orientation differs"
+    return None if net.boxes_sha256 == other.boxes_sha256 else "the true boxes differ"
+
+
+def fuse(
+    parts: Sequence[PredictedBoxes], paths: Sequence[Path], rules: Localization, folder: Path, split: Split | None
+) -> dict[str, Any]:
+    """Writes the union of saved boxes of several nets, merged (Table 9), into `folder`; no net is run.
+
+    Args:
+        parts: of `parts_of`.
+        paths: where they lie.
         rules: of the merging.
         folder: locked.
         split: the images, for the report's pictures; None: it has none.
 
     Raises:
-        UserError: files of other images or classes, with the first difference; a folder that holds something else.
+        UserError: a split of other images, or a folder that holds something else.
     """
     sweep(folder)
-    parts = [load(path) for path in paths]
-    for part, path in zip(parts, paths, strict=True):
-        if not part.done.all():
-            raise UserError(f"Boxes must be finished. Received: {path}. Run its evaluation again: it resumes.")
-        if found := other_images(parts[0], part):
-            raise UserError(
-                f"Boxes are joined over the same images and classes. Received: {paths[0]} and {path}, where {found}."
-            )
+    fusion.require_folder(folder, lambda path: False)  # a union writes no boxes
+    if split is not None:
+        fusion.require_images_of(parts[0], split)
     settings = {"protocol": "union", "parts": list(map(str, paths)), "nets": [to_dict(part.nets[0]) for part in parts]}
     settings |= {name: parts[0].nets[0].__dict__[name] for name in ("data", "split", "bad_images")}
     settings |= {"localization": to_dict(rules)}
@@ -158,6 +190,8 @@ def _described(
         layout=dataclasses.astuple(layout),
         trained_layers=net.config.training.layers,
         classifier_sha256=classifier.weights_sha256 if classifier else "",
+        several_left_out=config.data.several_boxes == "left_out",
+        boxes_sha256=images.split.boxes.sha256,
         mean_box=tuple(statistics.get("mean_box", ())),
     )
 

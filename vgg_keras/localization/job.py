@@ -8,6 +8,7 @@ from typing import Any
 from vgg_keras import stop
 from vgg_keras.config import DIVISION, TEST, Config, fields_with
 from vgg_keras.data.naming import require_source
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation.job import with_multi_scales
 from vgg_keras.locks import locked
 from vgg_keras.overrides import override
@@ -73,6 +74,9 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
         As `evaluate`.
     """
     with_pictures = "data.source" in overrides
+    of_data = [path for path in overrides if path.startswith("data.")]
+    if of_data and not with_pictures:
+        raise UserError(f"--fuse takes --set={of_data[0]} for the pictures of --data alone. Received: no --data.")
     config = override(Config(), overrides, _OF_UNION)
     require_source(config.data.source, config.data.data_dir)
     stop.listen()
@@ -81,14 +85,23 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
     from vgg_keras.localization import evaluator
 
     with locked(out, "--out"):
-        images = None
+        parts, images = evaluator.parts_of(paths), None
         if with_pictures:
-            config = override(
-                config, {"architecture.boxes": "scr", "evaluation.protocol": "center"}
-            )  # so that boxes are read
+            config = _as_evaluated(config, overrides, parts[0].nets[0])
             description, _, name, chosen = open_test(config.data, split)
             images = scanned_images(chosen, name, description, config).split
-        return evaluator.fuse(paths, config.localization, out, images)
+        return evaluator.fuse(parts, paths, config.localization, out, images)
+
+
+def _as_evaluated(config: Config, overrides: Mapping[str, Any], net: Any) -> Config:
+    """With the values that read the images, and their boxes, of a `LocalizingNet`; given ones stay as they are."""
+    known = {
+        "architecture.boxes": "scr",
+        "evaluation.protocol": "center",
+        "data.several_boxes": "left_out" if net.several_left_out else "largest",
+        "data.exif_orientation": net.exif_orientation,
+    }
+    return override(config, {path: value for path, value in known.items() if path not in overrides})
 
 
 def holds_boxes(paths: list[Path]) -> bool:

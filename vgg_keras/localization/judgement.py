@@ -9,7 +9,7 @@ import numpy as np
 from vgg_keras.config import Localization
 from vgg_keras.localization.boxes import iou
 from vgg_keras.localization.merging import merge
-from vgg_keras.localization.predicted_boxes import Row
+from vgg_keras.localization.predicted_boxes import Row, Slot
 
 
 class Answer(NamedTuple):
@@ -61,7 +61,7 @@ class Judgement:
 
 def judge(rows: Sequence[Row], labels: np.ndarray, rules: Localization) -> Judgement:
     """Judges the rows of images, whose classes are given."""
-    boxes = np.stack([best_box(row, int(label), rules).box for row, label in zip(rows, labels, strict=True)])
+    boxes = np.stack([best_box(row.true, row, rules).box for row in rows])
     ious = np.array([nearest_iou(box, row.truth) for box, row in zip(boxes, rows, strict=True)])
     if not any(row.posteriors.any() for row in rows):
         return Judgement(boxes, ious, None, None, rules.iou)
@@ -70,17 +70,15 @@ def judge(rows: Sequence[Row], labels: np.ndarray, rules: Localization) -> Judge
 
 
 def answers(row: Row, rules: Localization) -> list[Answer]:
-    """A class with a box for each of the most probable classes that have boxes, the most probable first."""
-    known = {slot.label for slot in row.slots}
-    order = [label for label in np.argsort(-row.posteriors, kind="stable").tolist() if label in known]
-    return [best_box(row, label, rules) for label in order[: rules.answers]]
+    """The most probable of all classes with their boxes, the most probable first; those without a box are left out."""
+    slots = {slot.label: slot for slot in row.slots}
+    return [best_box(slots[label], row, rules) for label in _most_probable(row, rules) if label in slots]
 
 
-def best_box(row: Row, label: int, rules: Localization) -> Answer:
-    """The merged box of a class with the highest sum of scores; the class has a slot."""
-    slot = next(slot for slot in row.slots if slot.label == label)
+def best_box(slot: Slot, row: Row, rules: Localization) -> Answer:
+    """The merged box of a class of an image with the highest sum of scores."""
     boxes, scores = merge(slot.boxes, slot.scores, rules.threshold)
-    return Answer(label, boxes[0], float(row.posteriors[label]), float(scores[0]))
+    return Answer(slot.label, boxes[0], float(row.posteriors[slot.label]), float(scores[0]))
 
 
 def nearest_iou(box: np.ndarray, truth: np.ndarray) -> float:
@@ -88,7 +86,16 @@ def nearest_iou(box: np.ndarray, truth: np.ndarray) -> float:
     return float(iou(box, truth).max(initial=0.0))
 
 
+def _most_probable(row: Row, rules: Localization) -> list[int]:
+    """The labels of the answers. The true class is not known to the net: it is ranked as every other."""
+    return np.argsort(-row.posteriors, kind="stable")[: rules.answers].tolist()
+
+
 def _hits(row: Row, label: int, rules: Localization) -> tuple[bool, bool]:
-    """Whether the first answer is right, and whether one of all is."""
-    right = [one.label == label and nearest_iou(one.box, row.truth) > rules.iou for one in answers(row, rules)]
-    return right[0], any(right)
+    """Whether the first answer is right, and whether one of all is. An answer without a box is wrong."""
+    most_probable = _most_probable(row, rules)
+    slot = next((slot for slot in row.slots if slot.label == label), None)
+    if slot is None or label not in most_probable:
+        return False, False
+    right = nearest_iou(best_box(slot, row, rules).box, row.truth) > rules.iou
+    return right and most_probable[0] == label, right

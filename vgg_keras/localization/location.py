@@ -103,8 +103,8 @@ def localize_images(
     for places, split in scanned:
         with readable_images(split):
             for image, row in enumerate(_rows(dense, split, config, net.config.architecture.crop, wanted)):
-                best = [best_box(row, label, config.localization) for label in wanted] if wanted else []
-                best = best or answers(row, config.localization)
+                of_named = [best_box(slot, row, config.localization) for slot in row.slots] if wanted else None
+                best = answers(row, config.localization) if of_named is None else of_named
                 objects = tuple(_object(one, names, bool(classifier)) for one in best[:top])
                 localized[places[image]] = Localization(found[places[image]].name, objects)
     return [localized[place] for place in range(len(found))]
@@ -136,7 +136,7 @@ def _wanted(
     for one in classes:
         if one not in names:
             raise UserError(f"A class must be one of the net's. Received: {one!r}. {nearest(one, names)}")
-    return names, [names.index(one) for one in classes]
+    return names, [names.index(one) for one in dict.fromkeys(classes)]
 
 
 def _rows(dense: Dense, split: Split, config: Config, crop: int, wanted: Sequence[int]) -> list[Row]:
@@ -147,7 +147,8 @@ def _rows(dense: Dense, split: Split, config: Config, crop: int, wanted: Sequenc
             places = [geometry(split, int(image), side) for image in ids.numpy()]
             for image, (boxes, scores, posteriors) in zip(ids.numpy(), dense.found_in(images, places), strict=True):
                 known = np.zeros(max(wanted, default=0) + 1) if posteriors is None else posteriors
-                rows[image].append(Row(np.zeros((0, 4)), known, dense.slots(boxes, scores, wanted)))
+                slots = dense.slots(boxes, scores, wanted or dense.best_classes(scores))
+                rows[image].append(Row(np.zeros((0, 4)), known, None, slots))
     return [union(of_image) for of_image in rows]
 
 

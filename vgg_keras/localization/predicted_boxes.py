@@ -4,7 +4,8 @@ A row holds all that is known of an image, in numbers of float32 that `Layout` d
 
     the true boxes of its class
     the posterior of each class, 0 where there was no classifier
-    slots of boxes: the true class's first, then those of the most probable classes; of each box the class score at its window
+    slots of boxes: the true class's first, then those of the k best classes, the true one again if it is among them; of each
+    box the class score at its window
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from vgg_keras.runs import BOXES
 
 
 class Slot(NamedTuple):
-    """The boxes of one class: its number, they (n, 4) in pixels of the image, and the class score at each one's window (n,)."""
+    """A class's label, its boxes (n, 4) in pixels of the image, and the class score at the window of each (n,)."""
 
     label: int
     boxes: np.ndarray
@@ -29,10 +30,19 @@ class Slot(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An image: its true boxes (n, 4), the posteriors (classes,), and its slots, the true class's first."""
+    """What is known of an image.
+
+    Attributes:
+        truth: (n, 4), its true boxes.
+        posteriors: (classes,), 0 where there was no classifier.
+        true: the boxes of the true class, for the box error alone: the net does not know that class. None of a photograph
+            without a label.
+        slots: the boxes of the k best classes, of which the answers are made; empty without a classifier.
+    """
 
     truth: np.ndarray
     posteriors: np.ndarray
+    true: Slot | None
     slots: list[Slot]
 
 
@@ -58,14 +68,14 @@ class Layout:
         return 1 + 4 * self.truth + self.classes + self.slots * (2 + 5 * self.boxes)
 
     def packed(self, row: Row) -> np.ndarray:
-        """A row as (columns,) float32."""
+        """A row of an image with a label as (columns,) float32."""
         found = np.zeros(self.columns, np.float32)
         truth, posteriors, slots = self._parts(found)
         truth[0] = len(row.truth)
         truth[1 : 1 + row.truth.size] = row.truth.ravel()
         posteriors[:] = row.posteriors
         slots[:, 0] = -1
-        for place, slot in zip(slots, row.slots, strict=False):
+        for place, slot in zip(slots, [row.true, *row.slots], strict=False):
             place[:2] = slot.label, len(slot.boxes)
             numbers = np.concatenate([slot.boxes, slot.scores[:, np.newaxis]], axis=1)
             place[2 : 2 + numbers.size] = numbers.ravel()
@@ -79,7 +89,7 @@ class Layout:
             if place[0] >= 0:
                 boxes = place[2 : 2 + 5 * int(place[1])].reshape(-1, 5)
                 found.append(Slot(int(place[0]), boxes[:, :4], boxes[:, 4]))
-        return Row(truth[1 : 1 + 4 * int(truth[0])].reshape(-1, 4), posteriors, found)
+        return Row(truth[1 : 1 + 4 * int(truth[0])].reshape(-1, 4), posteriors, found[0], found[1:])
 
     def _parts(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Views of a row's three parts."""
@@ -95,6 +105,8 @@ class LocalizingNet(NetOnImages):
     Attributes:
         training_scale: S.
         protocol: center or dense.
+        several_left_out: whether pictures with several boxes are.
+        boxes_sha256: of the images' boxes, which the rows hold too.
         layout: `Layout`'s four numbers.
         trained_layers: `training.layers` of its run.
         classifier_sha256: of the weights whose scores go with the boxes; empty: there are none.
@@ -103,6 +115,8 @@ class LocalizingNet(NetOnImages):
 
     training_scale: tuple[int, ...]
     protocol: str
+    several_left_out: bool
+    boxes_sha256: str
     layout: tuple[int, ...]
     trained_layers: str
     classifier_sha256: str
@@ -122,6 +136,7 @@ class PredictedBoxes(ImageRows):
     RULE: ClassVar[str] = "Boxes are .npz files of an evaluation of a box net. Received:"
     NET: ClassVar[type] = LocalizingNet
     BY_LABEL: ClassVar[bool] = True  # a box of the class that the image has
+    OF_IMAGES: ClassVar[tuple[str, ...]] = ("boxes_sha256", "layout")
 
     boxes: np.ndarray
 
@@ -150,15 +165,27 @@ def load(path: Path) -> PredictedBoxes:
 
 
 def union(rows: Sequence[Row]) -> Row:
-    """What several nets, or one at several Q, know of an image: the mean of the posteriors, and all boxes, class by class."""
+    """What several nets, or one at several Q, know of an image: the mean of the posteriors, and all boxes, class by class.
+
+    The true class's boxes are joined apart, so that where it is not among the k best no answer has them.
+    """
     slots: dict[int, list[Slot]] = {}
     for row in rows:
-        for slot in {slot.label: slot for slot in reversed(row.slots)}.values():  # the true class may have two
+        for slot in row.slots:
             slots.setdefault(slot.label, []).append(slot)
-    true = rows[0].slots[0].label
-    order = [true, *sorted(label for label in slots if label != true)]
-    joined = [
-        Slot(label, *(np.concatenate([getattr(slot, name) for slot in slots[label]]) for name in ("boxes", "scores")))
-        for label in order
-    ]
-    return Row(rows[0].truth, np.mean([row.posteriors for row in rows], axis=0), joined)
+    true = [row.true for row in rows if row.true is not None]
+    return Row(
+        rows[0].truth,
+        np.mean([row.posteriors for row in rows], axis=0),
+        _joined(true) if true else None,
+        [_joined(of_class) for of_class in slots.values()],
+    )
+
+
+def _joined(slots: Sequence[Slot]) -> Slot:
+    """One with the boxes of several of one class."""
+    return Slot(
+        slots[0].label,
+        np.concatenate([slot.boxes for slot in slots]),
+        np.concatenate([slot.scores for slot in slots]),
+    )

@@ -43,7 +43,7 @@ class Center:
             for image, label, found in zip(ids.numpy(), labels.numpy(), self.boxes_of(crops), strict=True):
                 boxes = self.in_image(found, geometry(split, image, side))
                 slot = Slot(int(label), boxes[label if len(boxes) > 1 else 0][np.newaxis], np.ones(1))
-                rows.append(self._layout.packed(Row(split.boxes.of(image), np.zeros(self._layout.classes), [slot])))
+                rows.append(self._layout.packed(Row(split.boxes.of(image), np.zeros(self._layout.classes), slot, [])))
             yield ids.numpy(), labels.numpy(), np.stack(rows)
 
     def boxes_of(self, crops: tf.Tensor) -> np.ndarray:
@@ -133,21 +133,18 @@ class Dense:
             for image, label, (boxes, scores, posteriors) in zip(
                 ids, labels, self.found_in(images, places), strict=True
             ):
-                slots = self.slots(boxes, scores, [int(label)])
+                (true,) = self.slots(boxes, scores, [int(label)])
+                best = self.slots(boxes, scores, self.best_classes(scores))
                 known = np.zeros(layout.classes) if posteriors is None else posteriors
-                rows.append(layout.packed(Row(split.boxes.of(image), known, slots)))
+                rows.append(layout.packed(Row(split.boxes.of(image), known, true, best)))
             yield ids, labels, np.stack(rows)
 
-    def slots(self, boxes: np.ndarray, scores: np.ndarray, labels: Sequence[int]) -> list[Slot]:
-        """The boxes of some classes, and of the k classes with the highest scores anywhere on the map, the highest first.
+    def best_classes(self, scores: np.ndarray) -> list[int]:
+        """The labels of the k classes with the highest scores anywhere on the map, the highest first; [] without a classifier."""
+        return np.argsort(-scores.max(axis=0), kind="stable")[: self._kept].tolist() if self._scores else []
 
-        Args:
-            boxes, scores: of `found_in`.
-            labels: of the first slots.
-        """
-        labels = list(labels)
-        if self._scores:
-            labels += np.argsort(-scores.max(axis=0), kind="stable")[: self._kept].tolist()
+    def slots(self, boxes: np.ndarray, scores: np.ndarray, labels: Sequence[int]) -> list[Slot]:
+        """The boxes and scores, of `found_in`, of some classes."""
         return [
             Slot(one, boxes[:, one if boxes.shape[1] > 1 else 0], scores[:, one if self._scores else 0])
             for one in labels
