@@ -29,10 +29,10 @@ def test_a_files_own_net_is_converted_once(tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "convert", counted)
     net = torch_vgg("B", batch_norm=True, width=1 / 16, crop=32)
     path = save_torch(net, tmp_path / "vgg.pth")
-    assert load_net(path).config.architecture.name == "B" and len(converted) == 1
+    assert load_net(path, stated={"crop": 32}).config.architecture.name == "B" and len(converted) == 1
     torch.save({**net.state_dict(), "classifier.6.bias": torch.full((7,), float("inf"))}, path)
     with pytest.raises(UserError, match=r"must be finite\. Received: .*vgg\.pth, whose classifier\.6 holds"):
-        load_net(path)
+        load_net(path, stated={"crop": 32})
 
 
 def test_odd_widths_take_their_own_weights(tmp_path, random):

@@ -9,10 +9,10 @@ import numpy as np
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import LAST, mean_of_channels
+from vgg_keras.nets.architectures import LAST, layers, mean_of_channels
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.convert import check_compatible, convert
-from vgg_keras.weights.source_weights import CAFFE, FIRST, HEAD, TORCHVISION, Preprocessing, SourceWeights, parsing
+from vgg_keras.weights.source_weights import CAFFE, FIRST, TORCHVISION, Preprocessing, SourceWeights, parsing
 
 
 def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
@@ -114,6 +114,18 @@ def require_head(source: SourceWeights) -> None:
             f"{source.head_problem}. Its convolutions can be used: train --weights trains a new head on them, features "
             "--weights describes images by them."
         )
+
+
+def head_of(source: SourceWeights, architecture: Architecture) -> str:
+    """What a source's FC layers take; where it does not hold that, what they may take of this net's last map.
+
+    One position is behind a pooling, or all of a map that has no more.
+    """
+    first = source.tensors[source.fc_layers[0]][0]
+    channels = next(layer.units for layer in reversed(layers(architecture)) if layer.kind == "pool")
+    if source.head or first.size // source.units(first) > channels:
+        return source.head or "fc"
+    return architecture.head if architecture.head != "fc" or architecture.crop // 32 == 1 else "gap"
 
 
 def infer(
@@ -233,9 +245,15 @@ def _head(
     first = kernel("fc1" if hidden else LAST)
     positions = first.size // source.units(first) // source.units(kernel("block5_conv1"))
     crop = source.crop or stated.get("crop", like.crop if like else 0)
-    head = source.head or stated.get("head") or ("fc" if positions > 1 or hidden == len(HEAD) - 1 else "")
-    if not head:  # one position: pooled
-        head = like.head if like and like.head != "fc" else "gap"
+    head = source.head or stated.get("head") or ("fc" if positions > 1 else "")
+    if not head and not crop:
+        raise UserError(
+            "FC layers that take one position are behind a global pooling, or on images of 32 pixels; a file of weights does not "
+            f"hold the crop. Received: {source.path}. Name it: --set=architecture.crop=224, or the side of the images it was "
+            "trained on, which is taken for --set=architecture.head=gap; or --set=architecture.crop=32."
+        )
+    if not head:
+        head = like.head if like and like.head != "fc" else "fc" if crop // 32 == 1 else "gap"
     if head != "fc":
         if not crop:
             raise UserError(

@@ -151,7 +151,7 @@ def inspect(config: Config) -> Start:
     if source.head_problem:
         print(f"{training.weights}: its head is left out: {source.head_problem}", flush=True)
     copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
-    print_assumption(training.weights, source)
+    print_assumption(training.weights, source, architecture.multi_label)
     if adapted := adaptation(source, architecture):
         print(f"{training.weights}: {adapted}", flush=True)
     # imagenet's file is identified by the digest that is known without it
@@ -237,23 +237,24 @@ def _read(config: Config, sha256: str | None):
 
 def _without_other_head(source: Any, architecture: Architecture) -> Any:
     """The convolutions alone of a source whose head is of another kind, or with hidden FC layers where the net has none."""
+    from vgg_keras.weights.inference import head_of
+
     if not source.fc_layers:
         return source
-    other = _head_of(source) != architecture.head or bool(source.hidden_units()) != bool(architecture.hidden_units)
+    other = head_of(source, architecture) != architecture.head or bool(source.hidden_units()) != bool(
+        architecture.hidden_units
+    )
     return source.without_head() if other else source
 
 
 def _difference(source: Any, architecture: Architecture) -> str:
     """The field in which a net's head is another than its start's, with its value."""
-    if _head_of(source) != architecture.head:
+    from vgg_keras.weights.inference import head_of
+
+    if head_of(source, architecture) != architecture.head:
         return f"head is {architecture.head}"
     units = ",".join(map(str, source.hidden_units())) or "none"
     return f"fc_layers is {len(architecture.hidden_units)}, and the hidden FC layers of the file have {units} units"
-
-
-def _head_of(source: Any) -> str:
-    """What a source's FC layers take; where the source does not hold it, one FC layer is behind a pooling."""
-    return source.head or ("fc" if len(source.fc_layers) > 1 else "gap")
 
 
 def _layers_to_copy(config: Config) -> Collection[str] | None:

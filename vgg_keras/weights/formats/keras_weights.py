@@ -16,7 +16,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import LAST, layers
 from vgg_keras.weights.formats import keras_preprocessing
 from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, same_names, two_classes
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, assumed_of_head, same_names, two_classes
 
 RULE = "Weights without their model are those of a VGG with FC layers behind it."
 _POOLED = {"flatten": "fc", "reshape": "fc", "global_average_pooling2d": "gap", "global_max_pooling2d": "gmp"}
@@ -80,8 +80,8 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
     every = {kind for inside in kinds.values() for kind in inside}
     known, assumed = _preprocessing(every, tensors, groups, file)
     pooling = next((_POOLED[kind] for kind in every if kind in _POOLED), "")
-    guessed = ["average pooling where the FC layers take one position"] * (bool(head) and not pooling)
-    guessed += ["ReLU behind the hidden FC layers"] * (len(head) > 1)
+    one_position = bool(head) and len(head[0][0]) == tensors[convolutions[-1]][0].shape[-1]
+    outputs = head[-1][1].size if head and not notes else 1
     return SourceWeights(
         str(path),
         found,
@@ -89,9 +89,10 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
         channels_first=False,
         preprocessing=known,
         activation="leaky_relu" if "leaky_re_lu" in every else "relu",
-        assumed=", ".join([*([assumed] if assumed else []), *guessed]),
+        assumed=assumed,
         fc_layers=tuple(names_of_fc),
         head=pooling if head else "",
+        assumed_head=assumed_of_head(len(head) - 1, outputs, one_position and not pooling) if head else (),
         head_problem=problem,
         notes=notes,
     )
