@@ -57,6 +57,21 @@ def test_equal_channels_are_answered_as_grey_in_rgb(channels, preprocessing):
     assert adaptation(source_of(rgb, preprocessing), TINY) == ""
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_stated_preprocessing_has_a_value_for_each_of_our_channels(channels):
+    """A net in RGB of images in 0-1, which a user states for images in other channels: kernel and bias by hand."""
+    random = np.random.default_rng(0)
+    kernel, bias = random.normal(size=(3, 3, 3, 3)).astype(np.float32), np.float32([1, 2, 3])
+    stated = Preprocessing((20.0,) * channels, (255.0,) * channels)
+    ours = dataclasses.replace(TINY, channels=channels, mean=(20.0,) * channels)
+    source = SourceWeights("net", {"block1_conv1": (kernel, bias)}, same_names, False, stated)
+    found = convert(source, ours, ["block1_conv1"])["block1_conv1"]
+    expected = np.repeat(kernel.sum(axis=2, keepdims=True) / channels / 255, channels, axis=2)
+    difference = np.abs(found[0] - expected).max()
+    print(f"{channels} channels: largest difference {difference:.1e} of kernels up to {np.abs(expected).max():.1e}")
+    assert difference < 1e-8 and np.allclose(found[1], bias, atol=1e-7)
+
+
 def test_mean_and_deviation_have_a_value_for_each_channel():
     assert override(Config(), {"architecture.channels": 2, "architecture.mean": (1.0, 2.0)}).architecture.mean == (1, 2)
     for fields, message in (({"mean": (1.0,)}, "a value for each channel, 2"), ({"std": (1.0, 0.0)}, "each above 0")):
