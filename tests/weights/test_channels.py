@@ -11,7 +11,7 @@ from vgg_keras.nets.architectures import IMAGENET_MEAN
 from vgg_keras.overrides import override
 from vgg_keras.weights import initialize
 from vgg_keras.weights.convert import adaptation, convert
-from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, same_names
+from vgg_keras.weights.source_weights import HEAD, Preprocessing, SourceWeights, same_names
 
 TINY = Architecture("A", num_classes=3, width=0.05, crop=32, mean=IMAGENET_MEAN)
 
@@ -22,7 +22,7 @@ def source_of(model, preprocessing):
     kernel, bias = tensors["block1_conv1"]
     kernel = kernel * np.array(preprocessing.std, np.float32)[:, None]
     tensors["block1_conv1"] = (kernel[:, :, ::-1] if preprocessing.bgr else kernel), bias
-    return SourceWeights("net", tensors, same_names, channels_first=False, preprocessing=preprocessing)
+    return SourceWeights("net", tensors, same_names, False, preprocessing, fc_layers=HEAD)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def inspect(config: Config) -> Start:
     if source.head_problem:
         print(f"{training.weights}: its head is left out: {source.head_problem}", flush=True)
     copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
-    print_assumption(training.weights, source, architecture.multi_label)
+    print_assumption(training.weights, source, architecture)
     if adapted := adaptation(source, architecture):
         print(f"{training.weights}: {adapted}", flush=True)
     # imagenet's file is identified by the digest that is known without it

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
 from vgg_keras.weights import presets
@@ -58,14 +59,16 @@ def path_of(source: str | Path) -> Path:
     return user_path(source)
 
 
-def print_assumption(source: str | Path, weights: SourceWeights, multi_label: bool) -> None:
+def print_assumption(source: str | Path, weights: SourceWeights, architecture: Architecture) -> None:
     """Prints how the source's images and its head are read where it does not hold that, and what was changed in reading.
 
     Args:
         source: as the user named it.
         weights: what it holds.
-        multi_label: whether the net that takes them is of several labels an image.
+        architecture: of the net that takes it.
     """
+    last = architecture.boxes == "none" and weights.num_classes(architecture) == architecture.num_classes
+    one_label = last and not architecture.multi_label
     if weights.assumed:
         print(
             f"{source}: read as {weights.assumed}; the file does not say so. RGB (x - mean) / std is stated by "
@@ -73,7 +76,7 @@ def print_assumption(source: str | Path, weights: SourceWeights, multi_label: bo
             file=sys.stderr,
             flush=True,
         )
-    if assumed := [words for words in weights.assumed_head if words != ONE_LABEL or not multi_label]:
+    if assumed := [words for words in weights.assumed_head if words != ONE_LABEL or one_label]:
         print(f"{source}: read with {', '.join(assumed)}; the file does not say so", file=sys.stderr, flush=True)
     for note in weights.notes:
         print(f"{source}: {note}", file=sys.stderr, flush=True)

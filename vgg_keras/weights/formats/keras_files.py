@@ -15,8 +15,16 @@ import h5py
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import choices
 from vgg_keras.weights.formats import hdf5, keras_config, keras_model, keras_weights
-from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, HEAD, SourceWeights, assumed_of_head, same_names
+from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer, kind_of
+from vgg_keras.weights.source_weights import (
+    CAFFE,
+    CAFFE_WORDS,
+    HEAD,
+    ONE_LABEL,
+    SourceWeights,
+    assumed_of_head,
+    same_names,
+)
 
 WEIGHTS = "model.weights.h5"  # in a .keras archive
 _CONFIG = "config.json"
@@ -180,7 +188,7 @@ def read_keras(path: Path) -> SourceWeights:
                 tensors, _ = hdf5.keras_3_weights(file, path, counted(layers), named)
     except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"A .keras file holds {_CONFIG} and {WEIGHTS}. Received: {path}: {error}.") from None
-    found = keras_model.describe(layers, tensors, model_file, problem)
+    found = keras_model.describe(layers, tensors, model_file, problem, own=kind_of(model) == "VGG")
     return _with_task(_as_applications(found), model, path)
 
 
@@ -223,6 +231,7 @@ def _read_weights(file: h5py.File, path: Path) -> SourceWeights:
         lrn="local_response_normalization" in kinds,
         fc_layers=fc,
         head=next((_POOLED[kind] for kind in kinds if kind in _POOLED), ""),
+        assumed_head=(ONE_LABEL,) if fc else (),
         boxes=None,
         box_unit=None,
     )

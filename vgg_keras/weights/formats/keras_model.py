@@ -27,7 +27,12 @@ _HEAD = ("Flatten", "Reshape", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "
 
 
 def describe(
-    layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile, problem: str = "", crop: int = 0
+    layers: Sequence[SavedLayer],
+    tensors: Mapping[str, tuple],
+    file: ModelFile,
+    problem: str = "",
+    crop: int = 0,
+    own: bool = False,
 ) -> SourceWeights:
     """A model's weights with what its layers say of them.
 
@@ -39,6 +44,7 @@ def describe(
         file: for messages.
         problem: what ends the layers before the model's end; empty: nothing.
         crop: the side of the images where the layers do not hold it.
+        own: whether it is a net of `vgg_keras.build`.
 
     Returns:
         The net; its `preprocessing` is None where its first layer is a convolution.
@@ -47,11 +53,13 @@ def describe(
         UserError: a layer that is not one of Table 1's, or preprocessing that is not a mean and a division.
     """
     with file.parsing(), np.errstate(all="ignore"):  # what is not finite is refused
-        return _described(layers, tensors, file, problem, crop)
+        return _described(layers, tensors, file, problem, crop, own)
 
 
-def _described(layers, tensors, file, problem, crop) -> SourceWeights:
-    net = [layer for layer in layers if layer.kind not in IDENTITY]
+def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
+    start = next((place for place, layer in enumerate(layers) if layer.kind == "Conv2D"), len(layers))
+    # a Resizing of maps is none of images, which pass on
+    net = [one for n, one in enumerate(layers) if one.kind not in IDENTITY or (one.kind == "Resizing" and n > start)]
     first = next((place for place, layer in enumerate(net) if layer.kind not in PREPROCESSING), len(net))
     convolutions, behind = _divided(net[first:])
     for layer in (*net[:first], *convolutions):
@@ -63,14 +71,13 @@ def _described(layers, tensors, file, problem, crop) -> SourceWeights:
         raise file.another("layers of one kind that differ: activations, or batch norm's epsilon")
     slope = slopes.pop() if slopes else 0.0
     found = {name: tensors[stored] for name, stored in places.items() if stored in tensors}
-    start = next((place for place, layer in enumerate(layers) if layer.kind == "Conv2D"), len(layers))
     flattened = any(layer.kind in ("Flatten", "Dense") for layer in behind) and not problem
     crop = keras_preprocessing.input_side(layers[: start + 1], file, flattened) or crop
     head = keras_head.Head()
     try:
         if problem:
             raise file.another(problem)
-        head = keras_head.head_of(behind, tensors, slope, crop // 32, file)
+        head = keras_head.head_of(behind, tensors, slope, crop // 32, file, one_class=own)
         if steps and steps[-1] != "block5_pool" and (head.kernels or head.pooling) and "block5_pool" not in steps:
             raise file.another(f"a head behind {places_before(places)}, not behind block5_pool")
     except OtherNetError as error:
@@ -138,7 +145,7 @@ def _steps(net: Sequence[SavedLayer], file: ModelFile) -> tuple[tuple[str, ...],
         elif layer.kind == "MaxPooling2D":
             name = f"block{block}_pool"
             block, convolutions = block + 1, 0
-        elif layer.kind in PREPROCESSING:
+        elif layer.kind in (*PREPROCESSING, "Resizing"):
             raise file.another(f"{layer.name} behind the first convolution")
         elif end := end_of(layer):
             raise file.another(f"a {end.replace('softmax', 'soft-max')} at {layer.name}, before the end")
