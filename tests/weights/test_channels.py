@@ -72,6 +72,16 @@ def test_a_stated_preprocessing_has_a_value_for_each_of_our_channels(channels):
     assert difference < 1e-8 and np.allclose(found[1], bias, atol=1e-7)
 
 
+def test_nets_in_other_channels_are_read_from_their_own_files(tmp_path, random):
+    for channels in (1, 4):
+        net = vgg_keras.build(TINY, channels=channels, mean=tuple(10.0 * n for n in range(channels)), seed=1)
+        net.save(tmp_path / "net.keras")
+        images = random.uniform(0, 255, (2, 32, 32, channels)).astype(np.float32)
+        loaded = vgg_keras.load_net(tmp_path / "net.keras")
+        assert loaded.config.architecture.channels == channels
+        assert np.array_equal(loaded.model(images), net(images)), channels
+
+
 def test_mean_and_deviation_have_a_value_for_each_channel():
     assert override(Config(), {"architecture.channels": 2, "architecture.mean": (1.0, 2.0)}).architecture.mean == (1, 2)
     for fields, message in (({"mean": (1.0,)}, "a value for each channel, 2"), ({"std": (1.0, 0.0)}, "each above 0")):

@@ -177,7 +177,9 @@ def require_classes(start: Start, config: Config, classes: Sequence[str]) -> Non
         )
 
 
-def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) -> Initialized:
+def initialize(
+    model: Any, config: Config, classes: Sequence[str], digest: str, given: Config | None = None
+) -> Initialized:
     """Copies the weights that a run starts from into its new net.
 
     Args:
@@ -185,6 +187,7 @@ def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) 
         config: the run's, resolved.
         classes: of its data, in label order.
         digest: that `inspect` found: what was inspected is what is copied.
+        given: the configuration that was inspected, whose mean is the one that the user states; None: `config`.
 
     Returns:
         The layers that took the start's weights, and those that are random.
@@ -195,7 +198,7 @@ def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) 
     from vgg_keras.weights.inference import class_names, convert_or_suggest
 
     # the digest of imagenet's file is not a sha256, and its download was verified by it
-    source, sha256 = _read(config, None if config.training.weights == IMAGENET else digest)
+    source, sha256 = _read(given or config, None if config.training.weights == IMAGENET else digest)
     source = _without_other_head(source, config.architecture)
     converted = convert_or_suggest(source, config.architecture, _layers_to_copy(config))
     theirs = class_names(source, config.architecture.num_classes)

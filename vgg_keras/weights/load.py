@@ -122,7 +122,7 @@ def load_net(
                 "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
             )
         with parsing(source):
-            like = Architecture(head="gap", num_classes=1, crop=own.crop) if headless else None
+            like = Architecture(head="gap", num_classes=1, crop=own.crop, channels=own.channels) if headless else None
             config = Config(architecture=infer(weights, like, stated))
     architecture = resolved(config.architecture, weights)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")

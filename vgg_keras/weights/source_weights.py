@@ -16,6 +16,7 @@ FIRST = "block1_conv1"
 HEAD = ("fc1", "fc2", LAST)  # of the authors' nets
 CAFFE_HEAD = ("fc6", "fc7", "fc8")  # its names in their files
 ONE_LABEL = "one label an image (soft-max; sigmoids are stated by --set=architecture.multi_label=true)"
+MOST_CHANNELS = 16  # of `Architecture.channels`
 EPSILON = 1e-3  # of Keras's batch norm, which `nets/builder.py` leaves as it is
 
 
@@ -95,7 +96,9 @@ class SourceWeights:
     def without_head(self) -> "SourceWeights":
         """The convolutions alone."""
         tensors = {name: arrays for name, arrays in self.tensors.items() if name not in self.fc_layers}
-        return dataclasses.replace(self, tensors=tensors, fc_layers=(), head="", assumed_head=(), notes=())
+        return dataclasses.replace(
+            self, tensors=tensors, fc_layers=(), head="", assumed_head=(), multi_label=False, notes=()
+        )
 
     def hidden_units(self) -> tuple[int, ...]:
         """The outputs of each hidden FC layer."""
@@ -109,7 +112,8 @@ class SourceWeights:
         """How many classes its last layer has; 0 where it has no last layer, or one box for all classes."""
         arrays = self.tensors.get(self.names(architecture)[LAST])
         units = self.units(arrays[0]) if arrays else 0
-        return {None: units, "none": units, "scr": len(self.classes), "pcr": units // 4}[self.boxes]
+        boxes = architecture.boxes if self.boxes is None else self.boxes
+        return {"none": units, "scr": len(self.classes), "pcr": units // 4}[boxes]
 
 
 def same_names(architecture: Architecture) -> dict[str, str]:

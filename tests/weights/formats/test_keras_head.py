@@ -9,6 +9,8 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.weights.formats import keras_head, keras_model
 from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
+from vgg_keras.weights.inference import with_stated
+from vgg_keras.weights.source_weights import Preprocessing
 
 FILE = ModelFile("A .keras file holds a net of Table 1.", Path("net.keras"))
 CHANNELS, SIDE, WINDOW = 3, 4, 2
@@ -68,6 +70,23 @@ def net_of(head):
             inputs = 2
         layers.append(layer("MaxPooling2D", f"pool{block}", pool_size=[2, 2]))
     return [*layers, *head], {**tensors, "dense": (np.ones((2, 1), np.float32), np.zeros(1, np.float32))}
+
+
+@pytest.mark.parametrize(
+    ("front", "known", "assumed"),
+    [
+        (layer("Affine", "cast", channels=[0, 1, 2], mean=[0.0] * 3, std=[1.0] * 3), False, ""),
+        (layer("Rescaling", scale=1 / 255), True, ""),
+        (layer("Normalization", mean=[0.485, 0.456, 0.406], variance=[0.0524, 0.0502, 0.0506]), True, "up to 1,136"),
+    ],
+)
+def test_what_the_first_layers_do_is_doubted_where_they_are_of_other_images(front, known, assumed):
+    layers, tensors = net_of([layer("Flatten"), layer("Dense")])
+    source = keras_model.describe([layers[0], front, *layers[1:]], tensors, FILE)
+    assert (source.preprocessing is not None) == known and assumed in source.assumed
+    stated = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    taken = with_stated(source, *stated).preprocessing == Preprocessing(*stated)
+    assert taken == (not known or bool(assumed)) == bool(source.assumed or not known)
 
 
 def test_one_output_is_two_classes_but_of_a_net_of_ours():

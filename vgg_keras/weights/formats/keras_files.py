@@ -19,6 +19,7 @@ from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer, kind_o
 from vgg_keras.weights.source_weights import (
     CAFFE,
     CAFFE_WORDS,
+    FIRST,
     HEAD,
     ONE_LABEL,
     SourceWeights,
@@ -130,7 +131,8 @@ def _kind(name: str, tensors: dict[str, tuple]) -> str:
 
 def _as_applications(found: SourceWeights) -> SourceWeights:
     """Whose images are Keras Applications' where no layer says how they are made."""
-    if found.preprocessing is None:
+    first = found.tensors.get(FIRST)
+    if found.preprocessing is None and first and first[0].ndim == 4 and first[0].shape[2] == 3:
         return dataclasses.replace(found, preprocessing=CAFFE, assumed=f"Keras Applications', {CAFFE_WORDS}")
     return found
 

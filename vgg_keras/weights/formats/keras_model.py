@@ -20,7 +20,7 @@ from vgg_keras.weights.formats.keras_layers import (
     negative_slope,
     require_fields,
 )
-from vgg_keras.weights.source_weights import EPSILON, SourceWeights, same_names
+from vgg_keras.weights.source_weights import EPSILON, MOST_CHANNELS, SourceWeights, same_names
 
 _BLOCKS = 5
 _HEAD = ("Flatten", "Reshape", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dense")
@@ -64,7 +64,8 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
     convolutions, behind = _divided(net[first:])
     for layer in (*net[:first], *convolutions):
         require_fields(layer, file)
-    preprocessing = keras_preprocessing.preprocessing_of(net[:first], tensors, file) if first else None
+    channels = _channels(layers[start:], tensors, file)
+    preprocessing = keras_preprocessing.preprocessing_of(net[:first], tensors, file, channels) if first else None
     steps, places, slopes = _steps(convolutions, file)
     epsilons = {float(one.config.get("epsilon", EPSILON)) for one in convolutions if one.kind == "BatchNormalization"}
     if len(slopes) > 1 or len(epsilons) > 1:
@@ -72,7 +73,7 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
     slope = slopes.pop() if slopes else 0.0
     found = {name: tensors[stored] for name, stored in places.items() if stored in tensors}
     flattened = any(layer.kind in ("Flatten", "Dense") for layer in behind) and not problem
-    crop = keras_preprocessing.input_side(layers[: start + 1], file, flattened) or crop
+    crop = keras_preprocessing.input_side(layers[: start + 1], file, flattened, channels) or crop
     head = keras_head.Head()
     try:
         if problem:
@@ -97,6 +98,7 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
         same_names,
         channels_first=False,
         preprocessing=preprocessing,
+        assumed=keras_preprocessing.doubt(preprocessing),
         epsilon=epsilons.pop() if epsilons else EPSILON,
         activation="leaky_relu" if slope else "relu",
         lrn=any(layer.kind == "LocalResponseNormalization" for layer in convolutions),
@@ -109,6 +111,14 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
         multi_label=head.multi_label,
         notes=tuple(head.notes),
     )
+
+
+def _channels(layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile) -> int:
+    """How many the first convolution takes."""
+    kernel = tensors.get(layers[0].name, (np.zeros((1, 1, 3, 1)),))[0] if layers else np.zeros((1, 1, 3, 1))
+    if kernel.ndim != 4 or not 1 <= kernel.shape[2] <= MOST_CHANNELS:
+        raise file.another(f"a first convolution of the shape {kernel.shape}, not of 1 to {MOST_CHANNELS} channels")
+    return int(kernel.shape[2])
 
 
 def places_before(places: Mapping[str, str]) -> str:
