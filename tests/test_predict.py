@@ -73,7 +73,7 @@ def test_what_is_no_picture_is_named_and_nothing_is_predicted(tmp_path, album):
 def test_a_thousand_classes_are_imagenets(tmp_path):
     net = sources.torch_vgg("A", width=1 / 16, crop=32, classes=1000)
     torch.save(net.state_dict(), tmp_path / "vgg.pth")
-    classes = vgg_keras.load_net(tmp_path / "vgg.pth").classes
+    classes = vgg_keras.load_net(tmp_path / "vgg.pth", stated={"crop": 32}).classes
     assert (len(set(classes)), classes[0], classes[207], classes[999]) == (
         1000,
         "tench",
@@ -126,6 +126,7 @@ def test_evaluate_tests_the_weights_of_others(run_command, tmp_path, photographs
         (tmp_path / f"data/val/{label:02d}").mkdir(parents=True, exist_ok=True)
         part.save(tmp_path / f"data/val/{label:02d}/{number:02d}.png")
     words = ["--data=data", "--weights=vgg.pth", "--out=test", "--scales=40", "--protocol=center"]
+    words.append("--set=architecture.crop=32")  # of FC layers that take one position
     done = run_command("evaluate", *words, "--set=evaluation.flip=false", "--set=runtime.precision=float32")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])

@@ -11,7 +11,7 @@ from vgg_keras.nets.architectures import IMAGENET_MEAN
 from vgg_keras.overrides import override
 from vgg_keras.weights import initialize
 from vgg_keras.weights.convert import adaptation, convert
-from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, same_names
+from vgg_keras.weights.source_weights import HEAD, Preprocessing, SourceWeights, same_names
 
 TINY = Architecture("A", num_classes=3, width=0.05, crop=32, mean=IMAGENET_MEAN)
 
@@ -22,7 +22,7 @@ def source_of(model, preprocessing):
     kernel, bias = tensors["block1_conv1"]
     kernel = kernel * np.array(preprocessing.std, np.float32)[:, None]
     tensors["block1_conv1"] = (kernel[:, :, ::-1] if preprocessing.bgr else kernel), bias
-    return SourceWeights("net", tensors, same_names, channels_first=False, preprocessing=preprocessing)
+    return SourceWeights("net", tensors, same_names, False, preprocessing, fc_layers=HEAD)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,31 @@ def test_equal_channels_are_answered_as_grey_in_rgb(channels, preprocessing):
         f"block1_conv1 is adapted from 3 channels to {channels}: the {'sum' if channels == 1 else 'mean'} over"
     )
     assert adaptation(source_of(rgb, preprocessing), TINY) == ""
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_stated_preprocessing_has_a_value_for_each_of_our_channels(channels):
+    """A net in RGB of images in 0-1, which a user states for images in other channels: kernel and bias by hand."""
+    random = np.random.default_rng(0)
+    kernel, bias = random.normal(size=(3, 3, 3, 3)).astype(np.float32), np.float32([1, 2, 3])
+    stated = Preprocessing((20.0,) * channels, (255.0,) * channels)
+    ours = dataclasses.replace(TINY, channels=channels, mean=(20.0,) * channels)
+    source = SourceWeights("net", {"block1_conv1": (kernel, bias)}, same_names, False, stated)
+    found = convert(source, ours, ["block1_conv1"])["block1_conv1"]
+    expected = np.repeat(kernel.sum(axis=2, keepdims=True) / channels / 255, channels, axis=2)
+    difference = np.abs(found[0] - expected).max()
+    print(f"{channels} channels: largest difference {difference:.1e} of kernels up to {np.abs(expected).max():.1e}")
+    assert difference < 1e-8 and np.allclose(found[1], bias, atol=1e-7)
+
+
+def test_nets_in_other_channels_are_read_from_their_own_files(tmp_path, random):
+    for channels in (1, 4):
+        net = vgg_keras.build(TINY, channels=channels, mean=tuple(10.0 * n for n in range(channels)), seed=1)
+        net.save(tmp_path / "net.keras")
+        images = random.uniform(0, 255, (2, 32, 32, channels)).astype(np.float32)
+        loaded = vgg_keras.load_net(tmp_path / "net.keras")
+        assert loaded.config.architecture.channels == channels
+        assert np.array_equal(loaded.model(images), net(images)), channels
 
 
 def test_mean_and_deviation_have_a_value_for_each_channel():

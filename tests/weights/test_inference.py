@@ -17,6 +17,7 @@ from vgg_keras.weights import convert, inference
 from vgg_keras.weights.inference import convert_or_suggest, resolved
 from vgg_keras.weights.load import load_net
 from vgg_keras.weights.read import read
+from vgg_keras.weights.source_weights import CAFFE, Preprocessing, SourceWeights, same_names
 
 
 def test_a_files_own_net_is_converted_once(tmp_path, monkeypatch):
@@ -29,10 +30,10 @@ def test_a_files_own_net_is_converted_once(tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "convert", counted)
     net = torch_vgg("B", batch_norm=True, width=1 / 16, crop=32)
     path = save_torch(net, tmp_path / "vgg.pth")
-    assert load_net(path).config.architecture.name == "B" and len(converted) == 1
+    assert load_net(path, stated={"crop": 32}).config.architecture.name == "B" and len(converted) == 1
     torch.save({**net.state_dict(), "classifier.6.bias": torch.full((7,), float("inf"))}, path)
     with pytest.raises(UserError, match=r"must be finite\. Received: .*vgg\.pth, whose classifier\.6 holds"):
-        load_net(path)
+        load_net(path, stated={"crop": 32})
 
 
 def test_odd_widths_take_their_own_weights(tmp_path, random):
@@ -42,6 +43,60 @@ def test_odd_widths_take_their_own_weights(tmp_path, random):
         source.save(tmp_path / "net.keras")
         vgg_keras.load_weights(target, tmp_path / "net.keras")
         assert np.array_equal(ours(source, images), ours(target, images)), width
+
+
+# ---- sources of arrays alone
+
+
+def arrays(channels=3, outputs=3, **fields):
+    """A thin net A with an FC layer behind a pooling, as a file holds it."""
+    tensors, inputs = {}, channels
+    for block, count in enumerate((1, 1, 2, 2, 2), start=1):
+        for place in range(1, count + 1):
+            units = round(64 * min(8, 2 ** (block - 1)) / 16)
+            tensors[f"block{block}_conv{place}"] = (
+                np.ones((3, 3, inputs, units), np.float32),
+                np.zeros(units, np.float32),
+            )
+            inputs = units
+    tensors["predictions"] = np.ones((inputs, outputs), np.float32), np.zeros(outputs, np.float32)
+    fields = {"preprocessing": CAFFE, "assumed": "Caffe's", "head": "gap", "crop": 64, **fields}
+    return SourceWeights("net", tensors, same_names, channels_first=False, fc_layers=("predictions",), **fields)
+
+
+def test_both_fields_that_are_stated_replace_what_is_assumed():
+    mean, std = CAFFE.mean, (1.0, 1.0, 1.0)  # the same mean, of images in RGB
+    stated = inference.with_stated(arrays(), mean, std)
+    assert stated.preprocessing == Preprocessing(mean, std) and stated.assumed == ""
+    for one in ((mean, ()), ((), std)):
+        assert inference.with_stated(arrays(), *one).preprocessing == CAFFE
+    assert inference.with_stated(arrays(assumed=""), mean, std).preprocessing == CAFFE  # known
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_means_of_other_channels_are_compared(channels):
+    grey = arrays(channels, preprocessing=None)
+    stated = inference.with_stated(grey, (20.0,) * channels, (255.0,) * channels)
+    assert inference.class_names(arrays(outputs=1000, preprocessing=stated.preprocessing), 1000) == ()
+    own = inference.infer(stated, stated={"channels": channels, "std": (255.0,) * channels})
+    assert (own.channels, own.mean, own.std) == (channels, (20.0,) * channels, (255.0,) * channels)
+    other = thin(num_classes=3, channels=channels, mean=(9.0,) * channels, crop=64, head="gap")
+    with pytest.raises(UserError, match=rf"It fits mean={','.join(['20'] * channels)}$"):
+        convert_or_suggest(stated, other)
+    rgb = arrays(preprocessing=Preprocessing((10.0, 20.0, 30.0)), assumed="")
+    with pytest.raises(UserError, match=rf"It fits mean={','.join(['20'] * channels)}$"):
+        convert_or_suggest(rgb, other)
+
+
+def test_the_task_of_a_file_is_of_its_last_layer_alone():
+    sigmoids = arrays(multi_label=True)
+    assert resolved(thin(head="gap", crop=64), sigmoids).multi_label
+    for fields in ({"boxes": "pcr"}, {"num_classes": 9}):  # whose last layer is another
+        assert not resolved(thin(head="gap", crop=64, **fields), sigmoids).multi_label
+    assert not sigmoids.without_head().multi_label
+    boxes = arrays(outputs=12, boxes=None, box_unit=None)
+    own = inference.infer(boxes, stated={"boxes": "pcr"})
+    assert (own.boxes, own.num_classes, own.outputs) == ("pcr", 3, 12)
 
 
 # ---- the fields that would fit

@@ -32,9 +32,16 @@ def test_what_is_assumed_of_a_files_images_is_printed(tmp_path, capsys, monkeypa
         ),
         ("vgg.mat", ""),
     ):
-        load_net(tmp_path / name)
+        torch_file = name.endswith((".pth", ".safetensors"))
+        load_net(tmp_path / name, stated={"crop": 32} if torch_file else None)
         printed = capsys.readouterr().err
-        assert printed.count("\n") == bool(words) and words in printed
+        assert printed.count("\n") == bool(words) + torch_file and words in printed
+        head = (
+            "ReLU behind its hidden FC layers, one label an image (soft-max; sigmoids are stated by --set=architecture"
+        )
+        assert (head in printed) == torch_file
+    load_net(tmp_path / "vgg.pth", stated={"crop": 32, "multi_label": True})
+    assert "one label" not in capsys.readouterr().err
     # a public name implies it
     path = tmp_path / "VGG_ILSVRC_16_layers.caffemodel"
     shutil.copy(tmp_path / "vgg.caffemodel", path)

@@ -26,7 +26,7 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)  # R, G, B of ILSVRC-2012's training 
 
 
 def mean_of_channels(mean: Sequence[float], channels: int) -> tuple[float, ...]:
-    """The mean of a net in RGB for one of other channels: that of R, G and B for each."""
+    """A mean or a deviation for a net of other channels: for each the average, of a net in RGB that of R, G and B."""
     return tuple(mean) if len(mean) in (0, channels) else (sum(mean) / len(mean),) * channels
 
 

@@ -81,7 +81,7 @@ def _train_one(
             print(class_weights.described(weights, source.classes), flush=True)
 
         # ---- create the state, restore or initialize it, loop over the epochs (3.1)
-        job = Job(config, source, statistics, bad_images, run.workdir, strategy, workers, precision)
+        job = Job(config, run.config, source, statistics, bad_images, run.workdir, strategy, workers, precision)
         outcome = train_job(job)
 
         # ---- final evaluation (3.2) of the kept net
@@ -126,7 +126,7 @@ def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoi
     if config.training.start:
         with job.strategy.scope():
             digest = read_config(job.workdir)["started_from"]
-            layers = initialize.initialize(state.model, config, job.source.classes, digest)
+            layers = initialize.initialize(state.model, config, job.source.classes, digest, job.given)
             if state.averaged is not None:
                 state.averaged.set_weights(state.model.get_weights())
         copied, random = (", ".join(names) or "none" for names in (layers.copied, layers.random))

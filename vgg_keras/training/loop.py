@@ -45,6 +45,7 @@ class Job:
 
     Attributes:
         config: resolved, so its classes and mean are known.
+        given: as the command received it: what of the images of its first weights is stated.
         source: the images without the bad ones.
         statistics: of the training images, for the colour shift.
         bad_images: those that the scan refused.
@@ -55,6 +56,7 @@ class Job:
     """
 
     config: Config
+    given: Config
     source: Source
     statistics: Statistics
     bad_images: list[BadImage]

@@ -132,13 +132,14 @@ def _fold(
     """
     if preprocessing and preprocessing.bgr:
         kernel = kernel[:, :, ::-1]
-    if preprocessing and len(preprocessing.std) == kernel.shape[2]:
-        kernel = kernel / np.array(preprocessing.std, np.float32)[:, None]
+    theirs = kernel.shape[2]
+    if preprocessing:  # a stated one has a value for each of our channels
+        kernel = kernel / np.array(mean_of_channels(preprocessing.std, theirs), np.float32)[:, None]
     channels, shift = architecture.channels, 0.0
-    if kernel.shape[2] != channels:
-        mean = preprocessing.mean if preprocessing else architecture.mean
+    if theirs != channels:
+        mean = mean_of_channels(preprocessing.mean if preprocessing else architecture.mean, theirs)
         offsets = np.mean(architecture.mean) - np.array(mean, np.float64)
-        shift = np.einsum("hwio,i->o", kernel, offsets).astype(np.float32) if len(mean) == kernel.shape[2] else 0.0
+        shift = np.einsum("hwio,i->o", kernel, offsets).astype(np.float32)
         kernel = np.repeat(kernel.sum(axis=2, keepdims=True) / channels, channels, axis=2)
     if preprocessing and architecture.std:
         kernel = kernel * np.array(architecture.std, np.float32)[:, None]

@@ -9,10 +9,10 @@ import numpy as np
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import LAST, mean_of_channels
+from vgg_keras.nets.architectures import LAST, layers, mean_of_channels
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.convert import check_compatible, convert
-from vgg_keras.weights.source_weights import CAFFE, FIRST, HEAD, TORCHVISION, Preprocessing, SourceWeights, parsing
+from vgg_keras.weights.source_weights import CAFFE, FIRST, TORCHVISION, Preprocessing, SourceWeights, parsing
 
 
 def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
@@ -22,7 +22,9 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
         UserError: it has no mean, and neither has the source.
     """
     mean = mean_of_channels(source.preprocessing.mean if source.preprocessing else (), architecture.channels)
-    architecture = architecture.resolved(source.num_classes(architecture), mean, source.multi_label)
+    classes = source.num_classes(architecture)
+    takes_scores = architecture.boxes == "none" and architecture.num_classes in (0, classes)
+    architecture = architecture.resolved(classes, mean, source.multi_label and takes_scores)
     if not architecture.mean:
         raise UserError(
             "A .weights.h5 file does not hold the mean that its net subtracts. "
@@ -34,17 +36,18 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
 def with_stated(source: SourceWeights, mean: Sequence[float], std: Sequence[float]) -> SourceWeights:
     """A source with the preprocessing that the user states, where the source does not hold its own: RGB, (x - mean) / std.
 
-    Where one is assumed, both must be stated, and another mean: a division alone is that of the net that takes the weights.
+    Where one is assumed, both must be stated: a mean or a division alone is that of the net that takes the weights.
     """
-    assumed = source.preprocessing
-    open_ = assumed is None or (
-        source.assumed and std and not np.allclose(mean or assumed.mean, assumed.mean, atol=1e-2)
-    )
-    if not mean or not open_:
+    lacks = source.preprocessing is None or (source.assumed and std)
+    if not mean or not lacks:
         return source
-    return dataclasses.replace(
-        source, preprocessing=Preprocessing(tuple(mean), tuple(std) or (1.0, 1.0, 1.0)), assumed=""
-    )
+    stated = Preprocessing(tuple(mean), tuple(std) or (1.0,) * len(mean))
+    return dataclasses.replace(source, preprocessing=stated, assumed="")
+
+
+def _equal(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Whether two means or deviations are the same, of as many channels."""
+    return len(ours) == len(theirs) and np.allclose(ours, theirs, atol=1e-3)
 
 
 def class_names(source: SourceWeights, num_classes: int) -> tuple[str, ...]:
@@ -56,7 +59,8 @@ def class_names(source: SourceWeights, num_classes: int) -> tuple[str, ...]:
         and source.preprocessing is not None
         and any(
             source.preprocessing.bgr == one.bgr
-            and np.allclose([*source.preprocessing.mean, *source.preprocessing.std], [*one.mean, *one.std], atol=1e-3)
+            and _equal(source.preprocessing.mean, one.mean)
+            and _equal(source.preprocessing.std, one.std)
             for one in (CAFFE, TORCHVISION)
         )
     )
@@ -88,8 +92,9 @@ def _suggestion(source: SourceWeights, architecture: Architecture, prefix: str) 
     if own.head == "fc" and own.crop // 32 != architecture.crop // 32:  # else fc1's kernel is the same
         names.insert(2, "crop")
     fields = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(architecture, name)}
-    if own.mean and not np.allclose(own.mean, architecture.mean, atol=1e-3):
-        fields["mean"] = ",".join(f"{value:g}" for value in own.mean)
+    mean = mean_of_channels(own.mean, architecture.channels)
+    if mean and not _equal(mean, architecture.mean):
+        fields["mean"] = ",".join(f"{value:g}" for value in mean)
     if not fields:
         return ""
     return f" It fits {' '.join(f'{prefix}{name}={_text(value)}' for name, value in fields.items())}"
@@ -114,6 +119,18 @@ def require_head(source: SourceWeights) -> None:
             f"{source.head_problem}. Its convolutions can be used: train --weights trains a new head on them, features "
             "--weights describes images by them."
         )
+
+
+def head_of(source: SourceWeights, architecture: Architecture) -> str:
+    """What a source's FC layers take; where it does not hold that, what they may take of this net's last map.
+
+    One position is behind a pooling, or all of a map that has no more.
+    """
+    first = source.tensors[source.fc_layers[0]][0]
+    channels = next(layer.units for layer in reversed(layers(architecture)) if layer.kind == "pool")
+    if source.head or first.size // source.units(first) > channels:
+        return source.head or "fc"
+    return architecture.head if architecture.head != "fc" or architecture.crop // 32 == 1 else "gap"
 
 
 def infer(
@@ -177,9 +194,13 @@ def _infer_as(
         return source.tensors[named[layer]][0]
 
     slope = stated.get("negative_slope") if source.negative_slope is None else source.negative_slope
+    first = kernel(FIRST)
+    theirs = first.shape[1 if source.channels_first else 2] if first.ndim == 4 else 3
+    channels = (like.channels if like else stated.get("channels", 3)) if theirs == 3 else theirs  # RGB's are adapted
     fields = {
-        "mean": source.preprocessing.mean if source.preprocessing else (),
-        "std": stated.get("std", ()),
+        "channels": channels,
+        "mean": mean_of_channels(source.preprocessing.mean if source.preprocessing else (), channels),
+        "std": mean_of_channels(stated.get("std", ()), channels),
         "batch_norm": batch_norm,
         "multi_label": source.multi_label or stated.get("multi_label", False),
         "boxes": source.boxes or stated.get("boxes", "none"),
@@ -228,14 +249,21 @@ def _head(
     if like and not source.fc_layers:
         return {"head": like.head, "crop": like.crop, "num_classes": like.num_classes or 1}
     kernel(LAST)
-    classes = max(1, source.num_classes(Architecture("D")))
+    task = Architecture("D", boxes=source.boxes or stated.get("boxes", "none"))
+    classes = source.num_classes(task) or stated.get("num_classes") or 1
     hidden = len(source.fc_layers) - 1
     first = kernel("fc1" if hidden else LAST)
     positions = first.size // source.units(first) // source.units(kernel("block5_conv1"))
     crop = source.crop or stated.get("crop", like.crop if like else 0)
-    head = source.head or stated.get("head") or ("fc" if positions > 1 or hidden == len(HEAD) - 1 else "")
-    if not head:  # one position: pooled
-        head = like.head if like and like.head != "fc" else "gap"
+    head = source.head or stated.get("head") or ("fc" if positions > 1 else "")
+    if not head and not crop:
+        raise UserError(
+            "FC layers that take one position are behind a global pooling, or on images of 32 pixels; a file of weights does not "
+            f"hold the crop. Received: {source.path}. Name it: --set=architecture.crop=224, or the side of the images it was "
+            "trained on, which is taken for --set=architecture.head=gap; or --set=architecture.crop=32."
+        )
+    if not head:
+        head = like.head if like and like.head != "fc" else "fc" if crop // 32 == 1 else "gap"
     if head != "fc":
         if not crop:
             raise UserError(

@@ -151,7 +151,7 @@ def inspect(config: Config) -> Start:
     if source.head_problem:
         print(f"{training.weights}: its head is left out: {source.head_problem}", flush=True)
     copied = convert_or_suggest(source, architecture, prefix="--set=architecture.")
-    print_assumption(training.weights, source)
+    print_assumption(training.weights, source, architecture)
     if adapted := adaptation(source, architecture):
         print(f"{training.weights}: {adapted}", flush=True)
     # imagenet's file is identified by the digest that is known without it
@@ -177,7 +177,9 @@ def require_classes(start: Start, config: Config, classes: Sequence[str]) -> Non
         )
 
 
-def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) -> Initialized:
+def initialize(
+    model: Any, config: Config, classes: Sequence[str], digest: str, given: Config | None = None
+) -> Initialized:
     """Copies the weights that a run starts from into its new net.
 
     Args:
@@ -185,6 +187,7 @@ def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) 
         config: the run's, resolved.
         classes: of its data, in label order.
         digest: that `inspect` found: what was inspected is what is copied.
+        given: the configuration that was inspected, whose mean is the one that the user states; None: `config`.
 
     Returns:
         The layers that took the start's weights, and those that are random.
@@ -195,7 +198,7 @@ def initialize(model: Any, config: Config, classes: Sequence[str], digest: str) 
     from vgg_keras.weights.inference import class_names, convert_or_suggest
 
     # the digest of imagenet's file is not a sha256, and its download was verified by it
-    source, sha256 = _read(config, None if config.training.weights == IMAGENET else digest)
+    source, sha256 = _read(given or config, None if config.training.weights == IMAGENET else digest)
     source = _without_other_head(source, config.architecture)
     converted = convert_or_suggest(source, config.architecture, _layers_to_copy(config))
     theirs = class_names(source, config.architecture.num_classes)
@@ -237,23 +240,24 @@ def _read(config: Config, sha256: str | None):
 
 def _without_other_head(source: Any, architecture: Architecture) -> Any:
     """The convolutions alone of a source whose head is of another kind, or with hidden FC layers where the net has none."""
+    from vgg_keras.weights.inference import head_of
+
     if not source.fc_layers:
         return source
-    other = _head_of(source) != architecture.head or bool(source.hidden_units()) != bool(architecture.hidden_units)
+    other = head_of(source, architecture) != architecture.head or bool(source.hidden_units()) != bool(
+        architecture.hidden_units
+    )
     return source.without_head() if other else source
 
 
 def _difference(source: Any, architecture: Architecture) -> str:
     """The field in which a net's head is another than its start's, with its value."""
-    if _head_of(source) != architecture.head:
+    from vgg_keras.weights.inference import head_of
+
+    if head_of(source, architecture) != architecture.head:
         return f"head is {architecture.head}"
     units = ",".join(map(str, source.hidden_units())) or "none"
     return f"fc_layers is {len(architecture.hidden_units)}, and the hidden FC layers of the file have {units} units"
-
-
-def _head_of(source: Any) -> str:
-    """What a source's FC layers take; where the source does not hold it, one FC layer is behind a pooling."""
-    return source.head or ("fc" if len(source.fc_layers) > 1 else "gap")
 
 
 def _layers_to_copy(config: Config) -> Collection[str] | None:

@@ -59,7 +59,7 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     weights, _ = read(source, architecture.name, sha256)
     converted = convert_or_suggest(weights, architecture)
     kept = assign(model, converted, architecture, weights.path).random
-    print_assumption(source, weights)
+    print_assumption(source, weights, architecture)
     if kept:
         line = f"{source}: "
         line += f"its head is not read: {weights.head_problem}; " if weights.head_problem else ""
@@ -122,7 +122,7 @@ def load_net(
                 "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
             )
         with parsing(source):
-            like = Architecture(head="gap", num_classes=1, crop=own.crop) if headless else None
+            like = Architecture(head="gap", num_classes=1, crop=own.crop, channels=own.channels) if headless else None
             config = Config(architecture=infer(weights, like, stated))
     architecture = resolved(config.architecture, weights)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
@@ -133,7 +133,7 @@ def load_net(
             "A net that is not trained any more has weights in every layer. "
             f"Received: {source}, without those of {', '.join(missing)}. {its_own}train --weights={source} trains them."
         )
-    print_assumption(source, weights)
+    print_assumption(source, weights, architecture)
     config = dataclasses.replace(config, architecture=architecture, stages=())
     names = class_names(weights, architecture.num_classes)
     converted = tensors(converted)

@@ -5,11 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
 from vgg_keras.weights import presets
 from vgg_keras.weights.formats import reader, run_folder, torchvision
-from vgg_keras.weights.source_weights import CAFFE, SourceWeights, parsing
+from vgg_keras.weights.source_weights import CAFFE, ONE_LABEL, SourceWeights, parsing
 from vgg_keras.weights.verify import IMAGENET, PINNED, application, digest_of, ending_of, is_public, require_digest
 
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # from where Keras Applications has them
@@ -43,8 +44,8 @@ def read(source: str | Path, name: str = "D", sha256: str | None = None) -> tupl
     with parsing(source):
         weights = reader(ending_of(path))(path)
     if found[:8] in torchvision.CAFFES:
-        weights = dataclasses.replace(weights, preprocessing=CAFFE, assumed="")
-    return (dataclasses.replace(weights, assumed="") if is_public(path) else weights), found
+        weights = dataclasses.replace(weights, preprocessing=CAFFE, assumed="", assumed_head=())
+    return (dataclasses.replace(weights, assumed="", assumed_head=()) if is_public(path) else weights), found
 
 
 def path_of(source: str | Path) -> Path:
@@ -58,8 +59,16 @@ def path_of(source: str | Path) -> Path:
     return user_path(source)
 
 
-def print_assumption(source: str | Path, weights: SourceWeights) -> None:
-    """Prints how the source's images are read where it does not hold that, and what was changed in reading."""
+def print_assumption(source: str | Path, weights: SourceWeights, architecture: Architecture) -> None:
+    """Prints how the source's images and its head are read where it does not hold that, and what was changed in reading.
+
+    Args:
+        source: as the user named it.
+        weights: what it holds.
+        architecture: of the net that takes it.
+    """
+    last = architecture.boxes == "none" and weights.num_classes(architecture) == architecture.num_classes
+    one_label = last and not architecture.multi_label
     if weights.assumed:
         print(
             f"{source}: read as {weights.assumed}; the file does not say so. RGB (x - mean) / std is stated by "
@@ -67,6 +76,8 @@ def print_assumption(source: str | Path, weights: SourceWeights) -> None:
             file=sys.stderr,
             flush=True,
         )
+    if assumed := [words for words in weights.assumed_head if words != ONE_LABEL or one_label]:
+        print(f"{source}: read with {', '.join(assumed)}; the file does not say so", file=sys.stderr, flush=True)
     for note in weights.notes:
         print(f"{source}: {note}", file=sys.stderr, flush=True)
 

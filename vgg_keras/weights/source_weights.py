@@ -15,6 +15,8 @@ from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, hidden_fc, layers
 FIRST = "block1_conv1"
 HEAD = ("fc1", "fc2", LAST)  # of the authors' nets
 CAFFE_HEAD = ("fc6", "fc7", "fc8")  # its names in their files
+ONE_LABEL = "one label an image (soft-max; sigmoids are stated by --set=architecture.multi_label=true)"
+MOST_CHANNELS = 16  # of `Architecture.channels`
 EPSILON = 1e-3  # of Keras's batch norm, which `nets/builder.py` leaves as it is
 
 
@@ -63,6 +65,7 @@ class SourceWeights:
         assumed: where the source does not hold the preprocessing: what is assumed, in words.
         fc_layers: the source's names of its FC layers, in their order; empty: it has no head.
         head: what the first of them takes, as `Architecture.head`; empty: the source does not hold it.
+        assumed_head: of a head that the source holds no more of than the FC layers: what is assumed, in words.
         head_problem: why the head, which the source has, was not read; empty: it was, or there is none.
         multi_label: whether its outputs end in sigmoids, each of its own.
         notes: what was changed in reading, for the user.
@@ -85,6 +88,7 @@ class SourceWeights:
     assumed: str = ""
     fc_layers: tuple[str, ...] = ()
     head: str = ""
+    assumed_head: tuple[str, ...] = ()
     head_problem: str = ""
     multi_label: bool = False
     notes: tuple[str, ...] = ()
@@ -92,7 +96,9 @@ class SourceWeights:
     def without_head(self) -> "SourceWeights":
         """The convolutions alone."""
         tensors = {name: arrays for name, arrays in self.tensors.items() if name not in self.fc_layers}
-        return dataclasses.replace(self, tensors=tensors, fc_layers=(), head="", notes=())
+        return dataclasses.replace(
+            self, tensors=tensors, fc_layers=(), head="", assumed_head=(), multi_label=False, notes=()
+        )
 
     def hidden_units(self) -> tuple[int, ...]:
         """The outputs of each hidden FC layer."""
@@ -106,7 +112,8 @@ class SourceWeights:
         """How many classes its last layer has; 0 where it has no last layer, or one box for all classes."""
         arrays = self.tensors.get(self.names(architecture)[LAST])
         units = self.units(arrays[0]) if arrays else 0
-        return {None: units, "none": units, "scr": len(self.classes), "pcr": units // 4}[self.boxes]
+        boxes = architecture.boxes if self.boxes is None else self.boxes
+        return {"none": units, "scr": len(self.classes), "pcr": units // 4}[boxes]
 
 
 def same_names(architecture: Architecture) -> dict[str, str]:
@@ -125,6 +132,21 @@ def named_head(architecture: Architecture, fc_layers: Sequence[str]) -> dict[str
     hidden = hidden_fc(architecture)
     own = dict(zip(hidden, fc_layers[:-1], strict=False))
     return {**{name: own.get(name, name) for name in hidden}, LAST: fc_layers[-1] if fc_layers else LAST}
+
+
+def assumed_of_head(hidden: int, outputs: int, pooled: bool) -> tuple[str, ...]:
+    """What is assumed of a head of which a source holds the FC layers alone, in words.
+
+    Args:
+        hidden: FC layers before the last.
+        outputs: of the last.
+        pooled: whether the first takes one position, and no pooling is known.
+    """
+    return (
+        *["average pooling before its FC layers, where the last map has more positions than one"] * pooled,
+        *["ReLU behind its hidden FC layers"] * (hidden > 0),
+        *[ONE_LABEL] * (outputs > 1),
+    )
 
 
 def two_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], str]:

@@ -12,6 +12,7 @@ from keras import layers as kl
 import vgg_keras
 from tests.weights.sources import difference, ours, small
 from vgg_keras.errors import UserError
+from vgg_keras.weights.formats import keras_files
 from vgg_keras.weights.load import load_net
 
 # ---- Keras Applications
@@ -76,6 +77,27 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
             legacy_h5_format.save_weights_to_hdf5_group(file, functional([layer, *convolutions_and_head()]))
         with pytest.raises(UserError, match=message):
             load_net(tmp_path / "weights.h5")
+
+
+def test_weights_alone_behind_a_rescaling_are_not_read_as_keras_applications(tmp_path):
+    """In Keras 2's format, of one FC layer, under names of the layers' own."""
+    names, inputs = ["input_1", "rescaling"], 3
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        for number in range(8):
+            name = f"conv2d_{number}"
+            group = file.create_group(f"{name}/{name}")
+            group["kernel:0"], inputs = np.zeros((3, 3, inputs, 4), np.float32), 4
+            group["bias:0"] = np.zeros(4, np.float32)
+            file[name].attrs["weight_names"] = [f"{name}/kernel:0", f"{name}/bias:0"]
+            names.append(name)
+        group = file.create_group("dense/dense")
+        group["kernel:0"], group["bias:0"] = np.zeros((4, 3), np.float32), np.zeros(3, np.float32)
+        file["dense"].attrs["weight_names"] = ["dense/kernel:0", "dense/bias:0"]
+        for name in ("input_1", "rescaling", "global_average_pooling2d"):
+            file.create_group(name).attrs["weight_names"] = np.array([], "S1")
+        file.attrs["layer_names"] = [*names, "global_average_pooling2d", "dense"]
+    source = keras_files.read_h5(tmp_path / "weights.h5")
+    assert source.preprocessing is None and source.assumed == "" and source.head == "gap"
 
 
 # ---- .keras and .weights.h5

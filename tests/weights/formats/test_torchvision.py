@@ -1,5 +1,6 @@
 """torchvision's and timm's files: the loaded net's logits of photographs are torch's, and nothing in a file runs."""
 
+import itertools
 import pickle
 import shutil
 
@@ -72,7 +73,7 @@ def test_the_authors_nets_are_identified_by_their_digests_under_any_name(tmp_pat
     for digits, expected in (((), normalised(images)), ((sha256(path)[:8],), as_caffe(images))):
         monkeypatch.setattr(torchvision, "CAFFES", digits)
         for name in ("mine.pth", "mine-00b39a1b.pth"):
-            found = ours(load_net(tmp_path / name).model, images)
+            found = ours(load_net(tmp_path / name, stated={"crop": 32}).model, images)
             assert difference(name, found, logits(net, expected)) <= 1e-4
 
 
@@ -138,7 +139,9 @@ def test_what_trainings_wrap_around_a_net_is_left_out(tmp_path, random):
     expected = logits(net, normalised(images))
     for name, checkpoint in nested(net.state_dict()).items():
         torch.save(checkpoint, tmp_path / "net.pth")
-        assert difference(name, ours(load_net(tmp_path / "net.pth").model, images), expected) <= 1e-5, name
+        assert (
+            difference(name, ours(load_net(tmp_path / "net.pth", stated={"crop": 32}).model, images), expected) <= 1e-5
+        ), name
 
 
 class Around(torch.nn.Module):
@@ -154,7 +157,8 @@ class Around(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    "form", ["last layer in a Sequential", "one hidden", "pooled", "one output", "pooled and hidden"]
+    "form",
+    ["last layer in a Sequential", "one hidden", "pooled", "one output", "pooled and hidden", "pooled, two hidden"],
 )
 def test_heads_of_their_own_are_read(tmp_path, random, form):
     torch.manual_seed(2)
@@ -169,12 +173,9 @@ def test_heads_of_their_own_are_read(tmp_path, random, form):
     elif form == "one output":
         net = Around(net.features, torch.nn.Sequential(linear(4 * channels, 20), relu(), linear(20, 1)), False)
     else:
-        head = (
-            linear(channels, classes)
-            if form == "pooled"
-            else torch.nn.Sequential(linear(channels, 20), relu(), linear(20, classes))
-        )
-        net, stated = Around(net.features, head, True), {"crop": 64}
+        units = (channels, *{"pooled": (), "pooled and hidden": (20,), "pooled, two hidden": (20, 10)}[form], classes)
+        head = [part for inputs, outputs in itertools.pairwise(units) for part in (linear(inputs, outputs), relu())]
+        net, stated = Around(net.features, torch.nn.Sequential(*head[:-1]), True), {"crop": 64}
     torch.save(net.eval().state_dict(), tmp_path / "net.pth")
     save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "net.safetensors")
     images = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
@@ -185,7 +186,9 @@ def test_heads_of_their_own_are_read(tmp_path, random, form):
         loaded = load_net(tmp_path / f"net.{ending}", stated=stated)
         assert difference(f"{form}, {ending}", ours(loaded.model, images), expected) <= 1e-5
     if stated:
-        with pytest.raises(UserError, match=r"does not hold the crop\. .* Name it: --set=architecture\.crop=224"):
+        with pytest.raises(
+            UserError, match=r"Name it: --set=architecture\.crop=224, .*; or --set=architecture\.crop=32"
+        ):
             load_net(tmp_path / "net.pth")
 
 

@@ -69,7 +69,9 @@ def read(path: Path) -> SourceWeights:
     stated = _preprocessing(net, path)
     assumed = "" if stated else f"the authors', {CAFFE_WORDS}"
     fc = tuple(name for name in CAFFE_HEAD if name in tensors)
-    return SourceWeights(str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed, fc_layers=fc)
+    return SourceWeights(
+        str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed, fc_layers=fc, head="fc" if fc else ""
+    )
 
 
 def _preprocessing(net, path: Path) -> Preprocessing | None:

@@ -15,8 +15,17 @@ import h5py
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import choices
 from vgg_keras.weights.formats import hdf5, keras_config, keras_model, keras_weights
-from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, HEAD, SourceWeights, same_names
+from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer, kind_of
+from vgg_keras.weights.source_weights import (
+    CAFFE,
+    CAFFE_WORDS,
+    FIRST,
+    HEAD,
+    ONE_LABEL,
+    SourceWeights,
+    assumed_of_head,
+    same_names,
+)
 
 WEIGHTS = "model.weights.h5"  # in a .keras archive
 _CONFIG = "config.json"
@@ -76,10 +85,10 @@ def _read_keras_2(file: h5py.File, path: Path) -> SourceWeights:
     else:
         layers, problem = keras_config.chain(model, model_file)
         tensors = hdf5.keras_2_weights(root, {layer.name: layer.kind for layer in layers}, path)
-        found = keras_model.describe(layers, tensors, model_file, problem) if tensors else None
+        found = _as_applications(keras_model.describe(layers, tensors, model_file, problem)) if tensors else None
     if found is None:
         raise hdf5.without(path, "Keras's older .h5 format, with layer_names")
-    return _as_applications(found)
+    return found
 
 
 def _without_model(tensors: dict[str, tuple], groups: list[str], path: Path) -> SourceWeights:
@@ -88,7 +97,20 @@ def _without_model(tensors: dict[str, tuple], groups: list[str], path: Path) -> 
         map(keras_weights.kind_of, groups)
     ):
         fc = tuple(name for name in tensors if not name.startswith("block"))
-        return SourceWeights(str(path), tensors, same_names, channels_first=False, preprocessing=None, fc_layers=fc)
+        pooling = next((_POOLED[kind] for kind in map(keras_weights.kind_of, groups) if kind in _POOLED), "")
+        found = SourceWeights(
+            str(path),
+            tensors,
+            same_names,
+            channels_first=False,
+            preprocessing=None,
+            fc_layers=fc,
+            head=(pooling or ("fc" if fc == HEAD else "")) if fc else "",
+            assumed_head=assumed_of_head(len(fc) - 1, tensors[fc[-1]][0].shape[-1], not pooling and fc != HEAD)
+            if fc
+            else (),
+        )
+        return _as_applications(found)
     # a model inside is a group, in which only layers with weights are named
     inside = [name for name in tensors if name not in groups]
     places = [("layers", name) for name in groups] + [("layers/model/layers", name) for name in inside]
@@ -108,7 +130,9 @@ def _kind(name: str, tensors: dict[str, tuple]) -> str:
 
 
 def _as_applications(found: SourceWeights) -> SourceWeights:
-    if found.preprocessing is None and not found.assumed:
+    """Whose images are Keras Applications' where no layer says how they are made."""
+    first = found.tensors.get(FIRST)
+    if found.preprocessing is None and first and first[0].ndim == 4 and first[0].shape[2] == 3:
         return dataclasses.replace(found, preprocessing=CAFFE, assumed=f"Keras Applications', {CAFFE_WORDS}")
     return found
 
@@ -166,7 +190,7 @@ def read_keras(path: Path) -> SourceWeights:
                 tensors, _ = hdf5.keras_3_weights(file, path, counted(layers), named)
     except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"A .keras file holds {_CONFIG} and {WEIGHTS}. Received: {path}: {error}.") from None
-    found = keras_model.describe(layers, tensors, model_file, problem)
+    found = keras_model.describe(layers, tensors, model_file, problem, own=kind_of(model) == "VGG")
     return _with_task(_as_applications(found), model, path)
 
 
@@ -209,6 +233,7 @@ def _read_weights(file: h5py.File, path: Path) -> SourceWeights:
         lrn="local_response_normalization" in kinds,
         fc_layers=fc,
         head=next((_POOLED[kind] for kind in kinds if kind in _POOLED), ""),
+        assumed_head=(ONE_LABEL,) if fc else (),
         boxes=None,
         box_unit=None,
     )

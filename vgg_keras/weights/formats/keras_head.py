@@ -16,6 +16,7 @@ from vgg_keras.weights.formats.keras_layers import (
     SavedLayer,
     end_of,
     negative_slope,
+    require_fields,
     require_values,
 )
 from vgg_keras.weights.source_weights import EPSILON, two_classes
@@ -48,7 +49,12 @@ class Head:
 
 
 def head_of(
-    layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], slope: float, side: int, file: ModelFile
+    layers: Sequence[SavedLayer],
+    tensors: Mapping[str, tuple],
+    slope: float,
+    side: int,
+    file: ModelFile,
+    one_class: bool = False,
 ) -> Head:
     """The head that these layers make.
 
@@ -58,6 +64,7 @@ def head_of(
         slope: below 0, of the convolutions' activation.
         side: of the last map; 0: not known.
         file: for messages.
+        one_class: that one output is a net's of one class, which stays.
 
     Raises:
         UserError: a layer that no head of ours has.
@@ -65,7 +72,7 @@ def head_of(
     reader = _Reader(tensors, slope, side, file)
     for layer in layers:
         reader.read(layer)
-    return reader.finished()
+    return reader.finished(one_class)
 
 
 class _Reader:
@@ -84,14 +91,16 @@ class _Reader:
     def read(self, layer: SavedLayer) -> None:
         if self._end:
             raise self._file.another(f"a {self._end.replace('softmax', 'soft-max')} at {self._units}, before the end")
-        if layer.kind in PREPROCESSING or layer.kind == "LocalResponseNormalization":
+        if layer.kind in (*PREPROCESSING, "LocalResponseNormalization", "Resizing"):
             raise self._file.another(f"{layer.name} behind the first convolution")
+        if layer.kind in ("ReLU", "Softmax"):
+            require_fields(layer, self._file)
         require_values(layer, {"data_format": (None, "channels_last")}, self._file)
         getattr(self, f"_{layer.kind.lower()}")(layer)
         if layer.kind not in ("Dense", "Conv2D"):
             self._activate(layer)
 
-    def finished(self) -> Head:
+    def finished(self, one_class: bool) -> Head:
         head = self._head
         if not head.kernels:
             return head
@@ -101,7 +110,7 @@ class _Reader:
             raise self._file.another("two FC layers without an activation between them")
         if self._waiting is not None:
             raise self._file.another("batch norm at the end")
-        if head.kernels[-1][1].size == 1:
+        if head.kernels[-1][1].size == 1 and not one_class:
             self._as_two_classes()
         else:
             head.multi_label = self._end == "sigmoid"
@@ -195,8 +204,7 @@ class _Reader:
 
     def _leakyrelu(self, layer: SavedLayer) -> None: ...
 
-    def _softmax(self, layer: SavedLayer) -> None:
-        require_values(layer, {"axis": (-1, 1)}, self._file)
+    def _softmax(self, layer: SavedLayer) -> None: ...
 
     # ---- parts of these
 
@@ -228,14 +236,14 @@ class _Reader:
 
     def _add(self, layer: SavedLayer, kernel: np.ndarray, bias: np.ndarray) -> None:
         """The next FC layer, with what waits for one."""
-        if self._averaged:
-            kernel = self._spread(layer, kernel)
-        if self._waiting is not None:
+        if self._waiting is not None:  # of what an average pooling makes, with which one for each channel commutes
             scale, shift = (np.tile(np.atleast_1d(part), len(kernel) // np.size(part)) for part in self._waiting)
             if len(scale) != len(kernel):
                 raise self._file.another(f"batch norm of other units than {layer.name} takes")
             kernel, bias = kernel * scale[:, None], bias + shift @ kernel
             self._waiting = None
+        if self._averaged:
+            kernel = self._spread(layer, kernel)
         self._head.kernels.append((kernel, bias))
         self._activated.append(False)
         self._units, self._linear = layer.name, True

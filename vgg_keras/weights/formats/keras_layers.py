@@ -70,7 +70,7 @@ _FIELDS: dict[str, dict[str, tuple]] = {
     },
     "MaxPooling2D": {"padding": ("valid",), "pool_size": (2, [2, 2]), "strides": (None, 2, [2, 2])},
     "BatchNormalization": {"axis": (-1, 3, [-1], [3])},
-    "ReLU": {"max_value": (None,), "threshold": (None, 0)},
+    "ReLU": {"max_value": (None,), "threshold": (None, 0, [0])},
     "LocalResponseNormalization": {"k": (2.0,), "n": (5,), "alpha": (1e-4,), "beta": (0.75,)},
     "Softmax": {"axis": (-1, 1)},
     "Normalization": {"axis": (None, -1, 3, [], [-1], [3]), "invert": (None, False)},
@@ -152,7 +152,10 @@ def require_fields(layer: SavedLayer, file: ModelFile) -> None:
 def require_values(layer: SavedLayer, allowed: Mapping[str, tuple], file: ModelFile) -> None:
     """Refuses a layer with another value of one of these fields; a field that it does not hold is a default."""
     for field, values in allowed.items():
-        if field in layer.config and layer.config[field] not in values:
+        value = layer.config.get(field)
+        if isinstance(value, dict) and isinstance(value.get("config"), dict):  # an array, as Keras 3 serializes it
+            value = value["config"].get("value")
+        if field in layer.config and value not in values:
             raise file.another(f"{layer.name} of {field}={str(layer.config[field])[:50]}")
 
 

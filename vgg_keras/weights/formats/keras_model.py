@@ -20,14 +20,19 @@ from vgg_keras.weights.formats.keras_layers import (
     negative_slope,
     require_fields,
 )
-from vgg_keras.weights.source_weights import EPSILON, SourceWeights, same_names
+from vgg_keras.weights.source_weights import EPSILON, MOST_CHANNELS, SourceWeights, same_names
 
 _BLOCKS = 5
 _HEAD = ("Flatten", "Reshape", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dense")
 
 
 def describe(
-    layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile, problem: str = "", crop: int = 0
+    layers: Sequence[SavedLayer],
+    tensors: Mapping[str, tuple],
+    file: ModelFile,
+    problem: str = "",
+    crop: int = 0,
+    own: bool = False,
 ) -> SourceWeights:
     """A model's weights with what its layers say of them.
 
@@ -39,6 +44,7 @@ def describe(
         file: for messages.
         problem: what ends the layers before the model's end; empty: nothing.
         crop: the side of the images where the layers do not hold it.
+        own: whether it is a net of `vgg_keras.build`.
 
     Returns:
         The net; its `preprocessing` is None where its first layer is a convolution.
@@ -47,30 +53,32 @@ def describe(
         UserError: a layer that is not one of Table 1's, or preprocessing that is not a mean and a division.
     """
     with file.parsing(), np.errstate(all="ignore"):  # what is not finite is refused
-        return _described(layers, tensors, file, problem, crop)
+        return _described(layers, tensors, file, problem, crop, own)
 
 
-def _described(layers, tensors, file, problem, crop) -> SourceWeights:
-    net = [layer for layer in layers if layer.kind not in IDENTITY]
+def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
+    start = next((place for place, layer in enumerate(layers) if layer.kind == "Conv2D"), len(layers))
+    # a Resizing of maps is none of images, which pass on
+    net = [one for n, one in enumerate(layers) if one.kind not in IDENTITY or (one.kind == "Resizing" and n > start)]
     first = next((place for place, layer in enumerate(net) if layer.kind not in PREPROCESSING), len(net))
     convolutions, behind = _divided(net[first:])
     for layer in (*net[:first], *convolutions):
         require_fields(layer, file)
-    preprocessing = keras_preprocessing.preprocessing_of(net[:first], tensors, file) if first else None
+    channels = _channels(layers[start:], tensors, file)
+    preprocessing = keras_preprocessing.preprocessing_of(net[:first], tensors, file, channels) if first else None
     steps, places, slopes = _steps(convolutions, file)
     epsilons = {float(one.config.get("epsilon", EPSILON)) for one in convolutions if one.kind == "BatchNormalization"}
     if len(slopes) > 1 or len(epsilons) > 1:
         raise file.another("layers of one kind that differ: activations, or batch norm's epsilon")
     slope = slopes.pop() if slopes else 0.0
     found = {name: tensors[stored] for name, stored in places.items() if stored in tensors}
-    start = next((place for place, layer in enumerate(layers) if layer.kind == "Conv2D"), len(layers))
     flattened = any(layer.kind in ("Flatten", "Dense") for layer in behind) and not problem
-    crop = keras_preprocessing.input_side(layers[: start + 1], file, flattened) or crop
+    crop = keras_preprocessing.input_side(layers[: start + 1], file, flattened, channels) or crop
     head = keras_head.Head()
     try:
         if problem:
             raise file.another(problem)
-        head = keras_head.head_of(behind, tensors, slope, crop // 32, file)
+        head = keras_head.head_of(behind, tensors, slope, crop // 32, file, one_class=own)
         if steps and steps[-1] != "block5_pool" and (head.kernels or head.pooling) and "block5_pool" not in steps:
             raise file.another(f"a head behind {places_before(places)}, not behind block5_pool")
     except OtherNetError as error:
@@ -90,6 +98,7 @@ def _described(layers, tensors, file, problem, crop) -> SourceWeights:
         same_names,
         channels_first=False,
         preprocessing=preprocessing,
+        assumed=keras_preprocessing.doubt(preprocessing),
         epsilon=epsilons.pop() if epsilons else EPSILON,
         activation="leaky_relu" if slope else "relu",
         lrn=any(layer.kind == "LocalResponseNormalization" for layer in convolutions),
@@ -102,6 +111,14 @@ def _described(layers, tensors, file, problem, crop) -> SourceWeights:
         multi_label=head.multi_label,
         notes=tuple(head.notes),
     )
+
+
+def _channels(layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile) -> int:
+    """How many the first convolution takes."""
+    kernel = tensors.get(layers[0].name, (np.zeros((1, 1, 3, 1)),))[0] if layers else np.zeros((1, 1, 3, 1))
+    if kernel.ndim != 4 or not 1 <= kernel.shape[2] <= MOST_CHANNELS:
+        raise file.another(f"a first convolution of the shape {kernel.shape}, not of 1 to {MOST_CHANNELS} channels")
+    return int(kernel.shape[2])
 
 
 def places_before(places: Mapping[str, str]) -> str:
@@ -138,7 +155,7 @@ def _steps(net: Sequence[SavedLayer], file: ModelFile) -> tuple[tuple[str, ...],
         elif layer.kind == "MaxPooling2D":
             name = f"block{block}_pool"
             block, convolutions = block + 1, 0
-        elif layer.kind in PREPROCESSING:
+        elif layer.kind in (*PREPROCESSING, "Resizing"):
             raise file.another(f"{layer.name} behind the first convolution")
         elif end := end_of(layer):
             raise file.another(f"a {end.replace('softmax', 'soft-max')} at {layer.name}, before the end")

@@ -12,64 +12,83 @@ from vgg_keras.weights.source_weights import Preprocessing
 _KERAS_EPSILON = 1e-7  # keras.config.epsilon(), the least standard deviation of Normalization
 
 
-def preprocessing_of(layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile) -> Preprocessing:
-    """The first layers as one: ((x - a) / b - c) / d is (x - (a + b c)) / (b d).
+def preprocessing_of(
+    layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile, channels: int = 3
+) -> Preprocessing | None:
+    """The first layers as one: ((x - a) / b - c) / d is (x - (a + b c)) / (b d). None: arithmetic that changes nothing.
 
     Raises:
         UserError: a division by 0, values that are not finite, or channels in another order than RGB and BGR.
     """
-    source, mean, std = np.arange(3), np.zeros(3), np.ones(3)
+    source, mean, std = np.arange(channels), np.zeros(channels), np.ones(channels)
     for layer in layers:
-        taken, subtracted, divisor = _step(layer, tensors, file)
+        taken, subtracted, divisor = _step(layer, tensors, file, channels)
         source, mean, std = source[taken], mean[taken], std[taken]
         mean, std = mean + std * subtracted, std * divisor
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and std.all()):
         raise file.another(f"{layers[-1].name} of values that are not finite or too large")
     order = source.tolist()
-    if order not in ([0, 1, 2], [2, 1, 0]):
+    if order not in (list(range(channels)), [2, 1, 0]):
         raise file.another(f"channels in the order {order} at {layers[-1].name}")
     bgr = order == [2, 1, 0]
+    if not bgr and not mean.any() and (std == 1).all() and {layer.kind for layer in layers} <= {"Affine"}:
+        return None  # such as a cast
     return Preprocessing(*(tuple((values[::-1] if bgr else values).tolist()) for values in (mean, std)), bgr=bgr)
 
 
-def _step(layer: SavedLayer, tensors: Mapping[str, tuple], file: ModelFile) -> tuple[Any, Any, Any]:
+def doubt(preprocessing: Preprocessing | None) -> str:
+    """What is assumed where the values that a net would see are far above 255: images that were divided before; else empty."""
+    largest = max((abs(255 - mean) / abs(std) for mean, std in _pairs(preprocessing)), default=0.0)
+    if largest <= 2 * 255:
+        return ""
+    return f"a net of images in 0-255, of which its first layers make values up to {largest:,.0f}"
+
+
+def _pairs(preprocessing: Preprocessing | None) -> list[tuple[float, float]]:
+    return list(zip(preprocessing.mean, preprocessing.std, strict=True)) if preprocessing else []
+
+
+def _step(
+    layer: SavedLayer, tensors: Mapping[str, tuple], file: ModelFile, channels: int
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """The channels that a layer takes, what it subtracts of each, and what it divides by then."""
-    config = layer.config
+    config, every = layer.config, list(range(channels))
     if layer.kind == "Affine":
-        return config["channels"], _triple(config["mean"]), _triple(config["std"])
+        return config["channels"], _for_each(config["mean"], channels), _for_each(config["std"], channels)
     if layer.kind == "MeanSubtraction":
-        return [0, 1, 2], _triple(config["mean"]), _triple(config.get("std") or 1.0)
+        return every, _for_each(config["mean"], channels), _for_each(config.get("std") or 1.0, channels)
     if layer.kind == "Rescaling":
-        scale = _triple(config["scale"])
+        scale = _for_each(config["scale"], channels)
         if not scale.all():
             raise file.another(f"{layer.name} of scale=0")
-        return [0, 1, 2], -_triple(config.get("offset", 0.0)) / scale, 1.0 / scale
+        return every, -_for_each(config.get("offset", 0.0), channels) / scale, 1.0 / scale
     stored = config.get("mean"), config.get("variance")
     if None in stored:  # adapted to data
         stored = tensors[layer.name][:2]
-    mean, variance = _triple(stored[0]), _triple(stored[1])
+    mean, variance = (_for_each(part, channels) for part in stored)
     if variance.min() < 0:
         raise UserError(f"A variance is not negative. Received: {file.path}, whose {layer.name} has one that is.")
-    return [0, 1, 2], mean, np.maximum(np.sqrt(variance), _KERAS_EPSILON)
+    return every, mean, np.maximum(np.sqrt(variance), _KERAS_EPSILON)
 
 
-def _triple(value: Any) -> np.ndarray:
-    """A number, or one for each channel, as three."""
+def _for_each(value: Any, channels: int) -> np.ndarray:
+    """A number, or one for each channel, as so many."""
     if isinstance(value, dict):  # an array, as Keras 3 serializes it
         value = value["config"]["value"]
     array = np.asarray(value, np.float64)
-    if array.size not in (1, 3) or array.shape[:-1] != (1,) * (array.ndim - 1):
-        raise ValueError(f"{array.size} values for three channels")
-    return np.broadcast_to(array.reshape(-1), 3).astype(np.float64)
+    if array.size not in (1, channels) or array.shape[:-1] != (1,) * (array.ndim - 1):
+        raise ValueError(f"{array.size} values for {channels} channels")
+    return np.broadcast_to(array.reshape(-1), channels).astype(np.float64)
 
 
-def input_side(layers: Sequence[SavedLayer], file: ModelFile, flattened: bool) -> int:
+def input_side(layers: Sequence[SavedLayer], file: ModelFile, flattened: bool, channels: int = 3) -> int:
     """The side of the square that the net takes; 0 where it takes others too.
 
     Args:
         layers: before the first convolution, and this one.
         file: for messages.
         flattened: whether the head is FC layers on the whole last map.
+        channels: that the first convolution takes.
 
     Raises:
         UserError: images of other channels, no squares, or a Resizing from one fixed size to another.
@@ -83,8 +102,10 @@ def input_side(layers: Sequence[SavedLayer], file: ModelFile, flattened: bool) -
             shape = [None, layer.config["height"], layer.config["width"], None]
         if shape is None:
             continue
-        if len(shape) != 4 or shape[3] not in (None, 3):
-            raise file.another(f"an input of the shape {str(tuple(shape[1:]))[:50]}, not of RGB images")
+        if len(shape) != 4 or shape[3] not in (None, channels):
+            raise file.another(
+                f"an input of the shape {str(tuple(shape[1:]))[:50]}, not of images of {channels} channels"
+            )
         height, width = shape[1:3]
         if height != width and (flattened or layer.kind == "Resizing"):
             raise file.another(f"an input of {height}x{width}, not a square")

@@ -16,7 +16,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import LAST, layers
 from vgg_keras.weights.formats import keras_preprocessing
 from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, same_names, two_classes
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, SourceWeights, assumed_of_head, same_names, two_classes
 
 RULE = "Weights without their model are those of a VGG with FC layers behind it."
 _POOLED = {"flatten": "fc", "reshape": "fc", "global_average_pooling2d": "gap", "global_max_pooling2d": "gmp"}
@@ -78,10 +78,10 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
     names_of_fc = [f"fc{place}" for place in range(1, len(head))] + [LAST] * bool(head)
     found |= dict(zip(names_of_fc, head, strict=True))
     every = {kind for inside in kinds.values() for kind in inside}
-    known, assumed = _preprocessing(every, tensors, groups, file)
+    known, assumed = _preprocessing(every, tensors, groups, file, tensors[convolutions[0]][0].shape[2])
     pooling = next((_POOLED[kind] for kind in every if kind in _POOLED), "")
-    guessed = ["average pooling where the FC layers take one position"] * (bool(head) and not pooling)
-    guessed += ["ReLU behind the hidden FC layers"] * (len(head) > 1)
+    one_position = bool(head) and len(head[0][0]) == tensors[convolutions[-1]][0].shape[-1]
+    outputs = head[-1][1].size if head and not notes else 1
     return SourceWeights(
         str(path),
         found,
@@ -89,9 +89,10 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
         channels_first=False,
         preprocessing=known,
         activation="leaky_relu" if "leaky_re_lu" in every else "relu",
-        assumed=", ".join([*([assumed] if assumed else []), *guessed]),
+        assumed=assumed,
         fc_layers=tuple(names_of_fc),
         head=pooling if head else "",
+        assumed_head=assumed_of_head(len(head) - 1, outputs, one_position and not pooling) if head else (),
         head_problem=problem,
         notes=notes,
     )
@@ -141,15 +142,20 @@ def _head(arrays: Sequence[tuple]) -> tuple[list[tuple[np.ndarray, ...]], tuple[
     return head, (note,)
 
 
-def _preprocessing(kinds, tensors, groups, file):
+def _preprocessing(kinds, tensors, groups, file, channels):
     """What is known of the preprocessing, and what is assumed of it."""
     if "normalization" in kinds and not kinds & {"rescaling", "tf_op_lambda", "slicing_op_lambda"}:
         name = next(name for group, name in groups.items() if kind_of(group) == "normalization")
         if name in tensors:  # adapted to data
             layer = SavedLayer("Normalization", name, {})
             with file.parsing():
-                return keras_preprocessing.preprocessing_of([layer], tensors, file), ""
-    if kinds & {"rescaling", "normalization"} or ("tf_op_lambda" in kinds and "slicing_op_lambda" not in kinds):
+                found = keras_preprocessing.preprocessing_of([layer], tensors, file, channels)
+                return found, keras_preprocessing.doubt(found)
+    if (
+        channels != 3
+        or kinds & {"rescaling", "normalization"}
+        or ("tf_op_lambda" in kinds and "slicing_op_lambda" not in kinds)
+    ):
         return None, ""
     return CAFFE, f"Keras Applications', {CAFFE_WORDS}"
 

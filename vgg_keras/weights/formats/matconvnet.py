@@ -33,6 +33,7 @@ def read(path: Path) -> SourceWeights:
     meta = net.get("meta") if isinstance(net, dict) else getattr(net, "meta", None)
     meta = net if meta is None else meta
     tensors = _tensors(net, path)
+    fc = tuple(name for name in CAFFE_HEAD if name in tensors)
     return SourceWeights(
         str(path),
         tensors,
@@ -40,7 +41,8 @@ def read(path: Path) -> SourceWeights:
         channels_first=False,
         preprocessing=Preprocessing(_mean(meta, path)),
         classes=_classes(meta, path),
-        fc_layers=tuple(name for name in CAFFE_HEAD if name in tensors),
+        fc_layers=fc,
+        head="fc" if fc else "",
     )
 
 

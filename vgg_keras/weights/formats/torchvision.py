@@ -5,7 +5,7 @@ in 0-1, normalised by ImageNet's mean and standard deviation.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from vgg_keras.weights.source_weights import (
     TORCHVISION_WORDS,
     Preprocessing,
     SourceWeights,
+    assumed_of_head,
     named_head,
     two_classes,
 )
@@ -87,9 +88,20 @@ def read(path: Path) -> SourceWeights:
         epsilon=EPSILON,
         assumed=words,
         fc_layers=names,
+        assumed_head=_assumed_of_head(convolutions, [found[name] for name in names], bool(notes)),
         head_problem=problem,
         notes=notes,
     )
+
+
+def _assumed_of_head(convolutions: Mapping[str, tuple], head: Sequence[tuple], sigmoid: bool) -> tuple[str, ...]:
+    """What is assumed of FC layers, whose outputs are one where there is a `sigmoid`."""
+    kernels = [arrays[0] for arrays in convolutions.values() if arrays and arrays[0].ndim == 4]
+    if not head or not kernels:
+        return ()
+    channels = max(len(kernel) for kernel in kernels)  # of the last blocks
+    one_position = head[0][0].size // len(head[0][0]) == channels
+    return assumed_of_head(len(head) - 1, 1 if sigmoid else len(head[-1][0]), one_position)
 
 
 def _features(grouped: Mapping[str, Mapping[str, np.ndarray]]) -> str | None:
