@@ -377,14 +377,14 @@ class Localization(_Checked):
     iou: float = 0.5  # A: a box is right where its intersection over union with a true box is above this
     answers: int = 5  # A: classes with a box of which one must be right, the most probable of the classifier
     # k: boxes of so many classes are taken at each scale, those with the highest score anywhere on the map; not stated
-    classes: int = 5
+    best_classes: int = 5
     # t: boxes are merged while the match score of two is at most this, see localization/merging.py; not stated
     threshold: float = 0.6
 
     def check(self):
         _require(0 <= self.iou < 1, "localization.iou must lie in [0, 1).", self.iou)
         _require(self.answers >= 1, "localization.answers must be 1 or more.", self.answers)
-        _require(self.classes >= 1, "localization.classes must be 1 or more.", self.classes)
+        _require(self.best_classes >= 1, "localization.best_classes must be 1 or more.", self.best_classes)
         _require(self.threshold >= 0, "localization.threshold must be 0 (equal boxes) or more.", self.threshold)
 
 

@@ -79,12 +79,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def fields_called(name: str) -> list[str]:
     """The paths of the fields that a name means: the last word of one, a whole path, or another package's name for it."""
     plain = synonyms.plain(name.rpartition(".")[2])
-    if name in every_field():
-        return [name]
-    other = [
-        path for path in (synonyms.FIELDS.get(plain),) if path
-    ]  # first: `classes` are a net's, and not those of a box test
-    return list(dict.fromkeys([*other, *(path for path in every_field() if path.rpartition(".")[2] == plain)]))
+    found = [path for path in every_field() if path == name] or [
+        path for path in every_field() if path.rpartition(".")[2] == plain
+    ]
+    return found or [path for path in (synonyms.FIELDS.get(plain),) if path]
 
 
 def _sections(paths: Collection[str]) -> list[str]:

@@ -50,7 +50,9 @@ def test_description_holds_what_build_needs():
 def test_an_unknown_argument_names_the_nearest():
     with pytest.raises(vgg_keras.UserError, match=r"Received: 'bach'\. Did you mean 'batch'"):
         vgg_keras.training_data("digits", bach=3)
-    with pytest.raises(vgg_keras.UserError, match=r"scale must be int values with commas between them\. Received: 36\.5"):
+    with pytest.raises(
+        vgg_keras.UserError, match=r"scale must be int values with commas between them\. Received: 36\.5"
+    ):
         vgg_keras.validation_data("digits", crop=32, scale=36.5)
     assert vgg_keras.validation_data("digits", crop=32, scale=36) is not None
     with pytest.raises(vgg_keras.UserError, match=r"must be architecture\.crop \(64\) or more"):

@@ -15,7 +15,7 @@ CPU = SimpleNamespace(extended=SimpleNamespace(worker_devices=["/device:CPU:0"])
 
 
 def a_source(images=1_281_167, classes=1000):
-    return SimpleNamespace(train=SimpleNamespace(size=images), classes=[""] * classes)
+    return SimpleNamespace(train=SimpleNamespace(size=images), classes=[""] * classes, multi_label=False)
 
 
 def test_the_papers_whole_training_is_counted():

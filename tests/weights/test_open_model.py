@@ -45,7 +45,7 @@ def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
     may_change = fields_with(PREDICT)
     with pytest.raises(
         UserError,
-        match=r"Of a trained net --set changes data\.scale, .*evaluation\.\*, runtime\.\*; the rest is the run's\. "
+        match=r"changes data\.scale, .*evaluation\.\*, localization\.\*, runtime\.\*; the rest is the run's\. "
         r"Received: training\.epochs: 74, now 3\.$",
     ):
         resolve(str(tmp_path), None, None, {"training.epochs": 3}, may_change=may_change)

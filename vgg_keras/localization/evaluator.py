@@ -174,7 +174,7 @@ def _layout(net: LoadedModel, config: Config, split: Split, side: int, classifie
         crop, flip = net.config.architecture.crop, config.evaluation.flip
         boxes = max(predictors.positions(geometry(split, image, side), crop, flip) for image in range(split.size))
     classes = len(split.classes)
-    slots = 1 + (min(config.localization.classes, classes) if classifier else 0)
+    slots = 1 + (min(config.localization.best_classes, classes) if classifier else 0)
     return Layout(truth=int(split.boxes.counts.max()), classes=classes, slots=slots, boxes=boxes)
 
 

@@ -75,7 +75,7 @@ class Dense:
         self._architecture, self._rules, self._kept = (
             net.config.architecture,
             config.evaluation,
-            config.localization.classes,
+            config.localization.best_classes,
         )
         self._boxes = protocols.Dense(net.model, self._architecture, self._rules)
         self._multi_label = bool(classifier) and classifier.config.architecture.multi_label
