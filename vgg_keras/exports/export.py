@@ -68,7 +68,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
             "weights_sha256": net.weights_sha256,
             "architecture": to_dict(net.config.architecture),
             "classes": list(classes),
-            "outputs": OUTPUTS[net.config.architecture.multi_label],
+            "outputs": _gives(net, form),
             **_takes(net, config, form),
             "parity": [dataclasses.asdict(parity) for parity in found],
             "command": provenance.command(),
@@ -80,13 +80,17 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
     return found
 
 
+def _gives(net: LoadedModel, form: str) -> str:
+    """What the files give."""
+    architecture = net.config.architecture
+    return boxes.gives(architecture, form) if net.config.predicts_boxes else OUTPUTS[architecture.multi_label]
+
+
 def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
-    """What the files take, as text and as numbers: image files, or crops. Of boxes what they give too."""
-    if net.config.predicts_boxes:
-        given = {"gives": boxes.gives(net.config.architecture, form)}
-        if form == "saved_model":
-            return {"takes": boxes.TAKES, **given, "test_scales": list(config.test_scales[:1])}
-        return _takes_crops(net, config, form) | given
+    """What the files take, as text and as numbers: image files, or crops."""
+    if form == "saved_model" and net.config.predicts_boxes:
+        takes = boxes.TAKES.format(**_named_channels(net))
+        return {"takes": takes, "test_scales": list(config.test_scales[:1])}
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
         takes = TAKES[form].format(**_named_channels(net))

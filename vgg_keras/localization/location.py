@@ -69,7 +69,7 @@ def localize_images(
     Args:
         net: a box run's folder, what `vgg_keras.load_net` returns, or a model of `vgg_keras.build` with boxes.
         images: as of `vgg_keras.predict_images`: paths, folders, arrays, Pillow images.
-        classifier: a classification net of the same classes and crop, whose most probable classes get a box each.
+        classifier: a classification net of the same classes, crop and channels, whose most probable classes get a box each.
         classes: names of the classes that get a box, instead of the most probable ones. A net with a box for each class needs
             these or a classifier.
         config: its `evaluation`, `localization` and `data` are used; None: the run's. Every window of the image is used,
@@ -95,7 +95,7 @@ def localize_images(
         require_classifier(net, classifier, net.classes)
     config = config or net.config
     names, wanted = _wanted(net, classifier, classes)
-    found, scanned = opened(images, config.data)
+    found, scanned = opened(images, config.data, net.config.architecture.channels)
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
     dense = _dense(net, classifier, config)

@@ -165,13 +165,17 @@ def require_classifier(net: Any, classifier: Any, classes: Sequence[str]) -> Non
         classes: of the images, which are the net's; empty: not known.
 
     Raises:
-        UserError: it gives boxes itself, has other classes, or another crop, whose windows are others.
+        UserError: it gives boxes itself, has other classes, images of other channels, or another crop, whose windows are others.
     """
     ours, theirs = net.config.architecture, classifier.config.architecture
-    rule = f"--classifier is a classification net of the box net's classes and crop. Received: {classifier.path}"
+    rule = (
+        f"--classifier is a classification net of the box net's classes, crop and channels. Received: {classifier.path}"
+    )
     if theirs.boxes != "none":
         raise UserError(f"{rule}, a net of boxes.")
     if classes and (found := difference_of_classes(classifier.classes, theirs.num_classes, classes)):
         raise UserError(f"{rule} for {net.path}{found}")
+    if ours.channels != theirs.channels:
+        raise UserError(f"{rule}, whose images have channels={theirs.channels}, not {ours.channels}.")
     if ours.crop != theirs.crop:
         raise UserError(f"{rule}, whose crop is {theirs.crop}, not {ours.crop}: its windows are others.")
