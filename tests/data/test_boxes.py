@@ -204,7 +204,10 @@ def pictures(tmp_path):
         ((60, 10, 10, 70), "is inverted"),
         ((10, 10, 10, 70), "is empty"),
         ((0.1, 0.1, 0.6, 0.7), "is in shares of the image, where pixels are needed"),
-        (("nan", 10, 60, 70), "is no numbers"),
+        (("nan", 10, 60, 70), "is not finite"),
+        (("inf", 10, 60, 70), "is not finite"),
+        ((100, 10, 100.8, 20), "lies outside the image of 100 x 80 pixels"),
+        ((10, -0.7, 60, 0), "lies outside"),
         (("", "", "", ""), "it has no box"),
     ],
 )

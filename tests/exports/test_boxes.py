@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import vgg_keras
 from tests.data.test_boxes import draw, write_list
-from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, Localization
 from vgg_keras.data.rescaling import rescale
-from vgg_keras.exports.boxes import ServedBoxes
+from vgg_keras.exports.boxes import BoxOutputs, ServedBoxes
 from vgg_keras.exports.export import export
 from vgg_keras.localization.boxes import Geometry
 from vgg_keras.localization.predictors import Dense
@@ -95,3 +95,16 @@ def test_a_saved_model_of_grey_images(tmp_path):
     assert np.abs(expected - 4).max() > 1
     np.testing.assert_array_equal(of_file, of_pixels)
     assert of_map.shape == (1, 1, 1, 1, 4)
+
+
+def test_a_box_is_right_above_the_fields_overlap():
+    """Two boxes of an IoU of 0.5 with the true one, and one of 0.8."""
+    boxes = np.array([[0.0, 0, 1, 0.5], [0, 0, 0.5, 1], [0, 0, 1, 0.8]])
+    labels = np.tile([0.0, 0, 0, 1, 1], (3, 1))
+    for above, error in ((0.4, 0.0), (0.5, 200 / 3), (0.8, 100.0)):
+        config = Config(Architecture("A", boxes="scr"), localization=Localization(iou=above))
+        assert BoxOutputs(config, of_crop=False).answers(boxes, boxes, labels) == (
+            1.0,
+            pytest.approx(error),
+            pytest.approx(error),
+        )

@@ -98,13 +98,13 @@ def test_the_map_of_a_picture_is_the_head_at_each_window_and_the_mirror_image_mi
 def test_scores_are_the_classifiers_at_the_same_windows():
     net, classifier = a_net("pcr"), a_net("none", seed=2)
     image = np.random.default_rng(3).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
-    config = override(net.config, {"evaluation.flip": False, "localization.classes": 2})
+    config = override(net.config, {"evaluation.flip": False})
     dense = Dense(net, classifier, config)
     ((boxes, scores, posteriors),) = dense.found_in(tf.constant(image), [Geometry(96, 160, (96, 160))])
     logits = vgg_keras.to_fully_convolutional(classifier.model)(image).numpy()[0].reshape(8, 3)
     np.testing.assert_allclose(scores, posterior_of(logits, False), atol=1e-5)
     np.testing.assert_allclose(posteriors, posterior_of(logits.mean(axis=0), False), atol=1e-5)
-    slots = dense.slots(boxes, scores, [1, *dense.best_classes(scores)])
+    slots = dense.slots(boxes, scores, [1, *dense.best_classes(scores, 2)])
     best = np.argsort(-posterior_of(logits, False).max(axis=0))[:2]  # k=2: by the highest score anywhere
     assert [slot.label for slot in slots] == [1, *best]
     for slot in slots:

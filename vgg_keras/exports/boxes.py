@@ -48,11 +48,12 @@ def gives(architecture: Architecture, form: str) -> str:
 class BoxOutputs:
     """Numbers of boxes, for a comparison; labels are (n, 5), the class and its true box as the numbers are.
 
-    `of_crop`: they are a net's, centre x, y, width and height in its unit; else edges as shares of the image.
+    `of_crop`: they are a net's, centre x, y, width and height in its unit; else edges as shares of the image. A box is right
+    above `config.localization.iou`.
     """
 
     def __init__(self, config: Config, of_crop: bool = True):
-        self._architecture, self._of_crop = config.architecture, of_crop
+        self._architecture, self._of_crop, self._right_above = config.architecture, of_crop, config.localization.iou
         pixels = of_crop and config.architecture.box_unit == "pixels"
         self.unit = float(config.architecture.crop) if pixels else 1.0
 
@@ -64,9 +65,9 @@ class BoxOutputs:
         return float(np.mean(same)), self._error(ours, labels), self._error(theirs, labels)
 
     def _error(self, boxes: np.ndarray, labels: np.ndarray) -> float:
-        """The share of images whose class's box does not meet the true one by more than half, in percent."""
+        """The share of images whose class's box is wrong, in percent."""
         places = labels[:, 0].astype(int) if boxes.shape[1] > 1 else np.zeros(len(labels), int)
-        return 100 * float(np.mean(iou(boxes[np.arange(len(boxes)), places], labels[:, 1:]) <= 0.5))
+        return 100 * float(np.mean(iou(boxes[np.arange(len(boxes)), places], labels[:, 1:]) <= self._right_above))
 
     def _edges(self, numbers: np.ndarray) -> np.ndarray:
         if self._of_crop:

@@ -172,7 +172,7 @@ def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: 
         with without_noise():
             boxes.write_saved_model(net, config, folder)
         expected, truth, seconds = boxes.of_centre_crops(net, config, chosen)
-        outputs = boxes.BoxOutputs(net.config, of_crop=False)
+        outputs = boxes.BoxOutputs(config, of_crop=False)
         return Written({"saved_model": folder}, boxes.opened_saved_model, files, truth, expected, seconds, outputs)
     with without_noise():
         saved_model.write(net, config, folder)
@@ -185,7 +185,7 @@ def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, 
     crops, labels = zip(*(_crop(chosen, image, config) for image in range(chosen.size)), strict=True)
     ended, outputs, of_boxes = _ended(net.model), parity.PROBABILITIES, net.config.predicts_boxes
     if of_boxes:
-        ended, outputs = keras.Model(net.model.input, net.model.output), boxes.BoxOutputs(net.config)
+        ended, outputs = keras.Model(net.model.input, net.model.output), boxes.BoxOutputs(config)
         labels = boxes.targets(chosen, config)
     once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
     probabilities, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])
