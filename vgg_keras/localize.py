@@ -22,11 +22,13 @@ from vgg_keras.weights import open_model
 FLAGS = flags.FLAGS
 cli.define("model", "weights", "sha256", "config", "set")
 flags.DEFINE_string(
-    "classifier", None, "A classification run of the same classes and crop; its most probable classes get a box."
+    "classifier",
+    None,
+    "A classification run of the same classes, crop and channels; its most probable classes get a box.",
 )
 flags.DEFINE_list("classes", [], "Names of classes that get a box, instead of the most probable ones.")
 flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of a table.")
-flags.DEFINE_integer("top", 5, "How many classes of each.", lower_bound=1)
+flags.DEFINE_integer("top", None, "How many classes of each. Default: localization.answers.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their boxes, such as boxes.png.")
 
 # every window is used: the centre crop is a test's

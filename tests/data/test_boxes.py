@@ -116,24 +116,21 @@ def test_a_crop_shows_its_rectangle_where_its_target_says(rectangles, changes):
     config = config_of(rectangles, *changes)
     source, bad = opened(config)
     assert not bad and source.train.size == 16
-    crop, off, cuts, flips = 64, [], 0, set()
+    crop, off, cuts = 64, [], 0
     batches = pipeline.training(source.train, config.data, crop, np.zeros((3, 3), np.float32), 3, 0, 8)  # four epochs
     for images, targets, _ in batches.as_numpy_iterator():
         for pixels, target in zip(images, targets, strict=True):
             found = found_box(pixels)
             edges = edges_of(target, crop)
             cuts += edges.min() < -1 or edges.max() > crop + 1
-            if found is None:  # nothing is seen: the box lies outside, or a sliver of it inside
-                assert (
-                    config.data.visible_box < 0.5
-                    and np.minimum(edges[2:], crop).min() - np.maximum(edges[:2], 0).max() < crop
-                )
+            if found is None:  # nothing is seen: of width or height less than a pixel is inside
+                visible = np.minimum(edges[2:], crop) - np.maximum(edges[:2], 0)
+                assert config.data.visible_box < 0.5 and visible.min() < 1
                 continue
             off.append(np.abs(found - np.clip(edges, 0, crop)).max())
             size, seen = edges[2:] - edges[:2], np.clip(edges[2:], 0, crop) - np.clip(edges[:2], 0, crop)
             if config.data.cut_boxes == "whole":
                 assert (seen >= np.minimum(config.data.visible_box * size, crop) - 1.5).all(), "too little is seen"
-            flips.add(bool(edges[0] + edges[2] > crop))
     print(
         f"{' '.join(changes)}: largest difference {max(off):.2f}, mean {np.mean(off):.2f} pixels, {cuts} boxes are cut"
     )
@@ -142,6 +139,24 @@ def test_a_crop_shows_its_rectangle_where_its_target_says(rectangles, changes):
         assert not cuts
     elif config.data.visible_box < 1:
         assert cuts
+
+
+@pytest.mark.parametrize("flip", ["true", "false"])
+def test_a_box_is_mirrored_where_its_crop_is(tmp_path, flip):
+    """A picture as wide as the crop: the box's centre is at 35 % of it, or at 65 % of the mirror image."""
+    for name in "abc":
+        draw(tmp_path / f"{name}.png", (100, 160), (10, 10, 60, 70))
+    rows = [
+        (f"{name}.png", "xyx"[place], ("train", "train", "val")[place], 10, 10, 60, 70)
+        for place, name in enumerate("abc")
+    ]
+    config = config_of(write_list(tmp_path, rows), f"data.flip={flip}", "data.visible_box=0", scale=64)
+    source, _ = opened(config)
+    basis, centres = np.zeros((3, 3), np.float32), set()
+    for epoch in range(12):
+        _, target = pipeline.training_crop(source.train, 0, 0, epoch, config.data, 64, basis)
+        centres.add(round(float(target[1]), 3))
+    assert centres == ({0.35, 0.65} if flip == "true" else {0.35})
 
 
 def test_a_crop_alone_is_that_of_the_batch(rectangles):
@@ -204,7 +219,10 @@ def pictures(tmp_path):
         ((60, 10, 10, 70), "is inverted"),
         ((10, 10, 10, 70), "is empty"),
         ((0.1, 0.1, 0.6, 0.7), "is in shares of the image, where pixels are needed"),
-        (("nan", 10, 60, 70), "is no numbers"),
+        (("nan", 10, 60, 70), "is not finite"),
+        (("inf", 10, 60, 70), "is not finite"),
+        ((100, 10, 100.8, 20), "lies outside the image of 100 x 80 pixels"),
+        ((10, -0.7, 60, 0), "lies outside"),
         (("", "", "", ""), "it has no box"),
     ],
 )
@@ -267,6 +285,12 @@ def test_what_is_no_list_of_boxes_is_refused(tmp_path, pictures):
     rows = [("a.png", "x", "train"), ("b.png", "y", "train"), ("c.png", "y", "val")]
     with pytest.raises(UserError, match=r"A net of boxes needs images with boxes.*without boxes"):
         opened(config_of(write_list(tmp_path, rows, "path,label,split")))
+    rows = [("a.png", "x|y", "train", *[1, 2, 30, 40]), ("b.png", "y", "train", *[1, 2, 30, 40])]
+    rows += [("c.png", "x", "val", *[1, 2, 30, 40])]
+    with pytest.raises(
+        UserError, match=r"A net of boxes needs images with boxes.*list.csv, with several labels in a row"
+    ):
+        opened(config_of(write_list(tmp_path, rows)))
     with pytest.raises(UserError, match=r"A net of boxes needs images with boxes.*--data=digits"):
         opened(config_of("digits"))
 

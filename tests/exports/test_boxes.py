@@ -4,13 +4,15 @@ import dataclasses
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
 import vgg_keras
 from tests.data.test_boxes import draw, write_list
-from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
+from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, Localization
 from vgg_keras.data.rescaling import rescale
+from vgg_keras.exports.boxes import BoxOutputs, ServedBoxes
 from vgg_keras.exports.export import export
 from vgg_keras.localization.boxes import Geometry
 from vgg_keras.localization.predictors import Dense
@@ -56,7 +58,8 @@ def test_a_format_gives_the_nets_boxes(net, tmp_path, form):
         assert parity.difference <= {"float16": 2e-3, "dynamic": 0.05, "int8": 0.1}.get(parity.form, 1e-5)
         assert parity.difference > 0 or parity.form in ("float32", "saved_model", "onnx")
     described = json.loads((tmp_path / form / "export.json").read_text())
-    assert "a box for each class" in described["gives"]
+    assert "a box for each class" in described["outputs"] and "gives" not in described
+    assert "probabilit" not in json.dumps(described["outputs"])
     if form != "saved_model":
         return
 
@@ -71,3 +74,37 @@ def test_a_format_gives_the_nets_boxes(net, tmp_path, form):
     )
     assert boxes.shape == (1, 3, 3, 4)
     np.testing.assert_allclose(boxes.reshape(expected.shape), expected, atol=1e-3)
+
+
+def test_a_saved_model_of_grey_images(tmp_path):
+    """A file and an array of its pixels give the net's boxes on the centre crop, moved by hand."""
+    fields = {"num_classes": 2, "crop": 32, "channels": 1, "width": 1 / 16, "mean": (100.0,), "initializer": "he"}
+    architecture = Architecture("A", boxes="scr", **fields)
+    model = vgg_keras.build(architecture, dtype="float32", seed=3)
+    served = ServedBoxes(model, Config(architecture, Data(source="list.csv", scale=(40,))))
+    pixels = np.random.default_rng(2).integers(0, 256, (40, 40), np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "grey.png")
+    cx, cy, w, h = model(pixels[np.newaxis, 4:36, 4:36, np.newaxis].astype(np.float32)).numpy()[0] * 32
+    w, h = max(w, 0), max(h, 0)
+    expected = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) + 4
+    of_file = served.encoded(tf.constant([(tmp_path / "grey.png").read_bytes()]))["boxes"].numpy()[0, 0]
+    images = tf.constant(pixels[np.newaxis, ..., np.newaxis])
+    of_pixels, of_map = served.serving_default(images)["boxes"].numpy()[0, 0], served.box_map(images)["boxes"]
+    print(f"largest difference from the net: {np.abs(of_file - expected).max():.2g} pixels")
+    np.testing.assert_allclose(of_file, expected, rtol=1e-4, atol=1e-2)
+    assert np.abs(expected - 4).max() > 1
+    np.testing.assert_array_equal(of_file, of_pixels)
+    assert of_map.shape == (1, 1, 1, 1, 4)
+
+
+def test_a_box_is_right_above_the_fields_overlap():
+    """Two boxes of an IoU of 0.5 with the true one, and one of 0.8."""
+    boxes = np.array([[0.0, 0, 1, 0.5], [0, 0, 0.5, 1], [0, 0, 1, 0.8]])
+    labels = np.tile([0.0, 0, 0, 1, 1], (3, 1))
+    for above, error in ((0.4, 0.0), (0.5, 200 / 3), (0.8, 100.0)):
+        config = Config(Architecture("A", boxes="scr"), localization=Localization(iou=above))
+        assert BoxOutputs(config, of_crop=False).answers(boxes, boxes, labels) == (
+            1.0,
+            pytest.approx(error),
+            pytest.approx(error),
+        )

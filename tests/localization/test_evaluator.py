@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import vgg_keras
@@ -13,6 +15,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.evaluation.image_rows import save
 from vgg_keras.evaluation.images import scanned_images
 from vgg_keras.localization import evaluator, job
+from vgg_keras.localization.boxes import in_crop
 from vgg_keras.localization.predicted_boxes import load
 from vgg_keras.overrides import override
 from vgg_keras.weights.formats.run_folder import LoadedModel
@@ -31,9 +34,8 @@ def rows(tmp_path):
 
 def a_net(folder, boxes="pcr", seed=1, channels=3, **changes):
     """With random weights, and the configuration of its test on the folder's list."""
-    architecture = Architecture(
-        "A", num_classes=2, crop=32, width=1 / 16, mean=(100.0,) * channels, boxes=boxes, channels=channels
-    )
+    fields = {"num_classes": 2, "crop": 32, "width": 1 / 16, "mean": (100.0,) * channels, "initializer": "he"}
+    architecture = Architecture("A", boxes=boxes, channels=channels, **fields)
     config = Config(
         architecture, Data(source=str(folder / "list.csv"), scale=(36,)), evaluation=Evaluation(protocol="center")
     )
@@ -99,3 +101,52 @@ def test_a_union_joins_boxes_of_one_test_of_the_same_images(tmp_path, rows):
     save(dataclasses.replace(first, labels=1 - first.labels), tmp_path / "other.npz")
     with pytest.raises(UserError, match="where '2.png' is of class 'a' and of class 'b'"):
         job.fuse([paths[0], tmp_path / "other.npz"], {}, None, tmp_path / "union")
+
+
+def test_a_net_of_grey_images(tmp_path, rows):
+    """Its test, the report's pictures, its boxes of a photograph; a classifier in RGB does not go with it."""
+    net = a_net(tmp_path, channels=1)
+    assert evaluated(tmp_path, rows, net)["images"] == 3
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 3
+    center = load(tmp_path / "out" / "center_Q36.npz")
+    grey = np.asarray(PIL.Image.open(tmp_path / "2.png").convert("L").resize((45, 36), PIL.Image.Resampling.BILINEAR))
+    numbers = net.model(grey[np.newaxis, 2:34, 6:38, np.newaxis].astype(np.float32)).numpy()[0, :4]  # of class a
+    edges = in_crop(numbers, dataclasses.replace(net.config.architecture, boxes="scr"))[0] * 32
+    expected = (edges + np.array([6, 2, 6, 2])) * (100 / 45)
+    off = np.abs(center.row(center.ids.index("2.png")).true.boxes[0] - expected).max() / np.abs(expected).max()
+    print(f"largest relative difference from the net on Pillow's grey crop: {off:.2g}")
+    assert off < 0.02 and np.abs(numbers).max() > 0.1
+    photograph = str(tmp_path / "2.png")
+    found = vgg_keras.localize_images(net, photograph, classes=["b"])[0].objects
+    assert [one.class_name for one in found] == ["b"]
+    assert vgg_keras.localize_images(net, photograph, classifier=a_net(tmp_path, "none", channels=1))[0].objects
+    with pytest.raises(UserError, match="whose images have channels=3, not 1"):
+        vgg_keras.localize_images(net, photograph, classifier=a_net(tmp_path, "none"))
+
+
+def test_localize_gives_as_many_classes_as_are_asked_for(tmp_path):
+    """Eight classes: the answers of the configuration, more than these, all that are named; what is no number is refused."""
+    draw(tmp_path / "a.png", (40, 36), (3, 3, 30, 30))
+    names, fields = tuple("abcdefgh"), {"num_classes": 8, "crop": 32, "width": 1 / 16, "mean": (100.0,) * 3}
+
+    def of(boxes, seed):
+        architecture = Architecture("A", boxes=boxes, **fields)
+        config = Config(architecture, Data(scale=(36,)), evaluation=Evaluation(protocol="dense", flip=False))
+        return LoadedModel(vgg_keras.build(architecture, seed=seed), config, names, Path("net"), f"digest {seed}")
+
+    net, classifier = of("pcr", 1), of("none", 2)
+
+    def located(**words):
+        return [one.class_name for one in vgg_keras.localize_images(net, tmp_path / "a.png", **words)[0].objects]
+
+    ranked = list(vgg_keras.predict_images(classifier, tmp_path / "a.png", top=8)[0].classes)
+    for top, count in ((None, 5), (7, 7)):  # 5 of `localization.answers`, which is no limit
+        assert located(classifier=classifier, top=top) == ranked[:count]
+    fewer = override(net.config, {"localization.answers": 2})
+    assert located(classifier=classifier, config=fewer) == ranked[:2]
+    assert located(classes=list("hgfedcb")) == list("hgfedcb")
+    for top in (0, -1, True, 2.0):
+        with pytest.raises(UserError, match="top must be a whole number, 1 or more"):
+            located(classifier=classifier, top=top)
+    with pytest.raises(UserError, match="config must be a vgg_keras.config.Config"):
+        located(classifier=classifier, config={})

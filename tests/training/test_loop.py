@@ -46,7 +46,9 @@ def train(workdir, source, changes=None, precision="float32"):
     workdir.mkdir(exist_ok=True)
     config, statistics = folder.prepare(workdir, override(CONFIG, changes or {}), source, {}, Start())
     strategy = tf.distribute.get_strategy()
-    return job.train_job(loop.Job(config, source, statistics, [], workdir, strategy, Workers(strategy), precision))
+    return job.train_job(
+        loop.Job(config, config, source, statistics, [], workdir, strategy, Workers(strategy), precision)
+    )
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def problem(boxes: np.ndarray, height: int, width: int) -> str:
         xmin, ymin, xmax, ymax = box
         words = f"its box {', '.join(f'{value:g}' for value in box)}"
         if not np.isfinite(box).all():
-            return f"{words} is no numbers"
+            return f"{words} is not finite"
         if max(map(abs, box)) <= 1 and min(height, width) > 2:
             return f"{words} is in shares of the image, where pixels are needed"
         if xmax < xmin or ymax < ymin:
@@ -101,6 +101,8 @@ def problem(boxes: np.ndarray, height: int, width: int) -> str:
             return f"{words} is empty"
         if min(xmin, ymin) < -TOLERANCE or xmax > width + TOLERANCE or ymax > height + TOLERANCE:
             return f"{words} reaches outside the image of {width} x {height} pixels (width x height)"
+        if min(xmax, width) <= max(xmin, 0) or min(ymax, height) <= max(ymin, 0):  # empty once it is cut at the edge
+            return f"{words} lies outside the image of {width} x {height} pixels (width x height)"
     return ""
 
 

@@ -120,9 +120,10 @@ def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[Ba
     source, split = printable(config.data.source), with_channels(split, config.architecture.channels)
     wants_boxes = config.predicts_boxes
     if wants_boxes and (split.boxes is None or split.multi_label):
+        found = "without boxes" if split.boxes is None else "with several labels in a row, where a box is of one class"
         raise UserError(
             f"A net of boxes needs images with boxes: a .csv list with the columns {', '.join(COLUMNS)} and one label a row. "
-            f"Received: --data={source}, without boxes."
+            f"Received: --data={source}, {found}."
         )
     if split.stamps is None:  # nothing can be damaged
         return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), []

@@ -76,11 +76,10 @@ def predict_images(
     Example:
         vgg_keras.predict_images("runs/E", "photo.jpg")[0].classes
     """
-    if top is not None and (isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1):
-        raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
+    require_top(top)
     net = open_model(net)
     require_scores(net, "A prediction")
-    config, names = _config_of(net, config), names_of(net, classes)
+    config, names = config_of(net, config), names_of(net, classes)
     found, scanned = opened(images, config.data, config.architecture.channels)
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
@@ -155,8 +154,18 @@ def table(predictions: Sequence[Prediction]) -> list[list[str]]:
     return rows
 
 
-def _config_of(net: LoadedModel, config: Config | None) -> Config:
-    """The configuration of the evaluation: `config`, or the net's own."""
+def require_top(top: Any) -> None:
+    """Refuses a number of classes that is none; None is the default."""
+    if top is not None and (isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1):
+        raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
+
+
+def config_of(net: LoadedModel, config: Config | None) -> Config:
+    """The configuration of the evaluation: `config`, or the net's own.
+
+    Raises:
+        UserError: something else, or Q below the net's crop.
+    """
     config = net.config if config is None else config
     if not isinstance(config, Config):
         raise UserError(f"config must be a vgg_keras.config.Config. Received: {shown(config)}.")

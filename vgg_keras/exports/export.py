@@ -68,7 +68,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
             "weights_sha256": net.weights_sha256,
             "architecture": to_dict(net.config.architecture),
             "classes": list(classes),
-            "outputs": OUTPUTS[net.config.architecture.multi_label],
+            "outputs": _gives(net, form),
             **_takes(net, config, form),
             "parity": [dataclasses.asdict(parity) for parity in found],
             "command": provenance.command(),
@@ -80,13 +80,17 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
     return found
 
 
+def _gives(net: LoadedModel, form: str) -> str:
+    """What the files give."""
+    architecture = net.config.architecture
+    return boxes.gives(architecture, form) if net.config.predicts_boxes else OUTPUTS[architecture.multi_label]
+
+
 def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
-    """What the files take, as text and as numbers: image files, or crops. Of boxes what they give too."""
-    if net.config.predicts_boxes:
-        given = {"gives": boxes.gives(net.config.architecture, form)}
-        if form == "saved_model":
-            return {"takes": boxes.TAKES, **given, "test_scales": list(config.test_scales[:1])}
-        return _takes_crops(net, config, form) | given
+    """What the files take, as text and as numbers: image files, or crops."""
+    if form == "saved_model" and net.config.predicts_boxes:
+        takes = boxes.TAKES.format(**_named_channels(net))
+        return {"takes": takes, "test_scales": list(config.test_scales[:1])}
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
         takes = TAKES[form].format(**_named_channels(net))
@@ -168,7 +172,7 @@ def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: 
         with without_noise():
             boxes.write_saved_model(net, config, folder)
         expected, truth, seconds = boxes.of_centre_crops(net, config, chosen)
-        outputs = boxes.BoxOutputs(net.config, of_crop=False)
+        outputs = boxes.BoxOutputs(config, of_crop=False)
         return Written({"saved_model": folder}, boxes.opened_saved_model, files, truth, expected, seconds, outputs)
     with without_noise():
         saved_model.write(net, config, folder)
@@ -181,7 +185,7 @@ def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, 
     crops, labels = zip(*(_crop(chosen, image, config) for image in range(chosen.size)), strict=True)
     ended, outputs, of_boxes = _ended(net.model), parity.PROBABILITIES, net.config.predicts_boxes
     if of_boxes:
-        ended, outputs = keras.Model(net.model.input, net.model.output), boxes.BoxOutputs(net.config)
+        ended, outputs = keras.Model(net.model.input, net.model.output), boxes.BoxOutputs(config)
         labels = boxes.targets(chosen, config)
     once = tf.function(lambda crop: ended(crop, training=False), jit_compile=False)
     probabilities, seconds = _timed([lambda crop=crop: once(crop[np.newaxis]).numpy() for crop in crops])

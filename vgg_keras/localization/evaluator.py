@@ -283,7 +283,7 @@ def _table_row(
         top1_error=judged.top1_error,
         top5_error=judged.top5_error,
         trivial_error=_trivial_error(nets[0].mean_box, rows, rules, split),
-        paper=paper.cell(nets, len(rows)),
+        paper=paper.cell(nets, len(rows), rules),
     )
 
 

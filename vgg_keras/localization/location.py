@@ -1,5 +1,6 @@
 """Boxes in photographs without labels: a net's at every window, merged, rated by a classifier; in numbers and as a picture."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.evaluation import plots, protocols
 from vgg_keras.evaluation.photographs import opened
-from vgg_keras.evaluation.prediction import kept, names_of
+from vgg_keras.evaluation.prediction import config_of, kept, names_of, require_top
 from vgg_keras.localization.boxes import geometry
 from vgg_keras.localization.judgement import Answer, answers, best_box
 from vgg_keras.localization.predicted_boxes import Row, union
@@ -62,29 +63,31 @@ def localize_images(
     classifier: LoadedModel | keras.Model | str | os.PathLike | None = None,
     classes: Sequence[str] = (),
     config: Config | None = None,
-    top: int = 5,
+    top: int | None = None,
 ) -> list[Localization]:
     """The boxes of a net in photographs, by the dense test of appendix A.
 
     Args:
         net: a box run's folder, what `vgg_keras.load_net` returns, or a model of `vgg_keras.build` with boxes.
         images: as of `vgg_keras.predict_images`: paths, folders, arrays, Pillow images.
-        classifier: a classification net of the same classes and crop, whose most probable classes get a box each.
+        classifier: a classification net of the same classes, crop and channels, whose most probable classes get a box each.
         classes: names of the classes that get a box, instead of the most probable ones. A net with a box for each class needs
             these or a classifier.
         config: its `evaluation`, `localization` and `data` are used; None: the run's. Every window of the image is used,
             whatever `evaluation.protocol` says.
-        top: how many classes at most.
+        top: how many classes at most; None: `localization.answers` of `config`, or all that are named.
 
     Returns:
         One for each photograph, in order.
 
     Raises:
-        UserError: a net without boxes, a classifier that does not go with it, an unknown class, or files that are no images.
+        UserError: a net without boxes, a classifier that does not go with it, an unknown class, a number or a configuration
+            that is none, or files that are no images.
 
     Example:
         vgg_keras.localize_images("runs/boxes", "photo.jpg", classifier="runs/D/S256")[0].objects[0].box
     """
+    require_top(top)
     net = open_model(net)
     if not net.config.predicts_boxes:
         raise UserError(
@@ -93,9 +96,9 @@ def localize_images(
     classifier = None if classifier is None else open_model(classifier)
     if classifier:
         require_classifier(net, classifier, net.classes)
-    config = config or net.config
+    config = _with_answers(config_of(net, config), top)
     names, wanted = _wanted(net, classifier, classes)
-    found, scanned = opened(images, config.data)
+    found, scanned = opened(images, config.data, net.config.architecture.channels)
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
     dense = _dense(net, classifier, config)
@@ -110,10 +113,18 @@ def localize_images(
     return [localized[place] for place in range(len(found))]
 
 
+def _with_answers(config: Config, top: int | None) -> Config:
+    """With so many answers, and the boxes of so many classes at each Q, as the most probable classes need."""
+    if top is None:
+        return config
+    rules = dataclasses.replace(config.localization, answers=top, classes=max(top, config.localization.classes))
+    return dataclasses.replace(config, localization=rules)
+
+
 def _dense(net: LoadedModel, classifier: LoadedModel | None, config: Config) -> Dense:
     """Made once for a net and a classifier: a notebook goes photograph by photograph, and tracing takes longer than that."""
     model = classifier.model if classifier else None
-    key = "boxes", id(model), config.evaluation, config.localization
+    key = "boxes", id(model), config.evaluation
     # the classifier is kept too, so that no other model gets its id
     return kept(net.model, key, lambda: (model, Dense(net, classifier, config)))[1]
 
@@ -147,7 +158,7 @@ def _rows(dense: Dense, split: Split, config: Config, crop: int, wanted: Sequenc
             places = [geometry(split, int(image), side) for image in ids.numpy()]
             for image, (boxes, scores, posteriors) in zip(ids.numpy(), dense.found_in(images, places), strict=True):
                 known = np.zeros(max(wanted, default=0) + 1) if posteriors is None else posteriors
-                slots = dense.slots(boxes, scores, wanted or dense.best_classes(scores))
+                slots = dense.slots(boxes, scores, wanted or dense.best_classes(scores, config.localization.classes))
                 rows[image].append(Row(np.zeros((0, 4)), known, None, slots))
     return [union(of_image) for of_image in rows]
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vgg_keras.config import Localization
 from vgg_keras.evaluation.paper import IMAGES
 from vgg_keras.localization.predicted_boxes import LocalizingNet
 
-# Table 8, S=256, the centre crop: by the kind of boxes and whether all layers were fine-tuned. The error of the true class's box.
-CENTER = {("scr", False): 36.4, ("pcr", False): 34.3, ("pcr", True): 33.1}
+RIGHT_ABOVE, ANSWERS = 0.5, 5  # A: the intersection over union, and the classes of which one must be right
+# Table 8, S=256, the centre crop: by the kind of boxes and the fine-tuned layers. The error of the true class's box.
+CENTER = {("scr", "fc"): 36.4, ("pcr", "fc"): 34.3, ("pcr", "all"): 33.1}
 # Table 9, PCR with all layers: by S and Q of each net. The top-5 error.
 DENSE = {
     ((256, (256,)),): 29.5,
@@ -36,20 +38,30 @@ class Cell:
     error: float
 
 
-def cell(nets: Sequence[LocalizingNet], images: int) -> Cell | str:
-    """The paper's cell for these evaluations, one or several of each net; where there is none, the reason."""
+def cell(nets: Sequence[LocalizingNet], images: int, rules: Localization) -> Cell | str:
+    """The paper's cell for these evaluations, one or several of each net; where there is none, the reason.
+
+    Args:
+        nets: and how their boxes were found.
+        images: how many.
+        rules: by which a box is right.
+    """
     for net in nets:
         for field, value in _AS_IN_THE_PAPER.items():
             if (own := getattr(net.architecture, field)) != value:
                 return f"{field} is {own}, the paper's {value}"
     if images != IMAGES:
         return f"{images:,} images, the paper's {IMAGES:,}"
+    if rules.iou != RIGHT_ABOVE:
+        return f"a box is right above an IoU of {rules.iou:g}, the paper's above {RIGHT_ABOVE:g}"
     if all(net.protocol == "center" for net in nets) and len(nets) == 1:
         (net,) = nets
-        key = net.architecture.boxes, net.trained_layers == "all"
+        key = net.architecture.boxes, net.trained_layers
         if net.training_scale == net.scales == (256,) and key in CENTER and not net.flip:
             return Cell(8, CENTER[key])
     elif all(net.protocol == "dense" and net.classifier_sha256 for net in nets):
+        if rules.answers != ANSWERS:
+            return f"{rules.answers} answers, the paper's {ANSWERS}"
         scales: dict[int, list[int]] = {}
         for net in nets:
             scales.setdefault(net.training_scale[0], []).extend(net.scales)

@@ -70,13 +70,17 @@ class Dense:
         Args:
             net: a `LoadedModel` of boxes.
             classifier: a `LoadedModel` whose scores go with the boxes, of `require_classifier`; None: each box has a score of 1.
-            config: its `evaluation` and `localization` are followed.
+            config: its `evaluation` is followed.
         """
+<<<<<<< HEAD
         self._architecture, self._rules, self._kept = (
             net.config.architecture,
             config.evaluation,
             config.localization.best_classes,
         )
+=======
+        self._architecture, self._rules = net.config.architecture, config.evaluation
+>>>>>>> a04324908236c02a07c0aaf18bcf82df0fcba269
         self._boxes = protocols.Dense(net.model, self._architecture, self._rules)
         self._multi_label = bool(classifier) and classifier.config.architecture.multi_label
         self._scores = classifier and protocols.Dense(classifier.model, classifier.config.architecture, self._rules)
@@ -134,14 +138,14 @@ class Dense:
                 ids, labels, self.found_in(images, places), strict=True
             ):
                 (true,) = self.slots(boxes, scores, [int(label)])
-                best = self.slots(boxes, scores, self.best_classes(scores))
+                best = self.slots(boxes, scores, self.best_classes(scores, layout.slots - 1))
                 known = np.zeros(layout.classes) if posteriors is None else posteriors
                 rows.append(layout.packed(Row(split.boxes.of(image), known, true, best)))
             yield ids, labels, np.stack(rows)
 
-    def best_classes(self, scores: np.ndarray) -> list[int]:
-        """The labels of the k classes with the highest scores anywhere on the map, the highest first; [] without a classifier."""
-        return np.argsort(-scores.max(axis=0), kind="stable")[: self._kept].tolist() if self._scores else []
+    def best_classes(self, scores: np.ndarray, count: int) -> list[int]:
+        """The labels of the classes with the highest scores anywhere on the map, the highest first; [] without a classifier."""
+        return np.argsort(-scores.max(axis=0), kind="stable")[:count].tolist() if self._scores else []
 
     def slots(self, boxes: np.ndarray, scores: np.ndarray, labels: Sequence[int]) -> list[Slot]:
         """The boxes and scores, of `found_in`, of some classes."""
@@ -165,13 +169,17 @@ def require_classifier(net: Any, classifier: Any, classes: Sequence[str]) -> Non
         classes: of the images, which are the net's; empty: not known.
 
     Raises:
-        UserError: it gives boxes itself, has other classes, or another crop, whose windows are others.
+        UserError: it gives boxes itself, has other classes, images of other channels, or another crop, whose windows are others.
     """
     ours, theirs = net.config.architecture, classifier.config.architecture
-    rule = f"--classifier is a classification net of the box net's classes and crop. Received: {classifier.path}"
+    rule = (
+        f"--classifier is a classification net of the box net's classes, crop and channels. Received: {classifier.path}"
+    )
     if theirs.boxes != "none":
         raise UserError(f"{rule}, a net of boxes.")
     if classes and (found := difference_of_classes(classifier.classes, theirs.num_classes, classes)):
         raise UserError(f"{rule} for {net.path}{found}")
+    if ours.channels != theirs.channels:
+        raise UserError(f"{rule}, whose images have channels={theirs.channels}, not {ours.channels}.")
     if ours.crop != theirs.crop:
         raise UserError(f"{rule}, whose crop is {theirs.crop}, not {ours.crop}: its windows are others.")

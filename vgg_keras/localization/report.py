@@ -130,7 +130,7 @@ def _picture(split: Any | None, image: int, boxes: Sequence[tuple[np.ndarray, tu
         pixels, _ = pipeline.picture(split, image)
     except UserError:
         return ""
-    drawn = with_boxes(pixels.numpy(), boxes, SIDE)
+    drawn = with_boxes(plots.in_rgb(pixels.numpy()), boxes, SIDE)
     buffer = io.BytesIO()
     drawn.save(buffer, "JPEG", quality=85)
     return data_url(buffer.getvalue(), "jpeg")

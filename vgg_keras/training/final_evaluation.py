@@ -54,10 +54,11 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     for note in source.split(source.final_split).notes:  # such as of classes that the error does not count
         print(f"note: {note}")
     weights = f"the {config.training.kept_net} weights ({CONFIG} is the net, {MANIFEST} the digests, {KERAS} the same for Keras)"
+    content_of_report = "the errors, and right and wrong boxes" if outcome.boxes else "the test, class by class"
     for path, content in (
         (folder / WEIGHTS, weights),
         (folder / METRICS, "a line an epoch"),
-        (folder / FINAL_EVALUATION / "report.html", "the test, class by class"),
+        (folder / FINAL_EVALUATION / "report.html", content_of_report),
         *([(curve, "loss and error over the epochs")] if curve else []),
         (folder / TENSORBOARD, f"tensorboard --logdir={folder}"),
     ):
