@@ -99,11 +99,7 @@ def test_the_map_of_a_picture_is_the_head_at_each_window_and_the_mirror_image_mi
 def test_scores_are_the_classifiers_at_the_same_windows():
     net, classifier = a_net("pcr"), a_net("none", seed=2)
     image = np.random.default_rng(3).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
-<<<<<<< HEAD
-    config = override(net.config, {"evaluation.flip": False, "localization.best_classes": 2})
-=======
     config = override(net.config, {"evaluation.flip": False})
->>>>>>> a04324908236c02a07c0aaf18bcf82df0fcba269
     dense = Dense(net, classifier, config)
     ((boxes, scores, posteriors),) = dense.found_in(tf.constant(image), [Geometry(96, 160, (96, 160))])
     logits = vgg_keras.to_fully_convolutional(classifier.model)(image).numpy()[0].reshape(8, 3)

@@ -117,7 +117,9 @@ def _with_answers(config: Config, top: int | None) -> Config:
     """With so many answers, and the boxes of so many classes at each Q, as the most probable classes need."""
     if top is None:
         return config
-    rules = dataclasses.replace(config.localization, answers=top, classes=max(top, config.localization.classes))
+    rules = dataclasses.replace(
+        config.localization, answers=top, best_classes=max(top, config.localization.best_classes)
+    )
     return dataclasses.replace(config, localization=rules)
 
 
@@ -158,7 +160,9 @@ def _rows(dense: Dense, split: Split, config: Config, crop: int, wanted: Sequenc
             places = [geometry(split, int(image), side) for image in ids.numpy()]
             for image, (boxes, scores, posteriors) in zip(ids.numpy(), dense.found_in(images, places), strict=True):
                 known = np.zeros(max(wanted, default=0) + 1) if posteriors is None else posteriors
-                slots = dense.slots(boxes, scores, wanted or dense.best_classes(scores, config.localization.classes))
+                slots = dense.slots(
+                    boxes, scores, wanted or dense.best_classes(scores, config.localization.best_classes)
+                )
                 rows[image].append(Row(np.zeros((0, 4)), known, None, slots))
     return [union(of_image) for of_image in rows]
 

@@ -72,15 +72,7 @@ class Dense:
             classifier: a `LoadedModel` whose scores go with the boxes, of `require_classifier`; None: each box has a score of 1.
             config: its `evaluation` is followed.
         """
-<<<<<<< HEAD
-        self._architecture, self._rules, self._kept = (
-            net.config.architecture,
-            config.evaluation,
-            config.localization.best_classes,
-        )
-=======
         self._architecture, self._rules = net.config.architecture, config.evaluation
->>>>>>> a04324908236c02a07c0aaf18bcf82df0fcba269
         self._boxes = protocols.Dense(net.model, self._architecture, self._rules)
         self._multi_label = bool(classifier) and classifier.config.architecture.multi_label
         self._scores = classifier and protocols.Dense(classifier.model, classifier.config.architecture, self._rules)
