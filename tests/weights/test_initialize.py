@@ -225,7 +225,7 @@ def test_what_does_not_fit_is_found_by_the_inspection_with_the_fields_that_do(th
     for config, message in (
         (tuned(path, width=1 / 8), r"not \(8, 3, 3, 3\)\. It fits --set=architecture\.width=0\.0625"),
         (tuned(path, name="D"), r"layers of D and no more.* It fits --set=architecture\.name=A"),
-        (tuned(path, crop=64), r"whose classifier\.0 has .* It fits --set=architecture\.crop=32"),
+        (tuned(path, crop=64), r"whose classifier\.0 has .* It fits --set=architecture\.head=gap"),
         (tuned(path, mean=(1.0, 2.0, 3.0)), r"must subtract its source's mean"),
         (tuned(tmp_path / "nan.pth"), r"must be finite\. .*classifier\.6"),
         (tuned(tmp_path / "more.pth"), r"left over: more\."),

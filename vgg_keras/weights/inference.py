@@ -113,24 +113,31 @@ def require_head(source: SourceWeights) -> None:
     Raises:
         UserError: what it has, and what its convolutions are good for.
     """
-    if source.head_problem:
-        raise UserError(
-            f"A head is a pooling and FC layers with one activation. Received: {source.path}, another, with "
-            f"{source.head_problem}. Its convolutions can be used: train --weights trains a new head on them, features "
-            "--weights describes images by them."
-        )
+    if not source.head_problem:
+        return
+    use = "Its convolutions can be used: train --weights trains a new head on them, features --weights describes images by them."
+    try:
+        infer(dataclasses.replace(source.without_head(), head_problem=""), like=Architecture(head="gap", num_classes=1))
+    except UserError:
+        use = "Its convolutions are not those of a net of Table 1 either."
+    raise UserError(
+        "A head is a pooling and FC layers with one activation. "
+        f"Received: {source.path}, another, with {source.head_problem}. {use}"
+    )
 
 
 def head_of(source: SourceWeights, architecture: Architecture) -> str:
     """What a source's FC layers take; where it does not hold that, what they may take of this net's last map.
 
-    One position is behind a pooling, or all of a map that has no more.
+    One position is behind a pooling, or all of a map that has no more; hidden FC layers are the authors' where neither fits.
     """
     first = source.tensors[source.fc_layers[0]][0]
     channels = next(layer.units for layer in reversed(layers(architecture)) if layer.kind == "pool")
     if source.head or first.size // source.units(first) > channels:
         return source.head or "fc"
-    return architecture.head if architecture.head != "fc" or architecture.crop // 32 == 1 else "gap"
+    if architecture.head != "fc" or architecture.crop // 32 == 1:
+        return architecture.head
+    return "fc" if len(source.fc_layers) > 1 else "gap"
 
 
 def infer(
@@ -157,7 +164,11 @@ def infer(
             try:
                 return _infer_as(source, name, batch_norm, like, stated)
             except UserError as error:
-                same = set(source.names(_tried(source, name, batch_norm)).values()) == set(source.tensors)
+                named = set(source.names(_tried(source, name, batch_norm)).values())
+                beside = named < set(source.tensors) and all(
+                    array.ndim < 2 for layer in set(source.tensors) - named for array in source.tensors[layer]
+                )
+                same = named == set(source.tensors) or beside
                 if same not in problems or str(problems[same]).startswith("Shapes"):  # C's names are D's
                     problems[same] = error
     if not source.fc_layers:

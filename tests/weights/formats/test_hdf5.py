@@ -95,9 +95,19 @@ def test_weights_alone_behind_a_rescaling_are_not_read_as_keras_applications(tmp
         file["dense"].attrs["weight_names"] = ["dense/kernel:0", "dense/bias:0"]
         for name in ("input_1", "rescaling", "global_average_pooling2d"):
             file.create_group(name).attrs["weight_names"] = np.array([], "S1")
-        file.attrs["layer_names"] = [*names, "global_average_pooling2d", "dense"]
+        file.create_group("flatten").attrs["weight_names"] = np.array([], "S1")
+        file.attrs["layer_names"] = [*names, "global_average_pooling2d", "flatten", "dense"]  # Flatten of one position
     source = keras_files.read_h5(tmp_path / "weights.h5")
     assert source.preprocessing is None and source.assumed == "" and source.head == "gap"
+
+
+def test_a_long_configuration_is_not_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "net.keras", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("config.json", b" " * (keras_files.MAX_CONFIG_BYTES + 1))
+        archive.writestr("model.weights.h5", b"")
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
+    with pytest.raises(UserError, match=r"must hold a net\. Received: config\.json, of 1,048,577 bytes unpacked"):
+        keras_files.read_keras(tmp_path / "net.keras")
 
 
 # ---- .keras and .weights.h5

@@ -9,7 +9,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.weights.formats import keras_head, keras_model
 from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.inference import with_stated
+from vgg_keras.weights.inference import require_head, with_stated
 from vgg_keras.weights.source_weights import Preprocessing
 
 FILE = ModelFile("A .keras file holds a net of Table 1.", Path("net.keras"))
@@ -65,11 +65,12 @@ def net_of(head):
     for block, count in enumerate((1, 1, 2, 2, 2), start=1):
         for place in range(count):
             name = f"conv{block}_{place}"
-            tensors[name] = np.ones((3, 3, inputs, 2), np.float32), np.zeros(2, np.float32)
+            units = min(32, 4 * 2 ** (block - 1))
+            tensors[name] = np.ones((3, 3, inputs, units), np.float32), np.zeros(units, np.float32)
             layers.append(layer("Conv2D", name, padding="same", activation="relu"))
-            inputs = 2
+            inputs = units
         layers.append(layer("MaxPooling2D", f"pool{block}", pool_size=[2, 2]))
-    return [*layers, *head], {**tensors, "dense": (np.ones((2, 1), np.float32), np.zeros(1, np.float32))}
+    return [*layers, *head], {**tensors, "dense": (np.ones((inputs, 1), np.float32), np.zeros(1, np.float32))}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,31 @@ def test_a_resizing_of_maps_is_not_passed_over():
     )
     with pytest.raises(UserError, match="larger behind the first convolution"):
         keras_model.describe([*layers[:4], resizing, *layers[4:]], tensors, FILE)
+
+
+@pytest.mark.parametrize("pooling", ["GlobalAveragePooling2D", "Flatten"])
+def test_images_that_are_no_squares_are_a_matter_of_the_head(pooling):
+    layers, tensors = net_of([layer(pooling), layer("Dense")])
+    source = keras_model.describe([layer("InputLayer", batch_shape=[None, 64, 96, 3]), *layers[1:]], tensors, FILE)
+    assert source.head_problem == ("an input of 64x96, not a square" if pooling == "Flatten" else "")
+    assert source.crop == 0 and source.num_classes(Architecture("A")) == (0 if pooling == "Flatten" else 2)
+
+
+def test_convolutions_that_are_none_of_table_1_are_not_recommended():
+    layers, tensors = net_of([layer("Flatten"), layer("Dense", activation="tanh")])
+    with pytest.raises(UserError, match=r"the activation tanh at dense\. Its convolutions can be used"):
+        require_head(keras_model.describe(layers, tensors, FILE))
+    short = layers[:8] + layers[-2:]  # a head behind block 3
+    with pytest.raises(UserError, match=r"Its convolutions are not those of a net of Table 1 either"):
+        require_head(
+            keras_model.describe(short, {one.name: tensors[one.name] for one in short if one.name in tensors}, FILE)
+        )
+
+
+def test_a_small_file_makes_no_large_kernel():
+    pooling = layer("AveragePooling2D", pool_size=[1, 1], strides=[3000, 3000])
+    with pytest.raises(UserError, match=r"dense behind an average pooling of 1x1 of a map of 9000"):
+        read([pooling, FLATTEN, layer("Dense")], {"dense": (np.ones((9 * CHANNELS, 1)), np.zeros(1))}, side=9000)
 
 
 @pytest.mark.parametrize(

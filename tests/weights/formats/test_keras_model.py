@@ -371,8 +371,8 @@ REFUSED = {
         other("scale", class_name="Normalization", config={"name": "scale", "mean": [0.0], "variance": [-1.0]}),
         "whose scale has one that is",
     ),
-    "four channels": (fields("scale", scale=[1.0, 1.0, 1.0, 1.0]), "4 values for three channels"),
-    "rows": (fields("scale", offset=[[1.0], [2.0], [3.0]]), "3 values for three channels"),
+    "four channels": (fields("scale", scale=[1.0, 1.0, 1.0, 1.0]), "4 values for 3 channels"),
+    "rows": (fields("scale", offset=[[1.0], [2.0], [3.0]]), "3 values for 3 channels"),
     "a layer left out": (bypass, "layers beside the chain"),
     "a circle": (
         lambda config: other("scale", inbound_nodes=layer_of(config, "fc1")["inbound_nodes"])(config),

@@ -6,6 +6,7 @@ They are read as arrays and as JSON; Keras's `load_model` is never called on a f
 import dataclasses
 import io
 import json
+import math
 import re
 import zipfile
 from pathlib import Path
@@ -51,7 +52,6 @@ _OUR_LAYERS = {
     "dropout",
     "activation",
 }
-_POOLED = {"flatten": "fc", "global_average_pooling2d": "gap", "global_max_pooling2d": "gmp"}
 _OUR_NAMES = re.compile(r"block\d_conv\d(_bn)?|fc\d|predictions")
 
 
@@ -97,7 +97,7 @@ def _without_model(tensors: dict[str, tuple], groups: list[str], path: Path) -> 
         map(keras_weights.kind_of, groups)
     ):
         fc = tuple(name for name in tensors if not name.startswith("block"))
-        pooling = next((_POOLED[kind] for kind in map(keras_weights.kind_of, groups) if kind in _POOLED), "")
+        pooling = keras_weights.pooling_of(map(keras_weights.kind_of, groups))
         found = SourceWeights(
             str(path),
             tensors,
@@ -178,7 +178,8 @@ def read_keras(path: Path) -> SourceWeights:
         with zipfile.ZipFile(path) as archive:
             for name in (_CONFIG, WEIGHTS):
                 stored = archive.getinfo(name)
-                if stored.file_size > _MAX_RATIO * stored.compress_size:
+                most = MAX_CONFIG_BYTES if name == _CONFIG else math.inf
+                if stored.file_size > min(most, _MAX_RATIO * stored.compress_size):
                     raise UserError(
                         f"{path} must hold a net. Received: {name}, of {stored.file_size:,} bytes unpacked."
                     )
@@ -232,7 +233,7 @@ def _read_weights(file: h5py.File, path: Path) -> SourceWeights:
         activation="leaky_relu" if "leaky_re_lu" in kinds else "relu",
         lrn="local_response_normalization" in kinds,
         fc_layers=fc,
-        head=next((_POOLED[kind] for kind in kinds if kind in _POOLED), ""),
+        head=keras_weights.pooling_of(kinds),
         assumed_head=(ONE_LABEL,) if fc else (),
         boxes=None,
         box_unit=None,

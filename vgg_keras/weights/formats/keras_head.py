@@ -27,6 +27,7 @@ _POOLED = {
     "AveragePooling2D": "gap",
     "MaxPooling2D": "gmp",
 }
+_MOST_SPREAD = 64  # times a kernel grows in memory; a pooling of a map of 7x7 makes at most 49
 
 
 @dataclass
@@ -254,6 +255,10 @@ class _Reader:
         window, stride = self._averaged
         across = (self._side - window) // stride + 1
         channels = len(kernel) // across**2
+        if not channels or self._side**2 > _MOST_SPREAD * across**2:  # what a small file could make of memory and time
+            raise self._file.another(
+                f"{layer.name} behind an average pooling of {window}x{window} of a map of {self._side}"
+            )
         spread = np.zeros((self._side, self._side, channels, kernel.shape[1]), np.float32)
         for place, part in enumerate(kernel.reshape(across**2, channels, -1)):
             y, x = (stride * (place // across), stride * (place % across))

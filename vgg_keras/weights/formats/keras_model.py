@@ -72,13 +72,15 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
         raise file.another("layers of one kind that differ: activations, or batch norm's epsilon")
     slope = slopes.pop() if slopes else 0.0
     found = {name: tensors[stored] for name, stored in places.items() if stored in tensors}
-    flattened = any(layer.kind in ("Flatten", "Dense") for layer in behind) and not problem
-    crop = keras_preprocessing.input_side(layers[: start + 1], file, flattened, channels) or crop
+    side, uneven = keras_preprocessing.input_side(layers[: start + 1], file, channels)
+    crop = side or crop
     head = keras_head.Head()
     try:
         if problem:
             raise file.another(problem)
         head = keras_head.head_of(behind, tensors, slope, crop // 32, file, one_class=own)
+        if uneven and head.pooling == "fc":
+            raise file.another(uneven)
         if steps and steps[-1] != "block5_pool" and (head.kernels or head.pooling) and "block5_pool" not in steps:
             raise file.another(f"a head behind {places_before(places)}, not behind block5_pool")
     except OtherNetError as error:

@@ -40,6 +40,7 @@ _NAMES = {
     "Identity": "cast",
 }
 _LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
+_MOST_CHANNELS = 16
 _LAST = (-1, 3, [-1], [3])  # the axis of the channels
 _CONSTANT = "_CONSTANT_VALUE"  # what Keras 2 writes for a first operand that is none of its tensors
 
@@ -132,6 +133,8 @@ class _Graph:
             found = operation(arguments, {**layer["config"], **named})
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             found = None  # other operands
+        if found is not None and len(found.channels) > _MOST_CHANNELS:
+            raise self._file.another(f"the operation {_described(layer)} of {len(found.channels)} channels")
         if found is None or not all(np.isfinite([c.mean, c.std]).all() and c.std for c in found.channels):
             raise self._file.another(f"the operation {_described(layer)} of other fields than preprocess_input's")
         self._known[name] = found

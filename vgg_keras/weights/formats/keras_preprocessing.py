@@ -81,19 +81,19 @@ def _for_each(value: Any, channels: int) -> np.ndarray:
     return np.broadcast_to(array.reshape(-1), channels).astype(np.float64)
 
 
-def input_side(layers: Sequence[SavedLayer], file: ModelFile, flattened: bool, channels: int = 3) -> int:
-    """The side of the square that the net takes; 0 where it takes others too.
+def input_side(layers: Sequence[SavedLayer], file: ModelFile, channels: int = 3) -> tuple[int, str]:
+    """The side of the square that the net takes, 0 where it takes others too; and the one size that is no square, in words.
 
     Args:
         layers: before the first convolution, and this one.
         file: for messages.
-        flattened: whether the head is FC layers on the whole last map.
         channels: that the first convolution takes.
 
     Raises:
-        UserError: images of other channels, no squares, or a Resizing from one fixed size to another.
+        UserError: images of other channels, or a Resizing from one fixed size to another.
     """
     sides: set[int] = set()
+    uneven = ""
     for layer in layers:
         shape = next((layer.config[key] for key in ("batch_shape", "batch_input_shape") if layer.config.get(key)), None)
         if layer.kind == "Resizing":
@@ -107,10 +107,10 @@ def input_side(layers: Sequence[SavedLayer], file: ModelFile, flattened: bool, c
                 f"an input of the shape {str(tuple(shape[1:]))[:50]}, not of images of {channels} channels"
             )
         height, width = shape[1:3]
-        if height != width and (flattened or layer.kind == "Resizing"):
-            raise file.another(f"an input of {height}x{width}, not a square")
+        if height != width:
+            uneven = f"an input of {height}x{width}, not a square"
         if type(height) is int and height == width:
             sides.add(height)
     if len(sides) > 1:
         raise file.another(f"a Resizing of images of {min(sides)} to {max(sides)}: a net takes images of one size")
-    return sides.pop() if sides else 0
+    return (0 if uneven or not sides else sides.pop()), uneven

@@ -6,7 +6,7 @@ activations, nor what Rescaling divides by. What a fine-tuned net usually has is
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,11 @@ def is_known(kind: str) -> bool:
 def kind_of(group: str) -> str:
     """The class of a layer from the name that Keras gives it: `conv2d_10` is a `conv2d`."""
     return re.sub(r"_\d+$", "", group.rpartition("/")[2])
+
+
+def pooling_of(kinds: Iterable[str]) -> str:
+    """What FC layers take, as `Architecture.head`; behind a global pooling a Flatten changes nothing. Empty: not known."""
+    return max((_POOLED[kind] for kind in kinds if kind in _POOLED), key=lambda head: head != "fc", default="")
 
 
 def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path) -> SourceWeights:
@@ -79,7 +84,7 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
     found |= dict(zip(names_of_fc, head, strict=True))
     every = {kind for inside in kinds.values() for kind in inside}
     known, assumed = _preprocessing(every, tensors, groups, file, tensors[convolutions[0]][0].shape[2])
-    pooling = next((_POOLED[kind] for kind in every if kind in _POOLED), "")
+    pooling = pooling_of(every)
     one_position = bool(head) and len(head[0][0]) == tensors[convolutions[-1]][0].shape[-1]
     outputs = head[-1][1].size if head and not notes else 1
     return SourceWeights(
@@ -127,7 +132,7 @@ def _problem(kinds, parts, places, fc, with_bn) -> str:
         return "batch norm in the head, whose place a file of weights does not hold: save the whole model"
     if "max_pooling2d" in every and every.count("max_pooling2d") != _BLOCKS:
         return f"{every.count('max_pooling2d')} poolings, not {_BLOCKS}"
-    if len({_POOLED[kind] for kind in every if kind in _POOLED}) > 1:
+    if len({_POOLED[kind] for kind in every if kind in _POOLED} - {"fc"}) > 1:
         return "several poolings before the FC layers"
     if fc is None:
         return "FC layers that do not follow each other"

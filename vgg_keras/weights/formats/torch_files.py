@@ -60,7 +60,8 @@ def state_dict(path: Path) -> Mapping[str, np.ndarray]:
         )  # around it torch explains how to run the code all the same
         reason = met[0] if met else " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"A .pth file holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: {reason}"
+            f"A .pth file holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: {reason}. "
+            "Save a whole model's: torch.save(model.state_dict(), path)."
         ) from None
     state = _unwrapped(state, torch.Tensor)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

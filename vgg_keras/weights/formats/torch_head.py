@@ -10,7 +10,7 @@ _MOST_PARTS = 5
 
 
 def read(
-    layers: Mapping[str, tuple[np.ndarray, ...]],
+    layers: Mapping[str, tuple[np.ndarray, ...]], ordered: bool
 ) -> tuple[dict[str, tuple[np.ndarray, ...]], tuple[str, ...], str]:
     """The FC layers of a head.
 
@@ -19,6 +19,7 @@ def read(
 
     Args:
         layers: the arrays of each layer that is no convolution of the five blocks, by its name.
+        ordered: whether they are in the order of the model, else in the alphabet's.
 
     Returns:
         All arrays, of FC layers a kernel (out, in) or (out, in, height, width) and a bias; the FC layers' names in order; and
@@ -27,14 +28,20 @@ def read(
     if not layers:
         return {}, (), ""
     parts: dict[str, list[str]] = {}
-    for name in sorted(layers, key=_natural):
+    for name in layers if ordered else sorted(layers, key=_natural):
         arrays = layers[name]
         if len(arrays) == 4 or not arrays:
-            return {}, (), f"{'batch norm' if arrays else 'a layer'} at {name}"
+            what = "batch norm" if arrays else "arrays of no FC layer"
+            return {}, (), f"{what} at {name or 'the model itself'}"
         if arrays[0].ndim not in (2, 4):
             continue  # left over
         parts.setdefault(name.rpartition(".")[0], []).append(name)
-    order = _in_order(list(parts.values()), layers)
+    if not parts:
+        return dict(layers), (), ""
+    every = [name for part in parts.values() for name in part]
+    as_stored = [[name for name in layers if name in every]] if ordered else list(parts.values())
+    tried = (as_stored, list(parts.values()), [[name] for name in every])
+    order = next((found for one in tried if (found := _in_order(one, layers)) is not None), None)
     if order is None and len(parts) == 1:
         (order,) = parts.values()  # whose shapes are compared with a net's
     if order is None:

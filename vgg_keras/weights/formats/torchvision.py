@@ -54,6 +54,7 @@ def read(path: Path) -> SourceWeights:
             continue
         grouped.setdefault(layer, {})[part] = array
     features = _features(grouped)
+    dropped = _drop_numbers(grouped)
     convolutions, head = {}, {}
     for layer, parts in grouped.items():
         inside = features is not None and layer.startswith(features)
@@ -67,7 +68,7 @@ def read(path: Path) -> SourceWeights:
             convolutions[f"features.{layer.removeprefix(features)}"] = arrays
         else:
             head[_short(layer, features)] = () if unknown else arrays
-    found, names, problem = torch_head.read(head)
+    found, names, problem = torch_head.read(head, ordered=path.suffix != ".safetensors")
     notes: tuple[str, ...] = ()
     if names and found[names[-1]][0].shape[0] == 1:
         two, note = two_classes(found[names[-1]][0].reshape(1, -1).T, found[names[-1]][1])
@@ -90,8 +91,26 @@ def read(path: Path) -> SourceWeights:
         fc_layers=names,
         assumed_head=_assumed_of_head(convolutions, [found[name] for name in names], bool(notes)),
         head_problem=problem,
-        notes=notes,
+        notes=(*notes, *[f"{', '.join(dropped)} is left out: numbers beside the net"] * bool(dropped)),
     )
+
+
+def _drop_numbers(grouped: dict[str, dict[str, np.ndarray]]) -> list[str]:
+    """Takes out what trainings keep beside a net, and names it: a counter, or a loss's number for each class."""
+    kernels = [parts["weight"] for parts in grouped.values() if getattr(parts.get("weight"), "ndim", 0) == 2]
+    classes = {len(kernel) for kernel in kernels} - {kernel.shape[1] for kernel in kernels}  # which no layer takes
+    dropped = []
+    for layer, parts in list(grouped.items()):
+        of_loss = set(parts) <= {"weight", "pos_weight", "class_weights"} and not re.search(r"\d", layer)
+        counters = layer == "" or not any(array.ndim for array in parts.values())
+        for part, array in list(parts.items()):
+            counter = counters and array.ndim == 0 and part not in _ORDER
+            if counter or (of_loss and array.ndim == 1 and len(array) in classes):
+                dropped.append(f"{layer}.{part}".lstrip("."))
+                del parts[part]
+        if not parts:
+            del grouped[layer]
+    return dropped
 
 
 def _assumed_of_head(convolutions: Mapping[str, tuple], head: Sequence[tuple], sigmoid: bool) -> tuple[str, ...]:
