@@ -79,6 +79,7 @@ def _of_suite(found: dict) -> list[str]:
         ("Claims", wording.claims(found)),
         *((title, wording.table(found, name)) for name, title in wording.TABLES.items()),
         ("What a choice costs or gains", wording.claims(found, beyond=True)),
+        ("Images", wording.images(found)),
         ("Trainings", wording.trainings(found)),
     ):
         if rows:

@@ -48,7 +48,7 @@ def main() -> int:
         settings=tuple(FLAGS.set),
     )
     suite = options.suite_of(asked)
-    stop.listen()
+    stop.listen(hangup=True)
     from vgg_keras.reproduction import job
 
     return job.reproduce(suite, asked)

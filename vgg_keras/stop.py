@@ -10,8 +10,14 @@ from vgg_keras.errors import StoppedError
 _requested = False
 
 
-def listen() -> None:
-    """From now on the first signal is a request; a second Ctrl-C ends the process at once."""
+def listen(hangup: bool = False) -> None:
+    """From now on the first signal is a request; a second Ctrl-C ends the process at once.
+
+    Args:
+        hangup: whether a terminal that is closed asks for a stop too, unless the command was begun with nohup.
+    """
+    if hangup and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _receive)
     signal.signal(signal.SIGTERM, _receive)
     signal.signal(signal.SIGINT, _receive)
 

@@ -17,8 +17,9 @@ from vgg_keras.runs import FINAL_EVALUATION, RESULT
 class Machine:
     """Starts jobs that end at the next poll; a training leaves its final evaluation, unless it fails."""
 
-    def __init__(self, statuses=None, stop_at=""):
+    def __init__(self, statuses=None, stop_at="", slow=""):
         self.begun, self.running, self.most, self._statuses, self._stop_at = [], 0, 0, statuses or {}, stop_at
+        self.signalled, self.slow = [], slow  # the job that runs until it is asked to save
 
     def __call__(self, command, log):
         self.begun.append(log.stem)
@@ -46,12 +47,15 @@ class Job:
         if self._name == self._machine._stop_at and not self._signalled:
             stop._receive(signal.SIGTERM, None)
             return None
+        if self._name == self._machine.slow and not self._signalled:
+            return None
         if self._status is None:
             self._status = self._machine.end(self._name, self._command, self._signalled)
         return self._status
 
     def send_signal(self, number):
         assert number == signal.SIGTERM
+        self._machine.signalled.append(self._name)
         self._signalled = True
 
 
@@ -84,6 +88,41 @@ def test_a_full_disk_starts_no_other_job(jobs, tmp_path):
     machine = Machine({"digits_B-small_0_train": NO_ROOM})
     assert runner.run(jobs, tmp_path, 1, machine) == {"digits/B-small/0/train": NO_ROOM}
     assert machine.begun == ["digits_B-small_0_train"]
+
+
+def test_a_full_disk_asks_the_other_jobs_to_save(jobs, tmp_path):
+    """The second one would go on for hours, and end where no room is left either."""
+    machine = Machine({"digits_B-small_0_train": NO_ROOM}, slow="digits_B-5x5-small_0_train")
+    assert runner.run(jobs, tmp_path, 2, machine) == {"digits/B-small/0/train": NO_ROOM}
+    assert machine.signalled == ["digits_B-5x5-small_0_train"] and len(machine.begun) == 2
+
+
+def test_an_error_leaves_no_job_behind(jobs, tmp_path):
+    """A closed terminal is such an error: the next line cannot be printed."""
+    machine = Machine(slow="digits_B-5x5-small_0_train")
+
+    def ended(job, failed):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        runner.run(jobs, tmp_path, 2, machine, ended)
+    assert machine.signalled == ["digits_B-5x5-small_0_train"] and machine.running == 0
+
+
+def test_a_closed_terminal_is_a_stop_request(monkeypatch):
+    monkeypatch.setattr(stop, "_requested", False)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        stop.listen(hangup=True)
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.requested()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        stop.listen(hangup=True)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_stop_request_is_passed_on_and_is_no_failure(jobs, tmp_path):

@@ -4,11 +4,13 @@ Both nets were trained with the same seeds and tested on the same images, so the
 -1, 0 or 1: the first net's mistake minus the second's. Another seed would give other rows, other images other columns. The mean's
 variance has both parts, and is estimated from the mean squares of the two-way layout, as for readers and cases in radiology:
 
-    V = (MS_seeds + max(MS_images - MS_rest, 0)) / (seeds x images)
+    V = (max(MS_seeds, MS_rest) + max(MS_images - MS_rest, 0)) / (seeds x images)
 
-The interval is mean ± t sqrt(V), with the degrees of freedom of Hillis (2007, Statistics in Medicine 26:596-619):
+MS_seeds holds the rest's variance too. By chance it can be less, and 0 where every seed gains one image: then the rest stands
+for it. The interval is mean ± t sqrt(V), with the degrees of freedom of Hillis (2007, Statistics in Medicine 26:596-619), of the
+mean square that was taken:
 
-    df = (MS_seeds + max(MS_images - MS_rest, 0))^2 / (MS_seeds^2 / (seeds - 1))
+    df = (MS + max(MS_images - MS_rest, 0))^2 / (MS^2 / df_MS), with df_MS = seeds - 1, or (seeds - 1)(images - 1) of the rest
 
 Where the seeds alone differ this is Student's interval over seeds; where the images decide, df is large. A bootstrap that draws
 seeds and images anew would be the other way. With three seeds it is too narrow: three numbers drawn from three have two thirds of
@@ -22,9 +24,11 @@ from typing import Literal
 import numpy as np
 from scipy.stats import t as student
 
+from vgg_keras.reproduction.suite import Expected
+
 LEVEL = 0.95
-# A gain of less than this many points counts as none, where the paper says that something does not help.
-NO_GAIN = 0.5
+# A difference of less than this many points counts as none, where the paper says that something does not help or is equal.
+MARGIN = 0.5
 
 Verdict = Literal["shown", "contradicted", "not decided"]
 
@@ -63,19 +67,21 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
         of_seeds = images * rows.var(ddof=1)
         of_images = seeds * columns.var(ddof=1)
         rest = ((d - rows[:, None] - columns + mean) ** 2).sum() / ((seeds - 1) * (images - 1))
-        total = of_seeds + max(of_images - rest, 0.0)
+        square, of_square = max((of_seeds, seeds - 1), (rest, (seeds - 1) * (images - 1)))
+        total = square + max(of_images - rest, 0.0)
         variance = total / (seeds * images)
-        freedom = total**2 * (seeds - 1) / of_seeds**2 if of_seeds else math.inf
+        freedom = total**2 * of_square / square**2 if square else math.inf
     half = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance) if variance else 0.0
     return Difference(float(mean), float(mean) - half, float(mean) + half, seeds, images, tuple(map(float, rows)))
 
 
-def verdict(found: Difference, expected: Literal["lower", "no_gain"], given: bool = False) -> Verdict:
+def verdict(found: Difference, expected: Expected, given: bool = False) -> Verdict:
     """What the interval says of a claim.
 
     Args:
         found: the first net's error minus the second's.
-        expected: lower: the first net is better. no_gain: it is not better by `NO_GAIN` points.
+        expected: lower: the first net is better. no_gain: it is not better by `MARGIN` points or more. equal: it is neither
+            better nor worse by as much.
         given: whether the nets are given, so that a statement about these very nets needs no seeds.
 
     A single seed decides nothing about a net that is trained.
@@ -83,5 +89,10 @@ def verdict(found: Difference, expected: Literal["lower", "no_gain"], given: boo
     if found.seeds == 1 and not given:
         return "not decided"
     if expected == "lower":
-        return "shown" if found.high < 0 else "contradicted" if found.low > 0 else "not decided"
-    return "shown" if found.low > -NO_GAIN else "contradicted" if found.high < -NO_GAIN else "not decided"
+        shown, contradicted = found.high < 0, found.low > 0
+    elif expected == "no_gain":
+        shown, contradicted = found.low > -MARGIN, found.high < -MARGIN
+    else:
+        shown = found.low > -MARGIN and found.high < MARGIN
+        contradicted = found.high < -MARGIN or found.low > MARGIN
+    return "shown" if shown else "contradicted" if contradicted else "not decided"

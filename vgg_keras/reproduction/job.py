@@ -1,7 +1,8 @@
 """A suite from its plan to its page: plan -> hours -> runs, the page after each -> page."""
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 from vgg_keras import stop
@@ -12,6 +13,8 @@ from vgg_keras.reproduction.options import Options
 from vgg_keras.reproduction.plan import Job, Run
 from vgg_keras.reproduction.suite import Suite
 from vgg_keras.text_table import text_table
+
+RENEWED_SECONDS = 60  # the page is renewed after a training, but not more often: charts take a second
 
 
 def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start_process) -> int:
@@ -38,25 +41,34 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         _print_plan(suite, runs, jobs, options)
         if options.dry_run:
             return 0
+        plan.note_given(suite, runs)
         from vgg_keras.reproduction import page  # reads posteriors, which starts TensorFlow
 
-        def ended(job: Job) -> None:
-            if job.test is not None:
+        renewed = time.monotonic()
+
+        def lines(failed: Mapping[str, int]) -> dict[str, str]:
+            return {name: f"status {status}: {runner.last_line(folder, name)}" for name, status in failed.items()}
+
+        def ended(job: Job, failed: Mapping[str, int]) -> None:
+            nonlocal renewed
+            if job.test is not None or time.monotonic() - renewed < RENEWED_SECONDS:
                 return
             try:
-                page.write(suite, runs, folder)
+                page.write(suite, runs, folder, lines(failed))
+                renewed = time.monotonic()
             except Exception as error:  # the trainings that are left take days: at their end it is raised
                 print(f"the page was not renewed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
         failed = runner.run(jobs, folder, options.jobs, start, ended)
-        found = page.write(suite, runs, folder)
+        if failed:  # before all that may raise
+            names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
+            logs = folder / plan.LOGS
+            print(f"failed: {names}; their output is in {logs}; the same command runs them again", flush=True)
+        found = page.write(suite, runs, folder, lines(failed))
     if stop.requested():
         raise StoppedError(f"stopped; the same command resumes; {folder}/report.html has what is there")
     print(page.summary(found))
     print(f"everything: {folder}/report.html, report.md, results.json")
-    if failed:
-        names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
-        print(f"failed: {names}; their output is in {folder / plan.LOGS}; the same command runs them again", flush=True)
     return next((status if 0 < status < 126 else INTERRUPTED for status in failed.values()), 0)
 
 

@@ -1,15 +1,16 @@
 """One page: the tables beside the paper's, the claims with their verdicts, the charts, the trainings. report.html is one file."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
 
 from vgg_keras.files import replacing
 from vgg_keras.reproduction import charts, results, wording
-from vgg_keras.reproduction.intervals import NO_GAIN
+from vgg_keras.reproduction.intervals import MARGIN
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Suite
 from vgg_keras.text_table import text_table
@@ -17,9 +18,12 @@ from vgg_keras.text_table import text_table
 CHARTS = "charts"  # the folder of the pictures
 
 
-def write(suite: Suite, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
-    """Writes results.json, the charts, report.html and report.md with the runs there are; returns the results."""
-    found = results.write(suite, runs, folder)
+def write(
+    suite: Suite, runs: Sequence[Run], folder: Path, failed: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Writes results.json, the charts, report.html and report.md with the runs there are, and the jobs that failed, each with the
+    last line of its output; returns the results."""
+    found = results.write(suite, runs, folder, failed)
     write_page(found, folder)
     return found
 
@@ -35,8 +39,9 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
         "beyond": wording.claims(found, beyond=True),
         "tables": {title: rows for name, title in wording.TABLES.items() if (rows := wording.table(found, name))},
         "trainings": wording.trainings(found),
+        "images": wording.images(found),
         "commands": [one["command"] for one in found["trainings"] if "command" in one],
-        "no_gain": NO_GAIN,
+        "margin": MARGIN,
         "charts": [
             {"title": title, "file": f"{CHARTS}/{name}", "url": _data_url(folder / CHARTS / name)}
             for name, title in drawn.items()

@@ -5,20 +5,20 @@ ends one run, its memory is free again at its end, and the command that made a n
 """
 
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import RESUME, Config, fields_with
-from vgg_keras.errors import UserError
-from vgg_keras.plain_values import difference, from_dict, to_dict, without
+from vgg_keras.config import TEST, Config, fields_with
+from vgg_keras.overrides import parse_assignments
+from vgg_keras.reproduction import identity
 from vgg_keras.reproduction.suite import Suite, Training
-from vgg_keras.runs import FINAL_EVALUATION, RESULT, read_config
+from vgg_keras.runs import FINAL_EVALUATION, RESULT
 
 RUNS, LOGS = "runs", "logs"  # folders of a suite's folder
 TESTS = "evaluation"  # the folder of `evaluate` in a run
-# Known when a run begins: the data decide them.
-_MEASURED = ("architecture.num_classes", "architecture.mean")
+_GIVEN = "given"  # the folder of given nets in RUNS: they never count as passes of nets that a suite trains
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Run:
     def trained(self) -> bool:
         """Whether the net is there: it is given, or its training has ended with its final evaluation."""
         return bool(self.training.weights) or finished_training(self.folder)
+
+    def finished(self, protocol: str, side: int) -> bool:
+        """Whether a pass of this very net is complete."""
+        return self.trained and identity.complete(self.pass_file(protocol, side), self.folder)
 
     def pass_file(self, protocol: str, side: int) -> Path:
         """The posteriors of a pass: those of the final evaluation, or of a test."""
@@ -82,7 +86,7 @@ def runs_of(suite: Suite, folder: Path) -> list[Run]:
     seed's page is there early. What lies beyond the paper comes last.
 
     Raises:
-        UserError: a folder holds a run of another configuration.
+        UserError: a folder holds a run of another configuration, start or images, or another given net.
     """
     seeds = sorted({seed for training in suite.trainings for seed in training.seeds})
     found = []
@@ -91,29 +95,41 @@ def runs_of(suite: Suite, folder: Path) -> list[Run]:
             if seed in training.seeds:
                 start = folder / RUNS / training.start / f"seed-{seed}" if training.start else None
                 config = training.configuration(suite.source(training), seed)
-                found.append(Run(training, seed, folder / RUNS / training.name / f"seed-{seed}", config, start))
-    for run in found:
-        _require_same(run)
+                found.append(Run(training, seed, _folder_of(training, seed, folder), config, start))
+    _require_same(suite, found)
     of_paper = {part.training for cell in suite.cells if cell.table != "beyond" for part in cell.parts}
     of_paper |= {training.start for training in suite.trainings if training.name in of_paper}
     return sorted(found, key=lambda run: run.training.name not in of_paper)
 
 
+def _folder_of(training: Training, seed: int, folder: Path) -> Path:
+    if training.weights:
+        return folder / RUNS / _GIVEN / training.net
+    return folder / RUNS / training.name / f"seed-{seed}"
+
+
+def _require_same(suite: Suite, runs: Sequence[Run]) -> None:
+    """Refuses runs and given nets of another plan than this one."""
+    stored: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    for run in runs:
+        if run.training.weights:
+            identity.require_same_given(run.folder, run.training, suite.source(run.training), writes=False)
+        elif content := identity.require_same_run(run.folder, run.config, run.start):
+            stored.setdefault(run.training.data, []).append((run.folder, content))
+    for of_set in stored.values():
+        identity.require_same_images(of_set)
+
+
+def note_given(suite: Suite, runs: Sequence[Run]) -> None:
+    """Notes in the folders of given nets which nets these are, before the first test of one."""
+    for run in runs:
+        if run.training.weights:
+            identity.require_same_given(run.folder, run.training, suite.source(run.training), writes=True)
+
+
 def finished_training(folder: Path) -> bool:
     """Whether the folder holds a training that has ended with its final evaluation."""
     return (folder / FINAL_EVALUATION / RESULT).exists()
-
-
-def _require_same(run: Run) -> None:
-    stored = None if run.training.weights else read_config(run.folder)
-    if stored is None:
-        return
-    begun = from_dict(Config, stored["config"])  # an older version's lacks fields that have their defaults since
-    if found := difference(_design(begun), _design(run.config)):
-        raise UserError(
-            f"A suite goes on in the folder that it was begun in. Received: {run.folder}, begun with {found}. Name another "
-            "--out, or remove that run."
-        )
 
 
 def jobs_of(suite: Suite, runs: list[Run], settings: tuple[str, ...] = ()) -> list[Job]:
@@ -122,23 +138,18 @@ def jobs_of(suite: Suite, runs: list[Run], settings: tuple[str, ...] = ()) -> li
     Args:
         suite: whose tests.
         runs: of `runs_of`.
-        settings: `--set` of every job, such as where the machine's cache lies.
+        settings: `--set` of every job, such as where the machine's cache lies; a test takes those that it has a use for.
     """
-    common = tuple(f"--set={assignment}" for assignment in settings)
+    of_trainings = [f"--set={one}" for one in settings]
+    of_tests = [f"--set={one}" for one in settings if set(parse_assignments([one])) <= set(fields_with(TEST))]
     found = []
     for run in runs:
         if not run.trained:
-            found.append(Job(f"{run.name}/train", run, (*_train(suite, run), *common), None))
+            found.append(Job(f"{run.name}/train", run, (*_train(suite, run), *of_trainings), None))
         for protocol, sides in _missing(suite, run).items():
-            test = (*_evaluate(suite, run, protocol, sides), *common)
+            test = (*_evaluate(suite, run, protocol, sides), *of_tests)
             found.append(Job(f"{run.name}/{protocol}", run, test, (protocol, sides)))
     return found
-
-
-def _design(config: Config) -> dict[str, Any]:
-    """What must be the same in the folder and in the plan; a run's folder states S where the recipe leaves it out."""
-    stated = replace(config, data=replace(config.data, scale=config.training_scale))
-    return without(to_dict(stated), {*fields_with(RESUME), *_MEASURED})
 
 
 def _missing(suite: Suite, run: Run) -> dict[str, tuple[int, ...]]:
@@ -147,25 +158,12 @@ def _missing(suite: Suite, run: Run) -> dict[str, tuple[int, ...]]:
     for protocol, sides in suite.passes(run.training.name).items():
         final = not run.trained and protocol == run.config.evaluation.protocol
         wanted = [side for side in sides if not (final and side in run.config.test_scales)]
-        if left := tuple(side for side in wanted if not finished(run.pass_file(protocol, side))):
+        if left := tuple(side for side in wanted if not run.finished(protocol, side)):
             found[protocol] = left
     if "dense" in found and found["dense"] == found.get("multi_crop"):
         found["both"] = found.pop("dense")
         del found["multi_crop"]
     return found
-
-
-def finished(path: Path) -> bool:
-    """Whether a file holds the posteriors of every image."""
-    if not path.exists():
-        return False
-    import numpy as np  # here: --help needs none
-
-    try:
-        with np.load(path) as arrays:
-            return bool(arrays["done"].all())
-    except Exception:  # another or a damaged file: `evaluate` names it
-        return False
 
 
 def _train(suite: Suite, run: Run) -> tuple[str, ...]:

@@ -9,22 +9,22 @@ import datetime
 import json
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vgg_keras import processor, provenance
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
-from vgg_keras.reproduction import plan
 from vgg_keras.reproduction.hours import epochs
 from vgg_keras.reproduction.intervals import difference, verdict
 from vgg_keras.reproduction.plan import Run
-from vgg_keras.reproduction.suite import Cell, Claim, Suite
+from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Suite, Training
 from vgg_keras.reproduction.tables import METHODS
 from vgg_keras.runs import read_config
 
@@ -41,29 +41,43 @@ class Tested:
     images_sha256: str
 
 
-def collect(suite: Suite, runs: Sequence[Run]) -> dict[str, Any]:
-    """What results.json holds, with the runs there are."""
+def collect(suite: Suite, runs: Sequence[Run], failed: Mapping[str, str]) -> dict[str, Any]:
+    """What results.json holds, with the runs there are and the jobs that failed."""
     found = {cell.name: _tested(cell, runs) for cell in suite.cells}
     return {
         "suite": suite.name,
         "title": suite.title,
         "about": list(suite.about),
-        "sets": {one.name: one.about for one in suite.sets},
+        "sets": {one.name: _set(suite, one, runs) for one in suite.sets},
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": processor.description(),
         "versions": provenance.versions(),
         "trainings": [_training(run) for run in runs if run.training.weights or read_config(run.folder)],
         "cells": [_cell(suite, cell, found[cell.name]) for cell in suite.cells],
-        "claims": [_claim(suite, claim, found) for claim in suite.claims],
+        "claims": [_claim(suite, runs, claim, found) for claim in suite.claims],
         "passes": _passes(suite, runs),
+        "trained_out": suite.trained_out,
+        "failed": dict(failed),
     }
 
 
-def write(suite: Suite, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
+def write(suite: Suite, runs: Sequence[Run], folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
     """Collects, and writes results.json."""
-    found = collect(suite, runs)
+    found = collect(suite, runs, failed)
     write_json(folder / RESULTS, found)
     return found
+
+
+def _set(suite: Suite, data: DataSet, runs: Sequence[Run]) -> dict[str, Any]:
+    """What a set's images are, from its first run that has begun."""
+    stored = [read_config(run.folder) for run in runs if run.training.data == data.name and not run.training.weights]
+    images = next((one.get("data", {}) for one in stored if one), {})
+    splits = {split: images.get(split) or {} for split in ("train", "val", "test")}
+    return {
+        "about": data.about,
+        "source": data.source,
+        **{split: {key: one[key] for key in ("images", "sha256_of_names")} for split, one in splits.items() if one},
+    }
 
 
 # ---- cells
@@ -87,11 +101,11 @@ def _part(runs: Sequence[Run], seed: int, part) -> Posteriors | None:
     run = next((run for run in runs if run.seed == seed and run.training.name == part.training), None)
     if run is None:
         return None
+    if not all(run.finished(protocol, side) for protocol, side in part.passes):
+        return None
     by_protocol: dict[str, list[Path]] = {}
     for protocol, side in part.passes:
         by_protocol.setdefault(protocol, []).append(run.pass_file(protocol, side))
-    if not all(plan.finished(path) for paths in by_protocol.values() for path in paths):
-        return None
     of_protocols = [_one_net([load(path) for path in paths], paths) for paths in by_protocol.values()]
     return _one_net(of_protocols, list(by_protocol))
 
@@ -133,8 +147,8 @@ def _passes(suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
         of_training = [run for run in runs if run.training == training]
         for protocol, sides in suite.passes(training.name).items():
             for side in sides:
-                files = {run.seed: run.pass_file(protocol, side) for run in of_training}
-                errors = {str(seed): _top1_error(load(path)) for seed, path in files.items() if plan.finished(path)}
+                files = {run.seed: run.pass_file(protocol, side) for run in of_training if run.finished(protocol, side)}
+                errors = {str(seed): _top1_error(load(path)) for seed, path in files.items()}
                 if errors:
                     named = {"training": training.name, "data": training.data, "net": training.net, "S": training.scale}
                     found.append({**named, "protocol": protocol, "Q": side, "top1_errors": errors})
@@ -159,7 +173,7 @@ def _deviation(values: Sequence[float | None]) -> float | None:
 # ---- claims
 
 
-def _claim(suite: Suite, claim: Claim, found: dict[str, dict[int, Tested]]) -> dict[str, Any]:
+def _claim(suite: Suite, runs: Sequence[Run], claim: Claim, found: dict[str, dict[int, Tested]]) -> dict[str, Any]:
     cells = [suite.cell(name) for name in (claim.first, claim.second)]
     printed = [cell.paper[0] for cell in cells if cell.paper]
     paper = round(printed[0] - printed[1], 2) if len(printed) == 2 else None
@@ -178,18 +192,44 @@ def _claim(suite: Suite, claim: Claim, found: dict[str, dict[int, Tested]]) -> d
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         return result
-    assert len({tests[seed].images_sha256 for tests in (first, second) for seed in seeds}) == 1, "paired images"
+    if len({tests[seed].images_sha256 for tests in (first, second) for seed in seeds}) > 1:
+        raise UserError(
+            f"Two nets are compared on the same images. Received: {claim.first} and {claim.second}, tested on different images. "
+            "Name another --out."
+        )
     measured = difference(*(np.stack([tests[seed].wrong for seed in seeds]) for tests in (first, second)))
     rounded = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
     of_seeds = {str(seed): round(value, 4) for seed, value in zip(seeds, measured.of_seeds, strict=True)}
     result["difference"] = {**rounded, "seeds": len(seeds), "images": measured.images, "of_seeds": of_seeds}
     if claim.expected:
-        given = all(suite.training(part.training).weights for cell in cells for part in cell.parts)
-        result["verdict"] = verdict(measured, claim.expected, given)
+        trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
+        result["verdict"] = _undecided(suite, runs, claim, trainings, seeds) or verdict(
+            measured, claim.expected, all(training.weights for training in trainings)
+        )
     return result
 
 
+def _undecided(
+    suite: Suite, runs: Sequence[Run], claim: Claim, trainings: Sequence[Training], seeds: Sequence[int]
+) -> str:
+    """Why a claim cannot be decided whatever its interval says; empty where it can."""
+    planned = len(trainings[0].seeds)
+    if len(seeds) < planned:  # those that diverged may be the ones that would contradict
+        return f"not decided: {len(seeds)} of {planned} seeds"
+    if claim.of_depth and suite.trained_out is not None:
+        for training in trainings:
+            losses = [_last_epoch(run).get("loss") for run in runs if run.training == training]
+            if not all(loss is not None and loss <= suite.trained_out for loss in losses):
+                return f"not decided: {training.net} not trained out"
+    return ""
+
+
 # ---- trainings
+
+
+def _last_epoch(run: Run) -> dict[str, Any]:
+    lines = epochs(run)
+    return lines[-1] if lines else {}
 
 
 def _training(run: Run) -> dict[str, Any]:

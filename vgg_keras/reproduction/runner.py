@@ -1,9 +1,10 @@
 """Runs the jobs of a suite, some at a time: each waits for the run that it needs; a failure stops only what needs it."""
 
+import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -43,7 +44,7 @@ def run(
     folder: Path,
     at_once: int,
     start: Start = start_process,
-    ended: Callable[[Job], None] = lambda job: None,
+    ended: Callable[[Job, Mapping[str, int]], None] = lambda job, failed: None,
 ) -> dict[str, int]:
     """Runs jobs to their end, in their order where they need not wait.
 
@@ -52,20 +53,46 @@ def run(
         folder: of the suite; logs go there.
         at_once: how many jobs run at the same time.
         start: starts one.
-        ended: called after each success.
+        ended: called after each job that has ended, with those that failed so far.
 
     Returns:
         The exit status of each job that failed, by name.
 
-    After a stop request, and when the disk is full, no job is started any more and those that run are asked to save.
+    After a stop request, and when the disk is full, no job is started any more and those that run are asked to save. An error
+    ends them in the same way, since nobody would be left who could stop them.
     """
-    waiting, running, failed = list(jobs), {}, {}
+    running: dict[Job, tuple[Process, float]] = {}
+    try:
+        return _run(list(jobs), running, folder, at_once, start, ended)
+    except BaseException:
+        _ask_to_save(running)
+        for process, _ in running.values():
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+        raise
+
+
+def _ask_to_save(running: Mapping[Job, tuple[Process, float]]) -> None:
+    for process, _ in running.values():
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+
+
+def _run(
+    waiting: list[Job],
+    running: dict[Job, tuple[Process, float]],
+    folder: Path,
+    at_once: int,
+    start: Start,
+    ended: Callable[[Job, Mapping[str, int]], None],
+) -> dict[str, int]:
+    """The loop of `run`; `running` holds what runs, also when it is left by an error."""
+    failed: dict[str, int] = {}
     stopping = False
     while waiting or running:
         if stop.requested() and not stopping:
             stopping, waiting = True, []
-            for process, _ in running.values():
-                process.send_signal(signal.SIGTERM)
+            _ask_to_save(running)
         while len(running) < at_once and (job := _next(waiting, running, failed)):
             waiting.remove(job)
             log = folder / LOGS / f"{job.name.replace('/', '_')}.log"
@@ -82,12 +109,14 @@ def run(
             seconds = time.monotonic() - began
             if status == 0:
                 print(f"end   {job.name}, {seconds:,.0f} s", flush=True)
-                ended(job)
+                ended(job, failed)
             elif not (stopping and status in (INTERRUPTED, -signal.SIGTERM)):
                 failed[job.name] = status
-                print(f"fail  {job.name}, status {status}: {_last_line(folder, job)}", flush=True)
-                if status == NO_ROOM:
-                    waiting = []
+                print(f"fail  {job.name}, status {status}: {last_line(folder, job.name)}", flush=True)
+                if status == NO_ROOM and not stopping:  # what the others would write has no room either
+                    stopping, waiting = True, []
+                    _ask_to_save(running)
+                ended(job, failed)
         time.sleep(POLL_SECONDS if running else 0)
     return failed
 
@@ -106,7 +135,8 @@ def _next(waiting: Sequence[Job], running: dict[Job, tuple], failed: dict[str, i
     return None
 
 
-def _last_line(folder: Path, job: Job) -> str:
-    log = folder / LOGS / f"{job.name.replace('/', '_')}.log"
+def last_line(folder: Path, name: str) -> str:
+    """Of the output of a job."""
+    log = folder / LOGS / f"{name.replace('/', '_')}.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1][-300:] if lines else "no output"

@@ -10,6 +10,8 @@ from vgg_keras.errors import UserError, nearest
 from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.recipes import load
 
+# What a claim expects of two errors; `intervals.verdict` decides.
+Expected = Literal["lower", "no_gain", "equal"]
 # What `evaluation.protocol` is made of, and how a cell is called in a table.
 PASSES = {"center": ("center",), "dense": ("dense",), "multi_crop": ("multi_crop",), "both": ("dense", "multi_crop")}
 
@@ -115,22 +117,32 @@ class Claim:
         section: of the paper; empty: beyond it.
         text: the statement.
         first, second: names of cells of the same images.
-        expected: lower: the first error is lower. no_gain: the first net is no better. None: beyond the paper, so that only
-            the difference is stated.
+        expected: lower: the first error is lower. no_gain: the first net is no better. equal: nor is it worse. None: only the
+            difference is stated, as beyond the paper or where the paper's is 0.
         paper: the paper's difference in points where its cells do not give it.
+        of_depth: whether nets that are not trained out decide nothing, since a deep net that has failed to learn is no
+            evidence on depth.
+        note: what a reader must know of it.
     """
 
     section: str
     text: str
     first: str
     second: str
-    expected: Literal["lower", "no_gain"] | None
+    expected: Expected | None
     paper: float | None = None
+    of_depth: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """All of it. `about` says, a paragraph each, what was chosen and why."""
+    """All of it.
+
+    Attributes:
+        about: a paragraph each, what was chosen and why.
+        trained_out: the highest training loss of a last epoch with which a net counts as trained out; None: any.
+    """
 
     name: str
     title: str
@@ -139,6 +151,7 @@ class Suite:
     trainings: tuple[Training, ...]
     cells: tuple[Cell, ...]
     claims: tuple[Claim, ...]
+    trained_out: float | None = None
 
     def __post_init__(self):
         names, cells = [one.name for one in self.trainings], {cell.name: cell for cell in self.cells}
@@ -190,7 +203,11 @@ class Suite:
 
     def on(self, sources: Mapping[str, str]) -> "Suite":
         """The suite on other images, by the names of its sets."""
-        sets = tuple(dataclasses.replace(one, source=sources.get(one.name, one.source)) for one in self.sets)
+        given = "given by --data"  # what is said of the suite's own images does not hold for others
+        sets = tuple(
+            dataclasses.replace(one, source=sources[one.name], about=given) if one.name in sources else one
+            for one in self.sets
+        )
         return dataclasses.replace(self, sets=sets)
 
     def source(self, training: Training) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vgg_keras.evaluation import paper
-from vgg_keras.reproduction.suite import Cell, Claim, Part
+from vgg_keras.reproduction.suite import Cell, Claim, Expected, Part
 
 METHODS = {"center": "centre crop", "dense": "dense", "multi_crop": "multi-crop", "both": "multi-crop & dense"}
 
@@ -110,23 +110,23 @@ class Tables:
     def depth(self, deepest: str = "E") -> list[Claim]:
         """4.1, at the fixed S of 256, but for the control."""
 
-        def of(text: str, first: str, second: str, expected: Literal["lower", "no_gain"]) -> Claim:
+        def of(text: str, first: str, second: str, expected: Expected) -> Claim:
             cells = (self.name("3", net, "small") for net in (first, second))
-            return Claim("4.1", text, *cells, expected)
+            return Claim("4.1", text, *cells, expected, of_depth=True)
 
         return [
-            of("local response normalisation does not help: A-LRN - A", "A-LRN", "A", "no_gain"),
+            of("local response normalisation brings no gain of 0.5 points or more: A-LRN - A", "A-LRN", "A", "no_gain"),
             of("depth lowers the error: B - A", "B", "A", "lower"),
             of("depth lowers the error: C - B (three 1x1 layers more)", "C", "B", "lower"),
             of("context counts: D - C (3x3 instead of 1x1)", "D", "C", "lower"),
             of("depth lowers the error from 11 to 19 layers: E - A", deepest, "A", "lower"),
-            of("the error saturates at 19 layers: E - D", deepest, "D", "no_gain"),
+            of("the error saturates at 19 layers: E - D", deepest, "D", "equal"),
         ]
 
     def control_claim(self) -> Claim:
         """4.1: 7 points in top-1."""
         cells = self.name("4.1", "B", "small"), self.name("4.1", "B-5x5", "small")
-        return Claim("4.1", "two 3x3 layers are better than one 5x5: B - B-5x5", *cells, "lower", -7.0)
+        return Claim("4.1", "two 3x3 layers are better than one 5x5: B - B-5x5", *cells, "lower", -7.0, of_depth=True)
 
     def jitter(self, nets: str, kinds: tuple[str, ...]) -> list[Claim]:
         """4.1: training with jitter against fixed S, at a single test scale."""

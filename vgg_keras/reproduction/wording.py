@@ -87,12 +87,24 @@ def trainings(found: dict[str, Any]) -> list[list[str]]:
     return [header, *rows] if rows else []
 
 
+def images(found: dict[str, Any]) -> list[list[str]]:
+    """The sets of images: their source, how many they are, and a digest of the names."""
+    rows = []
+    for name, one in found["sets"].items():
+        splits = [(split, one[split]) for split in ("train", "val", "test") if split in one]
+        counts = ", ".join(f"{images['images']:,} {split}" for split, images in splits)
+        digests = ", ".join(f"{split} {images['sha256_of_names'][:12]}" for split, images in splits)
+        rows.append([name, one["about"], one["source"], counts or "-", digests or "-"])
+    return [["data", "what", "source", "images", "sha256 of the names"], *rows]
+
+
 def verdicts(found: dict[str, Any]) -> dict[str, int]:
     """How many claims of the paper have each verdict."""
     counted: dict[str, int] = {}
     for one in found["claims"]:
-        if one["section"]:
-            counted[one["verdict"]] = counted.get(one["verdict"], 0) + 1
+        if one["section"] and one["verdict"]:
+            short = one["verdict"].partition(":")[0]
+            counted[short] = counted.get(short, 0) + 1
     return counted
 
 

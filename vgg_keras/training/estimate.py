@@ -108,8 +108,9 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     replicas, workers = strategy.num_replicas_in_sync, Workers(strategy)
     images = part_of_a_batch(config, architecture, source.train.size, strategy)
     data = replace(config.data, batch=images * replicas, micro_batch=0)
-    state = create_state(replace(config, architecture=architecture), strategy, precision)
-    step = steps.train_step(strategy, state, replace(config, data=data))
+    config = replace(config, architecture=architecture, data=data)
+    state = create_state(config, strategy, precision)
+    step = steps.train_step(strategy, state, config)
 
     def seconds(only_one: bool) -> float:
         """Of the fastest step; with `only_one` all images but one of each device have weight 0 and are cut off."""

@@ -1,0 +1,159 @@
+"""What must stay the same in a suite's folder: the design, the images, the starts and the given nets; else a table mixes nets.
+
+A run's `config.json` states its own, `given.json` those of a given net, and each file of posteriors its net and its images.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vgg_keras.config import RESUME, Config, fields_with
+from vgg_keras.errors import UserError
+from vgg_keras.files import write_json
+from vgg_keras.paths import user_path
+from vgg_keras.plain_values import difference, from_dict, to_dict, without
+from vgg_keras.reproduction.suite import Training
+from vgg_keras.runs import MANIFEST, WEIGHTS, read_config, read_json, read_manifest
+from vgg_keras.weights.verify import digest_of
+
+GIVEN = "given.json"
+# Known when a run begins: the data decide them.
+_MEASURED = ("architecture.num_classes", "architecture.mean")
+_RULE = "A suite goes on in the folder that it was begun in. Received:"
+_ADVICE = "Name another --out, or remove that run."
+
+
+def require_same_run(folder: Path, planned: Config, start: Path | None) -> dict[str, Any] | None:
+    """The content of a run's `config.json`, begun as it is planned now; None if it has not begun.
+
+    Args:
+        folder: of the run.
+        planned: its configuration, without its start.
+        start: the run that it starts from.
+
+    Raises:
+        UserError: it was begun in another way.
+    """
+    stored = read_config(folder)
+    if stored is None:
+        return None
+    begun = from_dict(Config, stored["config"])  # an older version's lacks fields that have their defaults since
+    if found := difference(_design(begun), _design(planned)):
+        raise UserError(f"{_RULE} {folder}, begun with {found}. {_ADVICE}")
+    theirs, ours = begun.data.source, planned.data.source
+    if theirs != ours and _exists(theirs) and not _same_path(theirs, ours):  # a folder that was moved may go on
+        raise UserError(f"{_RULE} {folder}, begun with data.source: {theirs}, now {ours}. {_ADVICE}")
+    theirs, ours = (begun.training.init_from or begun.training.weights, str(start or planned.training.weights))
+    if _place(theirs) != _place(ours):  # the suite's folder may have moved
+        raise UserError(f"{_RULE} {folder}, started from {theirs or 'no net'}, now {ours or 'no net'}. {_ADVICE}")
+    digest = _digest(start) if start else None
+    if digest and stored.get("started_from") not in (None, digest):
+        raise UserError(f"{_RULE} {folder}, started from an older net in {start}, which was trained anew. {_ADVICE}")
+    return stored
+
+
+def require_same_images(stored: Sequence[tuple[Path, dict[str, Any]]]) -> None:
+    """Refuses runs of one set that were trained or tested on different images.
+
+    Args:
+        stored: folder and content of `config.json` of the runs of one set.
+
+    Raises:
+        UserError: it names both.
+    """
+    for folder, content in stored[1:]:
+        for split in ("train", "val", "test"):
+            first, other = (one.get("data", {}).get(split) or {} for one in (stored[0][1], content))
+            if first.get("sha256_of_names") != other.get("sha256_of_names"):
+                counts = " and ".join(f"{one.get('images', 0):,}" for one in (first, other))
+                raise UserError(
+                    f"{_RULE} {stored[0][0]} and {folder}, whose {split} images differ: {counts}. {_ADVICE}"
+                )
+
+
+def require_same_given(folder: Path, training: Training, source: str, writes: bool) -> None:
+    """Refuses another given net, or other images for it, than those whose posteriors the folder holds.
+
+    Args:
+        folder: of the given net.
+        training: which has `weights`.
+        source: of the images.
+        writes: whether to note a net that is new.
+
+    Raises:
+        UserError: it is another one, or it does not exist.
+    """
+    known = {"weights": training.weights, "sha256": digest_of(training.weights, training.net), "data": source}
+    path = folder / GIVEN
+    if path.exists():
+        stored = read_json(path, *known)
+        if stored["sha256"] != known["sha256"]:
+            words = [f"{one['weights']} with {one['sha256'][:12]}" for one in (stored, known)]
+            raise UserError(f"{_RULE} {folder}, begun with the net {words[0]}, now {words[1]}. {_ADVICE}")
+        if not _same_path(stored["data"], source):
+            raise UserError(f"{_RULE} {folder}, begun with data.source: {stored['data']}, now {source}. {_ADVICE}")
+    elif writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, known)
+
+
+def complete(path: Path, folder: Path) -> bool:
+    """Whether a file holds the posteriors of every image, of the net and of the images of a run or a given net.
+
+    Args:
+        path: of an `.npz`.
+        folder: of the run.
+    """
+    if not path.exists():
+        return False
+    import numpy as np  # here: --help needs none
+
+    try:
+        with np.load(path) as arrays:
+            done, described = bool(arrays["done"].all()), json.loads(arrays["description"].tobytes())
+        (net,), ids = described["nets"], described["ids"]
+    except Exception:  # another or a damaged file: `evaluate` names it
+        return False
+    if not done or net["weights_sha256"] != (_digest(folder) or net["weights_sha256"]):
+        return False
+    stored = read_config(folder)
+    data = (stored or {}).get("data", {})
+    split = data.get("test") or data.get("val")
+    return split is None or split["sha256_of_names"] == _of_names(ids)
+
+
+def _of_names(ids: Sequence[str]) -> str:
+    """As `Split.digest`."""
+    return hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).hexdigest()
+
+
+def _digest(folder: Path) -> str | None:
+    """The sha256 of a run's or a given net's weights; None where it has none yet, or where no sha256 is pinned."""
+    if (folder / GIVEN).exists():
+        found = read_json(folder / GIVEN, "sha256")["sha256"]
+        return None if " " in found else found  # that of `imagenet` begins with its kind
+    if not (folder / MANIFEST).exists():
+        return None
+    return read_manifest(folder).get(WEIGHTS, [None])[-1]
+
+
+def _design(config: Config) -> dict[str, Any]:
+    """What must be the same in the folder and in the plan; a run's folder states S where the recipe leaves it out."""
+    stated = replace(config, data=replace(config.data, scale=config.training_scale))
+    return without(to_dict(stated), {*fields_with(RESUME), *_MEASURED})
+
+
+def _place(start: str) -> tuple[str, ...]:
+    """DATA, NET-SCALE and seed of a start, wherever the suite's folder lies."""
+    return Path(start).parts[-3:]
+
+
+def _exists(source: str) -> bool:
+    return user_path(source).exists() or not any(mark in source for mark in "/.~")
+
+
+def _same_path(first: str, second: str) -> bool:
+    return first == second or user_path(first).resolve() == user_path(second).resolve()
