@@ -24,7 +24,8 @@ def engine(config: Config) -> Engine:
     )
 
     def step(architecture, config, precision, images, labels):
-        state = create_state(dataclasses.replace(config, architecture=architecture), strategy, precision)
+        config = dataclasses.replace(config, architecture=architecture)
+        state = create_state(config, strategy, precision)
         update = steps.train_step(strategy, state, config)
         batch = tf.constant(images), tf.constant(labels), tf.fill([len(labels)], 1 / len(labels))
 
