@@ -241,7 +241,7 @@ def test_each_is_refused_in_one_line_and_nothing_runs(hostile, tmp_path, flag):
         cache = () if option == "--fuse" else (f"--set=runtime.cache_dir={tmp_path / 'cache'}",)
         commands.append([given, *rest, *(given_net if option == "--weights" else ()), *cache])
     if flag == "predict --weights":  # the same command with a good file
-        commands.append(["--weights=good.pth", *commands[0][1:]])
+        commands.append(["--weights=good.pth", "--set=architecture.crop=32", *commands[0][1:]])
     process = Warm(run_all, command, many, commands, folder=tmp_path, log=tmp_path / "log")
     assert process.wait() == 0, (tmp_path / "log").read_text()
     lines = (tmp_path / "log").read_text().splitlines()
