@@ -182,6 +182,20 @@ def test_a_head_of_the_other_kind_is_left_and_the_convolutions_are_copied(tmp_pa
             assert all(np.array_equal(new.numpy(), old.numpy()) for new, old in pairs)
 
 
+def test_a_division_alone_is_the_nets_own_and_a_stated_mean_is_the_images(theirs, random):
+    """Both have the same resolved configuration: what was given says which it is. torch's net on either's images is the truth."""
+    net, path = theirs
+    images, std = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32), (50.0, 60.0, 70.0)
+    mean = tuple(initialize.inspect(tuned(path)).mean)
+    for stated, taken in (((), normalised(images)), (mean, (images - np.float32(mean)) / np.float32(std))):
+        given = tuned(path, mean=stated, std=std)
+        found = initialize.inspect(given)
+        config = tuned(path, num_classes=7, mean=found.mean, std=std)
+        model = built(config)
+        initialize.initialize(model, config, CLASSES, found.digest, given)
+        assert difference(f"stated {stated}", ours(model, images), logits(net, taken)) <= 1e-4
+
+
 def test_as_many_classes_keep_every_layer(theirs, random):
     net, path = theirs
     config = tuned(path, num_classes=7, mean=TORCHVISION_MEAN)
