@@ -2,6 +2,7 @@
 
 python docs/results.py                         # renews the pages
 python docs/results.py reports/small           # takes a suite's results.json and charts over first
+python docs/results.py reports/small --unfinished   # also where runs are missing
 
 A suite's JSON is written by `python -m vgg_keras.reproduce`, `by_hand.json` by people, `others.json` holds numbers of others with
 their sources. tests/test_docs.py compares the pages with what this makes.
@@ -27,14 +28,14 @@ INTRODUCTION = """\
 
 This page is generated from `docs/results/*.json` by `python docs/results.py`. The first part is what suites of
 [`reproduce`](reproduce.md) measured, each with its seeds. [By hand](#by-hand) are single runs, each beside its command.
-ImageNet has not been run: no machine of ours holds it. Nothing was run on a GPU.
+ImageNet has not been run: no machine of ours holds it.
 """
 NOT_YET = "The suite `{}` has no finished results here yet: `python -m vgg_keras.reproduce --suite={}`."
 
 
 def page() -> str:
     """docs/results.md."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, _gpus()]
     for suite in SUITES:
         path = RECORDS / f"{suite}.json"
         parts += _of_suite(json.loads(path.read_text())) if path.exists() else [NOT_YET.format(suite, suite)]
@@ -48,9 +49,22 @@ def readme() -> str:
     return before + BEGIN + "\n" + _summary() + END + rest.split(END)[1]
 
 
-def take_over(folder: Path) -> None:
-    """Copies a suite's results and charts from its folder."""
+def take_over(folder: Path, unfinished: bool = False) -> None:
+    """Copies a suite's results and charts from its folder, in the place of those that are here.
+
+    Args:
+        folder: `--out` of the suite.
+        unfinished: whether results with runs that are missing or not finished may be taken over.
+    """
     found = json.loads((folder / "results.json").read_text())
+    missing = [cell["name"] for cell in found["cells"] if len(cell["top1_errors"]) < cell["seeds_planned"]]
+    if missing and not unfinished:
+        sys.exit(
+            f"error: Only a finished suite is taken over. Received: {folder}, where {len(missing)} of {len(found['cells'])} "
+            f"cells lack seeds, such as {missing[0]}. Finish it, or add --unfinished."
+        )
+    for chart in _charts(found["suite"]):  # of older results
+        chart.unlink()
     (RECORDS / f"{found['suite']}.json").write_text(json.dumps(found, indent=1) + "\n")
     for chart in sorted((folder / "charts").glob("*.png")):
         shutil.copy(chart, IMAGES / f"{found['suite']}_{chart.name}")
@@ -80,11 +94,19 @@ def _of_suite(found: dict) -> list[str]:
         *((title, wording.table(found, name)) for name, title in wording.TABLES.items()),
         ("What a choice costs or gains", wording.claims(found, beyond=True)),
         ("Images", wording.images(found)),
+        ("Machines and commits", wording.machines(found)),
         ("Trainings", wording.trainings(found)),
     ):
         if rows:
             parts += [f"### {title}", wording.markdown(rows)]
     return parts
+
+
+def _gpus() -> str:
+    """Which suites ran on GPUs, from what their runs recorded."""
+    found = [json.loads(path.read_text()) for suite in SUITES if (path := RECORDS / f"{suite}.json").exists()]
+    used = [one["title"] for one in found if any("GPU" in row[0] for row in wording.machines(one)[1:])]
+    return f"Runs on GPUs: {', '.join(used)}." if used else "No suite's run here was on a GPU."
 
 
 def _charts(suite: str) -> list[Path]:
@@ -135,8 +157,9 @@ def _summary() -> str:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        take_over(Path(argument))
+    folders = [argument for argument in sys.argv[1:] if argument != "--unfinished"]
+    for folder in folders:
+        take_over(Path(folder), len(folders) < len(sys.argv) - 1)
     PAGE.write_text(page())
     README.write_text(readme())
     print(f"{PAGE}, {README}: from {RECORDS}/*.json")

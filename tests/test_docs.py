@@ -1,6 +1,7 @@
 """README.md and docs/: what is generated is up to date, links lead somewhere, pictures are small."""
 
 import importlib.util
+import json
 import re
 import typing
 from pathlib import Path
@@ -25,6 +26,24 @@ def generator(name="configuration"):
 def test_configuration_page_is_what_its_generator_makes():
     module = generator()
     assert module.PAGE.read_text() == module.page(), "run python docs/configuration.py"
+
+
+def test_unfinished_results_are_taken_over_on_request_alone(tmp_path, monkeypatch):
+    module = generator("results")
+    monkeypatch.setattr(module, "RECORDS", tmp_path)
+    monkeypatch.setattr(module, "IMAGES", tmp_path)
+    (tmp_path / "small_old.png").touch()
+    (tmp_path / "out").mkdir()
+    cells = [{"name": "cifar10 table3 E small", "top1_errors": {"0": 9.0, "1": 9.0}, "seeds_planned": 3}]
+    (tmp_path / "out/results.json").write_text(json.dumps({"suite": "small", "cells": cells}))
+    with pytest.raises(SystemExit, match="1 of 1 cells lack seeds, such as cifar10 table3 E small"):
+        module.take_over(tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "small_old.png"]
+    module.take_over(tmp_path / "out", unfinished=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "out",
+        "small.json",
+    ]  # nor is a chart of older results left
 
 
 def test_results_page_and_readme_are_what_their_generator_makes():

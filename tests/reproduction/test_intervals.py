@@ -29,7 +29,7 @@ def test_where_all_images_agree_it_is_scipys_interval_over_seeds(random):
     found = difference(first, second)
     judge = stats.ttest_rel(100.0 * first[:, 0], 100.0 * second[:, 0]).confidence_interval()
     assert (found.low, found.high) == pytest.approx((judge.low, judge.high), abs=1e-9)
-    assert found.of_seeds == (100.0, 0.0, 0.0, 100.0, 0.0)
+    assert found.of_seeds == (100.0, 0.0, 0.0, 100.0, 0.0) and found.most == "seeds"
 
 
 def test_many_seeds_agree_with_a_two_way_bootstrap(random):
@@ -93,7 +93,7 @@ def test_seeds_that_each_gain_another_image_show_nothing():
     judge = stats.ttest_1samp(100.0 * (first.astype(float) - second).ravel(), 0).confidence_interval()
     print(f"{found.low:.3f} to {found.high:.3f}, of 300 samples {judge.low:.3f} to {judge.high:.3f}")
     assert (found.low, found.high) == pytest.approx((judge.low, judge.high), abs=0.03)
-    assert verdict(found, "lower") == "not decided"
+    assert verdict(found, "lower") == "not decided" and found.most == "rest"
 
 
 def test_interval_covers_where_some_images_suit_one_of_the_nets(random):

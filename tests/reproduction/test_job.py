@@ -17,7 +17,7 @@ from tests.reproduction.fake_start import IMAGES, FakeStart
 from vgg_keras import stop
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation import posteriors
-from vgg_keras.reproduction import hours, plan, runner, suites
+from vgg_keras.reproduction import hours, plan, results, runner, suites, wording
 from vgg_keras.reproduction.hours import Pace
 from vgg_keras.reproduction.job import reproduce
 from vgg_keras.reproduction.options import Options, suite_of
@@ -112,6 +112,12 @@ def test_smoke_suite_fills_every_table_and_resumes_after_a_crash(quick, tmp_path
     run = json.loads((out / "runs/digits/D-jitter/seed-1/config.json").read_text())
     assert run["config"]["training"]["init_from"] == str(out / "runs/digits/D-small/seed-1")
 
+    # ---- machines, commits, and what most of the variance comes from
+    assert "| 2 cores of a test, /device:CPU:0 | c0ffee | 10 |" in text and wording.mixed(found) == ""
+    assert {claim["difference"]["most"] for claim in found["claims"]} <= {"seeds", "images", "rest"}
+    found["trainings"][0]["git_commit"] = "another"
+    assert wording.mixed(found) == "The runs are of 2 commits: differences between nets may be theirs."
+
     # ---- a run of another design is refused before anything
     (out / "runs/digits/B-small/seed-0/config.json").write_text(json.dumps(run))
     with pytest.raises(
@@ -147,6 +153,8 @@ def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
 
     assert run(f"D={tmp_path / 'a.h5'}") == ["imagenet_D-jitter_0_dense"]
     assert run(f"D={tmp_path / 'a.h5'}") == []
+    page = (tmp_path / "out/report.md").read_text()
+    assert "0 of 3 cells of given nets are within 0.1 points of the paper's; not: imagenet table3 D" in page
     with pytest.raises(UserError, match=r"given/D, begun with the net .*a\.h5 with .*, now .*b\.h5 with"):
         run(f"D={tmp_path / 'b.h5'}")
     # the same net under another name is the same net, but posteriors of another one are none of its
@@ -160,6 +168,21 @@ def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
     assert not of_d.trained and not of_d.finished("dense", 256)
 
 
+def test_given_nets_are_within_a_tenth_of_the_papers_errors():
+    cell = suites.of("imagenet", {}).cell("imagenet table4 D jitter")  # 24.8 / 7.5
+
+    def within(top1, top5):
+        return results._within(cell, [results.Tested(np.zeros(1, bool), top1, top5, "")])
+
+    assert [within(24.9, 7.4), within(24.91, 7.5), within(24.8, 7.39), within(24.8, None)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert results._within(cell, []) is None
+
+
 def test_other_images_and_other_starts_are_refused(quick, tmp_path):
     out = tmp_path / "out"
     for name in ("one", "two"):
@@ -170,7 +193,9 @@ def test_other_images_and_other_starts_are_refused(quick, tmp_path):
         return reproduce(suite_of(options), options, FakeStart())
 
     assert run("one") == 0
-    (images,) = json.loads((out / "results.json").read_text())["sets"].values()
+    found = json.loads((out / "results.json").read_text())
+    assert {cell["table"] for cell in found["cells"]} == {"3", "4", "4.1", "5", "6"}  # the page is of all
+    (images,) = found["sets"].values()
     assert (images["source"], images["train"]["images"]) == (str(tmp_path / "one"), 240)
     with pytest.raises(UserError, match=r"begun with data\.source: .*/one, now .*/two\. Name another --out"):
         run("two")

@@ -42,6 +42,7 @@ class Difference:
         low, high: the interval's ends.
         seeds, images: how many there are of each.
         of_seeds: the mean of each seed, in their order.
+        most: what most of the variance comes from.
     """
 
     mean: float
@@ -50,6 +51,7 @@ class Difference:
     seeds: int
     images: int
     of_seeds: tuple[float, ...]
+    most: Literal["seeds", "images", "rest"] = "images"
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -61,6 +63,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
     d = 100.0 * (first.astype(np.float64) - second.astype(np.float64))
     seeds, images = d.shape
     mean, rows, columns = d.mean(), d.mean(axis=1), d.mean(axis=0)
+    most: Literal["seeds", "images", "rest"] = "images"
     if seeds == 1:
         variance, freedom = d.var(ddof=1) / images, images - 1.0
     else:
@@ -70,9 +73,11 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
         square, of_square = max((of_seeds, seeds - 1), (rest, (seeds - 1) * (images - 1)))
         total = square + max(of_images - rest, 0.0)
         variance = total / (seeds * images)
+        parts = {"seeds": of_seeds - rest, "images": of_images - rest, "rest": rest}
+        most = max(parts, key=parts.__getitem__)  # type: ignore[assignment]
         freedom = total**2 * of_square / square**2 if square else math.inf
     half = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance) if variance else 0.0
-    return Difference(float(mean), float(mean) - half, float(mean) + half, seeds, images, tuple(map(float, rows)))
+    return Difference(float(mean), float(mean) - half, float(mean) + half, seeds, images, tuple(map(float, rows)), most)
 
 
 def verdict(found: Difference, expected: Expected, given: bool = False) -> Verdict:

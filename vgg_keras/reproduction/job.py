@@ -37,8 +37,10 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         require_lockable(folder, "--out")
     with nullcontext() if options.dry_run else locked(folder, "--out"):
         runs = plan.runs_of(suite, folder)
-        jobs = plan.jobs_of(suite, runs, options.settings)
-        _print_plan(suite, runs, jobs, options)
+        asked = suite.only(options.only) if options.only else suite  # the page is of all
+        of_asked = [run for run in runs if run.training in asked.trainings]
+        jobs = plan.jobs_of(asked, of_asked, options.settings)
+        _print_plan(asked, of_asked, jobs, options)
         if options.dry_run:
             return 0
         plan.note_given(suite, runs)
@@ -95,5 +97,7 @@ def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options:
         print(
             f"{data}: {pace.train_images:,} training and {pace.test_images:,} test images; hours {how[pace.measured]}"
         )
+    if any(len(training.seeds) == 1 and not training.weights for training in suite.trainings):
+        print("one seed decides no claim about nets that are trained: the page will say so")
     beside = f", {options.jobs} jobs at once share the machine" if options.jobs > 1 else ""
     print(f"about {sum(of_jobs.values()):.1f} hours in all on this machine{beside}", flush=True)

@@ -34,7 +34,7 @@ class Options:
 
 
 def suite_of(options: Options) -> Suite:
-    """The suite with its images, weights and tables.
+    """The whole suite with its images and weights; `options.only` restricts the jobs, not the page.
 
     Raises:
         UserError: a flag's value that the suite does not take, or images that do not exist.
@@ -46,9 +46,8 @@ def suite_of(options: Options) -> Suite:
             raise UserError(f"The design of a suite is fixed. Received: --set={path}. {nearest(path, allowed)}")
     suite = suites.of(options.suite, _weights(options.weights))
     suite = suite.on(_sources(options.data, suite))
-    if options.only:
-        suite = suite.only(options.only)
-    used = {training.data for training in suite.trainings}
+    asked = suite.only(options.only) if options.only else suite
+    used = {training.data for training in asked.trainings}
     for one in suite.sets:
         if one.name in used:
             try:

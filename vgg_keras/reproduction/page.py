@@ -40,6 +40,9 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
         "tables": {title: rows for name, title in wording.TABLES.items() if (rows := wording.table(found, name))},
         "trainings": wording.trainings(found),
         "images": wording.images(found),
+        "machines": wording.machines(found),
+        "mixed": wording.mixed(found),
+        "within": wording.within(found),
         "commands": [one["command"] for one in found["trainings"] if "command" in one],
         "margin": MARGIN,
         "charts": [
@@ -62,8 +65,9 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
 
 def summary(found: dict[str, Any]) -> str:
     """The claims and their verdicts for the terminal."""
-    rows = [[row[1], *row[2:5], *row[6:]] for row in wording.claims(found)]
-    return text_table(rows) if rows else "no claims"
+    rows = [[row[1], *row[2:5], *row[7:]] for row in wording.claims(found)]
+    table = text_table(rows) if rows else "no claims"
+    return "\n".join(filter(None, [table, wording.within(found), wording.mixed(found)]))
 
 
 def _data_url(path: Path) -> str:

@@ -137,7 +137,20 @@ def _cell(suite: Suite, cell: Cell, found: dict[int, Tested]) -> dict[str, Any]:
         "top5_deviation": _deviation(top5),
         "paper": list(cell.paper) if cell.paper else None,
         "seeds_planned": len(trainings[0].seeds),
+        "within": _within(cell, list(found.values())) if all(one.weights for one in trainings) else None,
     }
+
+
+def _within(cell: Cell, tests: Sequence[Tested]) -> bool | None:
+    """Whether given nets reach the paper's errors to 0.1 points, the last digit that it prints; None where it prints none."""
+    if not (cell.paper and tests):
+        return None
+    measured = [(one.top1_error, one.top5_error) for one in tests]
+    return all(
+        error is not None and abs(error - printed) <= 0.1 + 1e-9
+        for errors in measured
+        for error, printed in zip(errors, cell.paper, strict=True)
+    )
 
 
 def _passes(suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -184,6 +197,7 @@ def _claim(suite: Suite, runs: Sequence[Run], claim: Claim, found: dict[str, dic
         "first": claim.first,
         "second": claim.second,
         "expected": claim.expected,
+        "note": claim.note,
         "paper": claim.paper if claim.paper is not None else paper,
         "difference": None,
         "verdict": "no runs yet" if claim.expected else "",
@@ -200,7 +214,13 @@ def _claim(suite: Suite, runs: Sequence[Run], claim: Claim, found: dict[str, dic
     measured = difference(*(np.stack([tests[seed].wrong for seed in seeds]) for tests in (first, second)))
     rounded = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
     of_seeds = {str(seed): round(value, 4) for seed, value in zip(seeds, measured.of_seeds, strict=True)}
-    result["difference"] = {**rounded, "seeds": len(seeds), "images": measured.images, "of_seeds": of_seeds}
+    result["difference"] = {
+        **rounded,
+        "seeds": len(seeds),
+        "images": measured.images,
+        "of_seeds": of_seeds,
+        "most": measured.most,
+    }
     if claim.expected:
         trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
         result["verdict"] = _undecided(suite, runs, claim, trainings, seeds) or verdict(

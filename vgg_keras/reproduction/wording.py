@@ -11,7 +11,7 @@ TABLES = {
     "beyond": "Beyond the paper",
 }
 HEADER = ["data", "net", "S", "Q", "test", "top-1 error, %", "top-5 error, %", "seeds", "paper, %"]
-CLAIMS_HEADER = ["section", "claim", "data", "points", "95 % interval", "each seed", "paper", "verdict"]
+CLAIMS_HEADER = ["section", "claim", "data", "points", "95 % interval", "mostly by", "each seed", "paper", "verdict"]
 
 
 def table(found: dict[str, Any], name: str) -> list[list[str]]:
@@ -25,7 +25,10 @@ def _row(cell: dict[str, Any]) -> list[str]:
     theirs = " / ".join(f"{error:.1f}" for error in cell["paper"]) if cell["paper"] else "-"
     errors = [_error(cell[f"{top}_error"], cell[f"{top}_deviation"]) for top in ("top1", "top5")]
     seeds = f"{len(cell['top1_errors'])} of {cell['seeds_planned']}"
-    return [cell["data"], net, cell["S"], cell["Q"], cell["method"], *errors, seeds, theirs]
+    if cell["within"] is not None:
+        theirs += ", within 0.1" if cell["within"] else ", not within 0.1"
+    method = cell["method"] if cell["table"] == "beyond" or not cell["note"] else cell["note"]
+    return [cell["data"], net, cell["S"], cell["Q"], method, *errors, seeds, theirs]
 
 
 def _error(value: float | None, deviation: float | None) -> str:
@@ -43,7 +46,7 @@ def claims(found: dict[str, Any], beyond: bool = False) -> list[list[str]]:
 def _claim(one: dict[str, Any]) -> list[str]:
     measured, theirs = one["difference"], "-" if one["paper"] is None else f"{one['paper']:+.1f}"
     if measured is None:
-        return [one["section"] or "-", one["text"], one["data"], "-", "-", "-", theirs, one["verdict"]]
+        return [one["section"] or "-", _text(one), one["data"], "-", "-", "-", "-", theirs, one["verdict"]]
     interval = f"{measured['low']:+.2f} to {measured['high']:+.2f}"
     seeds = ", ".join(f"{value:+.2f}" for value in measured["of_seeds"].values())
     decided = one["verdict"]
@@ -51,14 +54,19 @@ def _claim(one: dict[str, Any]) -> list[str]:
         decided += f" by {measured['seeds']} seed{'s' if measured['seeds'] > 1 else ''}"
     return [
         one["section"] or "-",
-        one["text"],
+        _text(one),
         one["data"],
         f"{measured['mean']:+.2f}",
         interval,
+        measured["most"],
         seeds,
         theirs,
         decided,
     ]
+
+
+def _text(claim: dict[str, Any]) -> str:
+    return claim["text"] + (f" ({claim['note']})" if claim["note"] else "")
 
 
 def trainings(found: dict[str, Any]) -> list[list[str]]:
@@ -85,6 +93,35 @@ def trainings(found: dict[str, Any]) -> list[list[str]]:
         epochs = str(one["epochs"]) + ("" if one["finished"] else ", unfinished")
         rows.append([one["name"], str(one["seed"]), epochs, *numbers, one["precision"] or "-"])
     return [header, *rows] if rows else []
+
+
+def machines(found: dict[str, Any]) -> list[list[str]]:
+    """The different machines and commits of the runs, and how many runs are of each."""
+    counted: dict[tuple[str, str], int] = {}
+    for one in found["trainings"]:
+        if hardware := one.get("hardware"):
+            machine = ", ".join([hardware.get("processor", "unknown processor"), *hardware["devices"]])
+            key = machine, one["git_commit"] or "unknown"
+            counted[key] = counted.get(key, 0) + 1
+    return [["machine", "commit", "runs"], *([*key, str(count)] for key, count in counted.items())]
+
+
+def mixed(found: dict[str, Any]) -> str:
+    """A warning where runs are of several machines or commits; else empty."""
+    kinds = zip(("machines", "commits"), zip(*(row[:2] for row in machines(found)[1:]), strict=True), strict=False)
+    several = [f"{len(set(values))} {name}" for name, values in kinds if len(set(values)) > 1]
+    return f"The runs are of {' and '.join(several)}: differences between nets may be theirs." if several else ""
+
+
+def within(found: dict[str, Any]) -> str:
+    """How many cells of given nets are within 0.1 points of the paper's; empty where there are none."""
+    known = [cell for cell in found["cells"] if cell["within"] is not None]
+    if not known:
+        return ""
+    far = [cell["name"] for cell in known if not cell["within"]]
+    return f"{len(known) - len(far)} of {len(known)} cells of given nets are within 0.1 points of the paper's" + (
+        f"; not: {', '.join(far)}." if far else "."
+    )
 
 
 def images(found: dict[str, Any]) -> list[list[str]]:

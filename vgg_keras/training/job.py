@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from vgg_keras import runtime, stop
+from vgg_keras import processor, runtime, stop
 from vgg_keras.cluster import VARIABLE, Cluster
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
@@ -72,7 +72,11 @@ def _train_one(
             require_trainable(planned.config, source)
 
         # ---- measure their colours and resolve the configuration: classes, mean, colour shift
-        hardware = {"devices": list(strategy.extended.worker_devices), "precision": precision}
+        hardware = {
+            "devices": list(strategy.extended.worker_devices),
+            "processor": processor.description(),
+            "precision": precision,
+        }
         config, statistics = workers.chief_first(
             lambda: workdir.prepare(run.workdir, run.config, source, hardware, starting_weights, writes=workers.chief)
         )
