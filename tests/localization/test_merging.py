@@ -19,7 +19,9 @@ def loop(boxes, scores, threshold):
         diagonal = sum((w**2 + h**2) ** 0.5 for w, h in sizes) / 2
         across = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
         down = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-        return apart / diagonal + 1 - across * down / (sum(w * h for w, h in sizes) / 2)
+        area = sum(w * h for w, h in sizes) / 2
+        distance = apart / (diagonal or 1e-300) if apart else 0.0  # a box may be a point, or a line
+        return distance + 1 - (across * down / area if area else 0.0)
 
     while len(boxes) > 1:
         pairs = [(score(boxes[i], boxes[j]), i, j) for i in range(len(boxes)) for j in range(i + 1, len(boxes))]
