@@ -31,7 +31,9 @@ def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, phot
     seen = run_command("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
     assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
     refused = run_command("predict", "--model=run", str(photos), "--set=architecture.width=2")
-    assert refused.returncode == 2 and "evaluation.*, localization.*, runtime.*; the rest is the run's" in refused.stderr
+    assert (
+        refused.returncode == 2 and "evaluation.*, localization.*, runtime.*; the rest is the run's" in refused.stderr
+    )
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
         (["--model=run", "--out=new"], "are needed. Received: no --format."),
