@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from scipy.sparse import csr_array
 
-from vgg_keras.evaluation import error_table, metrics, report_classes, report_pictures
+from vgg_keras.evaluation import error_table, metrics, report_classes, report_pages, report_pictures
 from vgg_keras.evaluation.error_table import Row
 from vgg_keras.evaluation.image_rows import ImageRows
 from vgg_keras.evaluation.report_mistakes import PROBABILITY, Score, mistakes
-from vgg_keras.files import replacing
 from vgg_keras.plain_values import to_dict
 
 CONFUSIONS = 20  # the most frequent pairs
@@ -60,21 +58,7 @@ def write(
         "nets": [_settings_of(to_dict(net)) for net in final.nets],
         **_classes_and_confusions(folder, final, score.threshold),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: name.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    paths = []
-    for name in ("report.html", "report.md"):
-        with replacing(folder / name) as temporary:
-            text = environment.get_template(f"{name}.j2").render(content)
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a path need not be UTF-8
-        paths.append(folder / name)
-    return paths
+    return report_pages.write(Path(__file__).parent, content, folder)
 
 
 def _summary(row: Row, classes: int) -> str:

@@ -1,6 +1,5 @@
 """The report's pictures as data URLs, so that the page is one file: confusion matrices, and images of mistakes."""
 
-import base64
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from scipy.sparse import coo_array, csr_array
 
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots
+from vgg_keras.evaluation.report_pages import data_url
 
 BINS = 200  # of the overview's rows and columns, where there are more classes
 LONGEST = 32  # characters of a class's name in a picture
@@ -69,11 +69,6 @@ def png(figure: Any) -> str:
     figure.savefig(buffer, format="png", dpi=100)
     plots.pyplot().close(figure)
     return data_url(buffer.getvalue(), "png")
-
-
-def data_url(content: bytes, kind: str) -> str:
-    """The bytes of a picture file of a kind, such as png, as a data URL."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def photograph(split: Any | None, image: int) -> str:

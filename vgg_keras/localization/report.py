@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image, ImageDraw
 
 from vgg_keras.data import pipeline
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import plots
-from vgg_keras.evaluation.report_pictures import data_url, png
+from vgg_keras.evaluation import plots, report_pages
+from vgg_keras.evaluation.report_pages import data_url
+from vgg_keras.evaluation.report_pictures import png
 from vgg_keras.files import replacing
 from vgg_keras.localization.judgement import Judgement
 from vgg_keras.localization.predicted_boxes import PredictedBoxes, Row
@@ -54,25 +54,13 @@ def write(
         "wrong": _pictures(np.flatnonzero(~judged.right), judged, rows, final, split),
         "settings": {key: value for key, value in result.items() if key not in ("rows", "nets")},
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: name.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     with replacing(folder / "iou.csv") as temporary:
         lines = [
             f"{name},{final.classes[label]},{value:.4f}"
             for name, label, value in zip(final.ids, final.labels, judged.ious, strict=True)
         ]
         temporary.write_text("\n".join(["image,class,iou", *lines]) + "\n", encoding="utf-8", errors="backslashreplace")
-    for name in ("report.html", "report.md"):
-        with replacing(folder / name) as temporary:
-            text = environment.get_template(f"{name}.j2").render(content)
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return [folder / "report.html", folder / "report.md"]
+    return report_pages.write(Path(__file__).parent, content, folder)
 
 
 def _header() -> list[str]:

@@ -1,14 +1,11 @@
 """One page: the tables beside the paper's, the claims with their verdicts, the charts, the trainings. report.html is one file."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import jinja2
-
-from vgg_keras.files import replacing
+from vgg_keras.evaluation import report_pages
 from vgg_keras.reproduction import charts, results, wording
 from vgg_keras.reproduction.intervals import MARGIN
 from vgg_keras.reproduction.plan import Run
@@ -46,21 +43,15 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
         "commands": [one["command"] for one in found["trainings"] if "command" in one],
         "margin": MARGIN,
         "charts": [
-            {"title": title, "file": f"{CHARTS}/{name}", "url": _data_url(folder / CHARTS / name)}
+            {
+                "title": title,
+                "file": f"{CHARTS}/{name}",
+                "url": report_pages.data_url((folder / CHARTS / name).read_bytes(), "png"),
+            }
             for name, title in drawn.items()
         ],
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: name.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["markdown"] = wording.markdown
-    for name in ("report.html", "report.md"):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(environment.get_template(f"{name}.j2").render(content), encoding="utf-8")
+    report_pages.write(Path(__file__).parent, content, folder, {"markdown": wording.markdown})
 
 
 def summary(found: dict[str, Any]) -> str:
@@ -68,7 +59,3 @@ def summary(found: dict[str, Any]) -> str:
     rows = [[row[1], *row[2:5], *row[7:]] for row in wording.claims(found)]
     table = text_table(rows) if rows else "no claims"
     return "\n".join(filter(None, [table, wording.within(found), wording.mixed(found)]))
-
-
-def _data_url(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
