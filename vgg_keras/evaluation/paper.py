@@ -5,7 +5,9 @@ Errors on ILSVRC-2012's 50,000 validation images, in percent.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from vgg_keras.config import Architecture
 from vgg_keras.evaluation.evaluated_net import EvaluatedNet
 
 IMAGES = 50_000
@@ -89,6 +91,19 @@ class Cell:
     top5_error: float
 
 
+def difference_from_paper(architecture: Architecture, **more: Any) -> str:
+    """The first field in which a net is not one of the paper's, whatever its configuration's name, as text; empty: none.
+
+    Args:
+        architecture: the net's.
+        more: values of other properties that it must have.
+    """
+    for field, value in {**_AS_IN_THE_PAPER, **more}.items():
+        if (own := getattr(architecture, field)) != value:
+            return f"{field} is {own}, the paper's {value}"
+    return ""
+
+
 def cell(nets: Sequence[EvaluatedNet], images: int) -> Cell | str:
     """The paper's cell for these nets and their evaluations; where there is none, the reason.
 
@@ -99,9 +114,8 @@ def cell(nets: Sequence[EvaluatedNet], images: int) -> Cell | str:
     for net in nets:
         if net.split not in ("val", "test"):
             return f"the images of {net.split}, the paper's are of the validation set"
-        for field, value in _AS_IN_THE_PAPER.items():
-            if (own := getattr(net.architecture, field)) != value:
-                return f"{field} is {own}, the paper's {value}"
+        if difference := difference_from_paper(net.architecture):
+            return difference
         if not net.flip:
             return "without mirror images"
         if net.protocol in ("multi_crop", "both") and net.grid != 5:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vgg_keras.config import Localization
-from vgg_keras.evaluation.paper import IMAGES
+from vgg_keras.evaluation.paper import IMAGES, difference_from_paper
 from vgg_keras.localization.predicted_boxes import LocalizingNet
 
 RIGHT_ABOVE, ANSWERS = 0.5, 5  # A: the intersection over union, and the classes of which one must be right
@@ -16,17 +16,6 @@ DENSE = {
     ((384, (384,)),): 28.2,
     ((384, (352, 384)),): 27.5,
     ((256, (256,)), (384, (352, 384))): 26.9,
-}
-_AS_IN_THE_PAPER = {
-    "name": "D",
-    "num_classes": 1000,
-    "width": 1.0,
-    "crop": 224,
-    "head": "fc",
-    "hidden_units": (4096, 4096),
-    "batch_norm": False,
-    "activation": "relu",
-    "std": (),
 }
 
 
@@ -47,9 +36,8 @@ def cell(nets: Sequence[LocalizingNet], images: int, rules: Localization) -> Cel
         rules: by which a box is right.
     """
     for net in nets:
-        for field, value in _AS_IN_THE_PAPER.items():
-            if (own := getattr(net.architecture, field)) != value:
-                return f"{field} is {own}, the paper's {value}"
+        if difference := difference_from_paper(net.architecture, name="D", hidden_units=(4096, 4096)):
+            return difference
     if images != IMAGES:
         return f"{images:,} images, the paper's {IMAGES:,}"
     if rules.iou != RIGHT_ABOVE:
