@@ -19,12 +19,12 @@ from vgg_keras.data.headers import KINDS, orientation, refusal
 from vgg_keras.data.rescaling import center_crop, center_window, rescale, rescaled_size
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation.whole_images import STRIDE
+from vgg_keras.exports import saved_model
 from vgg_keras.exports.tiles import TiledNet
 from vgg_keras.localization.boxes import geometry, in_crop, iou
 from vgg_keras.localization.predicted_boxes import Layout
 from vgg_keras.localization.predictors import Center
 from vgg_keras.overrides import override
-from vgg_keras.paths import plain_folder
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 TAKES = (
@@ -166,22 +166,15 @@ class ServedBoxes(tf.Module):
 
 def write_saved_model(net: LoadedModel, config: Config, folder: Path) -> None:
     """Writes the SavedModel of a net of boxes in float32 into a folder, new or empty."""
-    served = ServedBoxes(net.model, config)
-    signatures = {
-        name: getattr(served, name).get_concrete_function() for name in ("serving_default", "encoded", "box_map")
-    }
-    folder.mkdir(exist_ok=True)
-    with plain_folder(folder) as name:
-        tf.saved_model.save(served, name, signatures=signatures)
+    saved_model.save(ServedBoxes(net.model, config), ("serving_default", "encoded", "box_map"), folder)
 
 
 def opened_saved_model(folder: Path) -> Callable[[bytes], np.ndarray]:
     """A function of one encoded image to the SavedModel's boxes as shares of the image, (boxes * 4,)."""
-    with plain_folder(folder) as name:
-        loaded = tf.saved_model.load(name)
+    encoded = saved_model.opened_encoded(folder)
 
-    def run(file):  # holds `loaded`, whose functions hold their variables weakly
-        found = loaded.signatures["encoded"](encoded=tf.constant([file]))
+    def run(file):
+        found = encoded(file)
         height, width = found["sizes"].numpy()[0]
         return (found["boxes"].numpy()[0] / [width, height, width, height]).ravel()
 

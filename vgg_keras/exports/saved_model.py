@@ -1,6 +1,6 @@
 """A SavedModel of image files to classes: decoding, rescaling, the dense test of 3.2 and the names are inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -150,10 +150,12 @@ def _unless(reason, name, value):
 
 def write(run: LoadedModel, config: Config, folder: Path) -> None:
     """Writes the SavedModel of a net in float32 into a folder, new or empty."""
-    served = Served(run.model, config, run.classes)
-    signatures = {
-        name: getattr(served, name).get_concrete_function() for name in ("serving_default", "encoded", "features")
-    }
+    save(Served(run.model, config, run.classes), ("serving_default", "encoded", "features"), folder)
+
+
+def save(served: tf.Module, functions: Sequence[str], folder: Path) -> None:
+    """Writes a module as a SavedModel whose signatures are its functions of these names."""
+    signatures = {name: getattr(served, name).get_concrete_function() for name in functions}
     folder.mkdir(exist_ok=True)
     with plain_folder(folder) as name:
         tf.saved_model.save(served, name, signatures=signatures)
@@ -161,10 +163,16 @@ def write(run: LoadedModel, config: Config, folder: Path) -> None:
 
 def opened(folder: Path) -> Callable[[bytes], np.ndarray]:
     """A function of one encoded image to the SavedModel's probabilities (classes,)."""
+    encoded = opened_encoded(folder)
+    return lambda file: encoded(file)["probabilities"].numpy()[0]
+
+
+def opened_encoded(folder: Path) -> Callable[[bytes], dict[str, tf.Tensor]]:
+    """A function of one encoded image to what a SavedModel's signature `encoded` gives for a batch of it, by name."""
     with plain_folder(folder) as name:
         loaded = tf.saved_model.load(name)
 
     def run(file):  # holds `loaded`, whose functions hold their variables weakly
-        return loaded.signatures["encoded"](encoded=tf.constant([file]))["probabilities"].numpy()[0]
+        return loaded.signatures["encoded"](encoded=tf.constant([file]))
 
     return run
