@@ -73,7 +73,7 @@ def evaluate(
     with locked(out, "--out"):
         net, config = open_net(precision)
         config = with_multi_scales(config) if multi_scales else config
-        images, classes = _images(config, split, net)
+        images, classes = tested_images(config, split, net)
         net = dataclasses.replace(net, classes=classes)  # ImageNet's may go by their ids in the data
         print(images.line(precision), flush=True)
 
@@ -105,7 +105,7 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
     from vgg_keras.evaluation import evaluator
 
     with locked(out, "--out"):
-        images = _images(config, split)[0].split if overrides else None
+        images = tested_images(config, split)[0].split if overrides else None
         return evaluator.fuse(paths, out, images)
 
 
@@ -116,8 +116,8 @@ def print_result(result: dict[str, Any], out: Path) -> None:
     print(json.dumps(result), flush=True)
 
 
-def _images(config: Config, name: str | None, net=None):
-    """The readable images of a split and the set's classes, which must be the net's."""
+def tested_images(config: Config, name: str | None, net: Any | None = None) -> tuple[Any, tuple[str, ...]]:
+    """The readable images of a split, of `evaluation.images`, and the set's classes, which must be the net's if one is given."""
     from vgg_keras.data.multi_label import for_net
     from vgg_keras.data.sources import open_test
     from vgg_keras.evaluation.images import scanned_images

@@ -9,7 +9,7 @@ from vgg_keras import stop
 from vgg_keras.config import DIVISION, TEST, Config, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation.job import with_multi_scales
+from vgg_keras.evaluation.job import tested_images, with_multi_scales
 from vgg_keras.locks import locked
 from vgg_keras.overrides import override
 
@@ -46,8 +46,6 @@ def evaluate(
     from vgg_keras import runtime
 
     precision = runtime.one_device(config.runtime)
-    from vgg_keras.data.sources import open_test
-    from vgg_keras.evaluation.images import scanned_images
     from vgg_keras.localization import evaluator
     from vgg_keras.weights.load import load_net
 
@@ -55,9 +53,8 @@ def evaluate(
         net, config = open_net(precision)
         config = with_multi_scales(config) if multi_scales else config
         scores = load_net(classifier, dtype=precision) if classifier else None
-        description, classes, name, chosen = open_test(config.data, split)
-        _require_classes(net, classes, config)
-        images = scanned_images(chosen, name, description, config)
+        # one box for all classes needs none of them
+        images, _ = tested_images(config, split, net if config.architecture.boxes == "pcr" else None)
         print(images.line(precision), flush=True)
         return evaluator.evaluate(net, config, images, precision, out, scores)
 
@@ -80,16 +77,13 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
     config = override(Config(), overrides, _OF_UNION)
     require_source(config.data.source, config.data.data_dir)
     stop.listen()
-    from vgg_keras.data.sources import open_test
-    from vgg_keras.evaluation.images import scanned_images
     from vgg_keras.localization import evaluator
 
     with locked(out, "--out"):
         parts, images = evaluator.parts_of(paths), None
         if with_pictures:
             config = _as_evaluated(config, overrides, parts[0].nets[0])
-            description, _, name, chosen = open_test(config.data, split)
-            images = scanned_images(chosen, name, description, config).split
+            images = tested_images(config, split)[0].split
         return evaluator.fuse(parts, paths, config.localization, out, images)
 
 
@@ -111,11 +105,3 @@ def holds_boxes(paths: list[Path]) -> bool:
             return "boxes.npy" in archive.namelist()
     except (OSError, IndexError, zipfile.BadZipFile):
         return False
-
-
-def _require_classes(net: Any, classes: tuple[str, ...], config: Config) -> None:
-    """Refuses images of other classes than a net's that has a box for each; one box for all classes needs none of them."""
-    from vgg_keras.weights.classes import require_classes
-
-    if config.architecture.boxes == "pcr":
-        require_classes(net, classes, config.data.source)
