@@ -96,9 +96,9 @@ def difference_from_paper(architecture: Architecture, **more: Any) -> str:
 
     Args:
         architecture: the net's.
-        more: values of other properties that it must have.
+        more: values of other properties that it must have, compared first.
     """
-    for field, value in {**_AS_IN_THE_PAPER, **more}.items():
+    for field, value in {**more, **_AS_IN_THE_PAPER}.items():
         if (own := getattr(architecture, field)) != value:
             return f"{field} is {own}, the paper's {value}"
     return ""
