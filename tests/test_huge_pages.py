@@ -10,7 +10,7 @@ import pytest
 from vgg_keras import huge_pages
 
 SETTING = "glibc.malloc.hugetlb"
-# The word vgg_keras.command stands for a command's module; the kernel counts the process's huge pages.
+# vgg_keras.command is in the place of a command's module; the kernel counts the process's huge pages.
 PROGRAM = """
 import os, re, sys
 from vgg_keras.huge_pages import restart_with_huge_pages

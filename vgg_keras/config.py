@@ -188,8 +188,8 @@ class Data(_Checked):
     # a larger image file is skipped without reading. 512 MiB: an uncompressed image of max_pixels has 400 MB
     max_file_bytes: int = setting(2**29, TEST, PREDICT, READING)
     statistics_images: int = 10_000  # mean and covariance are measured on at most so many training images
-    # unreadable images are skipped and listed, and so are those of a box net whose box is missing or wrong; more than this share
-    # stops the run
+    # unreadable images are skipped and listed, with a box net also those whose box is missing or wrong. More than this share of
+    # all images stops the run
     max_bad_fraction: float = setting(0.01, TEST)
     # A, of a box net: images with several boxes; not stated. left_out: they are not used, in training or in a test. largest: the
     # largest box of the image's class is trained. random: one of these, drawn in each epoch. In a test each of them is right
@@ -421,8 +421,8 @@ class Export(_Checked):
     representative_images: int = 200  # of the training set, from which int8 takes its ranges
     max_difference: float = 1e-4  # of two probabilities, in float32
     max_difference_float16: float = 2e-2  # of two probabilities, in float16
-    # the share of images with the same top class, with int8 weights; of a multi-label net, of the classes that it
-    # or its export finds in an image, the share that both find
+    # the share of images with the same top class, with int8 weights. Of a multi-label net: of the classes that it or its export
+    # finds in an image, the share that both find
     min_agreement: float = 0.9
 
     def check(self):

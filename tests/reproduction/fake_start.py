@@ -123,7 +123,7 @@ def write_passes(folder, config, weights, model, protocol, scales, source=None):
 
 
 def digest(workdir: Path) -> str:
-    """Stands for a trained net: the same in every folder, as a training's bits are."""
+    """A digest in place of a trained net's: the same in every folder, as a training's bits are."""
     return sha256_of("/".join(workdir.parts[-3:]))
 
 

@@ -19,7 +19,7 @@ class Machine:
 
     def __init__(self, statuses=None, stop_at="", slow=""):
         self.begun, self.running, self.most, self._statuses, self._stop_at = [], 0, 0, statuses or {}, stop_at
-        self.signalled, self.slow = [], slow  # the job that runs until it is asked to save
+        self.signalled, self.slow = [], slow  # the job that runs until a signal
 
     def __call__(self, command, log):
         self.begun.append(log.stem)

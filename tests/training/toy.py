@@ -11,7 +11,7 @@ from tests import warm
 from tests.conftest import command
 from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training import steps
+from vgg_keras.training import objectives, steps
 from vgg_keras.training.state import create_state
 
 TOY = (
@@ -65,4 +65,4 @@ def a_step(*changes):
     config = override(config, parse_assignments(changes))
     state = create_state(config, tf.distribute.get_strategy(), config.runtime.precision.replace("auto", "float32"))
     weights = None if isinstance(config.training.class_weights[0], str) else np.float32(config.training.class_weights)
-    return state, steps.train_step(tf.distribute.get_strategy(), state, config, weights)
+    return state, steps.train_step(tf.distribute.get_strategy(), state, config, objectives.of(config, weights))

@@ -96,7 +96,9 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
     def batches(_):
         return pipeline.training(split, data, 32, basis, 5, 0, int(updates), *share)
 
-    step = steps.train_step(strategy, state, config, class_weights.of_classes(config.training, split))
+    step = steps.train_step(
+        strategy, state, config, objectives.of(config, class_weights.of_classes(config.training, split))
+    )
     sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]
     copies = [strategy.experimental_local_results(weight.value) for weight in model.weights]
     apart = max(float(tf.reduce_max(tf.abs(copy - values[0]))) for values in copies for copy in values)

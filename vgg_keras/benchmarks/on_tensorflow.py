@@ -8,7 +8,7 @@ import tensorflow as tf
 from vgg_keras import processor, runtime
 from vgg_keras.benchmarks.engine import Engine
 from vgg_keras.config import Config
-from vgg_keras.training import steps
+from vgg_keras.training import objectives, steps
 from vgg_keras.training.state import create_state
 
 
@@ -26,7 +26,7 @@ def engine(config: Config) -> Engine:
     def step(architecture, config, precision, images, labels):
         config = dataclasses.replace(config, architecture=architecture)
         state = create_state(config, strategy, precision)
-        update = steps.train_step(strategy, state, config)
+        update = steps.train_step(strategy, state, config, objectives.of(config))
         batch = tf.constant(images), tf.constant(labels), tf.fill([len(labels)], 1 / len(labels))
 
         def once():

@@ -52,7 +52,7 @@ def split_of_files(
         require_unchanged=require_unchanged,
         name=lambda image: printable(below(listed.paths[image], root)),
         root=printable(root),
-        stamps=stamps([below(path, root) for path in listed.paths], listed.sizes, listed.times),
+        stamps=stamps(_all_below(listed.paths, root), listed.sizes, listed.times),
         inspect=listed.inspect,
         changed=listed.changed,
         labels=labels,
@@ -65,6 +65,12 @@ def below(path: str, root: Path) -> str:
     """A path as it is named below a folder."""
     start = f"{root}{os.sep}"
     return path[len(start) :] if path.startswith(start) else os.path.relpath(path, root)
+
+
+def _all_below(paths: Sequence[str], root: Path) -> list[str]:
+    """The same of many paths."""
+    start = f"{root}{os.sep}"
+    return [path[len(start) :] if path.startswith(start) else below(path, root) for path in paths]
 
 
 def of_files(paths: list[str]) -> Split:

@@ -102,7 +102,9 @@ class Listing:
             for entry in os.scandir(inside):
                 if entry.name.startswith("."):
                     continue
-                if not _is_folder(entry):
+                if entry.is_file(follow_symlinks=False):  # nearly all
+                    yield entry.path
+                elif not _is_folder(entry):
                     if entry.is_symlink():
                         self._links.append(entry.path)
                     yield entry.path  # of any kind: the scan names what is no image

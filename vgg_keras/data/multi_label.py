@@ -1,6 +1,6 @@
 """Multi-label sets: an image has any number of classes, so its label is a row of numbers, one for each class.
 
-1 stands for a class that the image has, 0 for one that it has not, -1 for one that is neither trained nor counted, such as an
+1 is a class that the image has, 0 one that it has not, -1 one that is neither trained nor counted, such as an
 object of VOC that is marked as difficult.
 """
 

@@ -27,7 +27,7 @@ from vgg_keras.paths import printable
 from vgg_keras.progress import progress
 
 RESULTS = 64  # images whose results Python takes at once; of a bad one all are inspected one by one
-PIECE_SECONDS = 2.0  # in which a piece of the images should be inspected, so that an interrupted scan loses little
+PIECE_SECONDS = 10.0  # in which a piece of the images should be inspected, so that an interrupted scan loses little
 SMALLEST_PIECE, LARGEST_PIECE = 256, 2**16  # images
 SAVE_SECONDS = 60
 MAJORITY = 0.9  # a class with a larger share of a split's images is named

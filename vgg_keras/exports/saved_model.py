@@ -81,7 +81,7 @@ class Served(tf.Module):
     def _posteriors(self, images, name=""):
         """3.2, in this order: mean of the scores over positions, soft-max, mean over mirror images and values of Q.
 
-        Of a multi-label net a sigmoid of each class stands for the soft-max.
+        Of a multi-label net a sigmoid of each class replaces the soft-max.
         """
         flip = self._rules.flip
 

@@ -20,7 +20,7 @@ from vgg_keras.data import pipeline
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.splits import Source
 from vgg_keras.nets.architectures import costs, training_operations
-from vgg_keras.training import steps
+from vgg_keras.training import objectives, steps
 from vgg_keras.training.loop import enough_memory
 from vgg_keras.training.schedule import epochs_of
 from vgg_keras.training.state import create_state
@@ -110,7 +110,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     data = replace(config.data, batch=images * replicas, micro_batch=0)
     config = replace(config, architecture=architecture, data=data)
     state = create_state(config, strategy, precision)
-    step = steps.train_step(strategy, state, config)
+    step = steps.train_step(strategy, state, config, objectives.of(config))
 
     def seconds(only_one: bool) -> float:
         """Of the fastest step; with `only_one` all images but one of each device have weight 0 and are cut off."""

@@ -130,7 +130,7 @@ class Loop:
         self._validation_batches = strategy.distribute_datasets_from_function(validation_batches)
         weights = class_weights.of_classes(config.training, source.train)
         self._objective = objectives.of(config, weights)
-        self._train_step = steps.train_step(strategy, state, config, weights)
+        self._train_step = steps.train_step(strategy, state, config, self._objective)
         self._validation_step = steps.validation_step(strategy, state.result, self._objective)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
         images = job.epochs * source.train.size

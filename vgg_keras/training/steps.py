@@ -8,12 +8,10 @@ carries its share of the step's mean as a weight, and gradients are summed over 
 from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from vgg_keras import runtime
 from vgg_keras.config import Config
-from vgg_keras.training import objectives
 from vgg_keras.training.loss_scale import LossScale
 from vgg_keras.training.objectives import Objective
 from vgg_keras.training.state import TrainingState
@@ -25,7 +23,7 @@ DECISIONS_WRONG, DECISIONS = TOP1_WRONG, TOP5_WRONG  # of a multi-label set
 
 
 def train_step(
-    strategy: tf.distribute.Strategy, state: TrainingState, config: Config, class_weights: np.ndarray | None = None
+    strategy: tf.distribute.Strategy, state: TrainingState, config: Config, objective: Objective
 ) -> Callable[[tuple], tf.Tensor]:
     """The traced update: per-device (images, labels, weights) in, the sums over all devices, (4,) float64, out.
 
@@ -35,20 +33,18 @@ def train_step(
         strategy: whose scope holds the state.
         state: of `create_state`.
         config: its `seed`, `data.micro_batch` and `training` are read.
-        class_weights: of `class_weights.of_classes`; None: all are 1.
+        objective: of `objectives.of`.
     """
     model, optimizer, training, seed = state.model, state.optimizer, config.training, config.seed
     micro_batch = config.data.micro_batch
     variables = [variable.value for variable in model.trainable_variables]
     moving = _moving_averages(model)
     loss_scale = state.loss_scale if state.scales_loss else None
-    gradients_of = _gradients(model, variables, moving, objectives.of(config, class_weights), loss_scale)
+    gradients_of = _gradients(model, variables, moving, objective, loss_scale)
     update = compiled_update(strategy, model, optimizer)
 
     def replica_gradients(images, labels, weights):
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        step_seed = tf.random.fold_in(tf.constant([seed, 1], tf.int32), tf.cast(optimizer.iterations, tf.int32))
-        replica_seed = tf.random.fold_in(step_seed, tf.cast(replica, tf.int32))
+        replica_seed = _replica_seed(seed, optimizer.iterations)
 
         # A convolution cannot run on no image at all: a device without one takes one of weight 0.
         count = tf.maximum(tf.math.count_nonzero(weights, dtype=tf.int32), 1)
@@ -85,6 +81,13 @@ def train_step(
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     return step
+
+
+def _replica_seed(seed: int, step: tf.Variable) -> tf.Tensor:
+    """The seed of a device's dropout in a step."""
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    step_seed = tf.random.fold_in(tf.constant([seed, 1], tf.int32), tf.cast(step, tf.int32))
+    return tf.random.fold_in(step_seed, tf.cast(replica, tf.int32))
 
 
 def _moving_averages(model: keras.Model) -> list:
