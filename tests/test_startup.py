@@ -63,7 +63,7 @@ NUMBERS = """
 import json, numpy, vgg_keras
 from vgg_keras.nets.dense import convolutions_and_head
 found = []
-for name, more in (("A-LRN", {}), ("D", {"batch_norm": True, "head": "gap", "activation": "leaky_relu"})):
+for name, more in (("A-LRN", {}), ("A", {"batch_norm": True, "head": "gap", "activation": "leaky_relu"})):
     model = vgg_keras.build(name, num_classes=3, crop=64, width=1/16, seed=0, **more)
     images = numpy.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
     dense = vgg_keras.to_fully_convolutional(model)
@@ -176,14 +176,6 @@ def test_no_command_writes_anothers_words_to_standard_error(tmp_path):
 
     quiet("train", *QUICK, "--workdir=run")
     quiet("evaluate", "--model=run")
-    for form in ("saved_model", "tflite", "onnx"):
-        quiet(
-            "export",
-            "--model=run",
-            f"--format={form}",
-            f"--out=exported_{form}",
-            "--set=export.images=4",
-            "--set=export.min_agreement=0",
-        )
-    quiet("samples", "--config=quickstart", "--images=2", "--epochs=1", "--out=samples.png")
-    quiet("summarize", "--config=E")
+    for form in ("tflite", "onnx"):  # whose converters write most
+        limits = ("--set=export.images=4", "--set=export.min_agreement=0")
+        quiet("export", "--model=run", f"--format={form}", f"--out=exported_{form}", *limits)

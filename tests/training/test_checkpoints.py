@@ -292,7 +292,7 @@ def run_with_small_files(words):
     warm.run_command(words)
 
 
-@pytest.fixture(params=["limit", "disk"])
+@pytest.fixture(params=["limit", pytest.param("disk", marks=pytest.mark.full)])
 def room(request, tmp_path):
     """A folder, and what runs a command in it with room for small files alone: by a limit of the process, on a full disk."""
     folder = tmp_path / "room"

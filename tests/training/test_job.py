@@ -52,7 +52,7 @@ def test_what_a_run_leaves(uninterrupted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kills", "most"), [(5, 8), pytest.param(20, 1, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("kills", "most"), [(3, 12), pytest.param(20, 1, marks=pytest.mark.full)])
 def test_killed_at_random_moments_it_ends_with_the_same_bits(uninterrupted, tmp_path, kills, most):
     random = np.random.default_rng(int(os.environ.get("VGG_KERAS_KILL_SEED", "0")))
     workdir, in_a_save, where = tmp_path / "run", 0, []
