@@ -84,6 +84,7 @@ def test_two_workers_give_the_update_of_one_process(updates, tmp_path):
         (10, 2, 0, options),
         (10, 2, 0, float16),
         (11, 3, 0, WEIGHTED),
+        (11, 3, 0, "architecture.boxes=pcr"),
     ]
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     both = []

@@ -12,6 +12,7 @@ import tensorflow as tf
 from vgg_keras import runtime
 from vgg_keras.config import Architecture, Config, Data, Runtime, Training
 from vgg_keras.data import pipeline
+from vgg_keras.data.boxes import Boxes
 from vgg_keras.data.splits import Split
 from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.training import class_weights, epoch_measures, objectives, steps
@@ -24,7 +25,7 @@ def main(replicas, *arguments):
 
     The ten may be repeated, with the same number of devices. SAME, 1 or 0: all images are one and the same, and nothing is
     drawn but dropout. CHANGES are assignments of fields, with spaces between them; with architecture.multi_label=true every third
-    image has the next class too, and every fourth ignores one.
+    image has the next class too, and every fourth ignores one. A net of boxes has a box in each image.
     """
     strategy = runtime.make_strategy(Runtime(cpu_devices=1 if "TF_CONFIG" in os.environ else int(replicas)))
     assert strategy.num_replicas_in_sync == int(replicas)
@@ -53,6 +54,13 @@ def with_several_labels(split):
     rows[np.arange(0, len(rows), 4), (split.labels[::4] + 2) % 4] = -1
     table, read = tf.constant(rows), split.read
     return replace(split, read=lambda image: (read(image)[0], tf.gather(table, image)), labels=rows)
+
+
+def with_a_box_each(split):
+    """Of the images of 48 rows and 40 columns; the box follows from the image's number."""
+    left = np.arange(split.size, dtype=np.float32) % 12
+    boxes = np.stack([left, 2 * left, left + 25, 2 * left + 20], axis=1)
+    return replace(split, boxes=Boxes.of_lists(list(boxes[:, None]), [0] * split.size))
 
 
 def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, updates, same, changes, out):
@@ -89,6 +97,8 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
     config = override(config, parse_assignments(changes.split()))
     if config.architecture.multi_label:
         split = with_several_labels(split)
+    if config.predicts_boxes:
+        split = with_a_box_each(split)
     state = create_state(config, strategy, config.runtime.precision.replace("auto", "float32"))
     model = state.model
     basis = np.eye(3, dtype=np.float32)
