@@ -53,6 +53,8 @@ def test_cells(nets, expected):
         ([net("E", [256], [256], flip=False)], "without mirror images"),
         ([net("E", JITTER, THREE, "multi_crop", grid=3)], "a grid of 3, the paper's 5"),
         ([net("E", [256], [256], width=0.25)], "width is 0.25, the paper's 1.0"),
+        ([net("E", [256], [256], fc_units=(512,))], "hidden_units is (512, 512), the paper's (4096, 4096)"),
+        ([net("E", [256], [256], channels=1)], "channels is 1, the paper's 3"),
         (
             [net("E", JITTER, THREE), net("D", JITTER, THREE, "both")],
             "the paper prints none for this configuration, S, Q and protocol",

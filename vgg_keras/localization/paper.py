@@ -36,7 +36,7 @@ def cell(nets: Sequence[LocalizingNet], images: int, rules: Localization) -> Cel
         rules: by which a box is right.
     """
     for net in nets:
-        if difference := difference_from_paper(net.architecture, name="D", hidden_units=(4096, 4096)):
+        if difference := difference_from_paper(net.architecture, name="D"):
             return difference
     if images != IMAGES:
         return f"{images:,} images, the paper's {IMAGES:,}"
