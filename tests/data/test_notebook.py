@@ -122,10 +122,10 @@ def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monk
     fields = {"crop": 32, "max_bad_fraction": 0.2}
     vgg_keras.describe_data(str(folder), **fields)
     work = []
-    measure, inspect = statistics.measure, scan._inspect
+    measure, inspect = statistics.measure, scan.inspect_images
     monkeypatch.setattr(statistics, "measure", lambda *given: work.append("measured") or measure(*given))
     monkeypatch.setattr(
-        scan, "_inspect", lambda split, data, images: work.append(len(images)) or inspect(split, data, images)
+        scan, "inspect_images", lambda split, data, images: work.append(len(images)) or inspect(split, data, images)
     )
     vgg_keras.training_data(str(folder), batch=3, **fields)
     vgg_keras.validation_data(str(folder), scale=(32,), **fields)
