@@ -421,8 +421,8 @@ class Export(_Checked):
     representative_images: int = 200  # of the training set, from which int8 takes its ranges
     max_difference: float = 1e-4  # of two probabilities, in float32
     max_difference_float16: float = 2e-2  # of two probabilities, in float16
-    # the share of images with the same top class, with int8 weights. Of a multi-label net: of the classes that it or its export
-    # finds in an image, the share that both find
+    # of model_int8 and model_dynamic: the share of images with the same top class. Of a multi-label net: of the classes that it
+    # or its export finds in an image, the share that both find
     min_agreement: float = 0.9
 
     def check(self):

@@ -16,7 +16,7 @@ from absl import flags
 from vgg_keras import cli, stop
 from vgg_keras.data.naming import require_source
 from vgg_keras.training import stages
-from vgg_keras.training.fine_tuning import rate_warning
+from vgg_keras.training.rate_warning import rate_warning
 
 FLAGS = flags.FLAGS
 cli.define("config", "data", "strategy", "set", "workdir", "weights", "sha256")

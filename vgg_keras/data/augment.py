@@ -81,7 +81,7 @@ def augment(
     pixels = tf.ensure_shape(pixels, [crop, crop, channels])
     upright_crop = pixels if orientation is None else upright(pixels, orientation)
 
-    # 3.1: random horizontal flipping
+    # 3.1: random horizontal flipping, as `draw_augmentations` chose
     flipped = upright_crop
     if data.flip:
         flipped = tf.cond(drawn.flipped, lambda: tf.reverse(upright_crop, [1]), lambda: upright_crop)
@@ -121,6 +121,7 @@ def draw_augmentations(
         jpeg: (...,), whether its file is a JPEG.
         draws: (..., 4 + channels), rows of `epoch_draws`.
         data: its `scale`, `pad`, `color_shift`, `interpolation` and `jpeg_decoding` are read, with boxes `visible_box` too.
+            `flip` is read by `augment`.
         crop: side of the crop.
         color_basis: (channels, channels), of `Statistics.color_basis`.
         boxes: (..., 4), of which each crop shows a part: xmin, ymin, xmax, ymax in pixels of the stored image. None: any crop.

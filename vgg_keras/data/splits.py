@@ -44,7 +44,8 @@ class Split:
         array_channels: of images that are arrays, which `read` returns in the file's place; None: of files.
         classes: the names of the labels; empty where labels mean nothing.
         notes: what a user should know of the images, a line each.
-        sizes: (images, 2) int32, height and width as stored; None before the scan where that is needed to know them.
+        sizes: (images, 2) int32, height and width as stored. None before the scan, which fills them in where there are `stamps`;
+            a source without stamps gives them.
         jpegs: (images,) bool, whether the file is a JPEG; likewise.
         boxes: of the objects of each image's class (A); None where there are none, and after the scan where the net gives none.
     """

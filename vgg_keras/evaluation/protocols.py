@@ -29,7 +29,7 @@ Finished = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Dense:
-    """The net as convolutions over the whole image.
+    """The net as convolutions over the whole image, its FC layers over windows of the last map.
 
     In this order: mean of the class score map over positions, soft-max, mean over the image and its mirror image.
     """

@@ -1,4 +1,4 @@
-"""Which boxes of an evaluation are right: appendix A's measures from rows of boxes."""
+"""An image's boxes are merged and judged: appendix A's measures from rows of boxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

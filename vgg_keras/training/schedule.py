@@ -1,6 +1,6 @@
 """The learning rate of each step, and which net is kept.
 
-3.1's rule: the rate is divided when validation accuracy stops improving, three times in all. The other schedules know their
+3.1's rule: the rate is divided when the validation error stops falling, three times in all. The other schedules know their
 rates beforehand.
 """
 

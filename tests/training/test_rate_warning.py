@@ -10,7 +10,7 @@ from tests.conftest import write_images
 from tests.weights.sources import save_torch, torch_vgg
 from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.training.fine_tuning import SAFE_RATE, rate_warning
+from vgg_keras.training.rate_warning import SAFE_RATE, rate_warning
 
 TOY = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.0625", "--set=data.batch=50")
 
