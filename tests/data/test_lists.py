@@ -206,7 +206,7 @@ def test_the_name_of_a_list_is_checked_before_a_framework_starts(images):
 
 def test_a_hundred_thousand_lines_are_read_in_order(images, monkeypatch):
     """One image under many names: what is written out by csv is what comes back."""
-    monkeypatch.setattr("vgg_keras.data.lists.os.path.lexists", lambda path: True)
+    monkeypatch.setattr("vgg_keras.data.list_rows.os.path.lexists", lambda path: True)
     with open(images / "list.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "split"])

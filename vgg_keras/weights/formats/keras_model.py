@@ -67,10 +67,7 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
     channels = _channels(layers[start:], tensors, file)
     preprocessing = keras_preprocessing.preprocessing_of(net[:first], tensors, file, channels) if first else None
     steps, places, slopes = _steps(convolutions, file)
-    epsilons = {float(one.config.get("epsilon", EPSILON)) for one in convolutions if one.kind == "BatchNormalization"}
-    if len(slopes) > 1 or len(epsilons) > 1:
-        raise file.another("layers of one kind that differ: activations, or batch norm's epsilon")
-    slope = slopes.pop() if slopes else 0.0
+    slope, epsilon = _slope_and_epsilon(slopes, convolutions, file)
     found = {name: tensors[stored] for name, stored in places.items() if stored in tensors}
     side, uneven = keras_preprocessing.input_side(layers[: start + 1], file, channels)
     crop = side or crop
@@ -101,7 +98,7 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
         channels_first=False,
         preprocessing=preprocessing,
         assumed=keras_preprocessing.doubt(preprocessing),
-        epsilon=epsilons.pop() if epsilons else EPSILON,
+        epsilon=epsilon,
         activation="leaky_relu" if slope else "relu",
         lrn=any(layer.kind == "LocalResponseNormalization" for layer in convolutions),
         negative_slope=slope or None,
@@ -113,6 +110,14 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
         multi_label=head.multi_label,
         notes=tuple(head.notes),
     )
+
+
+def _slope_and_epsilon(slopes: set[float], convolutions: Sequence[SavedLayer], file: ModelFile) -> tuple[float, float]:
+    """The negative slope of all activations, and the epsilon of all batch norms."""
+    epsilons = {float(one.config.get("epsilon", EPSILON)) for one in convolutions if one.kind == "BatchNormalization"}
+    if len(slopes) > 1 or len(epsilons) > 1:
+        raise file.another("layers of one kind that differ: activations, or batch norm's epsilon")
+    return (*slopes, 0.0)[0], (*epsilons, EPSILON)[0]
 
 
 def _channels(layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile) -> int:
