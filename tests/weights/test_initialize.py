@@ -9,7 +9,7 @@ import torch
 
 import vgg_keras
 from tests.weights import sources
-from tests.weights.formats.test_fine_tuned import applications
+from tests.weights.formats.fine_tuned import applications
 from tests.weights.sources import TORCHVISION_MEAN, difference, logits, normalised, ours, save_torch
 from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.errors import UserError

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from keras import layers as kl
 
 import vgg_keras
+from tests.weights.formats.fine_tuned import applications, equal, filled, images_of, on_output
 from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.errors import UserError
 from vgg_keras.weights.load import load_net
@@ -35,3 +37,14 @@ def test_a_net_with_random_layers_is_refused(applications_h5, applications_notop
         config = Config(Architecture("D", num_classes=classes, crop=64), Data(scale=(64,)))
         with pytest.raises(UserError, match=rf"weights in every layer\. Received: .*{path.name}, .*{message}"):
             load_net(path, config)
+
+
+@pytest.mark.slow
+def test_images_that_a_file_does_not_describe_are_stated(tmp_path, capsys):
+    """As behind ImageDataGenerator(rescale=1/255), of which a file of the net says nothing."""
+    model = filled(on_output(applications(), kl.Flatten(), kl.Dense(5)))
+    model.save(tmp_path / "net.keras")
+    images = images_of(model)
+    loaded = load_net(tmp_path / "net.keras", stated={"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)})
+    assert equal("stated", loaded, model, images, images / np.float32(255))
+    assert "read as" not in capsys.readouterr().err

@@ -1,23 +1,20 @@
 """Heads of Keras models as FC layers, by arrays alone: a loop over windows in NumPy is the truth."""
 
-from pathlib import Path
-
+import keras
 import numpy as np
 import pytest
+from keras import layers as kl
 
+from tests.weights.formats import fine_tuned
+from tests.weights.formats.saved_layers import FILE, layer, net_of
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.nets.architectures import hidden_fc
 from vgg_keras.weights.formats import keras_head, keras_model
-from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.inference import require_head, with_stated
-from vgg_keras.weights.source_weights import Preprocessing
+from vgg_keras.weights.inference import require_head
+from vgg_keras.weights.load import load_net
 
-FILE = ModelFile("A .keras file holds a net of Table 1.", Path("net.keras"))
 CHANNELS, SIDE, WINDOW = 3, 4, 2
-
-
-def layer(kind, name="", **config):
-    return SavedLayer(kind, name or kind.lower(), config)
 
 
 def read(layers, tensors, side=SIDE):
@@ -57,37 +54,6 @@ def test_batch_norm_beside_an_average_pooling_is_part_of_the_first_fc_layer(rand
     difference = np.abs(maps.reshape(5, -1) @ folded + added - (made @ kernel + bias)).max()
     print(f"largest difference {difference:.1e}")
     assert difference < 1e-5 and head.pooling == "fc"
-
-
-def net_of(head):
-    """The layers of a thin net A, one output at its end, and its arrays; conv layers go by their places."""
-    layers, tensors, inputs = [layer("InputLayer", batch_shape=[None, 32, 32, 3])], {}, 3
-    for block, count in enumerate((1, 1, 2, 2, 2), start=1):
-        for place in range(count):
-            name = f"conv{block}_{place}"
-            units = min(32, 4 * 2 ** (block - 1))
-            tensors[name] = np.ones((3, 3, inputs, units), np.float32), np.zeros(units, np.float32)
-            layers.append(layer("Conv2D", name, padding="same", activation="relu"))
-            inputs = units
-        layers.append(layer("MaxPooling2D", f"pool{block}", pool_size=[2, 2]))
-    return [*layers, *head], {**tensors, "dense": (np.ones((inputs, 1), np.float32), np.zeros(1, np.float32))}
-
-
-@pytest.mark.parametrize(
-    ("front", "known", "assumed"),
-    [
-        (layer("Affine", "cast", channels=[0, 1, 2], mean=[0.0] * 3, std=[1.0] * 3), False, ""),
-        (layer("Rescaling", scale=1 / 255), True, ""),
-        (layer("Normalization", mean=[0.485, 0.456, 0.406], variance=[0.0524, 0.0502, 0.0506]), True, "up to 1,136"),
-    ],
-)
-def test_what_the_first_layers_do_is_doubted_where_they_are_of_other_images(front, known, assumed):
-    layers, tensors = net_of([layer("Flatten"), layer("Dense")])
-    source = keras_model.describe([layers[0], front, *layers[1:]], tensors, FILE)
-    assert (source.preprocessing is not None) == known and assumed in source.assumed
-    stated = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    taken = with_stated(source, *stated).preprocessing == Preprocessing(*stated)
-    assert taken == (not known or bool(assumed)) == bool(source.assumed or not known)
 
 
 def test_one_output_is_two_classes_but_of_a_net_of_ours():
@@ -149,3 +115,57 @@ def test_a_relu_of_other_fields_is_no_relu(random, other, message):
         read(layers, arrays)
     plain = layer("ReLU", max_value=None, threshold={"class_name": "__numpy__", "config": {"value": 0.0}})
     assert len(read([*layers[:2], plain, layers[3]], arrays).kernels) == 2
+
+
+# ---- heads that ours cannot be, behind Keras Applications' convolutions
+
+
+def branched():
+    base = fine_tuned.applications()
+    pooled = kl.Concatenate()([kl.GlobalAveragePooling2D()(base.output), kl.GlobalMaxPooling2D()(base.output)])
+    return keras.Model(base.input, kl.Dense(4)(pooled))
+
+
+OTHERS = {
+    "the activation tanh at hidden": lambda: fine_tuned.functional(
+        fine_tuned.caffe, fine_tuned.applications(), kl.Flatten(), kl.Dense(16, "tanh", name="hidden"), kl.Dense(4)
+    ),
+    "LayerNormalization": lambda: fine_tuned.functional(
+        fine_tuned.caffe, fine_tuned.applications(), kl.GlobalAveragePooling2D(), kl.LayerNormalization(), kl.Dense(4)
+    ),
+    "mixed, a convolution behind block5_pool": lambda: fine_tuned.functional(
+        fine_tuned.caffe,
+        fine_tuned.applications(),
+        kl.Conv2D(16, 3, padding="same", activation="relu", name="mixed"),
+        kl.Flatten(),
+        kl.Dense(4),
+    ),
+    "the operation Concatenate": branched,
+    "dropout called with training=True": lambda: fine_tuned.on_output(
+        fine_tuned.applications(),
+        kl.Flatten(),
+        lambda x: kl.Dropout(0.5, name="dropout")(x, training=True),
+        kl.Dense(4),
+    ),
+    "a head behind block5_conv3, not behind block5_pool": lambda: keras.Model(
+        (base := fine_tuned.applications()).input,
+        kl.Dense(4)(kl.GlobalAveragePooling2D()(base.get_layer("block5_conv3").output)),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", OTHERS)
+def test_of_another_head_the_convolutions_can_be_used(tmp_path, what):
+    keras.utils.clear_session(free_memory=False)
+    model = fine_tuned.filled(OTHERS[what]())
+    model.save(tmp_path / "net.keras")
+    with pytest.raises(
+        UserError, match=rf"Received: .*net\.keras, another, with .*{what}.*train --weights trains a new head"
+    ):
+        load_net(tmp_path / "net.keras")
+    loaded = load_net(tmp_path / "net.keras", convolutions=True).model
+    own = {layer.name: layer for layer in model._flatten_layers()}
+    assert not hidden_fc(loaded.architecture)
+    for name in ("block1_conv2", "block3_conv1", "block5_conv3"):
+        assert np.array_equal(loaded.get_layer(name).kernel, own[name].kernel)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from tests.weights.formats.test_fine_tuned import filled
+from tests.weights.formats.fine_tuned import filled
 from tests.weights.sources import difference, ours
 from vgg_keras.errors import UserError
 from vgg_keras.weights.load import load_net

@@ -1,12 +1,17 @@
-"""Arithmetic in a stored graph, by its description alone."""
+"""Arithmetic in a stored graph: the model's own `predict` is the truth, and what is not understood is named."""
 
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
+from tests.weights.formats.thin_nets import as_keras_2, convolutions, equal, functional, head, scaled, stored
+from tests.weights.sources import as_caffe
 from vgg_keras.errors import UserError
 from vgg_keras.weights.formats import keras_operations
 from vgg_keras.weights.formats.keras_layers import ModelFile
+from vgg_keras.weights.load import load_net
 
 
 def tensor(name):
@@ -30,3 +35,63 @@ def test_channels_that_double_at_each_operation_are_refused_early():
 
 
 _FILE = ModelFile("A .keras file holds a net of Table 1.", Path("net.keras"))
+
+
+def test_keras_2s_arithmetic_is_read_as_it_writes_it(tmp_path, images):
+    """tf_keras 2.21's form of preprocess_input: SlicingOpLambda, and TFOpLambda with its operand in the call."""
+    model = scaled(functional([*convolutions(), *head()]))
+    ellipsis, turned = {"class_name": "__ellipsis__"}, {"start": None, "stop": None, "step": -1}
+    steps = [
+        ("SlicingOpLambda", "__operators__.getitem", {"slice_spec": [ellipsis, turned]}),
+        ("TFOpLambda", "nn.bias_add", {"bias": [-103.939, -116.779, -123.68], "data_format": "NHWC"}),
+        ("TFOpLambda", "math.truediv", {"y": 2.0, "name": None}),
+        ("TFOpLambda", "math.multiply", {"y": 2.0, "name": None}),
+    ]
+
+    def with_steps(config):
+        config = as_keras_2(config)
+        first, second, *rest = config["config"]["layers"]
+        before, added = first["config"]["name"], []
+        for kind, function, operand in steps:
+            name = f"tf.{function}"
+            call = [[before, 0, 0, operand]]
+            added.append(
+                {
+                    "class_name": kind,
+                    "config": {"name": name, "function": function},
+                    "name": name,
+                    "inbound_nodes": call,
+                }
+            )
+            before = name
+        second["inbound_nodes"] = [[[before, 0, 0, {}]]]
+        config["config"]["layers"] = [first, *added, second, *rest]
+        return config
+
+    model.save(tmp_path / "net.h5")
+    stored(tmp_path / "net.h5", with_steps)
+    assert equal(load_net(tmp_path / "net.h5"), model, images, as_caffe(images))
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_preprocess_input_in_a_model_is_read_and_other_arithmetic_is_named(tmp_path, images, ending):
+    image = keras.Input((32, 32, 3))
+    x = keras.applications.vgg16.preprocess_input(image)
+    for layer in [*convolutions(), *head()]:
+        x = layer(x)
+    model = keras.Model(image, x)
+    model.save(tmp_path / f"net.{ending}")
+    assert equal(load_net(tmp_path / f"net.{ending}"), model, images)
+    for name, change in (
+        ("Square", lambda x: keras.ops.square(x)),
+        ("GetItem", lambda x: x[:, ::-1]),
+        ("Multiply", lambda x: x * x),
+        ("TrueDivide", lambda x: 1.0 / (x + 1)),
+        ("Add", lambda x: x + np.ones((32, 32, 3))),
+    ):
+        x = change(image)
+        for layer in [*convolutions(), *head()]:
+            x = layer(x)
+        keras.Model(image, x).save(tmp_path / f"net.{ending}")
+        with pytest.raises(UserError, match=rf"Received: .*net\.{ending}, another, with (the operation )?{name}"):
+            load_net(tmp_path / f"net.{ending}")

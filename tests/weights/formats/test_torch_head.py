@@ -1,12 +1,17 @@
-"""Which layers of a torch state dict are a head, by arrays alone."""
+"""Which layers of a torch state dict are a head, by arrays alone and by torch's own logits."""
+
+import itertools
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
+from tests.weights.sources import difference, logits, normalised, ours, torch_vgg
 from vgg_keras.errors import UserError
 from vgg_keras.weights import inference
 from vgg_keras.weights.formats import torch_head, torchvision
+from vgg_keras.weights.load import load_net
 
 
 def fc(*shape):
@@ -53,3 +58,64 @@ def test_arrays_that_may_be_part_of_a_net_are_refused_by_their_names(tmp_path):
             source = torchvision.read(tmp_path / "net.safetensors")
             inference.require_head(source)
             inference.infer(source, stated={"crop": 224})
+
+
+class Around(torch.nn.Module):
+    """A net around torchvision's convolutions, with a head of its own."""
+
+    def __init__(self, features, head, pooled):
+        super().__init__()
+        self.backbone, self.pooled, self.head = features, pooled, head
+
+    def forward(self, images):
+        x = self.backbone(images)
+        return self.head(x.mean((2, 3)) if self.pooled else torch.flatten(x, 1))
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["last layer in a Sequential", "one hidden", "pooled", "one output", "pooled and hidden", "pooled, two hidden"],
+)
+def test_heads_of_their_own_are_read(tmp_path, random, form):
+    torch.manual_seed(2)
+    linear, relu, dropout = torch.nn.Linear, torch.nn.ReLU, torch.nn.Dropout
+    net = torch_vgg("A", width=1 / 16, crop=64)
+    channels = 32
+    stated, classes = {}, 3
+    if form == "last layer in a Sequential":
+        net.classifier[6] = torch.nn.Sequential(linear(256, 20), relu(), dropout(), linear(20, classes))
+    elif form == "one hidden":
+        net.classifier = torch.nn.Sequential(linear(4 * channels, 20), relu(), dropout(), linear(20, classes))
+    elif form == "one output":
+        net = Around(net.features, torch.nn.Sequential(linear(4 * channels, 20), relu(), linear(20, 1)), False)
+    else:
+        units = (channels, *{"pooled": (), "pooled and hidden": (20,), "pooled, two hidden": (20, 10)}[form], classes)
+        head = [part for inputs, outputs in itertools.pairwise(units) for part in (linear(inputs, outputs), relu())]
+        net, stated = Around(net.features, torch.nn.Sequential(*head[:-1]), True), {"crop": 64}
+    torch.save(net.eval().state_dict(), tmp_path / "net.pth")
+    save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "net.safetensors")
+    images = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    expected = logits(net, normalised(images))
+    if form == "one output":
+        expected = np.concatenate([np.zeros_like(expected), expected], axis=1)
+    for ending in ("pth", "safetensors"):
+        loaded = load_net(tmp_path / f"net.{ending}", stated=stated)
+        assert difference(f"{form}, {ending}", ours(loaded.model, images), expected) <= 1e-5
+    if stated:
+        with pytest.raises(
+            UserError, match=r"Name it: --set=architecture\.crop=224, .*; or --set=architecture\.crop=32"
+        ):
+            load_net(tmp_path / "net.pth")
+
+
+def test_batch_norm_in_a_head_leaves_the_convolutions(tmp_path):
+    net = torch_vgg("A", width=1 / 16, crop=32)
+    net.classifier[1] = torch.nn.BatchNorm1d(256)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(
+        UserError, match=r"Received: .*net\.pth, another, with batch norm at classifier\.1\. Its convolutions"
+    ):
+        load_net(tmp_path / "net.pth")
+    loaded = load_net(tmp_path / "net.pth", convolutions=True).model
+    kernel = net.features[3].weight.detach().numpy().transpose(2, 3, 1, 0)
+    assert np.array_equal(loaded.get_layer("block2_conv1").kernel, kernel)

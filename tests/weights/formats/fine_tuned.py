@@ -1,16 +1,14 @@
-"""A fine-tuned net of Keras Applications, as people write and save one: its own `predict` on RGB pictures is the truth."""
+"""Fine-tuned nets of Keras Applications, as people write them, and how one compares with ours."""
 
 import keras
 import numpy as np
-import pytest
 from keras import layers as kl
 
-from tests.weights.sources import as_caffe, difference, ours
-from vgg_keras.errors import UserError
-from vgg_keras.nets.architectures import hidden_fc
-from vgg_keras.weights.load import load_net
+from tests.weights.sources import difference, ours
 
 SIDE = 70  # a last map of 2x2 and some pixels that no window of it takes
+
+
 RANDOM = np.random.default_rng(3)
 
 
@@ -189,143 +187,3 @@ def equal(name, loaded, model, images, taken):
     if expected.shape[1] == 1:
         expected = np.concatenate([np.zeros_like(expected), expected], axis=1)
     return difference(name, found, expected) <= 1e-5
-
-
-H5 = ("the tutorial's", "a head in a model", "batch norm behind the activation", "arithmetic")  # saved so too
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", NETS)
-def test_what_people_save_is_loaded(tmp_path, kind, capsys):
-    keras.utils.set_random_seed(1)
-    model = filled(NETS[kind]())
-    model.compile("adam", "categorical_crossentropy")
-    endings = ("keras", "h5") if kind in H5 else ("keras",)
-    for ending in endings:
-        model.save(tmp_path / f"net.{ending}")
-    images = images_of(model)
-    for ending in endings:
-        capsys.readouterr()
-        loaded = load_net(tmp_path / f"net.{ending}")
-        assumed = "read as Keras Applications', BGR" in capsys.readouterr().err
-        assert assumed == (kind in ("on its output", "the whole net"))
-        assert equal(f"{kind}, {ending}", loaded, model, images, as_caffe(images) if assumed else images)
-        assert loaded.config.architecture.crop == images.shape[1]
-        assert loaded.config.architecture.multi_label == (kind == "several labels")
-
-
-# ---- weights alone
-
-
-ALONE = [
-    "the tutorial's",
-    "global average",
-    "pooling=max",
-    "a head in a model",
-    "the whole net",
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ALONE)
-def test_weights_alone_are_ordered_by_their_shapes(tmp_path, kind, capsys):
-    """Rescaling's numbers are not in the file, nor is a crop behind a pooling: they are stated."""
-    model = filled(NETS[kind]())
-    model.save_weights(tmp_path / "net.weights.h5")
-    images = images_of(model)
-    stated = {"crop": images.shape[1]}
-    taken = images
-    if kind == "a head in a model":
-        with pytest.raises(UserError, match=r"Give a model, or --set=architecture\.mean=R,G,B"):
-            load_net(tmp_path / "net.weights.h5")
-        stated |= {"mean": (120.0, 110.0, 100.0), "std": tuple(np.sqrt([3000.0, 4000.0, 5000.0]))}
-    else:
-        taken = as_caffe(images) if kind == "the whole net" else images
-    loaded = load_net(tmp_path / "net.weights.h5", stated=stated)
-    assert equal(f"{kind}, weights", loaded, model, images, taken)
-    assert ("read as Keras Applications'" in capsys.readouterr().err) == ("mean" not in stated)
-    if kind in ("global average", "pooling=max"):
-        with pytest.raises(UserError, match=r"does not hold the crop\. .* Name it: --set=architecture\.crop=224"):
-            load_net(tmp_path / "net.weights.h5")
-
-
-@pytest.mark.slow
-def test_images_that_a_file_does_not_describe_are_stated(tmp_path, capsys):
-    """As behind ImageDataGenerator(rescale=1/255), of which a file of the net says nothing."""
-    model = filled(on_output(applications(), kl.Flatten(), kl.Dense(5)))
-    model.save(tmp_path / "net.keras")
-    images = images_of(model)
-    loaded = load_net(tmp_path / "net.keras", stated={"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)})
-    assert equal("stated", loaded, model, images, images / np.float32(255))
-    assert "read as" not in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_weights_of_fewer_bits_are_read(tmp_path, dtype):
-    keras.config.set_dtype_policy(dtype)
-    try:
-        base = applications(side=32, thin=32)
-        small = on_output(base, kl.Flatten(), kl.Dense(8, "relu"), kl.Dense(3))
-        filled(small).save(tmp_path / "net.keras")
-    finally:
-        keras.config.set_dtype_policy("float32")
-    loaded = load_net(tmp_path / "net.keras").model
-    pairs = zip(
-        [layer for layer in small._flatten_layers() if layer.weights and not isinstance(layer, keras.Model)],
-        [layer for layer in loaded._flatten_layers() if layer.weights and not isinstance(layer, keras.Model)],
-        strict=True,
-    )
-    for theirs, own in list(pairs)[1:]:  # the first one's channels are turned
-        for before, after in zip(theirs.get_weights(), own.get_weights(), strict=True):
-            assert np.array_equal(np.asarray(before, np.float32), after)
-
-
-# ---- heads that ours cannot be
-
-
-def branched():
-    base = applications()
-    pooled = kl.Concatenate()([kl.GlobalAveragePooling2D()(base.output), kl.GlobalMaxPooling2D()(base.output)])
-    return keras.Model(base.input, kl.Dense(4)(pooled))
-
-
-OTHERS = {
-    "the activation tanh at hidden": lambda: functional(
-        caffe, applications(), kl.Flatten(), kl.Dense(16, "tanh", name="hidden"), kl.Dense(4)
-    ),
-    "LayerNormalization": lambda: functional(
-        caffe, applications(), kl.GlobalAveragePooling2D(), kl.LayerNormalization(), kl.Dense(4)
-    ),
-    "mixed, a convolution behind block5_pool": lambda: functional(
-        caffe,
-        applications(),
-        kl.Conv2D(16, 3, padding="same", activation="relu", name="mixed"),
-        kl.Flatten(),
-        kl.Dense(4),
-    ),
-    "the operation Concatenate": branched,
-    "dropout called with training=True": lambda: on_output(
-        applications(), kl.Flatten(), lambda x: kl.Dropout(0.5, name="dropout")(x, training=True), kl.Dense(4)
-    ),
-    "a head behind block5_conv3, not behind block5_pool": lambda: keras.Model(
-        (base := applications()).input, kl.Dense(4)(kl.GlobalAveragePooling2D()(base.get_layer("block5_conv3").output))
-    ),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", OTHERS)
-def test_of_another_head_the_convolutions_can_be_used(tmp_path, what):
-    keras.utils.clear_session(free_memory=False)
-    model = filled(OTHERS[what]())
-    model.save(tmp_path / "net.keras")
-    with pytest.raises(
-        UserError, match=rf"Received: .*net\.keras, another, with .*{what}.*train --weights trains a new head"
-    ):
-        load_net(tmp_path / "net.keras")
-    loaded = load_net(tmp_path / "net.keras", convolutions=True).model
-    own = {layer.name: layer for layer in model._flatten_layers()}
-    assert not hidden_fc(loaded.architecture)
-    for name in ("block1_conv2", "block3_conv1", "block5_conv3"):
-        assert np.array_equal(loaded.get_layer(name).kernel, own[name].kernel)

@@ -1,0 +1,78 @@
+"""The tensors of torch's files: what a training wraps around them is left out, and nothing in a file runs."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from tests.weights.sources import difference, logits, normalised, ours, torch_vgg
+from vgg_keras.errors import UserError
+from vgg_keras.weights.load import load_net
+
+
+class Code:
+    """A pickle that would run a command."""
+
+    def __reduce__(self):
+        return exec, ("open('ran', 'w')",)
+
+
+def test_a_pickle_of_anything_but_tensors_is_refused_and_does_not_run(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.pth").write_bytes(pickle.dumps({"features.0.weight": Code()}))
+    torch.save({"features.0.weight": Code()}, "zipped.pth")
+    for name in ("code.pth", "zipped.pth"):
+        refused(name, r"anything else in it is not unpickled\. Received: ")
+    torch.save([1, 2], "list.pth")
+    refused("list.pth", r"holds a state dict of tensors\. Received: list\.pth, with list")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_tensors_that_repeat_their_values_or_hold_few_are_refused_unread(tmp_path, refused):
+    state = torch_vgg("A", width=1 / 16, crop=32).state_dict()
+    for name, changes, message in (
+        ("repeats", {"features.0.weight": torch.zeros(1).expand(10**12)}, r"holds every value of its tensors"),
+        (
+            "sparse",
+            {"features.0.weight": state["features.0.weight"].to_sparse()},
+            r"holds whole tensors\. Received: .*, with sparse",
+        ),
+        ("scalar", {"classifier.6.weight": torch.tensor(1.0)}, r"scalar\.pth"),
+    ):
+        torch.save({**state, **changes}, tmp_path / f"{name}.pth")
+        refused(tmp_path / f"{name}.pth", message)
+    with pytest.raises(UserError, match=r"scalar\.pth"):
+        load_net(tmp_path / "scalar.pth")
+
+
+def nested(state):
+    """What trainings wrap a net's state dict in: (what, the checkpoint)."""
+    return {
+        "DataParallel": {f"module.{key}": value for key, value in state.items()},
+        "torch.compile": {f"_orig_mod.{key}": value for key, value in state.items()},
+        "both, in Lightning": {
+            "state_dict": {f"model._orig_mod.module.{key}": value for key, value in state.items()},
+            "epoch": 3,
+            "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}}],
+        },
+        "model_state_dict": {
+            "epoch": 3,
+            "model_state_dict": state,
+            "optimizer_state_dict": {"state": {}, "param_groups": []},
+        },
+        "model": {"model": {f"net.{key}": value for key, value in state.items()}, "ema": {"step": torch.zeros(1)}},
+        "backbone": {f"backbone.{key}": value for key, value in state.items()},
+        "a name of its own": {"mine": {f"encoder.vgg.{key}": value for key, value in state.items()}},
+    }
+
+
+def test_what_trainings_wrap_around_a_net_is_left_out(tmp_path, random):
+    net = torch_vgg("D", width=1 / 16, crop=32)
+    images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    expected = logits(net, normalised(images))
+    for name, checkpoint in nested(net.state_dict()).items():
+        torch.save(checkpoint, tmp_path / "net.pth")
+        assert (
+            difference(name, ours(load_net(tmp_path / "net.pth", stated={"crop": 32}).model, images), expected) <= 1e-5
+        ), name
