@@ -1,5 +1,9 @@
 """Weights without their model, by shapes and order: the net's own `predict` on RGB pictures is the truth."""
 
+import collections
+import itertools
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -8,8 +12,11 @@ from keras import layers as kl
 from tests.weights.formats import thin_nets
 from tests.weights.formats.fine_tuned import NETS, equal, filled, images_of
 from tests.weights.sources import as_caffe
+from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.weights.formats import keras_weights
 from vgg_keras.weights.load import load_net
+from vgg_keras.weights.source_weights import CAFFE, Preprocessing
 
 ALONE = [
     "the tutorial's",
@@ -60,3 +67,110 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
             )
         with pytest.raises(UserError, match=message):
             load_net(tmp_path / "weights.h5")
+
+
+# ---- by arrays alone
+
+CHANNELS = (3, 4, 8, 16, 16, 32, 32, 32, 32)  # of net A at 1/16 of its width
+PATH = Path("net.weights.h5")
+
+
+def read(*models, path=PATH):
+    """The net of models side by side, each a list of (class, arrays), numbered as Keras numbers them."""
+    tensors, groups = {}, {}
+    for number, model in enumerate(models):
+        place, counts = ("layers" if number == 0 else f"layers/functional_{number}/layers"), collections.Counter()
+        for kind, arrays in model:
+            name, group = f"{number}_{kind}_{counts[kind]}", f"{place}/{kind}_{counts[kind]}"
+            counts[kind] += 1
+            groups[group] = name
+            if arrays:
+                tensors[name] = arrays
+    return keras_weights.describe(tensors, groups, path)
+
+
+def blocks(channels=CHANNELS):
+    """Convolutions, each of ones times its number, so that it is known by its values."""
+    pairs = itertools.pairwise(channels)
+    return [
+        ("conv2d", (np.full((3, 3, inputs, units), number, np.float32), np.zeros(units, np.float32)))
+        for number, (inputs, units) in enumerate(pairs)
+    ]
+
+
+def dense(inputs, units):
+    return "dense", (np.ones((inputs, units), np.float32), np.full(units, 0.5, np.float32))
+
+
+NORM = "batch_normalization", tuple(np.ones(32, np.float32) for _ in range(4))
+
+
+def test_layers_of_several_models_are_ordered_by_what_each_takes():
+    """A head before the convolutions in the file, the convolutions in two models, the later ones first."""
+    source = read([dense(32, 20), dense(20, 3)], blocks()[4:], blocks()[:4])
+    names = source.names(Architecture("A"))
+    kernels = [source.tensors[names[name]][0] for name in names if name.startswith("block")]
+    assert [kernel.flat[0] for kernel in kernels] == list(range(8))  # each number in its place
+    assert source.fc_layers == ("fc1", "predictions") and source.tensors["fc1"][0].shape == (32, 20)
+    assert source.head == "" and "average pooling" in source.assumed_head[0]  # no pooling is named
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([[dense(32, 3)]], "with no convolutions"),
+        ([blocks((3, 4, 8)), blocks((3, 4, 8))], "with convolutions that do not follow each other"),
+        ([blocks((3, 4)), *[blocks((4, 4))] * 4], "with convolutions that do not follow each other"),  # of five models
+        ([[*blocks(), ("up_sampling2d", ())]], "with up_sampling2d, and no configuration that says where"),
+    ],
+)
+def test_what_is_no_vgg_is_refused(models, message):
+    with pytest.raises(
+        UserError, match=rf"with FC layers behind it\. Received: net\.weights\.h5, another, {message}\."
+    ):
+        read(*models)
+
+
+@pytest.mark.parametrize(
+    ("behind", "problem"),
+    [
+        ([dense(32, 20), ("layer_normalization", ()), dense(20, 3)], "layer_normalization"),
+        ([dense(32, 32), NORM, dense(32, 3)], "batch norm in the head, whose place a file of weights does not hold"),
+        ([("max_pooling2d", ()), dense(32, 3)], "1 poolings, not 5"),
+        (
+            [("global_average_pooling2d", ()), ("global_max_pooling2d", ()), dense(32, 3)],
+            "several poolings before the FC layers",
+        ),
+        ([dense(32, 20), dense(21, 3)], "FC layers that do not follow each other"),
+    ],
+)
+def test_a_head_whose_order_is_not_known_is_left_out_with_the_reason(behind, problem):
+    source = read(behind, blocks())
+    assert source.head_problem.startswith(problem)
+    assert not source.fc_layers and len(source.tensors) == 8
+
+
+def test_one_output_is_two_classes_and_a_layer_without_bias_has_zeros():
+    kernel = np.full((32, 1), 2.0, np.float32)
+    source = read([("global_average_pooling2d", ()), ("dense", (kernel,))], blocks())
+    assert source.tensors["predictions"][0].T.tolist() == [[0.0] * 32, [2.0] * 32]
+    assert source.tensors["predictions"][1].tolist() == [0.0, 0.0] and "two classes" in source.notes[0]
+
+
+def test_what_is_known_of_images_is_what_the_classes_imply():
+    mean, variance = np.array([1.0, 2.0, 3.0], np.float32), np.array([4.0, 9.0, 16.0], np.float32)
+    head = [("global_max_pooling2d", ()), dense(32, 3)]
+    assert read(head, blocks()).preprocessing == CAFFE and "Keras Applications'" in read(head, blocks()).assumed
+    assert read([("rescaling", ()), *head], blocks()).preprocessing is None  # by what is not in the file
+    adapted = read([("normalization", (mean, variance)), *head], blocks()).preprocessing
+    assert adapted == Preprocessing((1.0, 2.0, 3.0), (2.0, 3.0, 4.0))
+    assert read([("normalization", ()), *head], blocks()).preprocessing is None  # its numbers were arguments
+    assert read(head, blocks((1, *CHANNELS[1:]))).preprocessing is None  # of grey images
+
+
+def test_the_pooling_behind_a_flatten_counts():
+    assert keras_weights.pooling_of(["flatten", "dense"]) == "fc"
+    assert keras_weights.pooling_of(["global_average_pooling2d", "flatten"]) == "gap"
+    assert keras_weights.pooling_of(["flatten", "global_max_pooling2d"]) == "gmp"
+    assert keras_weights.pooling_of(["dense"]) == ""
+    assert keras_weights.kind_of("layers/functional/layers/max_pooling2d_12") == "max_pooling2d"

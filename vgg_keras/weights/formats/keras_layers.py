@@ -175,7 +175,7 @@ def negative_slope(layer: SavedLayer, file: ModelFile) -> float | None:
     if activation in (None, "linear"):
         return None
     if activation not in ("relu", "leaky_relu"):
-        raise file.another(f"the activation {str(activation)[:50]} at {layer.name}")
+        raise file.another(f"the activation {_shown(activation)[:50]} at {layer.name}")
     return 0.0 if activation == "relu" else _LEAKY_RELU
 
 
@@ -202,3 +202,11 @@ def _activation(layer: SavedLayer) -> Any:
             else found
         )
     return found
+
+
+def _shown(activation: Any) -> str:
+    """An activation in words: a function of somebody's own by its name and module."""
+    if not isinstance(activation, dict) or not isinstance(activation.get("config"), str):
+        return str(activation)
+    module = activation.get("module")
+    return f"{activation['config']} of {module}" if module else activation["config"]
