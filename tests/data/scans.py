@@ -1,7 +1,8 @@
-"""Opened and scanned folders."""
+"""Folders of images, written, opened and scanned."""
 
 import os
 
+from tests.conftest import write_images
 from vgg_keras.config import Architecture, Config, Data, Runtime
 from vgg_keras.data import scan
 from vgg_keras.data.sources import open_source
@@ -33,3 +34,9 @@ def bad(root, **fields):
     source, found = scan.without_bad_images(open_source(config.data), config)
     assert all(len(str(image).splitlines()) == 1 for image in found)
     return source, {os.path.basename(image.name): image.reason for image in found}
+
+
+def put_splits(root, folders, classes=("cat", "dog"), count=3):
+    for split in folders.split():
+        for name in classes:
+            write_images(root / split / name, [(8, 8)] * count)

@@ -9,21 +9,13 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
-from tests.data.scans import bad, names, opened
+from tests.data.scans import bad, names, opened, put_splits
 from tests.data.toy_splits import SPLITS, labels
 from vgg_keras.config import Data
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.errors import UserError
 
 HELD_OUT = ("002", "005"), ("000", "001", "003", "004")  # of six at a third, and the rest
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for split, count in (("train", 6), ("val", 2)):
-        for name in ("cat", "dog"):
-            write_images(tmp_path / "photos" / split / name, [(40, 50)] * count)
-    return tmp_path / "photos"
 
 
 def test_a_folder_with_train_and_val(folder):
@@ -86,12 +78,6 @@ def test_flowers17_has_1088_training_and_272_validation_images(shared_data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda root: shutil.rmtree(root / "val"), r"train/ needs val/.*without val/"),
-        (lambda root: (root / "val").rename(root / "validate"), r"without val/\. Rename validate/ to val/"),
-        (
-            lambda root: shutil.copytree(root / "val", root / "valid"),
-            r"where val/ and valid/ are both for val\. Rename one",
-        ),
         (lambda root: shutil.rmtree(root / "val" / "dog"), r"with 1: cat"),
         (
             lambda root: (root / "val" / "dog").rename(root / "val" / "dogs"),
@@ -129,57 +115,6 @@ def test_every_class_name_is_one_printable_line_of_its_own(tmp_path):
     for text in (*source.classes, *names(source), source.train.path(0), source.description):
         assert text.encode() and len(text.splitlines()) == 1
     assert source.val.labels.tolist() == list(range(len(LABELS)))
-
-
-@pytest.mark.parametrize(
-    ("folders", "said"),
-    [
-        ("train validate test", r"Rename validate/ to val/"),
-        ("train dev test", r"Rename dev/ to val/"),
-        ("train tests", r"Or give that folder itself, of which a share"),
-        ("val test trn", r"without train/\. Rename trn/ to train/"),
-        ("valid test", r"without train/\. Or give the class folders' own parent"),
-        ("trn dev", r"without train/ and val/\. Rename trn/ .* Rename dev/ to val/"),
-    ],
-)
-@pytest.mark.parametrize("validation", ["own", "held_out"])
-def test_splits_of_doubtful_names_are_to_be_renamed_and_never_the_test_set(tmp_path, folders, said, validation):
-    put_splits(tmp_path, folders)
-    with pytest.raises(UserError, match=said) as error:
-        opened(tmp_path, validation=validation)
-    assert "Rename test" not in str(error.value)
-
-
-def put_splits(root, folders, classes=("cat", "dog"), count=3):
-    for split in folders.split():
-        for name in classes:
-            write_images(root / split / name, [(8, 8)] * count)
-
-
-@pytest.mark.parametrize(
-    "folders", ["train valid test", "train validation test", "training val testing", "Train Val Test"]
-)
-def test_splits_go_by_the_names_that_people_give_them(tmp_path, folders):
-    put_splits(tmp_path, folders)
-    train, val, test = folders.split()
-    source = opened(tmp_path)
-    for split, name in ((source.train, train), (source.val, val), (source.test, test)):
-        assert [split.name(image) for image in range(split.size)] == [
-            f"{name}/{one}/00{image}.jpg" for one in ("cat", "dog") for image in range(3)
-        ]
-    assert source.description.endswith(f"its own {train}/, {val}/, {test}/") and source.final_split == "test"
-    data = Data(source=str(tmp_path))
-    for name, sizes in (("test", 6), ("val", 6), ("train", 6), ("all", 18)):
-        assert open_test(data, name)[3].size == sizes
-    shutil.rmtree(tmp_path / train)  # a test needs no training images
-    assert [split.name(0) for split in [open_test(data, "test")[3]]] == [f"{test}/cat/000.jpg"]
-
-
-def test_a_class_may_be_called_train(tmp_path):
-    for name in ("bus", "car", "train"):
-        write_images(tmp_path / name, [(8, 8)] * 5)
-    source = open_source(Data(source=str(tmp_path)))
-    assert source.classes == ("bus", "car", "train") and source.train.size == 12
 
 
 def test_a_test_set_has_the_labels_of_the_training_set(tmp_path):

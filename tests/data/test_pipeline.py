@@ -11,6 +11,7 @@ from tests.conftest import write_images
 from tests.data.awkward import tiff, with_exif
 from tests.data.crops import cropped
 from tests.data.images import ORIENTATIONS, pillow_upright
+from tests.data.rectangles import config_of, draw, edges_of, found_box, opened, write_list
 from tests.data.scans import scanned_photos
 from tests.data.toy_splits import BASIS, noise, pictures
 from vgg_keras.config import Data, Evaluation
@@ -244,3 +245,25 @@ def test_places_equal_numpys_for_every_size(in_graph):
             firsts, counts = positions(tf.constant(spare))
             found = np.repeat(firsts.numpy(), counts.numpy())
             assert found.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()
+
+
+def test_validation_crops_show_their_rectangles(tmp_path):
+    rows = []
+    for place, (size, box, orientation) in enumerate(
+        [((300, 200), (60, 40, 200, 180), 1), ((220, 330), (10, 60, 200, 260), 6), ((150, 90), (0, 0, 150, 90), 1)]
+    ):
+        draw(tmp_path / f"{place}.jpg", size, box, orientation)
+        rows.append((f"{place}.jpg", "ab"[place % 2], "train", *box))
+    for row in list(rows):
+        (tmp_path / f"v{row[0]}").write_bytes((tmp_path / row[0]).read_bytes())
+        rows.append((f"v{row[0]}", row[1], "val", *row[3:]))
+    config = config_of(write_list(tmp_path, rows))
+    source, _ = opened(config)
+    ((images, targets, weights),) = pipeline.validation(source.val, config.data, 64, 80, 4).as_numpy_iterator()
+    off = [
+        np.abs(found_box(pixels) - np.clip(edges_of(target, 64), 0, 64)).max()
+        for pixels, target, weight in zip(images, targets, weights, strict=True)
+        if weight
+    ]
+    print(f"validation: largest difference {max(off):.2f} pixels")
+    assert len(off) == 3 and max(off) < 1

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
-from tests.data.test_boxes import draw, write_list
+from tests.data.rectangles import draw, write_list
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, Localization
 from vgg_keras.data.rescaling import rescale
 from vgg_keras.exports.boxes import BoxOutputs, ServedBoxes

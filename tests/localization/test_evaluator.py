@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 import vgg_keras
-from tests.data.test_boxes import draw, write_list
+from tests.data.rectangles import draw, write_list
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.sources import open_test
 from vgg_keras.errors import UserError

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
-from tests.data.test_boxes import config_of, draw, opened, write_list
+from tests.data.rectangles import config_of, draw, opened, write_list
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.protocols import posterior_of

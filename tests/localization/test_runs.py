@@ -10,7 +10,7 @@ import pytest
 import vgg_keras
 from tests import warm
 from tests.conftest import command, made_once
-from tests.data.test_boxes import draw, write_list
+from tests.data.rectangles import draw, write_list
 from tests.localization.test_merging import loop as merged_by_a_loop
 from tests.training.toy import checkpoints, digest, metrics, wait_for
 from vgg_keras.errors import UserError
