@@ -8,3 +8,7 @@ def test_summarize_prints_the_papers_tables(run_command):
     layers = run_command("summarize", "--config=E").stdout
     assert "102,764,544" in layers and "143,667,240" in layers  # fc1: 25088 * 4096 + 4096
     assert run_command("summarize", "--config=quickstart", "--side=64").returncode == 0
+
+
+def test_a_configuration_is_found_from_any_folder(run_command, tmp_path):
+    assert "block5_conv4" in run_command("summarize", "--config=E", cwd=tmp_path).stdout

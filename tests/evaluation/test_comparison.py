@@ -5,44 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from tests.evaluation.tested_runs import TESTED, a_run, three_nets
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.comparison import compare, draw, table
 from vgg_keras.files import write_json
-from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.plain_values import to_dict
-from vgg_keras.recipes import load
 from vgg_keras.text_table import text_table as text
-
-TESTED = {"top5_error": 5.0, "images": 200, "images_sha256": "12", "protocol": "center", "scales": [36], "flip": True}
-
-
-def a_run(folder, error, *fields, mean=(1.0, 2.0, 3.0), test="final_evaluation", **result):
-    config = to_dict(override(load("D"), parse_assignments(["stages=", *fields])))
-    config["architecture"]["mean"] = mean  # measured, so no setting
-    folder.mkdir(parents=True)
-    write_json(folder / "config.json", {"config": config, "classes": []})
-    if error is not None:
-        write_json(folder / test / "evaluation.json", {**TESTED, "top1_error": error, **result})
-    return folder
 
 
 @pytest.fixture
 def runs(tmp_path, random):
-    """Three nets with three seeds each; the errors by net."""
-    errors = {name: random.uniform(20, 30, 3) for name in ("A", "D", "E")}
-    folders = [
-        a_run(
-            tmp_path / f"{name}-{seed}",
-            error,
-            f"architecture.name={name}",
-            f"seed={seed}",
-            f"runtime.cpu_devices={seed + 1}",
-            mean=(seed, 2.0, 3.0),
-        )
-        for seed in range(3)
-        for name, error in zip(errors, (values[seed] for values in errors.values()), strict=True)
-    ]
-    return folders, errors
+    return three_nets(tmp_path, random)
 
 
 def test_fine_tuned_runs_are_identified_by_their_files_digest(tmp_path):
@@ -135,21 +107,6 @@ def test_a_chains_folder_is_its_stages_and_a_set_may_go_by_two_paths(tmp_path):
     ]
 
 
-def test_long_labels_stand_below_the_table(run_command, tmp_path):
-    changes = (
-        "data.batch=8",
-        "data.flip=false",
-        "training.momentum=0.5",
-        "training.epochs=3",
-        "architecture.dropout=0.1",
-    )
-    folders = [a_run(tmp_path / "plain", 30.0), a_run(tmp_path / "other", 20.0, *changes, "seed=1")]
-    done = run_command("compare", *map(str, folders))
-    assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines()[:4])) < 120 and "no common seed" in done.stdout
-    assert "2: dropout=0.1  batch=8  flip=False  momentum=0.5  epochs=3 (center, Q=36)" in done.stdout
-
-
 def test_mistakes_are_named(tmp_path, runs):
     folders, _ = runs
     fresh = a_run(tmp_path / "fresh", None)
@@ -180,12 +137,3 @@ def test_the_picture_has_a_point_for_each_run(tmp_path, runs):
     pixels = np.asarray(Image.open(tmp_path / "compared.png").convert("RGB")).reshape(-1, 3).astype(int)
     blue, orange = (np.abs(pixels - colour).sum(axis=1).min() for colour in ((121, 173, 210), (255, 127, 14)))
     assert blue < 30 and orange < 30
-
-
-def test_the_last_line_is_json_and_unfinished_runs_are_named(run_command, tmp_path, runs):
-    fresh = a_run(tmp_path / "fresh", None)
-    done = run_command("compare", *map(str, [*runs[0], fresh]), "--out=compared.png")
-    assert done.returncode == 0 and done.stderr == f"left out: {fresh}, without final_evaluation/evaluation.json yet\n"
-    rows = json.loads(done.stdout.splitlines()[-1])
-    assert [len(row["top1_errors"]) for row in rows] == [3, 3, 3]
-    assert (tmp_path / "compared.png").exists()
