@@ -9,77 +9,29 @@ import pytest
 
 import vgg_keras
 from tests import warm
-from tests.conftest import command, made_once
-from tests.data.rectangles import draw, write_list
+from tests.conftest import command
+from tests.localization.box_runs import BOXES, NET, box_runs, finished, train
 from tests.localization.test_merging import loop as merged_by_a_loop
 from tests.training.toy import checkpoints, digest, metrics, wait_for
 from vgg_keras.errors import UserError
 from vgg_keras.localization import predicted_boxes
-from vgg_keras.overrides import override
-from vgg_keras.runs import run_config
 
 pytestmark = pytest.mark.slow  # commands that train
-
-NET = (
-    "--set=architecture.name=A-LRN",
-    "--set=architecture.width=0.0625",
-    "--set=architecture.crop=32",
-    "--set=data.batch=8",
-    "--set=data.scale=36",
-)
-CLASSES = ("--config=quickstart", "--data=list.csv", *NET, "--set=training.epochs=1")
-T = "--set=localization.threshold=0.4"
-BOXES = (
-    "--config=localisation",
-    "--data=list.csv",
-    *NET,
-    "--set=training.learning_rate=1e-3",
-    "--set=training.epochs=2",
-)
 
 
 @pytest.fixture(scope="module")
 def folder(shared_folder):
-    """A list of 32 rectangles of four classes, some pictures with two boxes, and a classification run on it."""
-
-    def make(folder):
-        random, rows = np.random.default_rng(1), []
-        for place in range(32):
-            width, height = map(int, random.integers(45, 90, 2))
-            box = 3, 4, width - int(random.integers(2, 20)), height - int(random.integers(2, 20))
-            draw(folder / f"{place}.jpg", (width, height), box, 6 if place == 5 else 1)
-            split = "val" if place >= 24 else "train"
-            rows.append((f"{place}.jpg", "abcd"[place % 4], split, *box))
-            if place % 8 == 0:
-                rows.append((f"{place}.jpg", "abcd"[place % 4], split, 1, 1, 9, 9))
-        write_list(folder, rows)
-        train(folder, *CLASSES, "--workdir=classes")
-
-    return made_once(shared_folder / "box_runs", make)
-
-
-def finished(folder, name, *words):
-    return warm.finished(warm.run_command, command(name, *words, cache=folder), folder)
-
-
-def train(folder, *words):
-    done = finished(folder, "train", *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def scr(folder):
-    out = train(folder, *BOXES, "--weights=classes", "--set=architecture.boxes=scr", "--workdir=scr")
-    # four classes and the four numbers of a box have one shape
-    assert "fc1, fc2; random: predictions" in out and "validation box error" in out and "mean box" in out
-    return folder / "scr"
+    return box_runs(shared_folder)
 
 
 @pytest.fixture(scope="module")
 def pcr(folder):
-    train(folder, *BOXES, "--weights=classes", "--workdir=pcr")
     return folder / "pcr"
+
+
+@pytest.fixture(scope="module")
+def scr(folder):
+    return folder / "scr"
 
 
 def test_a_stopped_run_resumes_with_the_same_bits(folder, pcr):
@@ -166,27 +118,6 @@ def test_the_dense_test_with_a_classifier_and_the_union_of_nets(folder, pcr, scr
         folder, "evaluate", "--model=pcr", "--classifier=classes", "--protocol=dense", "--scales=48", "--out=dense_scr"
     )
     assert again.returncode == 2 and "made with another" in again.stderr
-
-
-def test_localize_draws_the_boxes_of_the_probable_classes(folder, pcr, scr):
-    done = finished(
-        folder, "localize", "--model=pcr", "--classifier=classes", "1.jpg", "5.jpg", "--out=boxes.png", "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["path"] for line in lines] == ["1.jpg", "5.jpg"] and (folder / "boxes.png").stat().st_size > 1000
-    probabilities = [found["probability"] for found in lines[0]["objects"]]
-    assert len(probabilities) == 4 and probabilities == sorted(probabilities, reverse=True)
-    test = {"evaluation.protocol": "dense", "evaluation.flip": True, "evaluation.scales": (36,)}
-    both = [override(run_config(run), test) for run in (pcr, folder / "classes")]
-    expected = vgg_keras.predict_images(folder / "classes", folder / "1.jpg", config=both[1])[0]
-    ours = vgg_keras.localize_images(pcr, folder / "1.jpg", classifier=folder / "classes", config=both[0])[0]
-    assert [found.class_name for found in ours.objects] == list(expected.classes)
-    np.testing.assert_allclose([found.probability for found in ours.objects], expected.probabilities, atol=1e-5)
-    one = vgg_keras.localize_images(scr, folder / "1.jpg")[0].objects
-    assert len(one) == 1 and (one[0].class_name, one[0].probability) == ("", None)
-    named = vgg_keras.localize_images(pcr, folder / "1.jpg", classes=["c"])[0].objects
-    assert [found.class_name for found in named] == ["c"]
 
 
 def test_mistakes_are_named(folder, pcr, scr):
