@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from vgg_keras.weights.initialize import assign
 from vgg_keras.weights.memory import tensors
 from vgg_keras.weights.presets import is_preset
 from vgg_keras.weights.read import path_of, print_assumption, read
-from vgg_keras.weights.source_weights import parsing
+from vgg_keras.weights.source_weights import SourceWeights, parsing
 from vgg_keras.weights.verify import IMAGENET, require_digest
 
 
@@ -96,46 +96,77 @@ def load_net(
     Raises:
         UserError: as in `load_weights`; or layers that the source has no weights for.
     """
-    if str(source) != IMAGENET and path_of(source).is_dir() and not is_preset(path_of(source)):
-        if config is not None:
-            raise UserError(
-                f"A run has a configuration of its own. Received: another beside {source}. Leave --config out."
-            )
-        run = load_run(source, dtype=dtype)
-        require_digest(sha256, run.weights_sha256, source)
-        return run
-    weights, found = read(source, config.architecture.name if config else "D", sha256)
+    if _is_run(source):
+        return _load_run(source, config, dtype, sha256)
+    weights, digest = read(source, config.architecture.name if config else "D", sha256)
     stated = dict(stated or {})
-    own = config.architecture if config else Architecture(**stated)
-    weights = with_stated(weights, own.mean, own.std)
+    wanted = config.architecture if config else Architecture(**stated)
+    weights = with_stated(weights, wanted.mean, wanted.std)
     headless = convolutions and not weights.fc_layers
     if not headless:
         require_head(weights)
-    if headless and config:
-        alone = dataclasses.replace(config.architecture, head="gap", fc_units=(1,), fc_layers=0, num_classes=1)
-        config = dataclasses.replace(config, architecture=alone)
     if config is None:
-        if weights.preprocessing is None:
-            raise UserError(
-                "A .weights.h5 file gives weights only, not what its net does to images first. "
-                f"Received: {source} without a net. Give a model, or --set=architecture.mean=R,G,B, and "
-                "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
-            )
-        with parsing(source):
-            like = Architecture(head="gap", num_classes=1, crop=own.crop, channels=own.channels) if headless else None
-            config = Config(architecture=infer(weights, like, stated))
+        config = Config(architecture=_own_net(source, weights, stated, headless))
+    elif headless:
+        config = _without_head(config)
     architecture = resolved(config.architecture, weights)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
-    if (missing := random_layers(architecture, converted)) and not headless:
-        classes = weights.num_classes(architecture)
-        its_own = f"--set=architecture.num_classes={classes} takes its own; " if classes else ""
-        raise UserError(
-            "A net that is not trained any more has weights in every layer. "
-            f"Received: {source}, without those of {', '.join(missing)}. {its_own}train --weights={source} trains them."
-        )
+    if not headless:
+        _require_every_layer(source, weights, architecture, converted)
     print_assumption(source, weights, architecture)
     config = dataclasses.replace(config, architecture=architecture, stages=())
     names = class_names(weights, architecture.num_classes)
     converted = tensors(converted)
     del weights  # so that the net alone holds them
-    return LoadedModel(build_trained(architecture, converted, dtype), config, names, Path(source), found)
+    return LoadedModel(build_trained(architecture, converted, dtype), config, names, Path(source), digest)
+
+
+def _is_run(source: str | Path) -> bool:
+    """Whether a source is a run's folder."""
+    return str(source) != IMAGENET and path_of(source).is_dir() and not is_preset(path_of(source))
+
+
+def _load_run(source: str | Path, config: Config | None, dtype: str | None, sha256: str | None) -> LoadedModel:
+    """The net of a run, which has a configuration of its own."""
+    if config is not None:
+        raise UserError(f"A run has a configuration of its own. Received: another beside {source}. Leave --config out.")
+    run = load_run(source, dtype=dtype)
+    require_digest(sha256, run.weights_sha256, source)
+    return run
+
+
+def _own_net(source: str | Path, weights: SourceWeights, stated: Mapping[str, Any], headless: bool) -> Architecture:
+    """The net that a source holds; of convolutions alone the net of `_without_head`."""
+    if weights.preprocessing is None:
+        raise UserError(
+            "A .weights.h5 file gives weights only, not what its net does to images first. "
+            f"Received: {source} without a net. Give a model, or --set=architecture.mean=R,G,B, and "
+            "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
+        )
+    like = None
+    if headless:
+        wanted = Architecture(**stated)
+        like = Architecture(head="gap", num_classes=1, crop=wanted.crop, channels=wanted.channels)
+    with parsing(source):
+        return infer(weights, like, stated)
+
+
+def _without_head(config: Config) -> Config:
+    """A configuration whose net has its convolutions under global average pooling and a last layer of one output."""
+    alone = dataclasses.replace(config.architecture, head="gap", fc_units=(1,), fc_layers=0, num_classes=1)
+    return dataclasses.replace(config, architecture=alone)
+
+
+def _require_every_layer(
+    source: str | Path, weights: SourceWeights, architecture: Architecture, converted: Collection[str]
+) -> None:
+    """Refuses a net with layers that a source has no weights for: they would stay random."""
+    missing = random_layers(architecture, converted)
+    if not missing:
+        return
+    classes = weights.num_classes(architecture)
+    its_own = f"--set=architecture.num_classes={classes} takes its own; " if classes else ""
+    raise UserError(
+        "A net that is not trained any more has weights in every layer. "
+        f"Received: {source}, without those of {', '.join(missing)}. {its_own}train --weights={source} trains them."
+    )

@@ -8,6 +8,7 @@ import torch
 
 from tests.weights.sources import difference, logits, normalised, ours, torch_vgg
 from vgg_keras.errors import UserError
+from vgg_keras.weights.formats import torch_files
 from vgg_keras.weights.load import load_net
 
 
@@ -76,3 +77,63 @@ def test_what_trainings_wrap_around_a_net_is_left_out(tmp_path, random):
         assert (
             difference(name, ours(load_net(tmp_path / "net.pth", stated={"crop": 32}).model, images), expected) <= 1e-5
         ), name
+
+
+# ---- tensors alone
+
+
+def saved(path, state):
+    torch.save(state, path)
+    return {key: array.tolist() for key, array in torch_files.tensors_of(path).items()}
+
+
+def test_of_several_state_dicts_the_likeliest_is_read(tmp_path):
+    net, other = {"a.weight": torch.ones(2)}, {"a.weight": torch.zeros(2)}
+    path = tmp_path / "net.pth"
+    for checkpoint in (
+        {"ema": other, "model": net},
+        {"optimizer": other, "state_dict": net, "model": other},
+        {"epoch": 3, "net": {"module": net, "steps": 7}},
+        {"mine": net},  # under no name that is known
+        {"a.weight": torch.ones(2), "epoch": 3, "name": "net", "best": None},  # plain values beside tensors
+    ):
+        assert saved(path, checkpoint) == {"a.weight": [1.0, 1.0]}, list(checkpoint)
+
+
+def test_names_are_those_of_the_net_itself_in_its_order(tmp_path):
+    names = ["module.b.weight", "_orig_mod.module.a.weight", "c.module.d", "my_module.e", "modules.f"]
+    found = saved(tmp_path / "net.pth", {name: torch.full((1,), float(place)) for place, name in enumerate(names)})
+    assert list(found.items()) == [
+        ("b.weight", [0]),
+        ("a.weight", [1]),
+        ("c.d", [2]),
+        ("my_module.e", [3]),
+        ("modules.f", [4]),
+    ]
+
+
+def test_numbers_become_float32(tmp_path):
+    values = torch.tensor([1.0, -0.5, 3.0])
+    kinds = {"half": values.half(), "brain": values.bfloat16(), "double": values.double(), "counter": torch.tensor(7)}
+    torch.save(kinds, tmp_path / "net.pth")
+    found = torch_files.tensors_of(tmp_path / "net.pth")
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+    assert [found[name].tolist() for name in kinds] == [[1.0, -0.5, 3.0]] * 3 + [7.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"\xff" * 64])
+def test_a_damaged_safetensors_gets_one_line(tmp_path, content):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"net\.safetensors must be a whole \.safetensors file\. Received another"
+    ) as caught:
+        torch_files.tensors_of(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_state_dict_is_named_by_its_type(tmp_path):
+    for value, kind in (([1, 2], "list"), (torch.ones(2), "Tensor"), ({"a": {"b": {"c": 1}}}, "dict")):
+        torch.save(value, tmp_path / "net.pth")
+        with pytest.raises(UserError, match=rf"holds a state dict of tensors\. Received: .*net\.pth, with {kind}\."):
+            torch_files.tensors_of(tmp_path / "net.pth")
