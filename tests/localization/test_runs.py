@@ -1,6 +1,5 @@
-"""A box run by the command lines: from a classification run, stopped and resumed, on two devices; tested, joined, drawn."""
+"""A box run by the command lines: from a classification run, stopped and resumed, on two devices, loaded and trained on."""
 
-import json
 import shutil
 import signal
 
@@ -9,77 +8,11 @@ import pytest
 
 import vgg_keras
 from tests import warm
-from tests.conftest import command, made_once
-from tests.data.test_boxes import draw, write_list
-from tests.localization.test_merging import loop as merged_by_a_loop
+from tests.conftest import command
+from tests.localization.toy import BOXES, NET, train
 from tests.training.toy import checkpoints, digest, metrics, wait_for
-from vgg_keras.errors import UserError
-from vgg_keras.localization import predicted_boxes
-from vgg_keras.overrides import override
-from vgg_keras.runs import run_config
 
 pytestmark = pytest.mark.slow  # commands that train
-
-NET = (
-    "--set=architecture.name=A-LRN",
-    "--set=architecture.width=0.0625",
-    "--set=architecture.crop=32",
-    "--set=data.batch=8",
-    "--set=data.scale=36",
-)
-CLASSES = ("--config=quickstart", "--data=list.csv", *NET, "--set=training.epochs=1")
-T = "--set=localization.threshold=0.4"
-BOXES = (
-    "--config=localisation",
-    "--data=list.csv",
-    *NET,
-    "--set=training.learning_rate=1e-3",
-    "--set=training.epochs=2",
-)
-
-
-@pytest.fixture(scope="module")
-def folder(shared_folder):
-    """A list of 32 rectangles of four classes, some pictures with two boxes, and a classification run on it."""
-
-    def make(folder):
-        random, rows = np.random.default_rng(1), []
-        for place in range(32):
-            width, height = map(int, random.integers(45, 90, 2))
-            box = 3, 4, width - int(random.integers(2, 20)), height - int(random.integers(2, 20))
-            draw(folder / f"{place}.jpg", (width, height), box, 6 if place == 5 else 1)
-            split = "val" if place >= 24 else "train"
-            rows.append((f"{place}.jpg", "abcd"[place % 4], split, *box))
-            if place % 8 == 0:
-                rows.append((f"{place}.jpg", "abcd"[place % 4], split, 1, 1, 9, 9))
-        write_list(folder, rows)
-        train(folder, *CLASSES, "--workdir=classes")
-
-    return made_once(shared_folder / "box_runs", make)
-
-
-def finished(folder, name, *words):
-    return warm.finished(warm.run_command, command(name, *words, cache=folder), folder)
-
-
-def train(folder, *words):
-    done = finished(folder, "train", *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def scr(folder):
-    out = train(folder, *BOXES, "--weights=classes", "--set=architecture.boxes=scr", "--workdir=scr")
-    # four classes and the four numbers of a box have one shape
-    assert "fc1, fc2; random: predictions" in out and "validation box error" in out and "mean box" in out
-    return folder / "scr"
-
-
-@pytest.fixture(scope="module")
-def pcr(folder):
-    train(folder, *BOXES, "--weights=classes", "--workdir=pcr")
-    return folder / "pcr"
 
 
 def test_a_stopped_run_resumes_with_the_same_bits(folder, pcr):
@@ -104,111 +37,6 @@ def test_two_devices_train_the_same_net(folder, pcr):
     losses = [[line["loss"] for line in metrics(folder / name) if "epoch" in line] for name in ("one", "two")]
     print(f"losses on one device and on two: {losses}")
     np.testing.assert_allclose(*losses, rtol=1e-4)
-
-
-def best_iou(box, truth):
-    """The intersection over union with the true box that it meets best."""
-    (x0, y0, x1, y1), best = box.tolist(), 0.0
-    for a0, b0, a1, b1 in truth.tolist():
-        shared = max(0.0, min(x1, a1) - max(x0, a0)) * max(0.0, min(y1, b1) - max(y0, b0))
-        best = max(best, shared / ((x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - shared))
-    return best
-
-
-def test_the_centre_test_counts_what_a_loop_counts(folder, pcr):
-    done = finished(folder, "evaluate", "--model=pcr", "--out=centre")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    found = predicted_boxes.load(folder / "centre" / "boxes.npz")
-    wrong = 0
-    for image in range(len(found.labels)):
-        row = found.row(image)
-        wrong += best_iou(row.true.boxes[0], row.truth) <= 0.5
-    assert result["images"] == 8 and result["box_error"] == pytest.approx(100 * wrong / 8)
-    assert result["top5_error"] is None and result["trivial_box_error"] is not None
-    assert result["box_error"] == json.loads((pcr / "final_evaluation" / "evaluation.json").read_text())["box_error"]
-    page = (folder / "centre" / "report.html").read_text()
-    assert "Wrong boxes" in page and page.count("data:image/jpeg") == 8 and "the paper&#39;s D" in page
-    only_one = finished(folder, "evaluate", "--model=pcr", "--out=left_out", "--set=data.several_boxes=left_out")
-    assert json.loads(only_one.stdout.splitlines()[-1])["images"] == 7  # one of eight has two boxes
-
-
-def test_the_dense_test_with_a_classifier_and_the_union_of_nets(folder, pcr, scr):
-    """Two values of Q, and what two nets found joined: the errors are those of their rows, merged."""
-    for name in ("pcr", "scr"):
-        words = (f"--model={name}", "--classifier=classes", "--protocol=dense", "--scales=48,64", f"--out=dense_{name}")
-        done = finished(folder, "evaluate", *words)
-        assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert [row["scales"] for row in result["rows"]] == ["48", "64", "48 + 64"]
-    assert result["top5_error"] == result["box_error"]  # of four classes every one is an answer
-    parts = [f"dense_{name}/dense_Q{side}.npz" for name in ("pcr", "scr") for side in (48, 64)]
-    done = finished(
-        folder,
-        "evaluate",
-        f"--fuse={','.join(parts)}",
-        "--out=union",
-        "--data=list.csv",
-        "--set=localization.threshold=0.4",
-    )
-    assert done.returncode == 0, done.stderr
-    union = json.loads(done.stdout.splitlines()[-1])
-    loaded = [predicted_boxes.load(folder / part) for part in parts]
-    wrong = 0
-    for image in range(8):
-        rows = [part.row(image) for part in loaded]
-        boxes, scores = ([one for row in rows for one in getattr(row.true, name)] for name in ("boxes", "scores"))
-        merged, _ = merged_by_a_loop(boxes, scores, 0.4)
-        wrong += best_iou(merged[0], rows[0].truth) <= 0.5
-    assert union["box_error"] == union["top5_error"] == pytest.approx(100 * wrong / 8)
-    assert len(union["rows"]) == 5 and (folder / "union" / "report.md").exists()
-    again = finished(
-        folder, "evaluate", "--model=pcr", "--classifier=classes", "--protocol=dense", "--scales=48", "--out=dense_scr"
-    )
-    assert again.returncode == 2 and "made with another" in again.stderr
-
-
-def test_localize_draws_the_boxes_of_the_probable_classes(folder, pcr, scr):
-    done = finished(
-        folder, "localize", "--model=pcr", "--classifier=classes", "1.jpg", "5.jpg", "--out=boxes.png", "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["path"] for line in lines] == ["1.jpg", "5.jpg"] and (folder / "boxes.png").stat().st_size > 1000
-    probabilities = [found["probability"] for found in lines[0]["objects"]]
-    assert len(probabilities) == 4 and probabilities == sorted(probabilities, reverse=True)
-    test = {"evaluation.protocol": "dense", "evaluation.flip": True, "evaluation.scales": (36,)}
-    both = [override(run_config(run), test) for run in (pcr, folder / "classes")]
-    expected = vgg_keras.predict_images(folder / "classes", folder / "1.jpg", config=both[1])[0]
-    ours = vgg_keras.localize_images(pcr, folder / "1.jpg", classifier=folder / "classes", config=both[0])[0]
-    assert [found.class_name for found in ours.objects] == list(expected.classes)
-    np.testing.assert_allclose([found.probability for found in ours.objects], expected.probabilities, atol=1e-5)
-    one = vgg_keras.localize_images(scr, folder / "1.jpg")[0].objects
-    assert len(one) == 1 and (one[0].class_name, one[0].probability) == ("", None)
-    named = vgg_keras.localize_images(pcr, folder / "1.jpg", classes=["c"])[0].objects
-    assert [found.class_name for found in named] == ["c"]
-
-
-def test_mistakes_are_named(folder, pcr, scr):
-    with pytest.raises(UserError, match="needs --classifier=RUN, or --classes=NAME,NAME"):
-        vgg_keras.localize_images(pcr, folder / "1.jpg")
-    with pytest.raises(UserError, match="A class must be one of the net's. Received: 'e'"):
-        vgg_keras.localize_images(pcr, folder / "1.jpg", classes=["e"])
-    with pytest.raises(UserError, match="which gives classes"):
-        vgg_keras.localize_images(folder / "classes", folder / "1.jpg")
-    with pytest.raises(UserError, match="A prediction needs a net that gives classes"):
-        vgg_keras.predict_images(pcr, folder / "1.jpg")
-    with pytest.raises(UserError, match="A class activation map needs a net that gives classes"):
-        vgg_keras.class_activation_map(pcr, folder / "1.jpg")
-    for words, message in (
-        (("--model=pcr", "--classifier=classes", "--out=x"), "--classifier belongs to --protocol=dense"),
-        (("--model=pcr", "--protocol=multi_crop", "--out=x"), "center or dense"),
-        (("--model=pcr", "--classifier=scr", "--protocol=dense", "--out=x"), "a net of boxes"),
-        (("--model=classes", "--classifier=classes", "--out=x"), "this one gives classes"),
-        (("--model=pcr", "--heatmap=maps", "--out=x"), "A net of boxes has no score maps"),
-    ):
-        done = finished(folder, "evaluate", *words)
-        assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) <= 2, done.stderr
 
 
 def test_a_net_on_disk_knows_that_it_gives_boxes(folder, pcr, scr, tmp_path):
