@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.reproduction.fake_start import FakeStart, options_of
+from tests.reproduction.fake_start import IMAGES, FakeStart, describe, options_of, write_passes
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import posteriors
 from vgg_keras.overrides import override
 from vgg_keras.plain_values import to_dict
-from vgg_keras.reproduction import plan, suites
+from vgg_keras.reproduction import identity, plan, suites
 from vgg_keras.reproduction.job import reproduce
 from vgg_keras.reproduction.options import suite_of
+from vgg_keras.runs import WEIGHTS
 
 
 def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
@@ -90,3 +93,70 @@ def test_a_runs_folder_states_s_where_the_recipe_leaves_it_out(tmp_path):
     run.folder.mkdir(parents=True)
     (run.folder / "config.json").write_text(json.dumps({"config": stated, "classes": []}))
     assert plan.runs_of(suite, tmp_path)[0] == run
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A run's folder with the digest of its weights, `12`, and its images; its configuration."""
+    config = suites.of("smoke", {}).training("digits/D-small").configuration("digits", 0)
+    content = {"config": to_dict(config), "classes": list("0123456789"), "data": describe("digits")}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    (tmp_path / "manifest.json").write_text(json.dumps({"config.json": ["34"], WEIGHTS: ["ab", "12"]}))
+    return tmp_path, config
+
+
+def test_posteriors_count_when_they_are_of_every_image_and_of_this_very_net(trained):
+    folder, config = trained
+
+    def complete(weights="12", source="digits", change=None):
+        write_passes(folder / "tests", config, weights, folder, "dense", (32,), source)
+        path = folder / "tests/dense_Q32.npz"
+        if change:
+            change(path)
+        return identity.complete(path, folder)
+
+    def unfinished(path):
+        found = posteriors.load(path)
+        posteriors.save(dataclasses.replace(found, done=np.arange(IMAGES) > 0), path)
+
+    assert complete() and not identity.complete(folder / "absent.npz", folder)
+    assert not complete(weights="ab")  # of the net before it was trained anew
+    assert not complete(source="elsewhere/others")
+    assert not complete(change=unfinished)
+    assert not complete(change=lambda path: path.write_bytes(path.read_bytes()[:500]))
+    content = json.loads((folder / "config.json").read_text())
+    test = {"images": IMAGES, "sha256_of_names": "0"}  # a set with a test split is tested on that
+    (folder / "config.json").write_text(json.dumps({**content, "data": {**content["data"], "test": test}}))
+    assert not complete()
+
+
+def test_a_run_goes_on_in_a_folder_that_was_moved_and_as_it_was_begun(trained):
+    folder, config = trained
+    stored = json.loads((folder / "config.json").read_text())
+    assert identity.require_same_run(folder, config, None) == stored
+    assert identity.require_same_run(folder / "absent", config, None) is None
+    started = Path("old/runs/digits/A-small/seed-0"), Path("new/runs/digits/A-small/seed-0")
+    stored["config"]["training"]["init_from"] = str(started[0])
+    stored["config"]["data"]["source"] = "/gone/digits"
+    (folder / "config.json").write_text(json.dumps(stored))
+    moved = dataclasses.replace(config, data=dataclasses.replace(config.data, source="/here/digits"))
+    assert identity.require_same_run(folder, moved, started[1]) == stored
+    machine = override(moved, {"runtime.cpu_devices": 3, "checkpoint.every_steps": 7})
+    assert identity.require_same_run(folder, machine, started[1]) == stored
+    with pytest.raises(
+        UserError, match=r"started from old/runs/digits/A-small/seed-0, now no net\. Name another --out"
+    ):
+        identity.require_same_run(folder, moved, None)
+    with pytest.raises(UserError, match="started from old/.*seed-0, now new/runs/digits/A-small/seed-1"):
+        identity.require_same_run(folder, moved, started[1].with_name("seed-1"))
+    with pytest.raises(UserError, match=r"begun with training\.epochs: 2, now 7"):
+        identity.require_same_run(folder, override(moved, {"training.epochs": 7}), started[1])
+
+
+def test_runs_of_one_set_have_the_same_images():
+    runs = [(Path(f"run-{seed}"), {"data": describe("digits")}) for seed in range(3)]
+    identity.require_same_images(runs)
+    identity.require_same_images([])
+    runs[2][1]["data"]["train"] = {"images": 1200, "sha256_of_names": "0"}
+    with pytest.raises(UserError, match=r"run-0 and run-2, whose train images differ: 240 and 1,200\. Name another"):
+        identity.require_same_images(runs)
