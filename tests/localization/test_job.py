@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.localization.box_runs import finished
 from tests.localization.test_merging import loop as merged_by_a_loop
-from tests.localization.toy import a_net, described, evaluated, finished
+from tests.localization.toy import a_net, described, evaluated
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.image_rows import save

@@ -9,7 +9,7 @@ import pytest
 import vgg_keras
 from tests import warm
 from tests.conftest import command
-from tests.localization.toy import BOXES, NET, train
+from tests.localization.box_runs import BOXES, NET, train
 from tests.training.toy import checkpoints, digest, metrics, wait_for
 
 pytestmark = pytest.mark.slow  # commands that train

@@ -1,11 +1,9 @@
-"""Thin nets of boxes: with random weights on drawn pictures, and runs by the command lines."""
+"""Thin nets of boxes with random weights, on drawn pictures."""
 
 from pathlib import Path
 
 import vgg_keras
-from tests import warm
-from tests.conftest import NET as CLASSIFYING_NET
-from tests.conftest import command
+from tests.conftest import NET
 from tests.data.test_boxes import write_list
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data.sources import open_test
@@ -15,21 +13,6 @@ from vgg_keras.localization.predicted_boxes import LocalizingNet
 from vgg_keras.overrides import override
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
-NET = (
-    "--set=architecture.name=A-LRN",
-    "--set=architecture.width=0.0625",
-    "--set=architecture.crop=32",
-    "--set=data.batch=8",
-    "--set=data.scale=36",
-)
-CLASSES = ("--config=quickstart", "--data=list.csv", *NET, "--set=training.epochs=1")
-BOXES = (
-    "--config=localisation",
-    "--data=list.csv",
-    *NET,
-    "--set=training.learning_rate=1e-3",
-    "--set=training.epochs=2",
-)
 BOX = (10, 10, 60, 70)  # of the drawn pictures
 
 
@@ -54,21 +37,9 @@ def evaluated(folder, rows, net, out="out", classifier=None):
     return evaluator.evaluate(net, net.config, images, "float32", folder / out, classifier)
 
 
-def finished(folder, name, *words):
-    """A command that has ended, run in the folder."""
-    return warm.finished(warm.run_command, command(name, *words, cache=folder), folder)
-
-
-def train(folder, *words):
-    """What `train` prints."""
-    done = finished(folder, "train", *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def described(**fields):
     """A net of the paper and its dense test, for boxes made by hand."""
-    known = {key: value for key, value in CLASSIFYING_NET.__dict__.items() if key != "grid"}
+    known = {key: value for key, value in NET.__dict__.items() if key != "grid"}
     architecture = Architecture("D", num_classes=1000, boxes=fields.pop("boxes", "pcr"))
     known |= {"architecture": architecture, "layout": (1, 1000, 6, 9), "trained_layers": "all", "mean_box": ()}
     known |= {"flip": False, "classifier_sha256": "12", "boxes_sha256": "34", "several_left_out": False}
