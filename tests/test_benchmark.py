@@ -10,17 +10,6 @@ from vgg_keras.config import Architecture
 from vgg_keras.nets.architectures import multiply_adds, training_operations
 
 
-def test_a_steps_operations_are_three_forward_passes_less_the_first_layers_input():
-    architecture = Architecture("D", num_classes=1000)
-    first = 3 * 3 * 3 * 64 * 224**2
-    forward = multiply_adds(architecture, 224, 224)
-    assert training_operations(architecture) == 2 * (3 * forward - first)
-    fc1, rest = 7 * 7 * 512 * 4096, 4096 * 4096 + 4096 * 1000
-    assert training_operations(architecture, ("fc1", "fc2", "predictions")) == 2 * (
-        forward + fc1 + 2 * rest
-    )  # no gradient goes below fc1
-
-
 def last_line(done):
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -34,3 +34,19 @@ def test_a_second_ctrl_c_ends_at_once_and_a_second_sigterm_does_not():
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_closed_terminal_is_a_stop_request(monkeypatch):
+    monkeypatch.setattr(stop, "_requested", False)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        stop.listen(hangup=True)
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.requested()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        stop.listen(hangup=True)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Posteriors of many classes; starts no framework, so that a process's memory is the report's alone."""
+"""Posteriors of a few images, and of many classes; starts no framework, so that a process's memory is the report's alone."""
 
 import numpy as np
 
@@ -27,3 +27,18 @@ def many(random, classes, images):
         seconds=1.0,
     )
     return made, predicted
+
+
+def few(random, images=7, classes=("a", "b", "c")):
+    """Random posteriors and labels of a few images, whose names are not ASCII."""
+    probabilities = random.dirichlet(np.ones(len(classes)), images).astype(np.float32)
+    return Posteriors(
+        probabilities=probabilities,
+        labels=random.integers(0, len(classes), images).astype(np.int32),
+        ids=tuple(f"train/ü {image}.jpg" for image in range(images)),
+        fingerprints=np.arange(images),
+        classes=classes,
+        nets=(NET,),
+        done=np.ones(images, np.bool_),
+        seconds=1.5,
+    )

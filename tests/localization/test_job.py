@@ -1,61 +1,59 @@
-"""A box run by the command lines: from a classification run, stopped and resumed, on two devices; tested, joined, drawn."""
+"""Evaluations of boxes from the flags to the result: the centre and the dense test, unions, and what is refused."""
 
+import dataclasses
 import json
-import shutil
-import signal
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import vgg_keras
-from tests import warm
-from tests.conftest import command
-from tests.localization.box_runs import BOXES, NET, box_runs, finished, train
+from tests.localization.box_runs import finished
 from tests.localization.test_merging import loop as merged_by_a_loop
-from tests.training.toy import checkpoints, digest, metrics, wait_for
+from tests.localization.toy import a_net, described, evaluated
+from vgg_keras.config import Config
 from vgg_keras.errors import UserError
-from vgg_keras.localization import predicted_boxes
-
-pytestmark = pytest.mark.slow  # commands that train
-
-
-@pytest.fixture(scope="module")
-def folder(shared_folder):
-    return box_runs(shared_folder)
+from vgg_keras.evaluation.image_rows import save
+from vgg_keras.localization import evaluator, job, predicted_boxes
+from vgg_keras.localization.predicted_boxes import load
+from vgg_keras.overrides import override
 
 
-@pytest.fixture(scope="module")
-def pcr(folder):
-    return folder / "pcr"
+def test_a_union_joins_boxes_of_one_test_of_the_same_images(tmp_path, rows):
+    """Pictures of several boxes are left out of the scan too, where they were left out of the test."""
+    for seed in (1, 2):
+        evaluated(tmp_path, rows, a_net(tmp_path, seed=seed, **{"data.several_boxes": "left_out"}), f"net{seed}")
+    paths = [tmp_path / f"net{seed}" / "center_Q36.npz" for seed in (1, 2)]
+    first = load(paths[0])
+    of_data = {"data.source": str(tmp_path / "list.csv"), "runtime.cache_dir": str(tmp_path)}
+    found = job.fuse(paths, of_data, "val", tmp_path / "union")
+    assert found["images"] == 2 and found["rows"][2]["images"] == 2 and len(found["parts"]) == 2
+    assert all(len(row.true.boxes) == 2 for row in evaluator.rows_of([load(path) for path in paths]))
+    with pytest.raises(UserError, match=r"must name the images that the boxes are of.*image 0 is '2.png' in the first"):
+        job.fuse(paths, of_data | {"data.several_boxes": "largest"}, "val", tmp_path / "union")
+    with pytest.raises(UserError, match=r"must name the images that the boxes are of"):
+        job.fuse(paths, of_data, "train", tmp_path / "union")
+    with pytest.raises(UserError, match=r"--set=data.several_boxes for the pictures of --data alone"):
+        job.fuse(paths, {"data.several_boxes": "largest"}, None, tmp_path / "union")
+    with pytest.raises(UserError, match=r"takes two different files of boxes or more.*net1/center_Q36.npz"):
+        job.fuse([paths[0], paths[0]], {}, None, tmp_path / "union")
+    with pytest.raises(UserError, match=r"two different files of boxes"):
+        job.fuse(paths[:1], {}, None, tmp_path / "union")
+    with pytest.raises(UserError, match=r"The folder of a fusion holds nothing else.*boxes.npz of a single net"):
+        job.fuse(paths, {}, None, tmp_path / "net1")
 
-
-@pytest.fixture(scope="module")
-def scr(folder):
-    return folder / "scr"
-
-
-def test_a_stopped_run_resumes_with_the_same_bits(folder, pcr):
-    words = command(
-        "train", *BOXES, "--weights=classes", "--set=checkpoint.every_steps=1", "--workdir=stopped", cache=folder
-    )
-    process = warm.Warm(warm.run_command, words, folder=folder, log=folder / "stopped.log")
-    wait_for(lambda: (folder / "stopped").exists() and len(checkpoints(folder / "stopped")) > 0, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 75, (folder / "stopped.log").read_text()
-    train(folder, *BOXES, "--weights=classes", "--set=checkpoint.every_steps=1", "--workdir=stopped")
-    assert digest(folder / "stopped") == digest(pcr)
-    assert metrics(folder / "stopped") == metrics(pcr)
-    line = metrics(pcr)[-1]
-    assert {"loss", "top1_error", "mean_iou", "val_loss", "val_top1_error", "val_mean_iou"} <= line.keys()
-
-
-def test_two_devices_train_the_same_net(folder, pcr):
-    two = ("--strategy=mirrored", "--set=runtime.cpu_devices=2", "--set=architecture.dropout=0")
-    train(folder, *BOXES, "--weights=classes", *two[2:], "--workdir=one")
-    train(folder, *BOXES, "--weights=classes", *two, "--workdir=two")
-    losses = [[line["loss"] for line in metrics(folder / name) if "epoch" in line] for name in ("one", "two")]
-    print(f"losses on one device and on two: {losses}")
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    for changes, words in (
+        ({"protocol": "dense"}, "the protocol is center in the first and dense in the other"),
+        ({"classifier_sha256": "12"}, "one has the scores of a classifier and the other has none"),
+        ({"exif_orientation": False}, "data.exif_orientation differs"),
+        ({"boxes_sha256": "12"}, "the true boxes differ"),
+    ):
+        save(dataclasses.replace(first, nets=(dataclasses.replace(first.nets[0], **changes),)), tmp_path / "other.npz")
+        with pytest.raises(UserError, match=f"Boxes are joined over the same images, classes and test.*where {words}"):
+            job.fuse([paths[0], tmp_path / "other.npz"], {}, None, tmp_path / "union")
+    save(dataclasses.replace(first, labels=1 - first.labels), tmp_path / "other.npz")
+    with pytest.raises(UserError, match="where '2.png' is of class 'a' and of class 'b'"):
+        job.fuse([paths[0], tmp_path / "other.npz"], {}, None, tmp_path / "union")
 
 
 def best_iou(box, truth):
@@ -67,6 +65,7 @@ def best_iou(box, truth):
     return best
 
 
+@pytest.mark.slow
 def test_the_centre_test_counts_what_a_loop_counts(folder, pcr):
     done = finished(folder, "evaluate", "--model=pcr", "--out=centre")
     assert done.returncode == 0, done.stderr
@@ -85,6 +84,7 @@ def test_the_centre_test_counts_what_a_loop_counts(folder, pcr):
     assert json.loads(only_one.stdout.splitlines()[-1])["images"] == 7  # one of eight has two boxes
 
 
+@pytest.mark.slow
 def test_the_dense_test_with_a_classifier_and_the_union_of_nets(folder, pcr, scr):
     """Two values of Q, and what two nets found joined: the errors are those of their rows, merged."""
     for name in ("pcr", "scr"):
@@ -120,17 +120,8 @@ def test_the_dense_test_with_a_classifier_and_the_union_of_nets(folder, pcr, scr
     assert again.returncode == 2 and "made with another" in again.stderr
 
 
-def test_mistakes_are_named(folder, pcr, scr):
-    with pytest.raises(UserError, match="needs --classifier=RUN, or --classes=NAME,NAME"):
-        vgg_keras.localize_images(pcr, folder / "1.jpg")
-    with pytest.raises(UserError, match="A class must be one of the net's. Received: 'e'"):
-        vgg_keras.localize_images(pcr, folder / "1.jpg", classes=["e"])
-    with pytest.raises(UserError, match="which gives classes"):
-        vgg_keras.localize_images(folder / "classes", folder / "1.jpg")
-    with pytest.raises(UserError, match="A prediction needs a net that gives classes"):
-        vgg_keras.predict_images(pcr, folder / "1.jpg")
-    with pytest.raises(UserError, match="A class activation map needs a net that gives classes"):
-        vgg_keras.class_activation_map(pcr, folder / "1.jpg")
+@pytest.mark.slow
+def test_mistakes_of_the_flags_are_named(folder, pcr, scr):
     for words, message in (
         (("--model=pcr", "--classifier=classes", "--out=x"), "--classifier belongs to --protocol=dense"),
         (("--model=pcr", "--protocol=multi_crop", "--out=x"), "center or dense"),
@@ -142,21 +133,23 @@ def test_mistakes_are_named(folder, pcr, scr):
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) <= 2, done.stderr
 
 
-def test_a_net_on_disk_knows_that_it_gives_boxes(folder, pcr, scr, tmp_path):
-    for run in (pcr, scr):
-        shutil.copy(run / "model.keras", tmp_path / f"{run.name}.keras")
-        net, copy = vgg_keras.load_net(run), vgg_keras.load_net(tmp_path / f"{run.name}.keras")
-        assert copy.model.architecture.boxes == net.model.architecture.boxes == run.name
-        image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
-        np.testing.assert_array_equal(net.model(image), copy.model(image))
-    # a classification from a box run: its last layer is new
-    out = train(
-        folder,
-        "--config=quickstart",
-        "--data=list.csv",
-        *NET,
-        "--weights=scr",
-        "--set=training.epochs=1",
-        "--workdir=back",
-    )
-    assert "random: predictions" in out
+def test_files_of_boxes_are_told_from_all_others(tmp_path):
+    """What is no such file, or no file, is left to the reader, which names it; a FIFO would be waited for."""
+    np.savez(tmp_path / "boxes.npz", boxes=np.zeros(1))
+    np.savez(tmp_path / "posteriors.npz", probabilities=np.zeros(1))
+    (tmp_path / "text.npz").write_text("boxes.npy")
+    os.mkfifo(tmp_path / "fifo.npz")
+    found = {path.stem: job.holds_boxes([path]) for path in (*tmp_path.iterdir(), tmp_path, tmp_path / "absent")}
+    assert [name for name, boxes in found.items() if boxes] == ["boxes"] and len(found) == 6
+    assert not job.holds_boxes([])
+
+
+def test_a_unions_pictures_are_read_as_its_boxes_were():
+    net = described(several_left_out=True, exif_orientation=False)
+    given = {"data.source": "list.csv", "data.exif_orientation": True}
+    config = job._as_evaluated(override(Config(), given), given, net)
+    assert (config.data.several_boxes, config.data.exif_orientation) == ("left_out", True)  # a given value stays
+    config = job._as_evaluated(Config(), {}, dataclasses.replace(net, several_left_out=False))
+    assert (config.data.several_boxes, config.data.exif_orientation) == ("largest", False)
+    with pytest.raises(UserError, match=r"evaluation\.flip"):  # the boxes are computed already
+        job.fuse([], {"data.source": "list.csv", "evaluation.flip": False}, None, Path("out"))

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.conftest import NET
-from vgg_keras.config import Architecture, Localization
-from vgg_keras.localization import paper
+from vgg_keras.config import Localization
 from vgg_keras.localization.judgement import answers, best_box, judge
-from vgg_keras.localization.predicted_boxes import LocalizingNet, Row, Slot
+from vgg_keras.localization.predicted_boxes import Row, Slot
 
 GOOD, NEAR, BAD = (0, 0, 10, 10), (0, 0, 10, 6), (50, 50, 60, 60)  # IoU with GOOD: 1, 0.6, 0
 
@@ -66,38 +64,3 @@ def test_a_true_class_that_is_not_among_the_best_is_no_answer():
     assert judged.top5.tolist() == [False, False, False, True, True, False, False] and not judged.top1.any()
     assert [one.label for one in answers(rows[1], Localization())] == [1, 2, 3, 4]
     assert answers(rows[-1], Localization()) == []
-
-
-def described(**fields):
-    known = {key: value for key, value in NET.__dict__.items() if key != "grid"}
-    architecture = Architecture("D", num_classes=1000, boxes=fields.pop("boxes", "pcr"))
-    known |= {"architecture": architecture, "layout": (1, 1000, 6, 9), "trained_layers": "all", "mean_box": ()}
-    known |= {"flip": False, "classifier_sha256": "12", "boxes_sha256": "34", "several_left_out": False}
-    return LocalizingNet(**(known | fields))
-
-
-def test_the_papers_cells_are_those_of_its_tables():
-    rules = Localization()
-    center = {"protocol": "center", "scales": (256,), "classifier_sha256": ""}
-    expected = {("scr", "fc"): 36.4, ("pcr", "fc"): 34.3, ("pcr", "all"): 33.1}
-    for (boxes, layers), error in expected.items():
-        assert paper.cell([described(**center, boxes=boxes, trained_layers=layers)], 50_000, rules) == paper.Cell(
-            8, error
-        )
-    one = described(scales=(256,))
-    two = [described(training_scale=(384,), scales=(side,)) for side in (352, 384)]
-    for nets, error in (([one], 29.5), (two[1:], 28.2), (two, 27.5), ([one, *two], 26.9)):
-        assert paper.cell(nets, 50_000, rules) == paper.Cell(9, error)
-    for nets, images in (
-        ([one], 49_999),
-        ([described(scales=(384,))], 50_000),
-        ([described(classifier_sha256="")], 50_000),
-    ):
-        assert isinstance(paper.cell(nets, images, rules), str)
-    for changes in ({"trained_layers": "block5"}, {"trained_layers": "predictions"}, {"boxes": "scr"}, {"flip": True}):
-        assert isinstance(paper.cell([described(**center | changes)], 50_000, rules), str)
-    easier = Localization(iou=0.4)
-    for nets in ([one], [described(**center)]):
-        assert paper.cell(nets, 50_000, easier) == "a box is right above an IoU of 0.4, the paper's above 0.5"
-    assert paper.cell([one], 50_000, Localization(answers=3)) == "3 answers, the paper's 5"
-    assert paper.cell([described(**center)], 50_000, Localization(answers=3)).table == 8  # it has no answers

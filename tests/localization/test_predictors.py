@@ -11,8 +11,8 @@ from tests.data.rectangles import config_of, draw, opened, write_list
 from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation.protocols import posterior_of
-from vgg_keras.localization.boxes import Geometry, in_crop, iou
-from vgg_keras.localization.predicted_boxes import Layout, Row, Slot, union
+from vgg_keras.localization.boxes import Geometry, in_crop
+from vgg_keras.localization.predicted_boxes import Layout
 from vgg_keras.localization.predictors import Center, Dense, positions, require_classifier
 from vgg_keras.overrides import override
 from vgg_keras.weights.formats.run_folder import LoadedModel
@@ -158,41 +158,3 @@ def test_a_classifier_that_does_not_go_with_the_boxes_is_refused():
     with pytest.raises(UserError, match="whose class 2 is 'd', the net's 'c'"):
         require_classifier(net, a_net("none"), ("a", "b", "d"))
     require_classifier(net, a_net("none"), ("a", "b", "c"))
-
-
-def test_rows_are_packed_and_joined():
-    layout = Layout(truth=3, classes=4, slots=3, boxes=5)
-    random = np.random.default_rng(0)
-    slots = [
-        Slot(label, random.uniform(size=(count, 4)), random.uniform(size=count))
-        for label, count in ((2, 5), (0, 2), (2, 5))
-    ]
-    row = Row(random.uniform(size=(2, 4)), random.uniform(size=4), slots[0], slots[1:])
-    back = layout.unpacked(layout.packed(row))
-    np.testing.assert_allclose(back.truth, row.truth, rtol=1e-6)
-    np.testing.assert_allclose(back.posteriors, row.posteriors, rtol=1e-6)
-    assert [slot.label for slot in (back.true, *back.slots)] == [2, 0, 2]
-    for one, other in zip([back.true, *back.slots], slots, strict=True):
-        np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-6)
-        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
-    one = np.ones((1, 4)), np.ones(1)
-    other = Row(
-        row.truth, np.zeros(4), Slot(2, *one), [Slot(3, *one)]
-    )  # at this Q the true class is not among the best
-    joined = union([row, other])
-    assert (joined.true.label, len(joined.true.boxes)) == (2, 6)
-    assert [(slot.label, len(slot.boxes)) for slot in joined.slots] == [(0, 2), (2, 5), (3, 1)]
-    np.testing.assert_allclose(joined.posteriors, row.posteriors / 2)
-
-
-def test_iou_is_that_of_counted_pixels():
-    random = np.random.default_rng(1)
-    for _ in range(50):
-        low = random.integers(0, 30, (2, 2))
-        boxes = np.concatenate([low, low + random.integers(0, 30, (2, 2))], axis=1)
-        counted = np.zeros((2, 64, 64), bool)
-        for image, (xmin, ymin, xmax, ymax) in zip(counted, boxes, strict=True):
-            image[ymin:ymax, xmin:xmax] = True
-        union_pixels = (counted[0] | counted[1]).sum()
-        expected = (counted[0] & counted[1]).sum() / union_pixels if union_pixels else 0
-        assert iou(boxes[0].astype(float), boxes[1].astype(float)) == pytest.approx(expected)

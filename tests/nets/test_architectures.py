@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from vgg_keras.config import CONFIGURATIONS, Architecture
-from vgg_keras.nets.architectures import TABLE_1, Stack, costs, multiply_adds
+from vgg_keras.nets.architectures import TABLE_1, Stack, costs, multiply_adds, training_operations
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
 
@@ -112,3 +112,14 @@ def test_other_fc_units_by_hand():
         }
         model = build(architecture)
         assert [model.get_layer(name).count_params() for name in head] == list(head.values())
+
+
+def test_a_steps_operations_are_three_forward_passes_less_the_first_layers_input():
+    architecture = Architecture("D", num_classes=1000)
+    first = 3 * 3 * 3 * 64 * 224**2
+    forward = multiply_adds(architecture, 224, 224)
+    assert training_operations(architecture) == 2 * (3 * forward - first)
+    fc1, rest = 7 * 7 * 512 * 4096, 4096 * 4096 + 4096 * 1000
+    assert training_operations(architecture, ("fc1", "fc2", "predictions")) == 2 * (
+        forward + fc1 + 2 * rest
+    )  # no gradient goes below fc1

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+import signal
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from tests.conftest import NET
+from vgg_keras import stop
+from vgg_keras.errors import INTERRUPTED
 from vgg_keras.evaluation.posteriors import Posteriors, save
 from vgg_keras.files import sha256
 from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.plain_values import to_dict
 from vgg_keras.recipes import load
+from vgg_keras.reproduction.options import Options
 from vgg_keras.reproduction.suite import PASSES
 from vgg_keras.runs import FINAL_EVALUATION, RESULT, WEIGHTS, read_json, run_config
 
@@ -143,3 +147,61 @@ def names(source: str, split: str) -> tuple[str, ...]:
 def sha256_of(text: str) -> str:
     """In hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def options_of(folder, suite="smoke", **flags):
+    """Those of a command without a dry run, two jobs at once."""
+    found = {"data": (), "weights": (), "only": (), "jobs": 2, "dry_run": False, "out": str(folder), "settings": ()}
+    return Options(suite=suite, **found | flags)
+
+
+def wrong(probabilities, labels):
+    """Of each image whether its most probable class is another one than its own."""
+    return probabilities.argmax(1) != labels
+
+
+class Machine:
+    """Starts jobs that end at the next poll; a training leaves its final evaluation, unless it fails."""
+
+    def __init__(self, statuses=None, stop_at="", slow=""):
+        self.begun, self.running, self.most, self._statuses, self._stop_at = [], 0, 0, statuses or {}, stop_at
+        self.signalled, self.slow = [], slow  # the job that runs until a signal
+
+    def __call__(self, command, log):
+        self.begun.append(log.stem)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        return MachineJob(self, command, log.stem)
+
+    def end(self, name, command, signalled):
+        self.running -= 1
+        status = INTERRUPTED if signalled else self._statuses.get(name, 0)
+        folder = next((word.partition("=")[2] for word in command if word.startswith("--workdir=")), None)
+        if folder and not status:
+            final = Path(folder) / FINAL_EVALUATION
+            final.mkdir(parents=True)
+            (final / RESULT).write_text("{}")
+        return status
+
+
+class MachineJob:
+    """A job of a `Machine`."""
+
+    def __init__(self, machine, command, name):
+        self._machine, self._command, self._name, self._status, self._signalled = machine, command, name, None, False
+        self.pid = 1
+
+    def poll(self):
+        if self._name == self._machine._stop_at and not self._signalled:
+            stop._receive(signal.SIGTERM, None)
+            return None
+        if self._name == self._machine.slow and not self._signalled:
+            return None
+        if self._status is None:
+            self._status = self._machine.end(self._name, self._command, self._signalled)
+        return self._status
+
+    def send_signal(self, number):
+        assert number == signal.SIGTERM
+        self._machine.signalled.append(self._name)
+        self._signalled = True

@@ -3,7 +3,6 @@
 The jobs are fakes that write at once what the commands would; the slow test runs real ones.
 """
 
-import dataclasses
 import json
 import os
 import signal
@@ -13,33 +12,16 @@ import pytest
 
 from tests import warm
 from tests.conftest import write_images
-from tests.reproduction.fake_start import IMAGES, FakeStart
+from tests.reproduction.fake_start import IMAGES, FakeStart, options_of, wrong
 from vgg_keras import stop
 from vgg_keras.errors import StoppedError, UserError
-from vgg_keras.evaluation import posteriors
-from vgg_keras.reproduction import hours, plan, results, runner, suites, wording
+from vgg_keras.reproduction import hours, wording
 from vgg_keras.reproduction.hours import Pace
 from vgg_keras.reproduction.job import reproduce
-from vgg_keras.reproduction.options import Options, suite_of
-from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Part, Suite, Training
+from vgg_keras.reproduction.options import suite_of
+from vgg_keras.reproduction.suite import Cell, DataSet, Part, Suite, Training
 
 CRASHES = "digits/B-5x5-small/1/train"
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """No job is timed and none is waited for."""
-    monkeypatch.setattr(runner, "POLL_SECONDS", 0)
-    monkeypatch.setattr(hours, "_in_a_process", lambda config: Pace(240, IMAGES, 10, 1e-12, False))
-
-
-def options_of(folder, suite="smoke", **flags):
-    found = {"data": (), "weights": (), "only": (), "jobs": 2, "dry_run": False, "out": str(folder), "settings": ()}
-    return Options(suite=suite, **found | flags)
-
-
-def wrong(probabilities, labels):
-    return probabilities.argmax(1) != labels
 
 
 def test_smoke_suite_fills_every_table_and_resumes_after_a_crash(quick, tmp_path, capsys):
@@ -124,109 +106,6 @@ def test_smoke_suite_fills_every_table_and_resumes_after_a_crash(quick, tmp_path
         UserError, match=r"goes on in the folder that it was begun in\. Received: .*B-small/seed-0, begun with"
     ):
         reproduce(suite, options, FakeStart())
-
-
-def test_a_net_that_is_not_trained_out_decides_nothing_of_depth(quick, tmp_path):
-    smoke = suite_of(options_of(tmp_path)).only(("table3",))
-    names = ("digits table3 D small", "digits table3 B small")
-    claims = tuple(Claim("4.1", f"of depth: {deep}", *names, "lower", of_depth=deep) for deep in (True, False))
-    suite = dataclasses.replace(smoke, claims=claims, trained_out=0.15)
-    for loss, expected in ((0.2, "not decided: D not trained out"), (0.1, None)):
-        out = tmp_path / str(loss)
-        assert reproduce(suite, options_of(out), FakeStart(loss=loss)) == 0
-        deep, other = (claim["verdict"] for claim in json.loads((out / "results.json").read_text())["claims"])
-        assert deep == (expected or other) and "trained out" not in other
-
-
-def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
-    (tmp_path / "images").mkdir()
-    for name in ("a.h5", "b.h5"):
-        (tmp_path / name).write_bytes(name.encode())
-
-    def run(*weights):
-        options = options_of(
-            tmp_path / "out", "imagenet", data=(str(tmp_path / "images"),), weights=weights, only=("table4",)
-        )
-        start = FakeStart()
-        assert reproduce(suite_of(options), options, start) == 0
-        return start.names
-
-    assert run(f"D={tmp_path / 'a.h5'}") == ["imagenet_D-jitter_0_dense"]
-    assert run(f"D={tmp_path / 'a.h5'}") == []
-    page = (tmp_path / "out/report.md").read_text()
-    assert "0 of 3 cells of given nets are within 0.1 points of the paper's; not: imagenet table3 D" in page
-    with pytest.raises(UserError, match=r"given/D, begun with the net .*a\.h5 with .*, now .*b\.h5 with"):
-        run(f"D={tmp_path / 'b.h5'}")
-    # the same net under another name is the same net, but posteriors of another one are none of its
-    file = tmp_path / "out/runs/given/D/evaluation/dense_Q256.npz"
-    found = posteriors.load(file)
-    posteriors.save(dataclasses.replace(found, nets=(dataclasses.replace(found.nets[0], weights_sha256="0"),)), file)
-    assert run(f"D={tmp_path / 'a.h5'}") == ["imagenet_D-jitter_0_dense"]
-    # without weights the nets are trained: the given net's posteriors are not theirs
-    suite = suites.of("imagenet", {}).on({"imagenet": str(tmp_path / "images")})
-    (of_d,) = [one for one in plan.runs_of(suite, tmp_path / "out") if one.training.name == "imagenet/D-jitter"]
-    assert not of_d.trained and not of_d.finished("dense", 256)
-
-
-def test_given_nets_are_within_a_tenth_of_the_papers_errors():
-    cell = suites.of("imagenet", {}).cell("imagenet table4 D jitter")  # 24.8 / 7.5
-
-    def within(top1, top5):
-        return results._within(cell, [results.Tested(np.zeros(1, bool), top1, top5, "")])
-
-    assert [within(24.9, 7.4), within(24.91, 7.5), within(24.8, 7.39), within(24.8, None)] == [
-        True,
-        False,
-        False,
-        False,
-    ]
-    assert results._within(cell, []) is None
-
-
-def test_other_images_and_other_starts_are_refused(quick, tmp_path):
-    out = tmp_path / "out"
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-
-    def run(images):
-        options = options_of(out, data=(str(tmp_path / images),), only=("table3",))
-        return reproduce(suite_of(options), options, FakeStart())
-
-    assert run("one") == 0
-    found = json.loads((out / "results.json").read_text())
-    assert {cell["table"] for cell in found["cells"]} == {"3", "4", "4.1", "5", "6"}  # the page is of all
-    (images,) = found["sets"].values()
-    assert (images["source"], images["train"]["images"]) == (str(tmp_path / "one"), 240)
-    with pytest.raises(UserError, match=r"begun with data\.source: .*/one, now .*/two\. Name another --out"):
-        run("two")
-
-    def changed(training, change):
-        path = out / f"runs/digits/{training}/seed-0/config.json"
-        before = path.read_text()
-        content = json.loads(before)
-        change(content)
-        path.write_text(json.dumps(content))
-        with pytest.raises(UserError) as found:
-            run("one")
-        path.write_text(before)
-        return str(found.value)
-
-    message = changed("D-small", lambda content: content["data"]["val"].update(sha256_of_names="0"))
-    assert "B-small/seed-0 and" in message and "D-small/seed-0, whose val images differ: 60 and 60" in message
-    message = changed("D-jitter", lambda content: content["config"]["training"].update(init_from="runs/other/A/seed-0"))
-    assert f"started from runs/other/A/seed-0, now {out}/runs/digits/D-small/seed-0" in message
-    message = changed("D-jitter", lambda content: content.update(started_from="0"))
-    assert "started from an older net in" in message
-    assert run("one") == 0
-
-
-def test_a_test_gets_the_settings_that_it_takes(tmp_path):
-    options = options_of(tmp_path)
-    suite, settings = suite_of(options), ("checkpoint.every_minutes=5", "runtime.cache_dir=here")
-    jobs = plan.jobs_of(suite, plan.runs_of(suite, tmp_path), settings)
-    for job in jobs:
-        assert "--set=runtime.cache_dir=here" in job.arguments
-        assert ("--set=checkpoint.every_minutes=5" in job.arguments) == (job.test is None), job.name
 
 
 TINY = Suite(

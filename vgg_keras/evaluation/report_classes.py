@@ -64,6 +64,9 @@ def _page(names: Sequence[str], rows: Sequence[tuple], tested: int, counts: np.n
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table; None is an empty cell."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    """Writes a table; None is an empty cell. A path or a folder's name need not be UTF-8."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         csv.writer(file).writerows([header, *rows])

@@ -100,8 +100,10 @@ def _as_evaluated(config: Config, overrides: Mapping[str, Any], net: Any) -> Con
 
 def holds_boxes(paths: list[Path]) -> bool:
     """Whether the first of some `.npz` files is one of boxes; what is no file at all is for the reader to refuse."""
+    if not paths or not paths[0].is_file():  # a FIFO would be waited for
+        return False
     try:
         with zipfile.ZipFile(paths[0]) as archive:
             return "boxes.npy" in archive.namelist()
-    except (OSError, IndexError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile):
         return False

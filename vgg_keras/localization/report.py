@@ -10,10 +10,9 @@ from PIL import Image, ImageDraw
 
 from vgg_keras.data import pipeline
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import plots, report_pages
+from vgg_keras.evaluation import plots, report_classes, report_pages
 from vgg_keras.evaluation.report_pages import data_url
 from vgg_keras.evaluation.report_pictures import png
-from vgg_keras.files import replacing
 from vgg_keras.localization.judgement import Judgement
 from vgg_keras.localization.predicted_boxes import PredictedBoxes, Row
 
@@ -54,12 +53,11 @@ def write(
         "wrong": _pictures(np.flatnonzero(~judged.right), judged, rows, final, split),
         "settings": {key: value for key, value in result.items() if key not in ("rows", "nets")},
     }
-    with replacing(folder / "iou.csv") as temporary:
-        lines = [
-            f"{name},{final.classes[label]},{value:.4f}"
-            for name, label, value in zip(final.ids, final.labels, judged.ious, strict=True)
-        ]
-        temporary.write_text("\n".join(["image,class,iou", *lines]) + "\n", encoding="utf-8", errors="backslashreplace")
+    ious = (
+        (name, final.classes[label], f"{value:.4f}")
+        for name, label, value in zip(final.ids, final.labels, judged.ious, strict=True)
+    )
+    report_classes.write_csv(folder / "iou.csv", ("image", "class", "iou"), ious)
     return report_pages.write(Path(__file__).parent, content, folder)
 
 

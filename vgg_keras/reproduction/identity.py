@@ -107,17 +107,18 @@ def complete(path: Path, folder: Path) -> bool:
         path: of an `.npz`.
         folder: of the run.
     """
-    if not path.exists():
+    if not path.is_file():
         return False
     import numpy as np  # here: --help needs none
 
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:  # NumPy leaves a damaged file open that it opened
             done, described = bool(arrays["done"].all()), json.loads(arrays["description"].tobytes())
         (net,), ids = described["nets"], described["ids"]
+        weights = net["weights_sha256"]
     except Exception:  # another or a damaged file: `evaluate` names it
         return False
-    if not done or net["weights_sha256"] != (_digest(folder) or net["weights_sha256"]):
+    if not done or weights != (_digest(folder) or weights):
         return False
     stored = read_config(folder)
     data = (stored or {}).get("data", {})

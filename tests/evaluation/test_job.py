@@ -1,0 +1,47 @@
+"""The values of an evaluation's flags: Q, the three scales of 3.2, and what a fusion takes."""
+
+import json
+
+import pytest
+
+from vgg_keras.config import Architecture, Config, Data
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import job
+
+
+def test_scales_are_sides_or_multi():
+    assert job.parse_flag("evaluation.scales", "256,384, 512") == (256, 384, 512)
+    assert job.parse_flag("evaluation.scales", job.MULTI) == ()  # they follow from S, which is known later
+    assert job.parse_flag("evaluation.protocol", "both") == "both"
+    for text in ("mutli", "", "256,", "256;384", "-256", "2.5", "256,multi"):
+        with pytest.raises(UserError, match="--scales takes sides in pixels with commas between them, or multi"):
+            job.parse_flag("evaluation.scales", text)
+    with pytest.raises(UserError):
+        job.parse_flag("evaluation.scales", "²")
+
+
+@pytest.mark.parametrize(("scale", "expected"), [((256,), (224, 256, 288)), ((256, 512), (256, 384, 512))])
+def test_multi_is_the_three_scales_of_3_2(scale, expected):
+    config = job.with_multi_scales(Config(Architecture("D"), Data(scale=scale)))
+    assert config.test_scales == config.evaluation.scales == expected
+
+
+def test_multi_needs_scales_of_the_crop_or_more():
+    config = Config(Architecture("D", crop=32), Data(scale=(40,)))
+    with pytest.raises(UserError, match=r"--scales=multi is .*Received: 8,40,72 for the crop of 32\. Name the scales"):
+        job.with_multi_scales(config)
+
+
+def test_a_fusion_takes_no_setting_of_a_test(tmp_path):
+    with pytest.raises(UserError, match=r"evaluation\.flip"):
+        job.fuse([], {"data.source": "digits", "evaluation.flip": False}, None, tmp_path / "out")
+    with pytest.raises(UserError, match="takes two different files of posteriors"):
+        job.fuse([], {}, None, tmp_path / "out")
+
+
+def test_the_table_and_a_line_of_json_are_printed(tmp_path, capsys):
+    (tmp_path / "report.md").write_text("# D: 25.6 %\n\n| table |\n\n## Classes\n\n| more |\n")
+    job.print_result({"top1_error": 25.6, "paper": None}, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "| table |" in lines and "| more |" not in lines and f"everything: {tmp_path}/report.html" in lines
+    assert json.loads(lines[-1]) == {"top1_error": 25.6, "paper": None}

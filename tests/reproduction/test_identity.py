@@ -1,0 +1,162 @@
+"""What a suite's folder refuses: another design, other images, other starts, other given nets."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.reproduction.fake_start import IMAGES, FakeStart, describe, options_of, write_passes
+from vgg_keras.errors import UserError
+from vgg_keras.evaluation import posteriors
+from vgg_keras.overrides import override
+from vgg_keras.plain_values import to_dict
+from vgg_keras.reproduction import identity, plan, suites
+from vgg_keras.reproduction.job import reproduce
+from vgg_keras.reproduction.options import suite_of
+from vgg_keras.runs import WEIGHTS
+
+
+def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a.h5", "b.h5"):
+        (tmp_path / name).write_bytes(name.encode())
+
+    def run(*weights):
+        options = options_of(
+            tmp_path / "out", "imagenet", data=(str(tmp_path / "images"),), weights=weights, only=("table4",)
+        )
+        start = FakeStart()
+        assert reproduce(suite_of(options), options, start) == 0
+        return start.names
+
+    assert run(f"D={tmp_path / 'a.h5'}") == ["imagenet_D-jitter_0_dense"]
+    assert run(f"D={tmp_path / 'a.h5'}") == []
+    page = (tmp_path / "out/report.md").read_text()
+    assert "0 of 3 cells of given nets are within 0.1 points of the paper's; not: imagenet table3 D" in page
+    with pytest.raises(UserError, match=r"given/D, begun with the net .*a\.h5 with .*, now .*b\.h5 with"):
+        run(f"D={tmp_path / 'b.h5'}")
+    # the same net under another name is the same net, but posteriors of another one are none of its
+    file = tmp_path / "out/runs/given/D/evaluation/dense_Q256.npz"
+    found = posteriors.load(file)
+    posteriors.save(dataclasses.replace(found, nets=(dataclasses.replace(found.nets[0], weights_sha256="0"),)), file)
+    assert run(f"D={tmp_path / 'a.h5'}") == ["imagenet_D-jitter_0_dense"]
+    # without weights the nets are trained: the given net's posteriors are not theirs
+    suite = suites.of("imagenet", {}).on({"imagenet": str(tmp_path / "images")})
+    (of_d,) = [one for one in plan.runs_of(suite, tmp_path / "out") if one.training.name == "imagenet/D-jitter"]
+    assert not of_d.trained and not of_d.finished("dense", 256)
+
+
+def test_other_images_and_other_starts_are_refused(quick, tmp_path):
+    out = tmp_path / "out"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+
+    def run(images):
+        options = options_of(out, data=(str(tmp_path / images),), only=("table3",))
+        return reproduce(suite_of(options), options, FakeStart())
+
+    assert run("one") == 0
+    found = json.loads((out / "results.json").read_text())
+    assert {cell["table"] for cell in found["cells"]} == {"3", "4", "4.1", "5", "6"}  # the page is of all
+    (images,) = found["sets"].values()
+    assert (images["source"], images["train"]["images"]) == (str(tmp_path / "one"), 240)
+    with pytest.raises(UserError, match=r"begun with data\.source: .*/one, now .*/two\. Name another --out"):
+        run("two")
+
+    def changed(training, change):
+        path = out / f"runs/digits/{training}/seed-0/config.json"
+        before = path.read_text()
+        content = json.loads(before)
+        change(content)
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError) as found:
+            run("one")
+        path.write_text(before)
+        return str(found.value)
+
+    message = changed("D-small", lambda content: content["data"]["val"].update(sha256_of_names="0"))
+    assert "B-small/seed-0 and" in message and "D-small/seed-0, whose val images differ: 60 and 60" in message
+    message = changed("D-jitter", lambda content: content["config"]["training"].update(init_from="runs/other/A/seed-0"))
+    assert f"started from runs/other/A/seed-0, now {out}/runs/digits/D-small/seed-0" in message
+    message = changed("D-jitter", lambda content: content.update(started_from="0"))
+    assert "started from an older net in" in message
+    assert run("one") == 0
+
+
+def test_a_runs_folder_states_s_where_the_recipe_leaves_it_out(tmp_path):
+    suite = suites.of("imagenet", {})
+    (run, *_) = plan.runs_of(suite, tmp_path)
+    assert run.config.data.scale == ()
+    stated = to_dict(override(run.config, {"data.scale": (256,), "architecture.num_classes": 1000}))
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.json").write_text(json.dumps({"config": stated, "classes": []}))
+    assert plan.runs_of(suite, tmp_path)[0] == run
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A run's folder with the digest of its weights, `12`, and its images; its configuration."""
+    config = suites.of("smoke", {}).training("digits/D-small").configuration("digits", 0)
+    content = {"config": to_dict(config), "classes": list("0123456789"), "data": describe("digits")}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    (tmp_path / "manifest.json").write_text(json.dumps({"config.json": ["34"], WEIGHTS: ["ab", "12"]}))
+    return tmp_path, config
+
+
+def test_posteriors_count_when_they_are_of_every_image_and_of_this_very_net(trained):
+    folder, config = trained
+
+    def complete(weights="12", source="digits", change=None):
+        write_passes(folder / "tests", config, weights, folder, "dense", (32,), source)
+        path = folder / "tests/dense_Q32.npz"
+        if change:
+            change(path)
+        return identity.complete(path, folder)
+
+    def unfinished(path):
+        found = posteriors.load(path)
+        posteriors.save(dataclasses.replace(found, done=np.arange(IMAGES) > 0), path)
+
+    assert complete() and not identity.complete(folder / "absent.npz", folder)
+    assert not complete(weights="ab")  # of the net before it was trained anew
+    assert not complete(source="elsewhere/others")
+    assert not complete(change=unfinished)
+    assert not complete(change=lambda path: path.write_bytes(path.read_bytes()[:500]))
+    content = json.loads((folder / "config.json").read_text())
+    test = {"images": IMAGES, "sha256_of_names": "0"}  # a set with a test split is tested on that
+    (folder / "config.json").write_text(json.dumps({**content, "data": {**content["data"], "test": test}}))
+    assert not complete()
+
+
+def test_a_run_goes_on_in_a_folder_that_was_moved_and_as_it_was_begun(trained):
+    folder, config = trained
+    stored = json.loads((folder / "config.json").read_text())
+    assert identity.require_same_run(folder, config, None) == stored
+    assert identity.require_same_run(folder / "absent", config, None) is None
+    started = Path("old/runs/digits/A-small/seed-0"), Path("new/runs/digits/A-small/seed-0")
+    stored["config"]["training"]["init_from"] = str(started[0])
+    stored["config"]["data"]["source"] = "/gone/digits"
+    (folder / "config.json").write_text(json.dumps(stored))
+    moved = dataclasses.replace(config, data=dataclasses.replace(config.data, source="/here/digits"))
+    assert identity.require_same_run(folder, moved, started[1]) == stored
+    machine = override(moved, {"runtime.cpu_devices": 3, "checkpoint.every_steps": 7})
+    assert identity.require_same_run(folder, machine, started[1]) == stored
+    with pytest.raises(
+        UserError, match=r"started from old/runs/digits/A-small/seed-0, now no net\. Name another --out"
+    ):
+        identity.require_same_run(folder, moved, None)
+    with pytest.raises(UserError, match="started from old/.*seed-0, now new/runs/digits/A-small/seed-1"):
+        identity.require_same_run(folder, moved, started[1].with_name("seed-1"))
+    with pytest.raises(UserError, match=r"begun with training\.epochs: 2, now 7"):
+        identity.require_same_run(folder, override(moved, {"training.epochs": 7}), started[1])
+
+
+def test_runs_of_one_set_have_the_same_images():
+    runs = [(Path(f"run-{seed}"), {"data": describe("digits")}) for seed in range(3)]
+    identity.require_same_images(runs)
+    identity.require_same_images([])
+    runs[2][1]["data"]["train"] = {"images": 1200, "sha256_of_names": "0"}
+    with pytest.raises(UserError, match=r"run-0 and run-2, whose train images differ: 240 and 1,200\. Name another"):
+        identity.require_same_images(runs)

@@ -1,0 +1,58 @@
+"""What the flags of `reproduce` refuse."""
+
+import pytest
+
+from tests.reproduction.fake_start import options_of
+from vgg_keras.errors import UserError
+from vgg_keras.reproduction.options import suite_of
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"suite": "smal"}, r"--suite takes small, smoke, imagenet\. Received: 'smal'\. Did you mean 'small'\?"),
+        ({"only": ("table7",), "suite": "smoke"}, r"--only names tables of the suite\. Received: 'table7'\."),
+        (
+            {"data": ("tests",)},
+            r"several sets: --data=cifar10=SOURCE and --data=photographs=SOURCE\. Received: --data=tests",
+        ),
+        ({"data": ("cifar10=./none",)}, r"'\./none', which is no folder.*--data=cifar10=SOURCE"),
+        (
+            {"suite": "smoke", "weights": ("imagenet",)},
+            r"--weights belongs to --suite=imagenet\. Received: --suite=smoke",
+        ),
+        ({"suite": "imagenet", "weights": ("A=a.h5",)}, r"--weights gives nets of Tables 3 to 6.*Received: 'A'"),
+        (
+            {"suite": "imagenet", "weights": ("a.h5",)},
+            r"--weights takes D=FILE, E=FILE or imagenet\. Received: 'a\.h5'",
+        ),
+        ({"settings": ("training.epochs=1",)}, r"design of a suite is fixed\. Received: --set=training\.epochs"),
+        (
+            {"settings": ("runtime.precision=float32",)},
+            r"design of a suite is fixed\. Received: --set=runtime\.precision",
+        ),
+    ],
+)
+def test_flags_that_a_suite_does_not_take_are_refused(flags, message):
+    with pytest.raises(UserError, match=message):
+        suite_of(options_of("x", **{"suite": "small"} | flags))
+
+
+def test_a_set_is_named_where_there_are_several(tmp_path):
+    (tmp_path / "a=b").mkdir()
+    digits = suite_of(options_of("x", data=(str(tmp_path / "a=b"),)))  # a path may hold an equals sign
+    assert [one.source for one in digits.sets] == [str(tmp_path / "a=b")]
+    named = suite_of(options_of("x", data=(f"digits={tmp_path / 'a=b'}",)))
+    assert named == digits
+    several = suite_of(options_of("x", "small", data=(f"photographs={tmp_path}", "cifar10=digits")))
+    assert {one.name: one.source for one in several.sets} == {"photographs": str(tmp_path), "cifar10": "digits"}
+
+
+def test_given_nets_replace_the_trainings(tmp_path):
+    def given(*weights):
+        suite = suite_of(options_of("x", "imagenet", data=(str(tmp_path),), weights=weights))
+        return {training.net: training.weights for training in suite.trainings}
+
+    assert given("imagenet") == {"D": "imagenet", "E": "imagenet"}
+    assert given("E=b.h5", "D=a=1.h5") == {"D": "a=1.h5", "E": "b.h5"}
+    assert set(given()) == {"A", "A-LRN", "B", "B-5x5", "C", "D", "E"}

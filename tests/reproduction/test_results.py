@@ -1,0 +1,98 @@
+"""Cells and claims of results.json: a mean by hand, and what decides nothing."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.reproduction.fake_start import FakeStart, options_of
+from vgg_keras.errors import UserError
+from vgg_keras.reproduction import plan, results, suites
+from vgg_keras.reproduction.job import reproduce
+from vgg_keras.reproduction.options import suite_of
+from vgg_keras.reproduction.suite import Claim
+
+SUITE = suites.of("smoke", {})
+D_MINUS_B = SUITE.claims[0]  # of Table 3 at the small S, lower expected
+
+
+def test_a_net_that_is_not_trained_out_decides_nothing_of_depth(quick, tmp_path):
+    smoke = suite_of(options_of(tmp_path)).only(("table3",))
+    names = ("digits table3 D small", "digits table3 B small")
+    claims = tuple(Claim("4.1", f"of depth: {deep}", *names, "lower", of_depth=deep) for deep in (True, False))
+    suite = dataclasses.replace(smoke, claims=claims, trained_out=0.15)
+    for loss, expected in ((0.2, "not decided: D not trained out"), (0.1, None)):
+        out = tmp_path / str(loss)
+        assert reproduce(suite, options_of(out), FakeStart(loss=loss)) == 0
+        deep, other = (claim["verdict"] for claim in json.loads((out / "results.json").read_text())["claims"])
+        assert deep == (expected or other) and "trained out" not in other
+
+
+def test_given_nets_are_within_a_tenth_of_the_papers_errors():
+    cell = suites.of("imagenet", {}).cell("imagenet table4 D jitter")  # 24.8 / 7.5
+
+    def within(top1, top5):
+        return results._within(cell, [results.Tested(np.zeros(1, bool), top1, top5, "")])
+
+    assert [within(24.9, 7.4), within(24.91, 7.5), within(24.8, 7.39), within(24.8, None)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert results._within(cell, []) is None
+
+
+def of_seeds(*rows, images="12"):
+    """Seeds by number, from rows of right (0) and wrong (1) images."""
+    wrong = [np.array(row, bool) for row in rows]
+    return {seed: results.Tested(one, 100 * float(one.mean()), None, images) for seed, one in enumerate(wrong)}
+
+
+def test_a_claim_is_the_first_cells_error_minus_the_seconds_by_hand():
+    found = {
+        D_MINUS_B.first: of_seeds([0, 0, 0, 1], [0, 1, 0, 0]),
+        D_MINUS_B.second: of_seeds([1, 0, 0, 1], [0, 1, 1, 1]),
+    }
+    measured = results._claim(SUITE, [], D_MINUS_B, found)
+    assert measured["difference"]["of_seeds"] == {"0": -25.0, "1": -50.0}
+    assert (measured["difference"]["mean"], measured["difference"]["images"]) == (-37.5, 4)
+    assert measured["paper"] == -1.7  # 27.0 - 28.7 of Table 3
+    assert measured["difference"]["low"] < -37.5 < measured["difference"]["high"]
+
+
+def test_a_claim_is_of_the_seeds_that_both_nets_have():
+    found = {D_MINUS_B.first: of_seeds([0, 0, 0, 1]), D_MINUS_B.second: of_seeds([1, 0, 0, 1], [0, 1, 1, 1])}
+    measured = results._claim(SUITE, [], D_MINUS_B, found)
+    assert measured["difference"]["of_seeds"] == {"0": -25.0} and measured["verdict"] == "not decided: 1 of 2 seeds"
+    found[D_MINUS_B.first] = {}
+    measured = results._claim(SUITE, [], D_MINUS_B, found)
+    assert (measured["difference"], measured["verdict"]) == (None, "no runs yet")
+
+
+def test_nets_that_were_tested_on_other_images_are_not_compared():
+    found = {D_MINUS_B.first: of_seeds([0, 1]), D_MINUS_B.second: of_seeds([0, 1], images="34")}
+    with pytest.raises(
+        UserError, match="compared on the same images. Received: digits table3 D small and digits table3 B"
+    ):
+        results._claim(SUITE, [], D_MINUS_B, found)
+
+
+def test_a_cell_has_its_seeds_mean_and_deviation_by_hand():
+    cell = SUITE.cell(D_MINUS_B.first)
+    made = results._cell(SUITE, cell, of_seeds([0, 0, 0, 1], [0, 1, 1, 1]))
+    assert made["top1_errors"] == {"0": 25.0, "1": 75.0} and made["top1_error"] == 50.0
+    assert made["top1_deviation"] == pytest.approx(50 / np.sqrt(2), abs=1e-4)  # n - 1 in its denominator
+    assert (made["top5_error"], made["top5_deviation"], made["images"], made["within"]) == (None, None, 4, None)
+    assert (made["net"], made["S"], made["Q"], made["method"]) == ("D", "36", "36", "centre crop")
+    alone = results._cell(SUITE, cell, of_seeds([0, 1]))
+    assert (alone["top1_error"], alone["top1_deviation"], alone["seeds_planned"]) == (50.0, None, 2)
+
+
+def test_results_of_a_suite_that_has_not_begun(tmp_path):
+    found = results.write(SUITE, plan.runs_of(SUITE, tmp_path), tmp_path, {})
+    assert results.read(tmp_path / "results.json") == found
+    assert {claim["verdict"] for claim in found["claims"]} == {"no runs yet"}
+    assert {cell["top1_error"] for cell in found["cells"]} == {None}
+    assert found["trainings"] == found["passes"] == [] and set(found["sets"]["digits"]) == {"about", "source"}
