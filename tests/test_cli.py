@@ -93,6 +93,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments", "message"), MISTAKES)
 def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, message):
     done = run_command(name, *arguments)

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.evaluation.tested_runs import a_run, three_nets
 
 
+@pytest.mark.slow
 def test_long_labels_stand_below_the_table(run_command, tmp_path):
     changes = (
         "data.batch=8",

@@ -42,6 +42,7 @@ def test_a_scale_that_is_left_out_follows_the_crop(crop, side):
     assert (stated.training_scale, stated.test_scales) == ((400, 512), (456,))
 
 
+@pytest.mark.slow
 def test_every_field_is_read_somewhere():
     """A field that nothing reads is a promise that nothing keeps."""
     package = Path(config.__file__).parent

@@ -168,6 +168,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
 def test_mistakes_of_the_flags_get_one_line(run_command, arguments, message):
     done = run_command("evaluate", *arguments)

@@ -75,6 +75,7 @@ def rooms(path: Path) -> set[str]:
 FILES = sorted(path for path in ROOT.rglob("*.py") if "configs" not in path.parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_down_only(path):
     room = path.relative_to(ROOT).parts[0].removesuffix(".py")
@@ -89,6 +90,7 @@ def test_imports_run_down_only(path):
     assert used <= allowed, f"{path.relative_to(ROOT)} reaches up to {used - allowed}"
 
 
+@pytest.mark.slow
 def test_files_of_a_room_import_each_other_without_a_circle():
     graph = {}
     for path in FILES:

@@ -33,6 +33,7 @@ def album(tmp_path, photographs):
     return tmp_path / "album", sorted((tmp_path / "album").rglob("[0-9].jpg"))
 
 
+@pytest.mark.slow
 def test_probabilities_are_torchs(tmp_path, album):
     net = sources.torch_vgg("A", width=1 / 16, crop=64, classes=7)
     torch.save(net.state_dict(), tmp_path / "vgg.pth")

@@ -28,18 +28,21 @@ def keras_json(folder, **fields):
     (folder / ".keras" / "keras.json").write_text(json.dumps(fields))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["tensorflow", "keras", "vgg_keras.nets.builder"])
 def test_frameworks_start_without_a_word(first):
     done = python(f"import vgg_keras, {first}, tensorflow as tf; tf.config.list_physical_devices(); tf.add(1, 2)")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["None", "type('Stream', (), {'write': lambda self, text: len(text)})()"])
 def test_a_standard_error_of_somebodys_own_changes_nothing(stream):
     done = python(f"import os, sys; sys.stderr = {stream}; import vgg_keras, tensorflow; os._exit(0)")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_search_for_a_gpu_is_quiet_where_tensorflow_was_imported_before():
     done = python("import tensorflow as tf, vgg_keras; tf.config.list_physical_devices(); tf.add(1, 2)")
     assert done.returncode == 0 and "cuInit" not in done.stderr
@@ -88,6 +91,7 @@ def test_channels_first_and_epsilon_of_keras_json_change_no_number(tmp_path, bac
     assert max(differences) == 0 and all(np.ptp(row) > 0 for row in results[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made", ["build('D', num_classes=2, crop=32, width=0.1)", "SGDW(5e-5, 1e-2)", "CoupledSGD(5e-4)"]
 )

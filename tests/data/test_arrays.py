@@ -30,6 +30,7 @@ def random():
     return np.random.default_rng(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7, 16])
 def test_pixels_and_labels_are_the_arrays_own(random, channels):
     """At S = crop = side no pixel is resampled; of several sizes each is its centre crop."""
@@ -75,6 +76,7 @@ def test_several_labels_an_image_are_rows_of_0_and_1(random):
     assert rows.dtype == np.float32 and np.array_equal(rows, labels)
 
 
+@pytest.mark.slow
 def test_a_share_is_held_out_where_it_is_asked_for(random):
     data = {**PLAIN, "validation": "held_out", "holdout": 0.25}
     pixels, labels = images(random, 8, 32, 32, 3), np.arange(8)

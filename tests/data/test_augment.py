@@ -124,6 +124,7 @@ def test_windows_lie_inside_and_are_drawn_evenly(random):
     assert len(counts) == 66 - 33 + 1 and np.ptp(counts) <= 2  # the first and the last place as often as the others
 
 
+@pytest.mark.slow
 def test_scale_position_and_flip_are_drawn_evenly():
     """A picture whose value is its column shows where a crop lies, how large S was, and whether it is mirrored."""
     side = 64

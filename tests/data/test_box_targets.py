@@ -36,6 +36,7 @@ def rectangles(tmp_path_factory):
     return write_list(folder, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -77,6 +78,7 @@ def test_a_crop_shows_its_rectangle_where_its_target_says(rectangles, changes):
         assert cuts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", ["true", "false"])
 def test_a_box_is_mirrored_where_its_crop_is(tmp_path, flip):
     """A picture as wide as the crop: the box's centre is at 35 % of it, or at 65 % of the mirror image."""
@@ -95,6 +97,7 @@ def test_a_box_is_mirrored_where_its_crop_is(tmp_path, flip):
     assert centres == ({0.35, 0.65} if flip == "true" else {0.35})
 
 
+@pytest.mark.slow
 def test_a_crop_alone_is_that_of_the_batch(rectangles):
     config, basis = config_of(rectangles), np.zeros((3, 3), np.float32)
     source, _ = opened(config)

@@ -51,7 +51,7 @@ def test_every_call_that_decodes_a_jpeg_uses_the_accurate_dct():
         ("decoding.py", "decode_image", None),
         ("decoding.py", "decode_jpeg", "DCT"),
         ("fast_jpeg.py", "decode_and_crop_jpeg", "DCT"),
-        ("scan.py", "decode_jpeg", "DCT"),
+        ("inspection.py", "decode_jpeg", "DCT"),
     ]
     assert decoding.DCT == "INTEGER_ACCURATE"
 

@@ -11,6 +11,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.overrides import override
 
 
+@pytest.mark.slow
 def test_an_image_of_several_classes_is_an_image_of_each(pictures):
     source, _ = pictures({"a": [(0, 0, 10, 10, "x"), (5, 5, 90, 70, "y"), (5, 5, 20, 20, "y")]})
     places = [place for place in range(source.train.size) if source.train.name(place) == "a.png"]
@@ -40,6 +41,7 @@ def test_what_is_no_list_of_boxes_is_refused(tmp_path, pictures):
         opened(config_of("digits"))
 
 
+@pytest.mark.slow
 def test_a_classification_takes_a_list_of_boxes_as_images(pictures, tmp_path):
     pictures({"c": [(60, 10, 10, 70)]}, "data.max_bad_fraction=0.06")
     source, bad = opened(override(config_of(str(tmp_path / "list.csv")), {"architecture.boxes": "none"}))

@@ -204,6 +204,7 @@ def test_the_name_of_a_list_is_checked_before_a_framework_starts(images):
         require_source(str(images / "list.txt"))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_lines_are_read_in_order(images, monkeypatch):
     """One image under many names: what is written out by csv is what comes back."""
     monkeypatch.setattr("vgg_keras.data.list_rows.os.path.lexists", lambda path: True)

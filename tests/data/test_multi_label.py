@@ -240,6 +240,7 @@ def test_one_label_an_image_becomes_a_row_and_several_need_a_multi_label_net():
     assert label_text(1, "abc") == "b"
 
 
+@pytest.mark.slow
 def test_a_notebook_trains_on_rows_of_zeros_and_ones(shapes, capsys, monkeypatch):
     monkeypatch.setattr(notebook, "_opened", {})  # another test may have opened the set; its note is printed once
     words = {"crop": 32, "batch": 40, "scale": (32,)}

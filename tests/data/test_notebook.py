@@ -20,6 +20,7 @@ def passes(dataset, count):
     return [list(dataset.as_numpy_iterator()) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_a_pass_is_an_epoch_and_the_next_one_differs():
     dataset = vgg_keras.training_data("digits", **SMALL, seed=4)
     assert int(dataset.cardinality()) == 3
@@ -35,6 +36,7 @@ def test_a_pass_is_an_epoch_and_the_next_one_differs():
     assert not np.array_equal(first[0][1], other[0][1])
 
 
+@pytest.mark.slow
 def test_validation_takes_every_image_once():
     batches = list(vgg_keras.validation_data("digits", crop=32, batch=100, scale=(32,)).as_numpy_iterator())
     assert [len(labels) for _, labels in batches] == [100, 100, 100, 59]
@@ -85,6 +87,7 @@ def seen(folder):
     return classes, round(mean[0], 3), *counts
 
 
+@pytest.mark.slow
 def test_each_call_sees_the_pictures_that_are_in_the_folder_then(folder, capsys):
     assert seen(folder) == (("cat", "dog"), 120, [4, 4], [1, 1])
     for number in range(5, 10):  # added
@@ -107,6 +110,7 @@ def test_each_call_sees_the_pictures_that_are_in_the_folder_then(folder, capsys)
     assert seen(folder) == (("cat", "dog"), 110, [4, 8], [1, 1])
 
 
+@pytest.mark.slow
 def test_another_folder_in_its_place_is_another_set(folder):
     assert seen(folder)[1] == 120
     folder.rename(folder.with_name("before"))
@@ -117,6 +121,7 @@ def test_another_folder_in_its_place_is_another_set(folder):
     assert seen(folder.with_name("before"))[1] == 120
 
 
+@pytest.mark.slow
 def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monkeypatch, capsys):
     (folder / "cat" / "9.png").write_bytes(b"spoilt")
     fields = {"crop": 32, "max_bad_fraction": 0.2}

@@ -31,6 +31,7 @@ def album(tmp_path):
     return tmp_path, upright
 
 
+@pytest.mark.slow
 def test_every_dataset_gives_upright_images(album):
     folder, upright = album
     for source in (scanned_photos(folder), scanned_photos(folder)):  # the second time from the cache
@@ -47,6 +48,7 @@ def test_every_dataset_gives_upright_images(album):
                     assert np.abs(window - rescaling.rescale(truths[image], 36, "bilinear")).max() <= 1e-3
 
 
+@pytest.mark.slow
 def test_training_gives_upright_crops(album):
     """Crops without a flip are those of the stored file, rotated; with the field off they are not."""
     folder, _ = album
@@ -104,6 +106,7 @@ def test_crops_differ_from_epoch_to_epoch():
         assert np.abs(steps[0][label] - steps[1][label]).max() > 5
 
 
+@pytest.mark.slow
 def test_devices_and_restarts_change_no_crop():
     split, data = noise(11), Data(batch=4, scale=(32, 40))
     steps, _ = epochs(split, data, 0, 9)
@@ -121,6 +124,7 @@ def test_a_partial_batch_spreads_over_the_devices():
     assert [int((weights > 0).sum()) for _, _, weights in elements] == [1, 1]
 
 
+@pytest.mark.slow
 def test_training_crop_is_that_of_the_training_dataset():
     """And the crop of its file by the epoch's draws; graphs round the colour shift in another order."""
     largest = 0.0
@@ -139,6 +143,7 @@ def test_training_crop_is_that_of_the_training_dataset():
     assert largest <= 1e-4
 
 
+@pytest.mark.slow
 def test_each_image_has_each_place_of_an_epoch_equally_often():
     """Each image has each place equally often."""
     split, data = noise(5), Data(batch=5, scale=(32,), flip=False, color_shift=0.0)
@@ -160,6 +165,7 @@ def test_validation_takes_every_image_once_in_order():
         assert all(images.shape == (4, 32, 32, 3) for images, _, _ in batches)
 
 
+@pytest.mark.slow
 def test_workers_share_the_elements_of_their_devices():
     """Worker after worker they are those of one process, and no worker reads an image of another's."""
     split, data = noise(11), Data(batch=4, scale=(32, 40))
@@ -208,6 +214,7 @@ def test_whole_images_of_one_size_share_a_batch(random):
         assert len(images) == 1 or 2 * images[..., 0].size <= 6 * 32**2
 
 
+@pytest.mark.slow
 def test_crops_lie_on_the_papers_grid(random):
     """25 crops spread evenly, corner to corner; places that coincide come once and count as often."""
     for size, side, grid in (
@@ -235,6 +242,7 @@ def test_crops_lie_on_the_papers_grid(random):
             assert np.array_equal(crop, whole[top : top + 32, left : left + 32])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_places_equal_numpys_for_every_size(in_graph):
     """Also in a graph, where `crops` computes them. In a row of 7 crops and 1 spare pixel the fourth lies at a tie."""
@@ -247,6 +255,7 @@ def test_places_equal_numpys_for_every_size(in_graph):
             assert found.tolist() == np.round(np.linspace(0, spare, grid)).astype(int).tolist()
 
 
+@pytest.mark.slow
 def test_validation_crops_show_their_rectangles(tmp_path):
     rows = []
     for place, (size, box, orientation) in enumerate(

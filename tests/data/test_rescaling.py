@@ -40,6 +40,7 @@ def test_center_crop_is_the_middle_of_the_rescaled_image(random):
     assert np.abs(crop - whole[4:36, 14:46]).max() <= 1e-3
 
 
+@pytest.mark.slow
 def test_center_crop_of_a_strip_with_more_pixels_than_int32():
     image = np.zeros((1, 10_000_000, 3), np.uint8)
     image[:, 5_000_000 - 2 : 5_000_000 + 2] = 200

@@ -23,6 +23,7 @@ from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 
 
+@pytest.mark.slow
 def test_four_bad_images_of_four_hundred_are_named_and_no_good_one_is_lost(tmp_path):
     photos = tmp_path / "photos"
     paths = write_images(photos / "cat", [(40, 50)] * 200) + write_images(photos / "dog", [(40, 50)] * 200, seed=1)
@@ -41,6 +42,7 @@ def test_four_bad_images_of_four_hundred_are_named_and_no_good_one_is_lost(tmp_p
             assert split.read(tf.constant(image, tf.int64))[0].numpy() == Path(split.path(image)).read_bytes()
 
 
+@pytest.mark.slow
 def test_max_pixels_refuses_larger_images(tmp_path):
     """An image is refused above it and read at it, whatever the cache says of another limit; all bad is said."""
     for name in ("cat", "dog"):
@@ -60,6 +62,7 @@ def test_max_pixels_refuses_larger_images(tmp_path):
     assert scan_photos(3000) == []
 
 
+@pytest.mark.slow
 def test_a_class_without_a_readable_image_is_named(class_folders):
     for number in range(5):
         (class_folders / "dog" / f"{number:03d}.jpg").write_bytes(b"no image")
@@ -97,6 +100,7 @@ def scan_photos(photos, fraction=0.2):
     return scan.without_bad_images(open_source(config.data), config)
 
 
+@pytest.mark.slow
 def test_bad_images_are_named_and_no_good_one_is_lost(photos):
     source, bad = scan_photos(photos)
     assert {Path(image.name).name for image in bad} == {*BAD, "link.jpg", "caf\\xe9.jpg"}
@@ -110,6 +114,7 @@ def test_bad_images_are_named_and_no_good_one_is_lost(photos):
             assert int(label) == ("dog" in split.name(image))
 
 
+@pytest.mark.slow
 def test_only_new_and_changed_files_are_inspected_again(photos, monkeypatch):
     scan_photos(photos)
     seen = []
@@ -135,6 +140,7 @@ def test_only_new_and_changed_files_are_inspected_again(photos, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_files_that_change_between_the_listing_and_the_scan_are_named_and_it_ends(photos):
     config = Config(
         data=Data(source=str(photos), max_bad_fraction=1.0), runtime=Runtime(cache_dir=str(photos.parent / "c"))
@@ -156,6 +162,7 @@ FAILURES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_failure_to_open_a_file_is_not_kept(photos, monkeypatch, failure):
     """The next run tries again, though the file is as it was; what was found of the others is kept."""
@@ -180,6 +187,7 @@ def test_a_failure_to_open_a_file_is_not_kept(photos, monkeypatch, failure):
     assert len(bad) == 5 and victim in [source.train.path(image) for image in range(source.train.size)]
 
 
+@pytest.mark.slow
 def test_too_little_memory_to_decode_is_no_verdict_and_too_little_content_is(photos, monkeypatch):
     content, errors = inspection._content, {}
 
@@ -231,6 +239,7 @@ def slow_scan(photos):
         print("stopped", flush=True)
 
 
+@pytest.mark.slow
 def test_sigterm_stops_a_scan_between_two_images_and_what_was_found_is_kept(photos):
     process = subprocess.Popen([sys.executable, "-c", STOPPED, str(photos)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
@@ -241,6 +250,7 @@ def test_sigterm_stops_a_scan_between_two_images_and_what_was_found_is_kept(phot
     assert 1 <= len(kept) < 36  # of the training images
 
 
+@pytest.mark.slow
 def test_fingerprints_are_the_files_and_not_the_names(photos):
     source, _ = scan_photos(photos)
     again, _ = scan_photos(photos)  # from the cache
@@ -261,6 +271,7 @@ def test_fingerprints_are_the_files_and_not_the_names(photos):
     assert picked.fingerprints[2:].tolist() == changed.val.fingerprints.tolist()
 
 
+@pytest.mark.slow
 def test_sizes_and_kinds_are_those_of_the_files(tmp_path):
     """Of the good images, scanned or from the cache, picked, and of both splits."""
     for label, name in enumerate(("cat", "dog")):
@@ -285,6 +296,7 @@ def test_sizes_and_kinds_are_those_of_the_files(tmp_path):
     assert source.train.followed_by(unscanned).sizes is None
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_anew(photos):
     scan_photos(photos)
     for cache in (photos.parent / "cache").iterdir():
@@ -292,6 +304,7 @@ def test_a_damaged_cache_is_made_anew(photos):
     assert len(scan_photos(photos)[1]) == 5
 
 
+@pytest.mark.slow
 def test_too_many_bad_images_stop_the_run(photos):
     with pytest.raises(UserError, match=r"At most 5\.0% .* Received: 5 of 45: .*"):
         scan_photos(photos, fraction=0.05)

@@ -137,6 +137,7 @@ def own_set(toy_set, tmp_path):
     return flip, opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["data", "checksum of the data", "checksum of the length"])
 @pytest.mark.parametrize("shard", ["train.tfrecord-00001-of-00004", "test.tfrecord-00000-of-00004"])
 def test_a_damaged_record_is_counted_and_named_and_no_other_is_lost(own_set, part, shard):
@@ -162,6 +163,7 @@ def test_a_damaged_record_is_counted_and_named_and_no_other_is_lost(own_set, par
             decode(split.read(tf.constant(i, tf.int64))[0])
 
 
+@pytest.mark.slow
 def test_a_damaged_length_stops_with_shard_and_offset(own_set):
     flip, opened = own_set
     names = [opened()[0].train.name(image) for image in range(30)]
@@ -175,6 +177,7 @@ def test_a_damaged_length_stops_with_shard_and_offset(own_set):
     assert path.exists() and opened()[1] == []
 
 
+@pytest.mark.slow
 def test_a_record_that_is_damaged_in_mid_run_stops_it_with_shard_and_offset(own_set):
     flip, opened = own_set
     source, _ = opened()
@@ -248,6 +251,7 @@ def _relabel(path, labels):
             writer.write(example.SerializeToString())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [-1, -2, 3, 1000, 2**31, 2**32 + 1, -(2**40)])
 def test_a_record_with_a_label_that_is_no_class_is_named_and_left_out(labelled, label):
     train = [0, 1, 2, 0, label, 2, 0, 1, 2, 1]
@@ -262,6 +266,7 @@ def test_a_record_with_a_label_that_is_no_class_is_named_and_left_out(labelled, 
         assert labels(source.train) + labels(source.val) == kept
 
 
+@pytest.mark.slow
 def test_a_split_without_labels_is_refused_and_one_with_a_few_is_not_taken_for_one(labelled):
     source, bad = labelled([0, 1, 2] * 3, [-1] + [0, 1, 2] * 3)
     assert source.val.size == 9 and len(bad) == 1 and "-test.tfrecord" in bad[0].name

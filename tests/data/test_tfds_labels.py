@@ -125,6 +125,7 @@ def test_every_record_has_the_classes_of_its_objects(folder, name, difficult):
     assert whole.labels.tolist() == np.concatenate([s.labels for s in (source.test, source.val, source.train)]).tolist()
 
 
+@pytest.mark.slow
 def test_the_scan_keeps_the_labels_and_names_a_class_that_no_image_has(folder, tmp_path):
     source = open_source(Data(source="small_voc", data_dir=str(folder[0])))
     config = Config(runtime=Runtime(cache_dir=str(tmp_path)))
@@ -154,6 +155,7 @@ def test_an_evaluation_reads_the_labels_of_its_split_alone_and_a_stop_ends_the_r
         open_source(data)
 
 
+@pytest.mark.slow
 def test_a_damaged_record_has_no_labels_and_is_named_by_the_scan(folder, tmp_path):
     shutil.copytree(folder[0] / "small_voc", tmp_path / "small_voc")
     (shard,) = (tmp_path / "small_voc").rglob("*train.tfrecord*")

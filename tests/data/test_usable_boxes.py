@@ -13,6 +13,7 @@ from vgg_keras.data.usable_boxes import checked, prepared
 from vgg_keras.errors import UserError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("box", "reason"),
     [
@@ -38,12 +39,14 @@ def test_a_wrong_box_is_named_and_its_image_skipped(pictures, box, reason):
         pictures({"c": [box]})
 
 
+@pytest.mark.slow
 def test_a_box_that_a_tool_rounds_is_cut_at_the_edge(pictures):
     source, bad = pictures({"a": [(0.0, -0.6, 101, 80.5)]})
     assert not bad and source.train.boxes.of(0).tolist() == [[0, 0, 100, 80]]
     assert problem(np.array([[0, 0, 101.1, 80]]), 80, 100)
 
 
+@pytest.mark.slow
 def test_images_with_several_boxes(pictures):
     several = {"a": [(0, 0, 10, 10), (5, 5, 90, 70), (1, 1, 4, 4)], "q": [(0, 0, 10, 10), (5, 5, 90, 70)]}
     source, _ = pictures(several)

@@ -83,12 +83,14 @@ def test_every_row_is_the_mean_of_its_passes(passes, tmp_path, capsys):
     assert capsys.readouterr().out.count("dense, Q=32: top-1 error") == 1
 
 
+@pytest.mark.slow
 def test_a_pass_that_is_saved_is_not_run_again(passes, tmp_path):
     evaluate(tmp_path / "a", of(protocol="dense", scales=(32,)))
     evaluate(tmp_path / "a")
     assert passes == [("dense", 32), ("dense", 40), ("multi_crop", 32), ("multi_crop", 40)]
 
 
+@pytest.mark.slow
 def test_a_folder_takes_one_net_and_no_fusion(passes, tmp_path):
     evaluate(tmp_path / "a", of(protocol="dense", scales=(32,)))
     evaluate(tmp_path / "b", of(protocol="dense", scales=(40,)))

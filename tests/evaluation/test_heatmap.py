@@ -1,6 +1,7 @@
 """The score map over the picture, against SciPy's interpolation and against the convolutional net."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from scipy.interpolate import RegularGridInterpolator
 
@@ -11,6 +12,7 @@ from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
 
 
+@pytest.mark.slow
 def test_the_score_map_is_the_convolutional_nets(random):
     architecture = Architecture("A", num_classes=6, width=1 / 16, crop=64, mean=(120, 110, 100))
     model = build(architecture, seed=3)

@@ -21,6 +21,7 @@ def test_what_is_saved_comes_back(random, tmp_path):
         assert np.array_equal(value, expected) if isinstance(value, np.ndarray) else value == expected, name
 
 
+@pytest.mark.slow
 def test_other_files_are_refused_and_nothing_in_them_is_run(random, tmp_path):
     class Trap:
         def __reduce__(self):
@@ -92,6 +93,7 @@ def test_numpy_reads_what_is_saved(random, tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+@pytest.mark.slow
 def test_large_ones_are_read_where_they_lie_and_every_damage_is_noticed(random, tmp_path, small_memory):
     saved = few(random)
     save(saved, tmp_path / "a.npz")

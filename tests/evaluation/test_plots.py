@@ -9,12 +9,13 @@ from vgg_keras.evaluation import plots
 def test_a_figure_is_written_in_the_format_of_its_suffix_and_closed(tmp_path):
     pyplot = plots.pyplot()
     assert pyplot.get_backend().lower() == "agg"
+    before = pyplot.get_fignums()
     for suffix, kind in ((".png", "PNG"), (".jpg", "JPEG")):
         figure, _ = pyplot.subplots(figsize=(2, 1))
         plots.save(figure, tmp_path / f"figure{suffix}", dpi=50)
         with Image.open(tmp_path / f"figure{suffix}") as image:
             assert (image.format, image.size) == (kind, (100, 50))
-    assert not pyplot.get_fignums() and len(list(tmp_path.iterdir())) == 2
+    assert pyplot.get_fignums() == before and len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_figure_that_cannot_be_written_leaves_the_old_file(tmp_path):

@@ -55,6 +55,7 @@ def same(found, expected, names=True):
     assert not names or [one.path for one in found] == [one.path for one in expected]
 
 
+@pytest.mark.slow
 def test_one_path_is_one_photograph_whatever_holds_it(run, photographs):
     net = vgg_keras.load_net(run)
     expected = vgg_keras.predict_images(net, list(map(str, photographs)))
@@ -65,6 +66,7 @@ def test_one_path_is_one_photograph_whatever_holds_it(run, photographs):
     same(vgg_keras.predict_images(net, photographs[0].parent), expected)
 
 
+@pytest.mark.slow
 def test_the_net_is_a_folder_a_loaded_one_or_a_model(run, photographs):
     net = vgg_keras.load_net(run)
     expected = vgg_keras.predict_images(net, photographs)
@@ -73,6 +75,7 @@ def test_the_net_is_a_folder_a_loaded_one_or_a_model(run, photographs):
     same(vgg_keras.predict_images(probable, photographs, config=CONFIG, classes=net.classes), expected)
 
 
+@pytest.mark.slow
 def test_the_probabilities_are_the_nets_own(run, photographs):
     net = vgg_keras.load_net(run)
     center = dataclasses.replace(CONFIG, data=Data(scale=(32,)), evaluation=Evaluation(protocol="center", flip=False))
@@ -84,6 +87,7 @@ def test_the_probabilities_are_the_nets_own(run, photographs):
     assert np.abs(np.array(found.probabilities) - np.sort(expected)[::-1]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_arrays_and_pictures_of_pillow_are_photographs_too(run, photographs):
     net = vgg_keras.load_net(run)
     expected = vgg_keras.predict_images(net, photographs)
@@ -99,6 +103,7 @@ def test_arrays_and_pictures_of_pillow_are_photographs_too(run, photographs):
     same(others, expected, names=False)
 
 
+@pytest.mark.slow
 def test_many_photographs_are_predicted_in_parts(run, photographs, monkeypatch):
     expected = vgg_keras.predict_images(run, photographs)
     monkeypatch.setattr("vgg_keras.evaluation.prediction.POSTERIORS_BYTES", 8 * 3 * 2)
@@ -112,6 +117,7 @@ def test_other_images_are_refused_by_name(run, photographs):
         vgg_keras.predict_images(run, [*photographs, "absent.jpg"])
 
 
+@pytest.mark.slow
 def test_other_nets_and_settings_are_refused_in_one_line(run, photographs):
     net = vgg_keras.load_net(run)
     other = keras.Sequential([keras.layers.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
@@ -147,6 +153,7 @@ def test_other_nets_and_settings_are_refused_in_one_line(run, photographs):
         vgg_keras.predict_images(large, photographs, config=Config(Architecture(crop=32), Data(scale=(32,))))
 
 
+@pytest.mark.slow
 def test_every_public_function_takes_a_path_as_text_and_as_a_path(run, tmp_path):
     for seed, name in enumerate("ab"):
         write_images(tmp_path / "photos" / name, [(40, 50)] * 5, seed=seed)
@@ -166,6 +173,7 @@ def test_every_public_function_takes_a_path_as_text_and_as_a_path(run, tmp_path)
                 load(source)
 
 
+@pytest.mark.slow
 def test_a_panorama_is_refused_by_name_before_anything_is_predicted(run, photographs, tmp_path):
     (long,) = write_images(tmp_path / "long", [(2, 400)])
     config = dataclasses.replace(CONFIG, evaluation=Evaluation(max_pixels=8000 * 40 - 1))
@@ -180,6 +188,7 @@ def test_a_picture_of_more_photographs_than_it_has_room_for_is_refused_before(ph
         prediction.require_drawable(photographs * 84)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["logits", "probabilities"])
 def test_a_net_that_is_asked_again_is_not_traced_again_and_saved_as_before(
     run, photographs, tmp_path, ends, monkeypatch
@@ -202,6 +211,7 @@ def test_a_net_that_is_asked_again_is_not_traced_again_and_saved_as_before(
     assert {one.classes[0] for one in vgg_keras.predict_images(model, photographs, config=CONFIG)} == {"1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "classes", [5, None, {"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}, b"abc", "labels", Path("labels.txt")]
 )
@@ -210,6 +220,7 @@ def test_classes_that_are_no_list_of_names_are_refused(run, photographs, classes
         vgg_keras.predict_images(run, photographs, classes=classes)
 
 
+@pytest.mark.slow
 def test_a_multi_label_net_answers_every_class_from_one_half_on(run, photographs, tmp_path):
     """The same logits through a sigmoid each; a photograph of no class is drawn and printed too."""
     plain = vgg_keras.load_net(run).model

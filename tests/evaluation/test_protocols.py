@@ -50,6 +50,7 @@ def softmax(logits):
     return exponentials / exponentials.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["fc", "gap"])
 def test_dense_equals_a_loop_over_mirror_images_and_positions(random, head):
     images, split = pictures(random)
@@ -78,6 +79,7 @@ def test_dense_equals_a_loop_over_mirror_images_and_positions(random, head):
         assert function.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [5, 2, 1])
 def test_crops_equal_a_loop_over_single_crops(random, grid):
     images, split = pictures(random)
@@ -106,6 +108,7 @@ def test_crops_equal_a_loop_over_single_crops(random, grid):
     assert protocols[0].logits.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_dense_at_the_crops_size_is_the_centre_crop_of_a_square(random):
     _, split = pictures(random, [(32, 32), (64, 64), (50, 50)])
     model, architecture = small("E")
@@ -117,6 +120,7 @@ def test_dense_at_the_crops_size_is_the_centre_crop_of_a_square(random):
     assert np.ptp(posteriors[0], axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["A", "E", "B-5x5", "A-LRN"])
 def test_tiles_make_the_same_map(random, name):
     model, architecture = small(name)

@@ -97,6 +97,7 @@ def test_the_page_holds_every_number_and_nothing_from_elsewhere(random, tmp_path
     assert thumbnail.shape == (160, 320, 3)  # a panorama is cut
 
 
+@pytest.mark.slow
 def test_the_papers_cell_stands_beside_its_images(random, tmp_path):
     write(tmp_path, [posteriors(random, [str(name) for name in range(20)], 50_000)], {"data": "", "rows": []}, None)
     for name in ("report.html", "report.md"):
@@ -124,12 +125,14 @@ def test_a_table_row_of_markdown_has_as_many_cells_as_its_header(random, tmp_pat
         assert len({line.count("|") for line in lines}) <= 1, block
 
 
+@pytest.mark.slow
 def test_a_thousand_classes_make_a_page_of_reasonable_size(random, tmp_path):
     classes = [f"class number {number}" for number in range(1000)]
     (html, _) = write(tmp_path, [posteriors(random, classes, 5000)], {"data": "", "rows": []}, None)
     assert html.stat().st_size < 2**20
 
 
+@pytest.mark.slow
 def test_classes_without_images_are_named_on_the_pages(random, tmp_path):
     made, _ = many(random, 300, 3000)
     every = np.arange(3000) % 300
@@ -144,6 +147,7 @@ def test_classes_without_images_are_named_on_the_pages(random, tmp_path):
     assert "no image here" not in (tmp_path / "report.html").read_text() + (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [17, 200])
 def test_every_class_and_confusion_is_in_a_table_beside_and_the_worst_are_on_the_page(random, tmp_path, classes):
     made, predicted = many(random, classes, 3000)
@@ -215,6 +219,7 @@ def test_a_multi_label_report_has_average_precisions_and_the_surest_wrong_decisi
     assert not (tmp_path / "confusions.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_picture_of_many_classes_shows_the_most_confused_ones(random, monkeypatch, tmp_path):
     made, _ = many(random, 200, 1000)
     drawn = {}

@@ -11,6 +11,7 @@ from vgg_keras.exports import export as exporting
 from vgg_keras.exports.export import export
 
 
+@pytest.mark.slow
 def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net, monkeypatch):
     """By number and by name, whatever the format, as `evaluate` does: no error of such an export means anything."""
     monkeypatch.setattr(exporting, "without_bad_images", lambda source, config: pytest.fail("the images were read"))

@@ -48,6 +48,7 @@ def pictures(random, count, height, width):
     return tf.cast(tf.image.resize(coarse, (height, width)), tf.uint8).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["fc", "gap"])
 def test_every_size_and_batch_gives_what_the_dense_net_gives_at_once(head, random):
     """The truth is one convolutional net over whole images; the SavedModel cuts them into tiles and batches into groups."""
@@ -74,6 +75,7 @@ def test_every_size_and_batch_gives_what_the_dense_net_gives_at_once(head, rando
         assert np.abs(features - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["fc1", "block5_pool", "relu3_2", "block1_pool"])
 def test_features_are_the_map_of_any_layer(layer, random):
     """Images of 900 pixels go through the net in tiles."""
@@ -97,6 +99,7 @@ def test_features_of_a_layer_that_the_net_lacks_are_refused():
         served(small(), features="block3_conv9")
 
 
+@pytest.mark.slow
 def test_a_batch_of_no_images_gives_no_rows(tmp_path, random):
     tf.saved_model.save(
         module := served(small()),
@@ -120,6 +123,7 @@ def png(height, width):
     return tf.io.encode_png(np.zeros((height, width, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled():
     """The largest of these would take 44 GB rescaled."""
     module = served(small())
@@ -141,6 +145,7 @@ def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled():
     assert module.features(tf.zeros([1, 2, 52, 3], tf.uint8))["features"].shape == (1, 1, 51, 512)
 
 
+@pytest.mark.slow
 def test_an_image_without_pixels_and_a_file_that_is_none_are_named():
     module = served(small())
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"must have pixels\. Received: a side of 0"):
@@ -186,6 +191,7 @@ def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, net, ph
     assert np.abs(features @ kernel + bias - scores).max() <= 1e-4 * np.abs(scores).max()
 
 
+@pytest.mark.slow
 def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_path, net):
     stored = decode(written(smooth(2, 48, 60), "JPEG")).numpy()
     (tmp_path / "turned.jpg").write_bytes(with_exif(written(smooth(2, 48, 60), "JPEG"), tiff(6)))

@@ -1,6 +1,7 @@
 """The dense net in parts: no more pixels or windows at once than allowed, and the same scores."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.exports.test_saved_model import BATCH, CROP, pictures, served, small
@@ -9,6 +10,7 @@ from vgg_keras.exports.tiles import TiledNet
 from vgg_keras.nets.dense import to_fully_convolutional
 
 
+@pytest.mark.slow
 def test_windows_of_several_maps_go_through_the_fc_layers_together(random):
     """More positions than one batch of windows holds, of maps whose ends fall inside of one."""
     model = small()
@@ -20,6 +22,7 @@ def test_windows_of_several_maps_go_through_the_fc_layers_together(random):
     assert np.abs(found - scores.mean(axis=(1, 2))).max() <= 1e-5 * np.abs(scores).max()
 
 
+@pytest.mark.slow
 def test_no_more_pixels_than_a_batch_of_crops_go_through_the_net_at_once(random):
     """Whatever the image and the batch, but for the few positions that a tile overlaps its neighbours by."""
     module, sizes = served(small(), max_pixels=2**24), []

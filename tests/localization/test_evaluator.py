@@ -13,6 +13,7 @@ from vgg_keras.localization.boxes import in_crop
 from vgg_keras.localization.predicted_boxes import load
 
 
+@pytest.mark.slow
 def test_edited_boxes_are_noticed(tmp_path, rows):
     """Coordinates, and a box more or less: the rows hold the true boxes."""
     net = a_net(tmp_path)
@@ -27,6 +28,7 @@ def test_edited_boxes_are_noticed(tmp_path, rows):
             evaluated(tmp_path, edited, net)
 
 
+@pytest.mark.slow
 def test_a_net_of_grey_images(tmp_path, rows):
     """Its test, the report's pictures, its boxes of a photograph; a classifier in RGB does not go with it."""
     net = a_net(tmp_path, channels=1)

@@ -19,6 +19,7 @@ from vgg_keras.localization.predicted_boxes import load
 from vgg_keras.overrides import override
 
 
+@pytest.mark.slow
 def test_a_union_joins_boxes_of_one_test_of_the_same_images(tmp_path, rows):
     """Pictures of several boxes are left out of the scan too, where they were left out of the test."""
     for seed in (1, 2):

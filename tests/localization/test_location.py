@@ -12,6 +12,7 @@ from vgg_keras.overrides import override
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
+@pytest.mark.slow
 def test_localize_gives_as_many_classes_as_are_asked_for(tmp_path):
     """Eight classes: the answers of the configuration, more than these, all that are named; what is no number is refused."""
     draw(tmp_path / "a.png", (40, 36), (3, 3, 30, 30))

@@ -85,6 +85,7 @@ def test_the_arguments_are_left_as_they_are_and_scaling_changes_nothing():
     np.testing.assert_allclose(merge(boxes * 8, scores, 0.5)[0], 8 * merged)
 
 
+@pytest.mark.slow
 def test_the_cost_grows_no_faster_than_the_square():
     def seconds(count):
         boxes = np.tile([(0.0, 0.0, 10.0, 10.0)], (count, 1))  # equal boxes: each pair is every other's nearest

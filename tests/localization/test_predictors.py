@@ -47,6 +47,7 @@ def without_neighbours(net):
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("boxes", "head", "unit"), [("scr", "fc", "crop"), ("pcr", "fc", "pixels"), ("pcr", "gap", "crop")]
 )
@@ -71,6 +72,7 @@ def test_the_dense_map_is_the_box_net_on_each_crop_of_the_image(boxes, head, uni
     assert found.shape == (28, 3 if boxes == "pcr" else 1, 4) and positions(place, CROP, flip=True) == 56
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boxes", ["scr", "pcr"])
 def test_the_map_of_a_picture_is_the_head_at_each_window_and_the_mirror_image_mirrors(boxes):
     net, random = a_net(boxes), np.random.default_rng(2)
@@ -96,6 +98,7 @@ def test_the_map_of_a_picture_is_the_head_at_each_window_and_the_mirror_image_mi
         np.testing.assert_allclose(found[part], expected, rtol=1e-5, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_scores_are_the_classifiers_at_the_same_windows():
     net, classifier = a_net("pcr"), a_net("none", seed=2)
     image = np.random.default_rng(3).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
@@ -113,6 +116,7 @@ def test_scores_are_the_classifiers_at_the_same_windows():
         np.testing.assert_allclose(slot.scores, scores[:, slot.label])
 
 
+@pytest.mark.slow
 def test_the_centre_crops_box_is_the_nets_on_pillows_crop(tmp_path):
     """Upright and lying pictures; the net gets what Pillow cuts out, and its box is moved back by hand."""
     rows = []

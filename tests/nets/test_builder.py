@@ -44,6 +44,7 @@ def test_forward_pass_equals_numpy_loops(random, fields):
     assert difference <= 1e-5
 
 
+@pytest.mark.slow
 def test_mean_subtraction_is_first_and_logits_are_last():
     model = build("A", num_classes=4, crop=32, width=1 / 16)
     assert isinstance(model.layers[1], MeanSubtraction)
@@ -92,6 +93,7 @@ def test_batch_norm_takes_the_convolutions_biases_away():
     assert model.get_layer("fc1").use_bias
 
 
+@pytest.mark.slow
 def test_compiles_fits_saves_and_loads_as_any_keras_model(random, tmp_path):
     model = build("A-LRN", num_classes=2, crop=32, width=1 / 8, dropout=0.0, seed=1)
     model.compile(

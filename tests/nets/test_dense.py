@@ -38,6 +38,7 @@ def converted(request):
     return request.param, model, to_fully_convolutional(model)
 
 
+@pytest.mark.slow
 def test_equals_the_fc_net_at_the_crops_size(random, converted):
     name, model, dense = converted
     images = random.uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
@@ -93,6 +94,7 @@ def test_at_the_papers_sizes(random):
     assert dense.predict(image, verbose=0).shape == (1, 2, 2, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["fc", "gap"])
 def test_without_padding_every_position_equals_its_crop(random, head):
     """Kernels with their middle tap alone see no padding, so each score must be that crop's logits, wherever it lies."""
@@ -116,6 +118,7 @@ def test_without_padding_every_position_equals_its_crop(random, head):
     assert np.ptp(score_map, axis=(0, 1)).min() > 1e-3  # positions differ
 
 
+@pytest.mark.slow
 def test_padding_explains_the_whole_difference_at_the_origins_corner(random):
     """With each convolution's input cut to the crop's part, as zero padding does, the corner is the crop's again."""
     model = net("D", crop=64)
@@ -139,6 +142,7 @@ def test_padding_explains_the_whole_difference_at_the_origins_corner(random):
     assert np.abs(corner - logits).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_a_smaller_image_is_refused_by_name(random):
     dense = to_fully_convolutional(net())
     with pytest.raises(UserError, match=r"at least 64x64 pixels\. Received: 96x63 \(height x width\)"):
@@ -149,6 +153,7 @@ def test_a_smaller_image_is_refused_by_name(random):
         dense.predict(np.zeros((1, 63, 96, 3)), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_loaded_keras_file_converts_too(random, tmp_path):
     model = net("A-LRN")
     model.save(tmp_path / "model.keras")

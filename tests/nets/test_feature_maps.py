@@ -61,6 +61,7 @@ def model_architecture(name, fields):
     return Architecture(name, **{"num_classes": 5, "width": 1 / 16, "crop": 64, **fields})
 
 
+@pytest.mark.slow
 def test_maps_of_larger_images_are_the_dense_nets(random):
     for head in ("fc", "gap"):
         model = net(head=head)

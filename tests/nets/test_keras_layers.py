@@ -28,6 +28,7 @@ def test_lrn_equals_the_loop_and_differs_from_caffes(random):
     assert np.allclose(total, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_standard_deviation_divides_what_the_mean_left(random):
     images = random.integers(0, 256, (2, 5, 4, 3)).astype(np.float32)
     mean, std = (127.5, 100.0, 0.0), (127.5, 60.0, 2.0)

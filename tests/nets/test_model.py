@@ -62,6 +62,7 @@ def test_a_built_net_has_every_field_of_its_architecture(net, dense):
     assert build("A", width=1 / 16, crop=32).architecture.num_classes == 1000  # what is not given is resolved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", COPIES)
 @pytest.mark.parametrize("kind", ["net", "dense"])
 def test_a_copy_has_the_architecture(request, tmp_path, kind, way):
@@ -74,6 +75,7 @@ def test_a_copy_has_the_architecture(request, tmp_path, kind, way):
     assert np.array_equal(made.predict(image, verbose=0), model.predict(image, verbose=0))
 
 
+@pytest.mark.slow
 def test_a_clone_of_keras_computes_the_same_and_does_not_know_its_architecture(net, tmp_path):
     clone = keras.models.clone_model(net)
     clone.set_weights(net.get_weights())

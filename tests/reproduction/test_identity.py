@@ -18,6 +18,7 @@ from vgg_keras.reproduction.options import suite_of
 from vgg_keras.runs import WEIGHTS
 
 
+@pytest.mark.slow
 def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
     (tmp_path / "images").mkdir()
     for name in ("a.h5", "b.h5"):

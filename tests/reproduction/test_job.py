@@ -24,6 +24,7 @@ from vgg_keras.reproduction.suite import Cell, DataSet, Part, Suite, Training
 CRASHES = "digits/B-5x5-small/1/train"
 
 
+@pytest.mark.slow
 def test_smoke_suite_fills_every_table_and_resumes_after_a_crash(quick, tmp_path, capsys):
     """The training that crashes takes its own cell with it and nothing else."""
     out = tmp_path / "out"

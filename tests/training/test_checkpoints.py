@@ -63,6 +63,7 @@ def put_back(folder, files):
         (folder / NEW / name).write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_noticed_and_the_one_before_is_used(saved, capsys, random):
     folder, state = saved
     files = whole_folder(folder / NEW)

@@ -51,6 +51,7 @@ def test_a_small_net_is_timed_with_whole_batches():
     assert estimate.part_of_a_batch(config, config.architecture, 100, CPU) == 100
 
 
+@pytest.mark.slow
 def test_stages_that_differ_in_s_alone_are_timed_once(monkeypatch):
     timed = []
     monkeypatch.setattr(

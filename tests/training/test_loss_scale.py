@@ -1,12 +1,14 @@
 """float16's dynamic loss scale: down, a skipped step, up; an update in range is float32's."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.training.toy import a_step
 from vgg_keras.training import loss_scale
 
 
+@pytest.mark.slow
 def test_the_scale_is_halved_at_once_and_doubled_after_many_good_steps():
     scale, expected, good = loss_scale.LossScale(), 2.0**15, 0
     for finite in [False, *[True] * 2000, False, *[True] * 4001, False]:  # by hand, in Python's numbers
@@ -18,6 +20,7 @@ def test_the_scale_is_halved_at_once_and_doubled_after_many_good_steps():
     assert expected == 2.0**15
 
 
+@pytest.mark.slow
 def test_a_step_whose_float16_gradients_overflow_is_skipped(random, monkeypatch):
     """Scale down, skipped step, scale up. An update in range is float32's up to float16's sums, which a CPU makes in it too."""
     monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 2)

@@ -89,6 +89,7 @@ def test_adam_is_kingma_and_bas_algorithm_1_with_the_momentum_as_beta_1(random):
     assert difference <= 2e-6
 
 
+@pytest.mark.slow
 def test_the_papers_decay_in_both_forms():
     """At steady state L2 5e-4 at rate 1e-2 and momentum 0.9 takes 5e-5 of a weight a step; SGDW(5e-5) does from the start."""
     weights = {}

@@ -79,6 +79,7 @@ def test_no_room_for_tensorboard_is_told_with_the_folder(tmp_path):
     assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "metrics.jsonl")
 
 
+@pytest.mark.slow
 def test_the_learning_curve_is_drawn_from_the_first_epoch_on(tmp_path):
     run = records.Records(tmp_path, 0)
     sizes = []

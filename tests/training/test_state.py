@@ -1,6 +1,7 @@
 """The state of a training before its first step."""
 
 import numpy as np
+import pytest
 
 from tests.training.toy import a_step
 from vgg_keras.nets.builder import build
@@ -22,6 +23,7 @@ def test_frozen_layers_keep_their_averages():
     assert not averages_moved("block1_conv1_bn") and averages_moved("block5_conv2_bn")
 
 
+@pytest.mark.slow
 def test_the_averaged_net_begins_as_the_net_and_is_the_result():
     state, _ = a_step("training.average_decay=0.9")
     assert state.result is state.averaged

@@ -142,6 +142,7 @@ def test_micro_batches_give_the_update_of_the_whole_batch(updates):
     assert difference <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgdw", "l2", "adam"])
 def test_the_compiled_update_is_the_optimizers_own(random, name):
     """Ten steps with the same gradients, compiled for one CPU and as Keras makes them; the rate changes on the way."""
@@ -200,6 +201,7 @@ def steps_by_hand(model, batches, training, factors):
     return weights, averages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -236,6 +238,7 @@ def test_the_recipes_options_equal_a_loop_in_numpy(random, changes):
         assert difference <= 1e-6 < 1e-4 < moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heaviest", [100, 3000])
 def test_heavy_classes_move_the_weights_in_float16_as_in_float32(random, heaviest):
     """The loss scale makes room for them: steps whose gradients overflow are skipped, and the others go the same way."""
@@ -295,6 +298,7 @@ def test_dropout_is_a_function_of_seed_and_step(updates):
     assert np.array_equal(one["sums"][:3], again["sums"])  # the same draws, bit for bit
 
 
+@pytest.mark.slow
 def test_masks_change_from_step_to_step_and_with_the_seed(random):
     """With a rate of next to nothing the weights stay, so what changes the loss of one batch is the mask alone."""
     images = tf.constant(random.uniform(0, 255, (2, 32, 32, 3)), tf.float32)
@@ -318,6 +322,7 @@ def test_devices_draw_different_masks(updates, dropout, equal):
     assert (abs(both - 2 * first) < 1e-5) == equal
 
 
+@pytest.mark.slow
 def test_batch_norm_averages_equal_kerass_own_over_the_same_parts(random):
     """A micro-batch is a batch to batch norm: the averages are those of Keras's layers, fed one part after the other."""
     changes = ("architecture.batch_norm=true", "architecture.dropout=0", "training.learning_rate=1e-12")

@@ -152,6 +152,7 @@ def run(begun_run, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "model.keras"])
 @pytest.mark.parametrize(
     "spoil",
@@ -248,6 +249,7 @@ def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
                 check(folder, override(begun, parse_assignments([other])))
 
 
+@pytest.mark.slow
 def test_a_run_states_its_scale_and_is_resumed_without_it_where_it_follows_from_the_crop(tmp_path):
     stated = override(Config(), {"architecture.crop": 96, "data.scale": (110,)})
     write_json(tmp_path / "config.json", {"config": to_dict(stated), "classes": [], "started_from": None})
@@ -272,6 +274,7 @@ def test_a_resume_with_other_limits_writes_them_for_the_tests_of_its_net(run):
     assert manifest == {name: [sha256(run / name)] for name in ("config.json", "model.weights.h5", "model.keras")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_kill_while_other_limits_are_written_leaves_a_run_that_goes_on(run, monkeypatch, done):
     """After the first renames: of the manifest with both digests, of the configuration, of the manifest with the new one."""

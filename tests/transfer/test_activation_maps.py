@@ -112,6 +112,7 @@ def test_the_sum_of_a_linear_nets_map_is_its_score(random):
     assert np.isclose(one.probability, softmax(model.predict(image[None], verbose=0))[0, 1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_photographs_of_any_kind_and_size(random, tmp_path):
     model = net()
     wide, tall = pictures(random, 70, 150)[0], pictures(random, 200, 100)[1]
@@ -125,6 +126,7 @@ def test_photographs_of_any_kind_and_size(random, tmp_path):
     assert all(one.values.min() >= 0 and one.values.max() == 1 and np.isfinite(one.over_image()).all() for one in maps)
 
 
+@pytest.mark.slow
 def test_classes_by_name_or_number(random):
     opened = open_model(net())
     names = ("ant", "bee", "cat", "dog", "elk")
@@ -163,6 +165,7 @@ def test_mistakes_are_named(random, arguments, message):
         class_activation_map(**{"net": net(), "images": pictures(random), **arguments})
 
 
+@pytest.mark.slow
 def test_photographs_of_one_name_are_drawn_apart(random, tmp_path):
     paths = [tmp_path / folder / "a.png" for folder in ("first", "second")]
     for path, image in zip(paths, pictures(random, 80, 120), strict=False):
@@ -178,6 +181,7 @@ def test_photographs_of_one_name_are_drawn_apart(random, tmp_path):
             assert picture.size[0] > 2 * picture.size[1] / 2
 
 
+@pytest.mark.slow
 def test_a_class_that_a_multi_label_net_misses_is_not_drawn_as_predicted(random, tmp_path, monkeypatch):
     """The surest mistakes of two images: a class that the first one has and the net denies, and one of the second it has not."""
     loaded = open_model(net(multi_label=True))
@@ -211,6 +215,7 @@ def test_a_class_that_a_multi_label_net_misses_is_not_drawn_as_predicted(random,
     assert all(title.startswith("not predicted: ") and "actual" not in title for title in titles[2:])
 
 
+@pytest.mark.slow
 def test_a_multi_label_net_has_a_sigmoid_of_each_class(random):
     plain, model = net(), net(multi_label=True)
     model.set_weights(plain.get_weights())

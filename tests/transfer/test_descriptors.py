@@ -66,6 +66,7 @@ def loop(model, images, side, flip=True):
     return {key: np.array(values) for key, values in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [20, 1])
 def test_pooled_values_equal_a_loop_over_views_and_positions(random, batch):
     """With a batch of 1 the larger images go through the net in tiles."""
@@ -84,6 +85,7 @@ def test_pooled_values_equal_a_loop_over_views_and_positions(random, batch):
     assert protocol._pool.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_at_the_crops_size_a_square_images_descriptor_is_fc2s_output(random):
     images, split = pictures(random, [(32, 32), (64, 64)])
     model, architecture = small()

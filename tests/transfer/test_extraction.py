@@ -76,6 +76,7 @@ def test_an_interrupted_extraction_continues_to_the_same_descriptors(net, config
     assert record["weights_sha256"] == "12" and record["command"] and record["versions"]["keras"]
 
 
+@pytest.mark.slow
 def test_values_that_are_there_are_combined_without_the_net(net, config, tmp_path, monkeypatch):
     extract(net, config, tmp_path / "out", "block5_pool")
     expected = extract(
@@ -126,6 +127,7 @@ def test_python_takes_every_form_of_an_image(net, config, tmp_path):
         described(paths[0], pooling="median")
 
 
+@pytest.mark.slow
 def test_a_folder_without_class_folders_has_no_classes(net, config, tmp_path):
     write_images(tmp_path / "photos", SIZES)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff")

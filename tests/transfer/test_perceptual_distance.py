@@ -77,6 +77,7 @@ def torchvisions():
     return net(width=1, head="gap", mean=TORCHVISION.mean)
 
 
+@pytest.mark.slow
 def test_lpips_is_its_formula_and_a_dead_position_has_a_gradient(torchvisions, pair, tmp_path):
     path, linear = linear_weights(tmp_path / "vgg.pth")
     distance = PerceptualDistance(torchvisions, "lpips", linear=path)
@@ -147,6 +148,7 @@ def test_lpips_is_the_real_one_on_photographs(shared_data, judged_by, random, tm
             PerceptualDistance(model, "lpips", linear=linear.replace("vgg.pth", f"{other}.pth"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_float32_whatever_the_policy(pair, policy):
     model = net()
@@ -178,6 +180,7 @@ def brightener():
     return keras.Model(image, scale(image))
 
 
+@pytest.mark.slow
 def test_as_a_loss(pair, tmp_path):
     images = pair[0] / 2
     model, distance = brightener(), PerceptualDistance(net(), layers=["relu1_1"])
@@ -201,6 +204,7 @@ def test_a_copy_of_the_configuration_alone_is_refused(pair):
         copy(*pair)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["content", "style", "lpips"])
 def test_as_a_layer_on_disk(pair, torchvisions, tmp_path, method):
     model = torchvisions if method == "lpips" else net()
@@ -212,6 +216,7 @@ def test_as_a_layer_on_disk(pair, torchvisions, tmp_path, method):
     assert np.array_equal(loaded(list(pair)), comparer(list(pair)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -234,6 +239,7 @@ def test_mistakes_are_named(arguments, message):
         PerceptualDistance(**{"net": net(), **arguments})
 
 
+@pytest.mark.slow
 def test_linear_weights_of_another_net_are_refused(torchvisions, tmp_path):
     with pytest.raises(UserError, match="LPIPS needs its linear weights.*Received: no linear="):
         PerceptualDistance(torchvisions, "lpips")
@@ -259,6 +265,7 @@ def test_images_that_are_no_pairs_are_refused_in_one_line(pair):
     assert one(pair[0].astype(np.uint8), pair[0].astype(np.uint8)).shape == (2,)
 
 
+@pytest.mark.slow
 def test_blur_increases_the_distance_with_the_authors_convolutions(shared_data, tmp_path):
     import scipy.ndimage
 

@@ -4,6 +4,7 @@ import dataclasses
 import time
 
 import numpy as np
+import pytest
 
 from tests.transfer.test_classification import hand_made
 from vgg_keras.transfer.descriptors import unit_norm
@@ -23,6 +24,7 @@ def test_the_nearest_images_are_those_of_the_largest_cosines(random):
     assert len(nearest(found, query, 1000)) == 90
 
 
+@pytest.mark.slow
 def test_ten_thousand_descriptors_answer_in_a_second(random):
     found = hand_made(random)
     many = dataclasses.replace(

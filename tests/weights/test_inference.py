@@ -36,6 +36,7 @@ def test_a_files_own_net_is_converted_once(tmp_path, monkeypatch):
         load_net(path, stated={"crop": 32})
 
 
+@pytest.mark.slow
 def test_odd_widths_take_their_own_weights(tmp_path, random):
     images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     for width in (0.03, 0.3, 1 / 3):
@@ -140,6 +141,7 @@ def test_weights_of_every_format_that_do_not_fit_name_every_field_that_would(tmp
     assert [word for word in named if "mean" not in word] == expected
 
 
+@pytest.mark.slow
 def test_fields_are_named_of_nets_without_a_head_of_odd_width_and_of_one_fc_layer(tmp_path):
     gap = vgg_keras.build("D", num_classes=3, crop=32, width=0.3, head="gap", mean=(1.0, 2.0, 3.0))
     gap.save(tmp_path / "gap.keras")

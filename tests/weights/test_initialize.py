@@ -61,6 +61,7 @@ def started(folder, source, target):
     return theirs, before, arrays(model), layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_net_a_gives_its_first_four_convolutions_and_its_fc_layers(tmp_path, batch_norm):
     source = thin("A", batch_norm=batch_norm, mean=(9.0, 8.0, 7.0))  # the new net keeps the mean of its own images
@@ -76,6 +77,7 @@ def test_net_a_gives_its_first_four_convolutions_and_its_fc_layers(tmp_path, bat
             assert not np.array_equal(theirs[name], before[name])
 
 
+@pytest.mark.slow
 def test_the_same_net_gives_every_layer(tmp_path):
     theirs, _, after, layers = started(tmp_path, thin("D"), thin("D"))
     assert layers.random == () and len(layers.copied) == 16
@@ -107,6 +109,7 @@ def test_a_run_of_another_family_or_shape_is_refused_with_its_field(tmp_path, na
             check(config)
 
 
+@pytest.mark.slow
 def test_data_of_other_classes_than_the_runs_is_refused_and_nothing_is_copied(tmp_path):
     save_run(tmp_path, thin("A"))
     config = thin("E", Training(init_from=str(tmp_path)))
@@ -252,6 +255,7 @@ def test_what_does_not_fit_is_found_by_the_inspection_with_the_fields_that_do(th
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_imagenet_is_identified_by_the_digest_that_is_known_without_its_file(tmp_path, applications_h5, monkeypatch):
     config = tuned("imagenet", name="D", width=1.0, crop=64)
     assert initialize.digest(config) == "md5 64373286793e3c8b2b4e3219cbf3544b"
@@ -275,6 +279,7 @@ def test_a_start_is_described_by_its_source_and_its_digest():
     assert initialize.describe("imagenet", "md5 12ab") == "imagenet (md5 12ab)"
 
 
+@pytest.mark.slow
 def test_a_head_that_is_not_read_is_left_out_and_so_is_one_of_other_layers(tmp_path, capsys):
     layers = keras.layers
     for name, activation, wanted in (

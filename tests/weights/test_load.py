@@ -11,6 +11,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.weights.load import load_net
 
 
+@pytest.mark.slow
 def test_another_number_of_classes_keeps_the_last_layer(applications, applications_h5, capsys):
     model = vgg_keras.build("D", num_classes=3, crop=64, seed=0)
     last = [array.copy() for array in model.get_layer("predictions").get_weights()]

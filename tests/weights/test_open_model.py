@@ -53,6 +53,7 @@ def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
     assert resolve(str(tmp_path), None, None, overrides, may_change=may_change)[0].evaluation.flip is False
 
 
+@pytest.mark.slow
 def test_python_takes_a_loaded_net_or_a_model_and_removes_its_soft_max(random):
     fields = {"num_classes": 3, "crop": 32, "width": 1 / 16, "seed": 1}
     model = vgg_keras.build("A", **fields)

@@ -50,6 +50,7 @@ def test_what_is_assumed_of_a_files_images_is_printed(tmp_path, capsys, monkeypa
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_imagenet_is_the_file_that_keras_downloads_and_verifies(tmp_path, applications_h5, monkeypatch):
     from keras.src.applications import vgg16
 

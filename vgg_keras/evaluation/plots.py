@@ -24,6 +24,8 @@ def in_rgb(pixels: Any) -> Any:
 
 def save(figure: Any, path: Path, dpi: int = 110) -> None:
     """Writes a figure in the format of the path's suffix, and closes it."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=dpi)
-    pyplot().close(figure)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=dpi)
+    finally:
+        pyplot().close(figure)

@@ -11,6 +11,7 @@ from vgg_keras.reproduction.tables import METHODS
 PAPER = Path(__file__).parents[1] / "tables.json"
 
 
+@pytest.mark.slow
 def test_imagenet_suite_has_every_cell_of_the_papers_tables():
     """Against the paper's tables as a person typed them from the PDF; `evaluation/paper.py` was typed by another."""
     suite, tables = suites.of("imagenet", {}), json.loads(PAPER.read_text())

@@ -20,6 +20,7 @@ def test_logits_are_the_authors_nets(tmp_path, photos, form):
     assert difference(f"caffemodel, {form}", ours(load_net(path).model, photos), expected) <= 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["layers of 2014", "layer"])
 def test_a_files_own_preprocessing_is_used(tmp_path, random, form, capsys):
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)

@@ -24,6 +24,7 @@ from tests.weights.formats.thin_nets import (
 from vgg_keras.weights.load import load_net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [functional, sequential])
 def test_files_of_keras_2_are_read(tmp_path, images, made):
     model = scaled(made([kl.Rescaling(1 / 127.5, -1), *convolutions(), *head()]))
@@ -46,6 +47,7 @@ def test_files_of_keras_2_are_read(tmp_path, images, made):
         assert equal(load_net(tmp_path / "net.h5"), model, images)
 
 
+@pytest.mark.slow
 def test_a_keras_file_without_names_goes_by_its_classes(tmp_path, images):
     """As tf_keras writes it: layers are counted in each model and class."""
     model = scaled(

@@ -19,12 +19,14 @@ from vgg_keras.weights.load import load_net
 # ---- Keras Applications
 
 
+@pytest.mark.slow
 def test_keras_applications_logits(photos, applications, applications_h5):
     prepared = keras.applications.vgg16.preprocess_input(photos.astype(np.float32))
     loaded = load_net(applications_h5)
     assert difference("Keras Applications", ours(loaded.model, photos), ours(applications, prepared)) <= 1e-4
 
 
+@pytest.mark.slow
 def test_keras_applications_maps_without_its_fc_layers(photos, applications, applications_notop_h5):
     prepared = keras.applications.vgg16.preprocess_input(photos.astype(np.float32))
     gap = vgg_keras.build("D", num_classes=3, crop=64, head="gap", seed=0)
@@ -77,6 +79,7 @@ def test_a_long_configuration_is_not_unpacked(tmp_path, monkeypatch):
 # ---- .keras and .weights.h5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
 def test_our_own_files_give_their_weights(tmp_path, random, ending):
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
@@ -104,6 +107,7 @@ def test_our_own_files_give_their_weights(tmp_path, random, ending):
             load_net(path)
 
 
+@pytest.mark.slow
 def test_a_keras_file_holds_leaky_relus_slope(tmp_path, random, refused):
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     source = small(activation="leaky_relu", negative_slope=0.1, seed=1)
@@ -180,6 +184,7 @@ def test_a_keras_file_of_ours_with_another_padding_or_lrn_is_refused(tmp_path):
             load_net(tmp_path / "other.keras")
 
 
+@pytest.mark.slow
 def test_a_model_without_preprocessing_is_taken_for_keras_applications_and_it_is_said(tmp_path, images, capsys):
     model = scaled(functional([*convolutions(), *head()]))
     for ending in ("h5", "keras"):

@@ -11,6 +11,7 @@ from tests.weights.sources import as_caffe
 from vgg_keras.weights.load import load_net
 
 
+@pytest.mark.slow
 def test_nets_of_every_form_are_read(tmp_path, images):
     forms = {
         "batch norm": [kl.Rescaling(1 / 255), *convolutions(batch_norm=True), *head()],

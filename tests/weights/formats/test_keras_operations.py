@@ -73,6 +73,7 @@ def test_keras_2s_arithmetic_is_read_as_it_writes_it(tmp_path, images):
     assert equal(load_net(tmp_path / "net.h5"), model, images, as_caffe(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 def test_preprocess_input_in_a_model_is_read_and_other_arithmetic_is_named(tmp_path, images, ending):
     image = keras.Input((32, 32, 3))

@@ -29,6 +29,7 @@ def run(tmp_path):
     return tmp_path, model
 
 
+@pytest.mark.slow
 def test_the_loaded_net_is_the_saved_one(run, random):
     folder, model = run
     loaded = load_run(folder)
@@ -56,6 +57,7 @@ def test_a_removed_file_is_refused_by_name(run):
         load_run(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [1, 2])
 def test_killed_while_the_weights_change_places_it_leaves_a_net_that_loads(run, monkeypatch, moment):
     folder, old = run
@@ -75,6 +77,7 @@ def test_killed_while_the_weights_change_places_it_leaves_a_net_that_loads(run, 
     assert all(map(np.array_equal, load_run(folder).model.get_weights(), expected.get_weights()))
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_files_it_leaves_what_a_resumed_run_accepts(run, monkeypatch):
     folder, _ = run
     new = vgg_keras.build(load_run(folder).config.architecture, seed=6)

@@ -68,6 +68,7 @@ def nested(state):
     }
 
 
+@pytest.mark.slow
 def test_what_trainings_wrap_around_a_net_is_left_out(tmp_path, random):
     net = torch_vgg("D", width=1 / 16, crop=32)
     images = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)

@@ -63,6 +63,7 @@ def test_the_authors_nets_in_torchvisions_layout_take_caffes_images(tmp_path):
         assert torchvision.read(save_torch(net, tmp_path / name)).preprocessing == expected
 
 
+@pytest.mark.slow
 def test_the_authors_nets_are_identified_by_their_digests_under_any_name(tmp_path, random, monkeypatch):
     images = random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     net = torch_vgg("A", width=1 / 16, crop=32)
