@@ -50,9 +50,7 @@ def test_files_of_keras_2_are_read(tmp_path, images, made):
 @pytest.mark.slow
 def test_a_keras_file_without_names_goes_by_its_classes(tmp_path, images):
     """As tf_keras writes it: layers are counted in each model and class."""
-    model = scaled(
-        functional([kl.Rescaling(1 / 255), functional(convolutions(batch_norm=True)), sequential_head()]), images
-    )
+    model = scaled(functional([kl.Rescaling(1 / 255), functional(convolutions(batch_norm=True)), sequential_head()]))
     model.save(tmp_path / "named.keras")
     with zipfile.ZipFile(tmp_path / "named.keras") as archive, zipfile.ZipFile(tmp_path / "net.keras", "w") as other:
         (tmp_path / "w.h5").write_bytes(archive.read("model.weights.h5"))
