@@ -15,30 +15,28 @@ def many(random, classes, images):
     probabilities = np.full((images, classes), 0.5 / (classes - 1), np.float32)
     probabilities[np.arange(images), predicted] = 0.5
     names = tuple(f"class number {number}" for number in range(classes))
-    ids, prints = tuple(f"{image}.jpg" for image in range(images)), np.arange(images)
-    made = Posteriors(
-        probabilities=probabilities,
-        labels=labels,
-        ids=ids,
-        fingerprints=prints,
-        classes=names,
-        nets=(NET,),
-        done=np.ones(images, np.bool_),
-        seconds=1.0,
-    )
-    return made, predicted
+    ids = tuple(f"{image}.jpg" for image in range(images))
+    return _finished(probabilities, labels, ids, names, seconds=1.0), predicted
 
 
 def few(random, images=7, classes=("a", "b", "c")):
     """Random posteriors and labels of a few images, whose names are not ASCII."""
     probabilities = random.dirichlet(np.ones(len(classes)), images).astype(np.float32)
+    labels = random.integers(0, len(classes), images).astype(np.int32)
+    return _finished(
+        probabilities, labels, tuple(f"train/ü {image}.jpg" for image in range(images)), classes, seconds=1.5
+    )
+
+
+def _finished(probabilities, labels, ids, classes, seconds):
+    """Posteriors of images that are all done."""
     return Posteriors(
         probabilities=probabilities,
-        labels=random.integers(0, len(classes), images).astype(np.int32),
-        ids=tuple(f"train/ü {image}.jpg" for image in range(images)),
-        fingerprints=np.arange(images),
+        labels=labels,
+        ids=ids,
+        fingerprints=np.arange(len(ids)),
         classes=classes,
         nets=(NET,),
-        done=np.ones(images, np.bool_),
-        seconds=1.5,
+        done=np.ones(len(ids), np.bool_),
+        seconds=seconds,
     )

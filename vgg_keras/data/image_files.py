@@ -50,9 +50,9 @@ def split_of_files(
         size=len(files),
         read=lambda image: (tf.io.read_file(tf.gather(paths, image)), tf.gather(table, image)),
         require_unchanged=require_unchanged,
-        name=lambda image: printable(below(listed.paths[image], root)),
+        name=lambda image: printable(*_below(root, [listed.paths[image]])),
         root=printable(root),
-        stamps=stamps(_all_below(listed.paths, root), listed.sizes, listed.times),
+        stamps=stamps(_below(root, listed.paths), listed.sizes, listed.times),
         inspect=listed.inspect,
         changed=listed.changed,
         labels=labels,
@@ -61,16 +61,10 @@ def split_of_files(
     )
 
 
-def below(path: str, root: Path) -> str:
-    """A path as it is named below a folder."""
+def _below(root: Path, paths: Sequence[str]) -> list[str]:
+    """Paths as they are named below a folder."""
     start = f"{root}{os.sep}"
-    return path[len(start) :] if path.startswith(start) else os.path.relpath(path, root)
-
-
-def _all_below(paths: Sequence[str], root: Path) -> list[str]:
-    """The same of many paths."""
-    start = f"{root}{os.sep}"
-    return [path[len(start) :] if path.startswith(start) else below(path, root) for path in paths]
+    return [path[len(start) :] if path.startswith(start) else os.path.relpath(path, root) for path in paths]
 
 
 def of_files(paths: list[str]) -> Split:

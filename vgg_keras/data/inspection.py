@@ -31,8 +31,8 @@ _NONE = np.zeros(0, np.int64), np.zeros(0, ROW)
 def inspect_images(split: Split, data: Data, images: np.ndarray) -> Iterator[Findings]:
     """What is found of each of these images, a few at a time, so that a stop is quick.
 
-    Pieces are as large as a few seconds allow: the start of one takes a tenth of a second, and of large files a few hundred show
-    progress.
+    A piece is as large as `PIECE_SECONDS` allow, since the start of one takes a tenth of a second. Of large files that is a few
+    hundred.
     """
     size = SMALLEST_PIECE
     while len(images):
