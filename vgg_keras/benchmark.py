@@ -2,6 +2,7 @@
 
 python -m vgg_keras.benchmark input --data=photos/
 python -m vgg_keras.benchmark train --config=E --batch=64
+python -m vgg_keras.benchmark forward --config=E --batch=64
 python -m vgg_keras.benchmark evaluate --config=E --data=photos/ --set=runtime.precision=float32
 python -m vgg_keras.benchmark scaling --data=photos/
 python -m vgg_keras.benchmark all --data=photos/
@@ -9,6 +10,7 @@ KERAS_BACKEND=jax python -m vgg_keras.benchmark train
 
 input: JPEG files to batches of crops, beside decoding alone, the straightforward chain and Pillow in a DataLoader.
 train: a step beside Keras Applications, PyTorch and the net's layers alone; on Keras's TensorFlow and JAX backends.
+forward: a forward pass in float32 and bf16, images in memory, beside PyTorch; on both backends, too.
 evaluate: the protocols of 3.2, file to posterior, beside `model.predict` and the net's convolutions alone.
 scaling: the input over cores and files, the scan over files, memory over files and batch, the commands' start.
 Each prints a table and, last, a line of JSON. Rows are timed in turn, and the first round is not counted.
@@ -29,7 +31,9 @@ flags.DEFINE_integer(
     "Photographs of a round. Default: 1,024 of input; 32 of evaluate, whose crops take an eighth.",
     lower_bound=1,
 )
-flags.DEFINE_integer("batch", None, "Images of a training step. Default: 16; of scaling 16, 64 and 256.", lower_bound=1)
+flags.DEFINE_integer(
+    "batch", None, "Images of a training step or a forward pass. Default: 16; of scaling 16, 64 and 256.", lower_bound=1
+)
 flags.DEFINE_list("only", [], "Rows by the beginnings of their names, with commas between them. Default: all.")
 flags.DEFINE_integer("times", 1, "How often input's list of files is repeated.", lower_bound=1)
 flags.DEFINE_string("profile", None, "A folder for a profile of three training steps, for TensorBoard.")

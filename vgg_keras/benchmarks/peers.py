@@ -4,6 +4,7 @@ Every step takes a batch in memory, updates by SGD with momentum and the paper's
 """
 
 import dataclasses
+import importlib.util
 import signal
 from collections.abc import Callable, Sequence
 
@@ -79,6 +80,14 @@ def applications_step(name: str, precision: str, images, labels, **compiled) -> 
     return lambda: float(model.train_on_batch(images, labels))
 
 
+def torch_missing(architecture: Architecture) -> str:
+    """Why there is no net of PyTorch to compare with; empty where there is one."""
+    plain = architecture.head == "fc" and architecture.activation == "relu" and not architecture.batch_norm
+    if not plain or architecture.name == "A-LRN":
+        return "it has only Table 1's nets without LRN"
+    return "torch is not installed" if importlib.util.find_spec("torch") is None else ""
+
+
 def torch_step(architecture: Architecture, bf16: bool, images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
     """A step of torchvision's layout in PyTorch: channels last, autocast to bf16, on a GPU compiled.
 
@@ -91,6 +100,63 @@ def torch_step(architecture: Architecture, bf16: bool, images: np.ndarray, label
     Raises:
         ImportError: PyTorch is not installed.
     """
+    import torch
+
+    device = _torch_device()
+    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).train()
+    run = torch.compile(model) if device == "cuda" else model
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
+    images, labels = _torch_images(images, device), torch.from_numpy(labels).long().to(device)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = torch.nn.functional.cross_entropy(run(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def torch_forward(architecture: Architecture, bf16: bool, images: np.ndarray) -> Callable[[], np.ndarray]:
+    """A forward pass of the same net, to posteriors in the computer's memory. Arguments and errors: as `torch_step`."""
+    import torch
+
+    device = _torch_device()
+    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).eval()
+    run = torch.compile(model) if device == "cuda" else model
+    images = _torch_images(images, device)
+
+    @torch.no_grad()
+    def forward():
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            logits = run(images)
+        return torch.softmax(logits.float(), dim=1).cpu().numpy()
+
+    return forward
+
+
+def _torch_device() -> str:
+    """The GPU if there is one, with choices as XLA makes them: convolutions are tried out, and float32's products are TF32's."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    return "cuda"
+
+
+def _torch_images(images: np.ndarray, device: str):
+    """(batch, crop, crop, 3) as a tensor of PyTorch, channels last in memory."""
+    import torch
+
+    return torch.from_numpy(images).permute(0, 3, 1, 2).to(device, memory_format=torch.channels_last)
+
+
+def _torch_net(architecture: Architecture):
+    """The net in torchvision's layout."""
     import torch
 
     from vgg_keras.nets.architectures import layers
@@ -109,20 +175,4 @@ def torch_step(architecture: Architecture, bf16: bool, images: np.ndarray, label
             if layer is not net[-1]:
                 parts += [torch.nn.ReLU(inplace=True), torch.nn.Dropout(architecture.dropout)]
         channels = layer.units
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cudnn.benchmark = True  # as XLA tries convolutions out
-    model = torch.nn.Sequential(*parts).to(device, memory_format=torch.channels_last).train()
-    run = torch.compile(model) if device == "cuda" else model
-    optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
-    images = torch.from_numpy(images).permute(0, 3, 1, 2).to(device, memory_format=torch.channels_last)
-    labels = torch.from_numpy(labels).long().to(device)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = torch.nn.functional.cross_entropy(run(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+    return torch.nn.Sequential(*parts)

@@ -42,6 +42,18 @@ class Row:
         return time.perf_counter() - began if counted is None else counted
 
 
+def begun_once(begin: Callable[[], Callable[[], object]]) -> Callable[[], None]:
+    """Work that is made at its first call, so that only rows that run take memory."""
+    made = []
+
+    def work():
+        if not made:
+            made.append(begin())
+        made[0]()
+
+    return work
+
+
 def chosen(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
     """The rows whose names begin with one of `only`; all of them where it is empty.
 

@@ -5,7 +5,6 @@ net's own shapes. `nets/` imports only Keras, so the suite runs on Keras's Tenso
 neither.
 """
 
-import importlib.util
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -122,11 +121,11 @@ def matrix_peak_share(record: dict, machine: Engine) -> float | None:
 
 
 def _rows(machine: Engine, config, architecture, images, labels, operations) -> tuple[list[Row], dict[str, str]]:
-    """The rows, and why others are missing. A step is made at its first call, so that only rows that run take memory."""
+    """The rows, and why others are missing."""
     bf16 = machine.precision == "mixed_bfloat16"
 
     def row(name, begin):
-        return Row(name, len(images), _begun_once(begin), operations)
+        return Row(name, len(images), rounds.begun_once(begin), operations)
 
     found = [row(OURS, lambda: machine.step(architecture, config, machine.precision, images, labels))]
     missing: dict[str, str] = {}
@@ -141,11 +140,8 @@ def _rows(machine: Engine, config, architecture, images, labels, operations) -> 
     else:
         missing[KERAS] = "Keras Applications have only D and E of Table 1"
     name = _torch_name(machine)
-    plain = architecture.head == "fc" and architecture.activation == "relu" and not architecture.batch_norm
-    if not plain or architecture.name == "A-LRN":
-        missing[name] = "it has only Table 1's nets without LRN"
-    elif importlib.util.find_spec("torch") is None:
-        missing[name] = "torch is not installed"
+    if reason := peers.torch_missing(architecture):
+        missing[name] = reason
     else:
         found.append(row(name, lambda: peers.torch_step(architecture, bf16, centred, labels)))
     found.append(row(CEILING, lambda: _layers_alone(machine, architecture, len(images))))
@@ -160,18 +156,6 @@ def _in_applications(architecture: Architecture) -> bool:
     """Whether Keras Applications have this very net: theirs are D and E at full size."""
     plain = Architecture(architecture.name, num_classes=1000, mean=architecture.mean, dropout=architecture.dropout)
     return architecture.name in peers.APPLICATIONS and architecture == plain
-
-
-def _begun_once(begin: Callable[[], Callable[[], object]]) -> Callable[[], None]:
-    """A step that is made at its first call."""
-    made = []
-
-    def work():
-        if not made:
-            made.append(begin())
-        made[0]()
-
-    return work
 
 
 def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Callable[[], None]:

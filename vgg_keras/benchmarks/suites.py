@@ -8,12 +8,12 @@ from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import IMAGENET_MEAN, mean_of_channels
 
 CLASSES = 1000
-SUITES = ("input", "train", "evaluate", "scaling", "all")
+SUITES = ("input", "train", "forward", "evaluate", "scaling", "all")
 # The suites that read a flag which not all read.
 READ_BY = {
     "images": ("input", "evaluate", "scaling"),
-    "batch": ("train", "scaling"),
-    "only": ("input", "train", "evaluate"),
+    "batch": ("train", "forward", "scaling"),
+    "only": ("input", "train", "forward", "evaluate"),
     "times": ("input",),
     "profile": ("train",),
 }
@@ -57,7 +57,14 @@ class Options:
 
 def run(suite: str, options: Options) -> None:
     """Runs a suite, which prints a table and a line of JSON."""
-    {"input": _input, "train": _train, "evaluate": _evaluate, "scaling": _scaling, "all": _all}[suite](options)
+    {
+        "input": _input,
+        "train": _train,
+        "forward": _forward,
+        "evaluate": _evaluate,
+        "scaling": _scaling,
+        "all": _all,
+    }[suite](options)
 
 
 def _input(options: Options) -> None:
@@ -70,6 +77,12 @@ def _train(options: Options) -> None:
     from vgg_keras.benchmarks import steps
 
     steps.run(options.config, options.architecture, options.batch or 16, options.repeats, options.only, options.profile)
+
+
+def _forward(options: Options) -> None:
+    from vgg_keras.benchmarks import forward
+
+    forward.run(options.config, options.architecture, options.batch or 16, options.repeats, options.only)
 
 
 def _evaluate(options: Options) -> None:
