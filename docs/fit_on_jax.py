@@ -3,8 +3,8 @@
 KERAS_BACKEND=jax python docs/fit_on_jax.py --config=cifar10_bn --data=cifar10/ --out=results
 
 --data is a folder of train/CLASS and val/CLASS whose images are square; they are held in memory. Net, start, optimizer, rates and
-augmentation are those of `python -m vgg_keras.train` with the same configuration. Other random numbers are drawn, and an epoch leaves
-out the images of its last, smaller batch. The images of val/ are tested once, after the last epoch.
+augmentation are those of `python -m vgg_keras.train` with the same configuration. The random numbers are others, and each epoch
+leaves out the images that fill no batch. The images of val/ are tested once, after the last epoch.
 
 Writes metrics.jsonl, a line for each epoch, result.json and posteriors.npz into --out.
 """

@@ -1,0 +1,145 @@
+"""docs/fit_on_jax.py: its augmentation, colours and rates are the package's own, and it trains without TensorFlow."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+from absl import flags
+
+from vgg_keras import recipes
+from vgg_keras.config import Architecture, Config, Data, Training
+from vgg_keras.data import statistics
+from vgg_keras.errors import UserError
+from vgg_keras.training.schedule import rate_of_step
+
+SCRIPT = Path(__file__).parents[1] / "docs" / "fit_on_jax.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script as a module, with its flags among those of this process while its tests run."""
+    before = flags.FLAGS
+    spec = importlib.util.spec_from_file_location("fit_on_jax", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    known = set(flags.FLAGS)
+    spec.loader.exec_module(module)
+    yield module
+    for name in set(before) - known:
+        delattr(before, name)
+
+
+def test_a_crop_is_a_window_of_the_padded_image_flipped_or_not(script):
+    """The images hold their own coordinates, so that each crop says where it comes from."""
+    count, side, pad, crop = 4000, 36, 3, 32
+    rows, columns = np.mgrid[1 : side + 1, 1 : side + 1].astype(np.uint8)
+    images = np.broadcast_to(np.stack([rows, columns, rows], axis=-1), (count, side, side, 3))
+    config = Config(architecture=Architecture("A", crop=crop), data=Data(pad=pad, color_shift=0.0, scale=(side,)))
+    crops = script.augmented(images, np.random.default_rng(0), config, np.eye(3))
+    padded = np.zeros((side + 2 * pad, side + 2 * pad, 3))
+    padded[pad:-pad, pad:-pad] = images[0]
+    middle = crops[:, 16, 16].astype(int)
+    flipped = crops[:, 16, 17, 1] < middle[:, 1]
+    tops, lefts = middle[:, 0] - 17 + pad, middle[:, 1] - np.where(flipped, 16, 17) + pad
+    for found, top, left, flip in zip(crops, tops, lefts, flipped, strict=True):
+        window = padded[top : top + crop, left : left + crop]
+        assert np.array_equal(found, window[:, ::-1] if flip else window)
+    places, counts = np.unique(np.stack([tops, lefts]), axis=1, return_counts=True)
+    print(f"{places.shape[1]} places, {counts.min()} to {counts.max()} times; {flipped.mean():.3f} flipped")
+    assert places.shape[1] == (side + 2 * pad - crop + 1) ** 2  # the last row and column included
+    assert counts.min() > 10 and abs(flipped.mean() - 0.5) < 0.04
+
+
+def test_colours_shift_by_the_components_of_the_training_set(script, random):
+    pixels = random.normal(0, 20, (50, 8, 8, 3)) @ np.array([[1, 0.5, 0.2], [0, 1, 0.5], [0, 0, 1]])
+    images = np.clip(pixels + 120, 0, 255).astype(np.uint8)
+    basis = script.color_basis(images)
+    rows = [
+        statistics._of_one_image(*(part.numpy() for part in statistics.color_sums(tf.constant(image))))
+        for image in images
+    ]
+    covariance = np.mean([within for _, within in rows], axis=0) + np.cov(np.array([m for m, _ in rows]).T, bias=True)
+    ours = statistics.Statistics((0.0,) * 3, tuple(map(tuple, covariance.tolist())), len(images)).color_basis
+    # the direction of a component is not determined
+    difference = np.abs(np.abs(basis) - np.abs(ours)).max() / np.abs(ours).max()
+    print(f"largest difference of the bases {difference:.1e}")
+    assert difference < 1e-3
+
+    config = Config(architecture=Architecture("A", crop=32), data=Data(color_shift=0.1, scale=(32,), flip=False))
+    grey = np.full((4000, 32, 32, 3), 100, np.uint8)
+    shifted = script.augmented(grey, np.random.default_rng(1), config, basis)
+    assert np.array_equal(shifted, np.broadcast_to(shifted[:, :1, :1], shifted.shape))  # one shift for an image
+    shifts = shifted[:, 0, 0] - 100
+    expected = 0.1**2 * basis @ basis.T
+    difference = np.abs(np.cov(shifts.T) - expected).max() / expected.max()
+    print(f"covariance of 4,000 shifts: {difference:.1e} from 0.1^2 B B^T")
+    assert difference < 0.1
+
+
+def test_rates_are_those_of_train(script):
+    training = Training(learning_rate=0.2, schedule="cosine", epochs=7, warmup_steps=5)
+    ours = [rate_of_step(training, step, 11, 0) for step in range(77)]
+    found = [script.rate_of_step(np, training, np.float32(step), 77) for step in range(77)]
+    difference = np.abs(np.array(found) - ours).max()
+    print(f"largest difference of 77 rates {difference:.1e}")
+    assert difference < 1e-7
+
+
+def test_what_it_does_not_train_is_refused(script):
+    with pytest.raises(UserError, match=r"training.schedule=cosine.* Received: plateau, best"):
+        script.require_fitting(recipes.load("E"))
+    script.require_fitting(recipes.load("cifar10_bn"))
+
+
+@pytest.mark.full
+def test_it_trains_without_tensorflow_and_tests_the_last_net(tmp_path, random):
+    """Two classes, a dark and a bright one, are learned; the error is that of the saved posteriors."""
+    for split, count in (("train", 32), ("val", 10)):
+        for name, level in (("bright", 190), ("dark", 60)):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.normal(level, 20, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+                PIL.Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{number}.png")
+    run = (
+        "import sys, runpy\n"
+        "sys.modules['tensorflow'] = None\n"  # as if it were not installed: importing it fails
+        f"sys.argv[0] = {str(SCRIPT)!r}\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [
+        "--config=cifar10_bn",
+        "--set=architecture.name=A",
+        "--set=architecture.width=0.0625",
+        "--set=data.batch=16",
+    ]
+    command += [
+        "--set=architecture.fc_initializer=as_convolutions",
+        "--set=architecture.dropout=0",
+        "--set=training.epochs=30",
+    ]
+    command += ["--set=training.learning_rate=0.02", "--data=data", "--out=out"]
+    done = subprocess.run(
+        [sys.executable, "-c", run, *command],
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    lines = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
+    saved = np.load(tmp_path / "out/posteriors.npz")
+    wrong = saved["probabilities"].argmax(axis=1) != saved["labels"]
+    print(
+        f"losses of every tenth epoch {[round(line['loss'], 3) for line in lines[::10]]}, test error {result['top1_error']} %"
+    )
+    assert np.allclose(saved["probabilities"].sum(axis=1), 1, atol=1e-5)
+    assert result["top1_error"] == 100 * wrong.mean() <= 10
+    assert result["updates"] == 120 and result["test_images"] == 20 and len(lines) == 30
+    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
