@@ -7,7 +7,7 @@ They are timed beside `model.predict` and the net's own convolutions.
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -109,56 +109,53 @@ def _predict(model, architecture, batch: int) -> Row:
 
 
 def _protocols(model, architecture, config: Config, photographs: Split) -> list[Row]:
-    rules, crop = config.evaluation, architecture.crop
+    rules = config.evaluation
     fewer = photographs.select(np.arange(0, photographs.size, 8))
     center, dense = Crops(model, architecture, rules, 1), Dense(model, architecture, rules)
     grid = Crops(model, architecture, rules, rules.grid)
-    views = 1 + rules.flip
-    at_crop = multiply_adds(architecture, crop, crop)
-
-    def q(scales):
-        return tuple(round(side * crop / 224) for side in scales)
-
-    def uncropped(split, scales, net=architecture):
-        total = 0
-        for image in range(split.size):
-            height, width = decode(split.read(tf.constant(image, tf.int64))[0]).shape[:2]
-            for side in scales:
-                total += views * multiply_adds(net, *(int(size) for size in rescaled_size(height, width, side)))
-        return 2 * total
-
-    def cropped(split, count):
-        return 2 * split.size * views * count * at_crop
-
-    def through(split, *passes):
-        def work():
-            for protocol, scales in passes:
-                for side in scales:
-                    for _ in protocol(split, config.data, side):
-                        pass
-
-        return work
-
-    one, three = q(SINGLE), q(THREE)
-    many = cropped(fewer, rules.grid**2)
-    names = label_of_test_scales(three)
     hidden = [LAST_MAP, *hidden_fc(architecture)][-1]
     pooled = Pooled(model, architecture, rules, (hidden,))
     without_last = dataclasses.replace(architecture, num_classes=0)
-    few, lot = fewer.size, photographs.size
+    one, three = (tuple(round(side * architecture.crop / 224) for side in scales) for scales in (SINGLE, THREE))
+
+    def row(name, split, passes, operations):
+        return Row(name, split.size, _through(split, config, passes), operations)
+
+    def uncropped(split, scales, net=architecture):
+        return _uncropped(split, scales, net, rules)
+
+    at_crop = 2 * (1 + rules.flip) * multiply_adds(architecture, architecture.crop, architecture.crop)
+    many = fewer.size * rules.grid**2 * at_crop
     return [
-        Row(f"centre crop, Q={one[0]}", lot, through(photographs, (center, one)), cropped(photographs, 1)),
-        Row(f"dense, Q={one[0]}", lot, through(photographs, (dense, one)), uncropped(photographs, one)),
-        Row(f"dense, Q={names}", few, through(fewer, (dense, three)), uncropped(fewer, three)),
-        Row(f"multi-crop, Q={one[0]}", few, through(fewer, (grid, one)), many),
-        Row(f"both, Q={one[0]}", few, through(fewer, (dense, one), (grid, one)), many + uncropped(fewer, one)),
-        Row(
-            f"features {hidden}, Q={one[0]}",
-            lot,
-            through(photographs, (pooled, one)),
-            uncropped(photographs, one, without_last),
-        ),
+        row(f"centre crop, Q={one[0]}", photographs, [(center, one)], photographs.size * at_crop),
+        row(f"dense, Q={one[0]}", photographs, [(dense, one)], uncropped(photographs, one)),
+        row(f"dense, Q={label_of_test_scales(three)}", fewer, [(dense, three)], uncropped(fewer, three)),
+        row(f"multi-crop, Q={one[0]}", fewer, [(grid, one)], many),
+        row(f"both, Q={one[0]}", fewer, [(dense, one), (grid, one)], many + uncropped(fewer, one)),
+        row(f"features {hidden}, Q={one[0]}", photographs, [(pooled, one)], uncropped(photographs, one, without_last)),
     ]
+
+
+def _through(split: Split, config: Config, passes) -> Callable[[], None]:
+    """A split through protocols, each at its Q."""
+
+    def work():
+        for protocol, scales in passes:
+            for side in scales:
+                for _ in protocol(split, config.data, side):
+                    pass
+
+    return work
+
+
+def _uncropped(split: Split, scales, net, rules) -> int:
+    """The operations of whole images at each Q."""
+    total = 0
+    for image in range(split.size):
+        height, width = decode(split.read(tf.constant(image, tf.int64))[0]).shape[:2]
+        for side in scales:
+            total += multiply_adds(net, *(int(size) for size in rescaled_size(height, width, side)))
+    return 2 * (1 + rules.flip) * total
 
 
 def _rate(row: Row) -> float:

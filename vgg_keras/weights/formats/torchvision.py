@@ -47,27 +47,10 @@ def read(path: Path) -> SourceWeights:
     Raises:
         UserError: not such a file, or a `.pth` where torch is not installed.
     """
-    grouped: dict[str, dict[str, np.ndarray]] = {}
-    for key, array in torch_files.tensors_of(path).items():
-        layer, _, part = key.rpartition(".")
-        if part == "num_batches_tracked":  # batch norm's counter, which nothing reads
-            continue
-        grouped.setdefault(layer, {})[part] = array
+    grouped = _by_layer(torch_files.tensors_of(path))
     features = _features(grouped)
     dropped = _drop_numbers(grouped)
-    convolutions, head = {}, {}
-    for layer, parts in grouped.items():
-        inside = features is not None and layer.startswith(features)
-        unknown = sorted(set(parts) - set(_ORDER))
-        if unknown and (inside or features is None):
-            raise UserError(
-                f"A VGG of torchvision or timm has weights and biases. Received: {path}, with {layer}.{unknown[0]}."
-            )
-        arrays = tuple(parts[part] for part in _ORDER if part in parts)
-        if inside:
-            convolutions[f"features.{layer.removeprefix(features)}"] = arrays
-        else:
-            head[_short(layer, features)] = () if unknown else arrays
+    convolutions, head = _parted(grouped, features, path)
     found, names, problem = torch_head.read(head, ordered=path.suffix != ".safetensors")
     notes: tuple[str, ...] = ()
     if names and found[names[-1]][0].shape[0] == 1:
@@ -76,10 +59,7 @@ def read(path: Path) -> SourceWeights:
     features_alone = bool(names) and all(np.isnan(array).all() for name in names for array in found[name])
     if features_alone:
         found, names = {}, ()
-    caffe = _CAFFE_NAME.fullmatch(path.name)
-    preprocessing, words = (CAFFE, "") if caffe else (TORCHVISION, f"torchvision's, {TORCHVISION_WORDS}")
-    if features_alone or _FEATURES_NAME.fullmatch(path.name):
-        preprocessing, words = FEATURES, f"torchvision's IMAGENET1K_FEATURES, {FEATURES_WORDS}"
+    preprocessing, words = _preprocessing(path, features_alone)
     return SourceWeights(
         str(path),
         convolutions | found,
@@ -93,6 +73,45 @@ def read(path: Path) -> SourceWeights:
         head_problem=problem,
         notes=(*notes, *[f"{', '.join(dropped)} is left out: numbers beside the net"] * bool(dropped)),
     )
+
+
+def _by_layer(tensors) -> dict[str, dict[str, np.ndarray]]:
+    """Arrays by the names of their layers and of their parts, such as `weight`."""
+    grouped: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in tensors.items():
+        layer, _, part = key.rpartition(".")
+        if part != "num_batches_tracked":  # batch norm's counter, which nothing reads
+            grouped.setdefault(layer, {})[part] = array
+    return grouped
+
+
+def _parted(grouped, features: str | None, path: Path) -> tuple[dict[str, tuple], dict[str, tuple]]:
+    """The convolutions and the other layers, by name; a layer of the head that is not understood is empty.
+
+    Raises:
+        UserError: what lies among the convolutions is none.
+    """
+    convolutions, head = {}, {}
+    for layer, parts in grouped.items():
+        inside = features is not None and layer.startswith(features)
+        unknown = sorted(set(parts) - set(_ORDER))
+        if unknown and (inside or features is None):
+            raise UserError(
+                f"A VGG of torchvision or timm has weights and biases. Received: {path}, with {layer}.{unknown[0]}."
+            )
+        arrays = tuple(parts[part] for part in _ORDER if part in parts)
+        if inside:
+            convolutions[f"features.{layer.removeprefix(features)}"] = arrays
+        else:
+            head[_short(layer, features)] = () if unknown else arrays
+    return convolutions, head
+
+
+def _preprocessing(path: Path, features_alone: bool):
+    """What the images of such a file are, and in words that it is assumed."""
+    if features_alone or _FEATURES_NAME.fullmatch(path.name):
+        return FEATURES, f"torchvision's IMAGENET1K_FEATURES, {FEATURES_WORDS}"
+    return (CAFFE, "") if _CAFFE_NAME.fullmatch(path.name) else (TORCHVISION, f"torchvision's, {TORCHVISION_WORDS}")
 
 
 def _drop_numbers(grouped: dict[str, dict[str, np.ndarray]]) -> list[str]:
