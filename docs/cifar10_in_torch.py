@@ -1,4 +1,4 @@
-"""The recipe `cifar10_bn` once more, in PyTorch alone: the judge of what a copy of CIFAR-10 allows.
+"""Trains the recipe `cifar10_bn` in PyTorch alone, to tell what a copy of CIFAR-10 costs from an error of ours.
 
 python docs/cifar10_in_torch.py cifar10/ A --width=0.25 --epochs=15
 

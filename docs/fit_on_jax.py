@@ -3,49 +3,161 @@
 KERAS_BACKEND=jax python docs/fit_on_jax.py --config=cifar10_bn --data=cifar10/ --out=results
 
 --data is a folder of train/CLASS and val/CLASS whose images are square; they are held in memory. Net, start, optimizer, rates and
-augmentation are those of `python -m vgg_keras.train` with the same configuration. The random numbers are others, and each epoch
-leaves out the images that fill no batch. The images of val/ are tested once, after the last epoch.
+augmentation are those of `python -m vgg_keras.train` with the same configuration. Random numbers differ. An incomplete last batch
+is left out. The images of val/ are tested after the last epoch.
 
-Writes metrics.jsonl, a line for each epoch, result.json and posteriors.npz into --out.
+Writes metrics.jsonl, a line for each epoch, model.weights.h5, posteriors.npz and result.json into --out.
 """
 
 import dataclasses
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 from absl import flags
 
 from vgg_keras import cli
-from vgg_keras.config import Config, Training
+from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.errors import UserError
+from vgg_keras.nets.builder import build
+from vgg_keras.training.optimizer import build_optimizer
 
 FLAGS = flags.FLAGS
 cli.define("config", "data", "set", "out")
+FOLLOWED = {  # the fields of `training` that this script reads; `stage` names a run, the others decide no rate of a cosine
+    *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "l2", "epochs", "schedule", "warmup_steps"),
+    *("stage", "kept_net", "validation_epochs", "plateau_metric", "plateau_patience", "plateau_factor"),
+    *("plateau_divisions", "plateau_ends", "step_epochs", "step_factor"),
+}
+TESTED = 500  # images at once
 
 
-def read(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images of class folders, rescaled to (side, side), and the numbers of their classes: (n, side, side, 3) and (n,)."""
-    from PIL import Image
-
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    files = [(path, number) for number, name in enumerate(classes) for path in sorted(name.iterdir())]
-
-    def pixels(path: Path) -> np.ndarray:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
-
-    with ThreadPoolExecutor() as threads:
-        images = np.stack(list(threads.map(pixels, [path for path, _ in files])))
-    return images, np.array([number for _, number in files], np.int32)
+def main() -> None:
+    config = cli.configuration()
+    cli.require("data", "out", rule="--data=FOLDER holds the images, --out=FOLDER takes the results.")
+    require_fitting(config)
+    if keras.backend.backend() != "jax":
+        raise UserError(f"This script trains on JAX. Received: {keras.backend.backend()}. Set KERAS_BACKEND=jax.")
+    result = fit(config, Path(FLAGS.data), Path(FLAGS.out))
+    print(f"{result['net']}: top-1 error {result['top1_error']:.2f} % of {result['test_images']:,} images")
 
 
-def color_basis(images: np.ndarray) -> np.ndarray:
-    """(3, 3): times three normal numbers it is 3.1's shift of the colours. As `Statistics.color_basis`."""
-    eigenvalues, eigenvectors = np.linalg.eigh(np.cov(images.reshape(-1, 3).T / 255))
-    return (255 * eigenvectors * eigenvalues).astype(np.float32)
+def require_fitting(config: Config) -> None:
+    """Refuses what this script does not do."""
+    training, default = config.training, Training()
+    others = [name for name in vars(training) if name not in FOLLOWED and vars(training)[name] != vars(default)[name]]
+    if others or config.stages:
+        received = f"training.{others[0]}={vars(training)[others[0]]}" if others else "stages"
+        raise UserError(f"This script trains once, from random weights. Received: {received}. Use vgg_keras.train.")
+    if training.schedule != "cosine" or training.kept_net != "last":
+        raise UserError(
+            "This script trains with training.schedule=cosine and training.kept_net=last. Received: "
+            f"{training.schedule} and {training.kept_net}. Try --config=cifar10_bn."
+        )
+    if len(scales := config.data.scale_for(config.architecture.crop)) > 1:
+        raise UserError(
+            f"This script trains at one S. Received: data.scale={scales}. Try --set=data.scale={scales[0]}."
+        )
+
+
+def fit(config: Config, folder: Path, out: Path) -> dict:
+    """Trains and tests a net, and returns the results."""
+    training, crop = config.training, config.architecture.crop
+    (side,) = config.data.scale_for(crop)
+    classes = class_names(folder / "train")
+    images, labels = read(folder / "train", classes, side)
+    test_images, test_labels = read(folder / "val", classes, side)
+    if len(images) < config.data.batch:
+        raise UserError(f"A batch takes {config.data.batch} images. Received: {len(images)}. Set data.batch.")
+    batches = Batches(images, labels, config)
+    model = compiled(config, len(classes), tuple(images.mean(axis=(0, 1, 2), dtype=np.float64).tolist()), len(batches))
+    out.mkdir(parents=True, exist_ok=True)
+    records = Records(out / "metrics.jsonl", training.epochs)
+    model.fit(batches, epochs=training.epochs, shuffle=False, verbose=0, callbacks=[records])
+
+    start = (side - crop) // 2
+    centre = slice(start, start + crop)
+    model.save_weights(out / "model.weights.h5")
+    posteriors = model_posteriors(model, test_images[:, centre, centre])
+    np.savez_compressed(out / "posteriors.npz", probabilities=posteriors, labels=test_labels)
+    seen = slice(None, None, max(1, len(images) // 10000))
+    result = {
+        "config": dataclasses.asdict(config),
+        "net": config.architecture.name,
+        "updates": len(batches) * training.epochs,
+        "last_epoch": records.lines[-1],
+        "training_images": len(images),
+        "training_error_without_augmentation": error(
+            model_posteriors(model, images[seen, centre, centre]), labels[seen]
+        ),
+        "test_images": len(test_labels),
+        "top1_error": error(posteriors, test_labels),
+        "precision": precision(config),
+        "device": device().device_kind,
+    }
+    (out / "result.json").write_text(json.dumps(result, indent=1))
+    return result
+
+
+def compiled(config: Config, classes: int, mean: tuple[float, ...], steps: int) -> keras.Model:
+    """The net with its optimizer, whose rate follows the configuration's schedule over `steps` updates an epoch."""
+    architecture: Architecture = config.architecture.resolved(classes, mean)
+    model = build(architecture, dtype=precision(config), seed=config.seed)
+    optimizer = build_optimizer(config.training, {})
+    optimizer.learning_rate = Rate(config.training, steps * config.training.epochs)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    return model
+
+
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """As `training.schedule.rate_of_step`: a warm-up, then half a cosine to 0."""
+
+    def __init__(self, training: Training, steps: int):
+        self.training, self.steps = training, steps
+
+    def __call__(self, step):
+        rate, warmup = self.training.learning_rate, self.training.warmup_steps
+        step = keras.ops.cast(step, "float32")
+        falling = (1 + keras.ops.cos(np.float32(np.pi) * (step - warmup) / (self.steps - warmup))) / 2
+        return rate * keras.ops.where(step < warmup, (step + 1) / max(warmup, 1), falling)
+
+
+class Batches(keras.utils.PyDataset):
+    """Augmented batches, each epoch in an order of its own.
+
+    Keras's own workers serve the last batches of one epoch in the next one. So this has one, and makes batches ahead.
+    """
+
+    AHEAD = 16
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, config: Config):
+        super().__init__(workers=1)
+        self.images, self.labels, self.config, self.epoch = images, labels, config, 0
+        self.basis = color_basis(images) if config.data.color_shift else np.zeros((3, 3))
+        self.threads, self.made, self.parts = ThreadPoolExecutor(4), dict[int, Future](), None
+
+    def __len__(self):
+        return len(self.images) // self.config.data.batch
+
+    def __getitem__(self, step):
+        if self.parts is None:
+            order = np.random.default_rng((self.config.seed, self.epoch)).permutation(len(self.images))
+            self.parts = order[: len(self) * self.config.data.batch].reshape(len(self), -1)
+        for ahead in range(step, min(step + self.AHEAD, len(self))):
+            if ahead not in self.made:
+                self.made[ahead] = self.threads.submit(self._batch, self.epoch, ahead, self.parts[ahead])
+        return self.made.pop(step).result()
+
+    def on_epoch_end(self):
+        self.epoch, self.made, self.parts = self.epoch + 1, {}, None
+
+    def _batch(self, epoch: int, step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng((self.config.seed, epoch, step))
+        return augmented(self.images[chosen], generator, self.config, self.basis), self.labels[chosen]
 
 
 def augmented(images, generator: np.random.Generator, config: Config, basis: np.ndarray) -> np.ndarray:
@@ -64,135 +176,89 @@ def augmented(images, generator: np.random.Generator, config: Config, basis: np.
     return crops
 
 
-def require_fitting(config: Config) -> None:
-    """Refuses what this script does not do."""
-    training = config.training
-    if (
-        training.schedule != "cosine"
-        or training.kept_net != "last"
-        or len(config.data.scale_for(config.architecture.crop)) > 1
-    ):
-        raise UserError(
-            "This script trains with training.schedule=cosine, training.kept_net=last and one S. Received: "
-            f"{training.schedule}, {training.kept_net} and S={config.data.scale}. Try --config=cifar10_bn."
-        )
+def color_basis(images: np.ndarray) -> np.ndarray:
+    """(3, 3): times three normal numbers it is 3.1's shift of the colours. As `Statistics.color_basis`."""
+    eigenvalues, eigenvectors = np.linalg.eigh(np.cov(images.reshape(-1, 3).T / 255))
+    return (255 * eigenvectors * eigenvalues).astype(np.float32)
 
 
-def fit(config: Config, folder: Path, out: Path) -> dict:
-    """Trains and tests a net, and returns the results."""
-    import jax
-    import keras
+class Records(keras.callbacks.Callback):
+    """A line of metrics.jsonl and of the terminal for each epoch."""
 
-    from vgg_keras.nets.builder import build
-    from vgg_keras.training.optimizer import build_optimizer
+    def __init__(self, path: Path, epochs: int):
+        super().__init__()
+        self.path, self.epochs, self.lines, self.begun = path, epochs, list[dict](), time.perf_counter()
+        path.unlink(missing_ok=True)
 
-    require_fitting(config)
-    training, data, crop = config.training, config.data, config.architecture.crop
-    (side,) = data.scale_for(crop)
-    images, labels = read(folder / "train", side)
-    basis, steps = color_basis(images), len(images) // data.batch
-    mean = tuple(images.mean(axis=(0, 1, 2), dtype=np.float64).tolist())
-    architecture = config.architecture.resolved(int(labels.max()) + 1, mean)
-
-    class Batches(keras.utils.PyDataset):
-        """The augmented batches of each epoch in turn, in an order of its own."""
-
-        epoch, order = -1, None
-
-        def __len__(self):
-            return steps
-
-        def __getitem__(self, step):
-            chosen = self.order[step * data.batch : (step + 1) * data.batch]
-            generator = np.random.default_rng((config.seed, self.epoch, step))
-            return augmented(images[chosen], generator, config, basis), labels[chosen]
-
-        def on_epoch_begin(self):
-            self.epoch += 1
-            self.order = np.random.default_rng((config.seed, self.epoch)).permutation(len(images))
-
-    @keras.saving.register_keras_serializable(package="vgg_keras_docs")
-    class Rate(keras.optimizers.schedules.LearningRateSchedule):
-        """As `training.schedule.rate_of_step`: a warm-up, then half a cosine to 0."""
-
-        def __call__(self, step):
-            return rate_of_step(keras.ops, training, keras.ops.cast(step, "float32"), steps * training.epochs)
-
-    model = build(architecture, dtype=precision(config), seed=config.seed)
-    optimizer = build_optimizer(training, {})
-    optimizer.learning_rate = Rate()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"])
-    begun, lines = time.perf_counter(), []
-
-    def record(epoch, logs):
-        seconds = time.perf_counter() - begun
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.begun
         line = {"epoch": epoch + 1, "loss": logs["loss"], "error": 100 * (1 - logs["accuracy"]), "seconds": seconds}
-        lines.append(line)
-        with open(out / "metrics.jsonl", "a") as file:
+        self.lines.append(line)
+        with open(self.path, "a") as file:
             file.write(json.dumps(line) + "\n")
-        left = seconds / (epoch + 1) * (training.epochs - epoch - 1)
+        left = seconds / (epoch + 1) * (self.epochs - epoch - 1)
         print(
-            f"epoch {epoch + 1}/{training.epochs}  loss {line['loss']:.4f}  top-1 error {line['error']:.2f} %  "
+            f"epoch {epoch + 1}/{self.epochs}  loss {line['loss']:.4f}  top-1 error {line['error']:.2f} %  "
             f"{seconds:.0f} s, {left:.0f} s left",
             flush=True,
         )
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.jsonl").unlink(missing_ok=True)
-    model.fit(
-        Batches(workers=4, max_queue_size=32),
-        epochs=training.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=record)],
-    )
-    seconds = time.perf_counter() - begun
-    images, labels = read(folder / "val", side)
-    start = (side - crop) // 2
-    logits = model.predict(images[:, start : start + crop, start : start + crop], batch_size=500, verbose=0)
-    wrong = logits.argmax(axis=1) != labels
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    np.savez_compressed(out / "posteriors.npz", probabilities=probabilities.astype(np.float32), labels=labels)
-    result = {
-        "config": dataclasses.asdict(config),
-        "net": architecture.name,
-        "epochs": training.epochs,
-        "updates": steps * training.epochs,
-        "training_images": steps * data.batch,
-        "seconds": seconds,
-        "last_epoch": lines[-1],
-        "test_images": len(labels),
-        "top1_error": 100 * float(wrong.mean()),
-        "precision": precision(config),
-        "device": jax.devices()[0].device_kind,
-    }
-    (out / "result.json").write_text(json.dumps(result, indent=1))
-    return result
+
+def class_names(folder: Path) -> list[str]:
+    """The class folders of a split."""
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not found:
+        raise UserError(f"--data holds train/CLASS and val/CLASS. Received: {folder} without a class.")
+    return found
 
 
-def rate_of_step(ops, training: Training, step, steps: int):
-    """The rate of an update, with the operations of NumPy or of Keras."""
-    warmup = training.warmup_steps
-    done = (step - warmup) / (steps - warmup)
-    falling = (1 + ops.cos(np.float32(np.pi) * done)) / 2
-    return training.learning_rate * ops.where(step < warmup, (step + 1) / max(warmup, 1), falling)
+def read(folder: Path, classes: Sequence[str], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images of a split, rescaled to (side, side), and the numbers of their classes: (n, side, side, 3) and (n,)."""
+    from PIL import Image
+
+    if others := set(class_names(folder)) - set(classes):
+        raise UserError(f"The classes are those of train/. Received: {folder / min(others)}, which is not among them.")
+    files = [
+        (path, number)
+        for number, name in enumerate(classes)
+        for path in sorted((folder / name).glob("*"))
+        if path.is_file()
+    ]
+
+    def pixels(path: Path) -> np.ndarray:
+        with Image.open(path) as image:
+            if image.width != image.height:
+                raise UserError(f"This script takes square images. Received: {path} of {image.width}x{image.height}.")
+            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
+
+    with ThreadPoolExecutor() as threads:
+        images = np.stack(list(threads.map(pixels, [path for path, _ in files])))
+    return images, np.array([number for _, number in files], np.int32)
+
+
+def model_posteriors(model: keras.Model, crops: np.ndarray) -> np.ndarray:
+    """The soft-max of a net's logits, (n, classes) float32."""
+    logits = model.predict(crops, batch_size=TESTED, verbose=0)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def error(posteriors: np.ndarray, labels: np.ndarray) -> float:
+    """Top-1 error in percent."""
+    return 100 * float((posteriors.argmax(axis=1) != labels).mean())
 
 
 def precision(config: Config) -> str:
     """The dtype policy: `runtime.precision`, or bf16 on a GPU."""
+    chosen = config.runtime.precision
+    return chosen if chosen != "auto" else "mixed_bfloat16" if device().platform == "gpu" else "float32"
+
+
+def device():
+    """JAX's first device."""
     import jax
 
-    chosen = config.runtime.precision
-    return chosen if chosen != "auto" else "mixed_bfloat16" if jax.devices()[0].platform == "gpu" else "float32"
-
-
-def main() -> None:
-    config = cli.configuration()
-    cli.require("data", "out", rule="--data=FOLDER holds the images, --out=FOLDER takes the results.")
-    result = fit(config, Path(FLAGS.data), Path(FLAGS.out))
-    print(f"{result['net']}: top-1 error {result['top1_error']:.2f} % of {result['test_images']:,} images")
+    return jax.devices()[0]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """docs/fit_on_jax.py: its augmentation, colours and rates are the package's own, and it trains without TensorFlow."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -85,16 +87,74 @@ def test_colours_shift_by_the_components_of_the_training_set(script, random):
 def test_rates_are_those_of_train(script):
     training = Training(learning_rate=0.2, schedule="cosine", epochs=7, warmup_steps=5)
     ours = [rate_of_step(training, step, 11, 0) for step in range(77)]
-    found = [script.rate_of_step(np, training, np.float32(step), 77) for step in range(77)]
-    difference = np.abs(np.array(found) - ours).max()
+    rate = script.Rate(training, 77)
+    difference = np.abs(np.array([float(rate(step)) for step in range(77)]) - ours).max()
     print(f"largest difference of 77 rates {difference:.1e}")
     assert difference < 1e-7
 
 
-def test_what_it_does_not_train_is_refused(script):
-    with pytest.raises(UserError, match=r"training.schedule=cosine.* Received: plateau, best"):
-        script.require_fitting(recipes.load("E"))
-    script.require_fitting(recipes.load("cifar10_bn"))
+class OneMean(keras.Model):
+    """A model that keeps the batches it is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = self.add_weight(shape=(3, 2)), []
+
+    def call(self, images):
+        return keras.ops.mean(images, axis=(1, 2)) @ self.weight
+
+    def train_on(self, batches, epochs):
+        self.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+        self.fit(batches, epochs=epochs, shuffle=False, verbose=0)
+
+    def train_step(self, data):
+        images, labels = data
+        self.seen.append((images.numpy(), labels.numpy()))
+        return super().train_step(data)
+
+
+def test_each_epoch_takes_every_image_once_with_its_label(script):
+    """Through Keras's own loop: 23 images make 4 batches of 5 an epoch, in another order each time."""
+    images = np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 32, 32, 3))
+    labels = np.arange(23, dtype=np.int32) % 2
+    data = Data(batch=5, scale=(32,), color_shift=0.0)
+    batches = script.Batches(images, labels, Config(architecture=Architecture("A", crop=32), data=data))
+    model = OneMean()
+    model.train_on(batches, epochs=3)
+    assert len(model.seen) == 12
+    orders = []
+    for epoch in range(3):
+        taken = model.seen[4 * epoch : 4 * epoch + 4]
+        orders.append([int(image.max()) for batch, _ in taken for image in batch])
+        assert [int(label) for _, batch in taken for label in batch] == [image % 2 for image in orders[-1]]
+        assert len(set(orders[-1])) == 20
+    assert orders[0] != orders[1] != orders[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schedule": "constant"}, "training.schedule=cosine.* Received: constant and last"),
+        ({"kept_net": "best"}, "training.kept_net=last.* Received: cosine and best"),
+        ({"label_smoothing": 0.1}, "from random weights. Received: training.label_smoothing=0.1"),
+        ({"weights": "imagenet"}, "from random weights. Received: training.weights=imagenet"),
+    ],
+)
+def test_what_it_does_not_train_is_refused(script, change, words):
+    config = recipes.load("cifar10_bn")
+    script.require_fitting(config)
+    with pytest.raises(UserError, match=words):
+        script.require_fitting(dataclasses.replace(config, training=dataclasses.replace(config.training, **change)))
+
+
+def test_classes_that_train_lacks_and_scales_are_refused(script, tmp_path):
+    for name in ("train/cat", "val/cat", "val/dog"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(UserError, match="Received: .*dog, which is not among them"):
+        script.read(tmp_path / "val", script.class_names(tmp_path / "train"), 32)
+    config = recipes.load("cifar10_bn")
+    with pytest.raises(UserError, match=r"Received: data.scale=\(32, 40\). Try --set=data.scale=32"):
+        script.require_fitting(dataclasses.replace(config, data=dataclasses.replace(config.data, scale=(32, 40))))
 
 
 @pytest.mark.full
@@ -142,4 +202,5 @@ def test_it_trains_without_tensorflow_and_tests_the_last_net(tmp_path, random):
     assert np.allclose(saved["probabilities"].sum(axis=1), 1, atol=1e-5)
     assert result["top1_error"] == 100 * wrong.mean() <= 10
     assert result["updates"] == 120 and result["test_images"] == 20 and len(lines) == 30
-    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
+    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"] and result["training_error_without_augmentation"] <= 10
+    assert (tmp_path / "out/model.weights.h5").stat().st_size > 1e5

@@ -42,6 +42,7 @@ def test_our_pass_and_pytorchs_give_one_set_of_posteriors(monkeypatch, random):
 
 @pytest.mark.slow
 def test_forward(run_command):
+    pytest.importorskip("torch")
     found = last_line(run_command("benchmark", "forward", *TOY_NET, "--set=runtime.precision=mixed_bfloat16"))
     names = ["vgg_keras, float32", "PyTorch, float32, channels last", "vgg_keras, bf16", "PyTorch, bf16, channels last"]
     assert [row["name"] for row in found["rows"]] == names
