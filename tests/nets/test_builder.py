@@ -1,10 +1,6 @@
 """Built nets against a forward pass written with NumPy loops, and as Keras models."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -144,31 +140,6 @@ def test_bf16_keeps_mean_and_logits_in_float32():
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(UserError, match=message):
         build(**arguments)
-
-
-@pytest.mark.slow
-def test_nets_run_on_jax_without_tensorflow():
-    script = (
-        "import sys, json, numpy\n"
-        "sys.modules['tensorflow'] = None\n"  # as if it were not installed: importing it fails
-        "from vgg_keras.nets.builder import build\n"
-        "from vgg_keras.nets.dense import to_fully_convolutional\n"
-        "model = build('A-LRN', num_classes=3, crop=32, width=1/16, seed=0)\n"
-        "dense = to_fully_convolutional(model)\n"
-        "image = numpy.full((1, 32, 32, 3), 200.0)\n"
-        "logits, scores = numpy.asarray(model(image))[0], numpy.asarray(dense(image))[0, 0, 0]\n"
-        "print(json.dumps([logits.tolist(), scores.tolist()]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    logits, scores = json.loads(done.stdout.splitlines()[-1])
-    assert np.abs(np.array(logits) - scores).max() <= 1e-5
-    assert np.abs(logits).max() > 1e-3
 
 
 @pytest.mark.parametrize("fields", [{}, {"batch_norm": True}, {"head": "gap"}])

@@ -1,9 +1,5 @@
 """Maps by name: against the layers that they are of, the paper's arithmetic, and a walk over single pixels."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -200,20 +196,3 @@ def test_too_small_images_are_refused_in_one_line(random, names, side):
             maps(received)
     with pytest.raises(UserError, match=message):
         maps.predict(images, verbose=0)
-
-
-@pytest.mark.slow
-def test_maps_on_jax_without_tensorflow():
-    script = (
-        "import sys, json, numpy\n"
-        "sys.modules['tensorflow'] = None\n"
-        "import vgg_keras\n"
-        "model = vgg_keras.build('D', num_classes=3, crop=32, width=1/16, seed=0)\n"
-        "maps = vgg_keras.feature_maps(model, ['relu5_3', 'fc1', 'predictions'], 'mean')\n"
-        "image = numpy.full((1, 32, 32, 3), 200.0)\n"
-        "print(json.dumps([numpy.asarray(model(image)).tolist(), numpy.asarray(maps(image)['predictions']).tolist()]))\n"
-    )
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    logits, scores = map(np.array, json.loads(done.stdout.splitlines()[-1]))
-    assert np.abs(logits - scores).max() <= 1e-5
