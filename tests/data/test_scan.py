@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,8 @@ import tensorflow as tf
 from tests.conftest import write_images
 from tests.data.awkward import KINDS
 from tests.data.scans import bad
+from tests.training.toy import wait_for
+from tests.warm import Warm
 from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import inspection, scan
 from vgg_keras.data.scan_cache import ScanCache
@@ -208,13 +208,6 @@ def test_too_little_memory_to_decode_is_no_verdict_and_too_little_content_is(pho
     assert {Path(image.name).name for image in scan_photos(photos)[1]} == {*BAD, "link.jpg", "caf\\xe9.jpg", "002.jpg"}
 
 
-STOPPED = """
-import sys
-from tests.data.test_scan import slow_scan
-slow_scan(sys.argv[1])
-"""
-
-
 def slow_scan(photos):
     """A scan that takes a tenth of a second an image, as of large ones, and stops as commands do."""
     inspection.RESULTS = 2
@@ -241,10 +234,11 @@ def slow_scan(photos):
 
 @pytest.mark.slow
 def test_sigterm_stops_a_scan_between_two_images_and_what_was_found_is_kept(photos):
-    process = subprocess.Popen([sys.executable, "-c", STOPPED, str(photos)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "begun\n"
+    log = photos.parent / "log"
+    process = Warm(slow_scan, str(photos), folder=photos.parent, log=log, errors=photos.parent / "errors")
+    wait_for(lambda: log.read_text() == "begun\n", process)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=100)[0] == "stopped\n"
+    assert process.wait() == 0 and log.read_text() == "begun\nstopped\n"
     (part,) = (photos.parent / "cache").iterdir()
     kept = ScanCache(part.with_name(part.name.split(".part-")[0] + ".npz"))
     assert 1 <= len(kept) < 36  # of the training images
