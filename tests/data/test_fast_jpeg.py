@@ -100,6 +100,7 @@ def test_window_decoding_is_close_to_full_decoding(photographs):
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_window_decoding_of_200_flowers_differs_by_what_the_docs_say(shared_data):
     paths = sorted((shared_data / "flowers17" / "train").rglob("*.jpg"))[::5][:200]
     means, psnr, enlarged = windows_against_full_decoding(paths)
