@@ -93,8 +93,15 @@ def run_script(words: list[str]) -> None:
     runpy.run_path(words[1], run_name="__main__")
 
 
+def run_code(words: list[str]) -> None:
+    """Runs `python -c CODE arguments`, given as such a command line, in this process."""
+    _, option, code, *arguments = words
+    sys.argv = [option, *arguments]
+    exec(code, {"__name__": "__main__"})
+
+
 def finished(run: Callable[[list[str]], None], words: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
-    """Runs a command line by `run_command` or `run_script` in `folder` to its end, its output as text."""
+    """Runs a command line by `run_command`, `run_script` or `run_code` in `folder` to its end, its output as text."""
     with tempfile.TemporaryDirectory() as output:
         log, errors = Path(output, "stdout"), Path(output, "stderr")
         status = Warm(run, list(words), folder=folder, log=log, errors=errors).wait()
