@@ -31,15 +31,14 @@ def random():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4, 7])
 def test_pixels_and_labels_are_the_arrays_own(random, channels):
     """At S = crop = side no pixel is resampled; of several sizes each is its centre crop."""
     pixels, labels = images(random, 6, 32, 32, channels), np.array([5, 3, 1, 0, 2, 4])
-    for given in (
-        (pixels, labels),
-        ((pixels, labels),),
-        (tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(4),),
-    ):
+    forms = [(pixels, labels)]
+    if channels == 3:
+        forms += [((pixels, labels),), (tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(4),)]
+    for given in forms:
         for make in (vgg_keras.training_data, vgg_keras.validation_data):
             found = all_of(make(*given, channels=channels, **PLAIN))
             worst = max(np.abs(found[label] - image).max() for label, image in zip(labels, pixels, strict=True))
