@@ -223,8 +223,14 @@ TABLE = {
 }
 
 
+# open_model.resolve opens these nets as it does those of predict
+AS_PREDICT = ("evaluate --weights", "export --weights", "evaluate --model", "export --model")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("flag", TABLE)
+@pytest.mark.parametrize(
+    "flag", [pytest.param(flag, marks=pytest.mark.full) if flag in AS_PREDICT else flag for flag in TABLE]
+)
 def test_each_is_refused_in_one_line_and_nothing_runs(hostile, tmp_path, flag):
     command, endings, rest = TABLE[flag]
     option, many = flag.split()[1], "photographs" if command == "predict" else ""
