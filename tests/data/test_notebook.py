@@ -5,7 +5,6 @@ And each call sees the folder as it is then.
 
 import shutil
 
-import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -90,24 +89,23 @@ def seen(folder):
 @pytest.mark.slow
 def test_each_call_sees_the_pictures_that_are_in_the_folder_then(folder, capsys):
     assert seen(folder) == (("cat", "dog"), 120, [4, 4], [1, 1])
-    for number in range(5, 10):  # added
-        put(folder / "dog" / f"{number}.png", 140)
-    assert seen(folder) == (("cat", "dog"), 126.667, [4, 8], [1, 2])
-    (folder / "dog" / "0.png").unlink()  # removed
-    assert seen(folder) == (("cat", "dog"), 126.667, [4, 8], [1, 1])
-    for number in range(5):  # replaced under their names
-        put(folder / "cat" / f"{number}.png", 50)
-    assert seen(folder) == (("cat", "dog"), 110, [4, 8], [1, 1])
     for number in range(5):  # a class between the others
         put(folder / "cow" / f"{number}.png", 230)
+    for number in range(5, 10):  # and images that are added to one of them
+        put(folder / "dog" / f"{number}.png", 140)
+    assert seen(folder) == (("cat", "cow", "dog"), 152.5, [4, 4, 8], [1, 1, 2])
+    (folder / "dog" / "0.png").unlink()  # removed
+    assert seen(folder) == (("cat", "cow", "dog"), 152.5, [4, 4, 8], [1, 1, 1])
+    for number in range(5):  # replaced under their names
+        put(folder / "cat" / f"{number}.png", 50)
     assert seen(folder) == (("cat", "cow", "dog"), 140, [4, 4, 8], [1, 1, 1])
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 4 and all("has other images than when it was last opened" in line for line in printed)
+    assert len(printed) == 3 and all("has other images than when it was last opened" in line for line in printed)
     (folder / "cow" / "0.png").write_bytes(b"spoilt")
     with pytest.raises(vgg_keras.UserError, match=r"data\.max_bad_fraction"):
         vgg_keras.describe_data(str(folder), crop=32)
     shutil.rmtree(folder / "cow")
-    assert seen(folder) == (("cat", "dog"), 110, [4, 8], [1, 1])
+    assert vgg_keras.describe_data(str(folder), crop=32) == (("cat", "dog"), pytest.approx((110,) * 3))
 
 
 @pytest.mark.slow
@@ -141,23 +139,6 @@ def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monk
     vgg_keras.training_data(str(folder), **fields)
     vgg_keras.describe_data(str(folder), **fields)
     assert work == [1, "measured"]
-
-
-@pytest.mark.slow
-def test_fit_learns_from_them():
-    model = vgg_keras.build("A", num_classes=10, crop=32, width=1 / 8, seed=0)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(vgg_keras.SGDW(2.5e-5, 1e-2, 0.9), loss, metrics=["accuracy"], jit_compile=False)
-    data = {**SMALL, "batch": 32}
-    history = model.fit(
-        vgg_keras.training_data("digits", **data),
-        validation_data=vgg_keras.validation_data("digits", crop=32, scale=(32,)),
-        epochs=6,
-        shuffle=False,  # the pipeline has done it
-        verbose=0,
-    ).history
-    print({name: np.round(values, 3).tolist() for name, values in history.items()})
-    assert history["val_accuracy"][-1] > 0.6
 
 
 @pytest.mark.parametrize("function", ["training_data", "validation_data", "describe_data"])
