@@ -1,7 +1,6 @@
 """What an image file is: each kind of file, and files that are none."""
 
 import io
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.data import awkward
 from tests.data.awkward import DEEP, KINDS, PALETTE, PICTURE, READ, written
+from tests.warm import finished, run_code
 from vgg_keras.config import Data
 from vgg_keras.data import pipeline, scan
 from vgg_keras.data.image_files import of_files
@@ -97,7 +97,7 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path):
     (tmp_path / "bomb.png").write_bytes(awkward.bomb())
     (tmp_path / "bomb.gif").write_bytes(awkward.many_frames(300, 2000))
     files = [str(tmp_path / name) for name in ("harmless.png", "bomb.png", "bomb.gif")]
-    done = subprocess.run([sys.executable, "-c", BOMBS, str(2**27), *files], capture_output=True, text=True)
+    done = finished(run_code, [sys.executable, "-c", BOMBS, str(2**27), *files], tmp_path)
     assert done.returncode == 0, done.stderr
     of_png, of_gif, rise = done.stdout.splitlines()
     sizes = ", ".join(f"{Path(file).stat().st_size:,} bytes" for file in files[1:])

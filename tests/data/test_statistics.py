@@ -1,6 +1,5 @@
 """Mean and covariance of the training set's colours, against NumPy in float64, for images of any size and brightness."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from tests.conftest import write_images
 from tests.data.images import smooth_noise
+from tests.warm import finished, run_code
 from vgg_keras.data import statistics
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.image_files import of_files
@@ -122,11 +122,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.slow
-def test_108_megapixels_are_exact_and_take_little_memory_beside_the_picture():
-    found = subprocess.run([sys.executable, "-c", LARGE, "9000"], capture_output=True, text=True, check=True).stdout
+def test_108_megapixels_are_exact_and_take_little_memory_beside_the_picture(tmp_path):
+    done = finished(run_code, [sys.executable, "-c", LARGE, "9000"], tmp_path)
+    assert done.returncode == 0, done.stderr
     pixels = 9000 * 12_000
     colors = np.array([255, 254, 1], np.int64)
-    sums, grown = found.splitlines()
+    sums, grown = done.stdout.splitlines()
     expected = (pixels * colors).tolist(), (pixels * np.outer(colors, colors)).ravel().tolist()
     assert sums == f"{pixels} {expected[0]} {expected[1]}"
     print(f"{int(grown) / 1024:.0f} MiB beside the picture's 309")

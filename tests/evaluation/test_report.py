@@ -4,7 +4,6 @@ import base64
 import csv
 import dataclasses
 import re
-import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -15,6 +14,7 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from tests import conftest
 from tests.evaluation.many import many
+from tests.warm import finished, run_code
 from vgg_keras.config import Architecture
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import error_table, report, report_classes, report_mistakes, report_pictures
@@ -253,7 +253,7 @@ def test_a_report_of_imagenet_21k_takes_little_memory(tmp_path):
         "print(f'{before:.2f} GiB before, {peak() - before:.2f} more')\n"
         "assert peak() - before < 0.5\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+    done = finished(run_code, [sys.executable, "-c", script, str(tmp_path)], tmp_path)
     print(done.stdout)
     assert done.returncode == 0, done.stderr
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2**21
