@@ -5,13 +5,22 @@ import json
 import pytest
 
 from tests.benchmarks.toy import TOY_NET
+from tests.conftest import command
+from tests.warm import finished, run_command
 from vgg_keras.benchmarks import scaling
 from vgg_keras.config import Config
 
 
 @pytest.mark.slow
-def test_scaling(monkeypatch, capsys):
-    """A process for each number; here one core, one list of files, one command."""
+def test_scaling(monkeypatch, capsys, tmp_path):
+    """A process for each number; here one core, one list of files, one command. test_processes.py tests how one is started."""
+
+    def benchmark(arguments, cores):
+        done = finished(run_command, command("benchmark", *arguments, cache=tmp_path), tmp_path)
+        assert done.returncode == 0 and list(cores) == [0], done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    monkeypatch.setattr(scaling, "benchmark", benchmark)
     monkeypatch.setattr(scaling, "TIMES", (2,))
     monkeypatch.setattr(scaling, "COMMANDS", ("summarize",))
     monkeypatch.setattr(scaling.os, "sched_getaffinity", lambda process: {0})
