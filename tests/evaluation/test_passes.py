@@ -62,7 +62,7 @@ def one(protocol, path, images=None, net=NET):
 
 
 @pytest.mark.parametrize("in_memory", [2**20, 100])
-def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, in_memory):
+def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, capsys, in_memory):
     monkeypatch.setattr(rows, "IN_MEMORY", in_memory)
     whole = one(Protocol(), tmp_path / "whole.npz")
     assert whole.done.all() and np.allclose(whole.probabilities[:, 1], np.arange(10) / 20)
@@ -76,6 +76,7 @@ def test_an_interrupted_pass_goes_on_and_ends_alike(tmp_path, monkeypatch, in_me
             stop._requested = False
         evaluated += protocol.evaluated
     assert sorted(evaluated) == list(range(10))
+    assert "test: 4 of 10 images are kept in" in capsys.readouterr().err
     assert np.array_equal(parts.probabilities, whole.probabilities) and np.array_equal(parts.labels, whole.labels)
     again = Protocol()
     kept = one(
