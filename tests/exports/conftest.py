@@ -1,14 +1,16 @@
 """What the tests of exports share: a net, photographs, and the files of each format, made once."""
 
 import dataclasses
+import json
 
 import pytest
 
 import vgg_keras
-from tests.conftest import write_images
+from tests.conftest import made_once, write_images
 from tests.data.awkward import tiff, with_exif
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export
 from vgg_keras.exports.export import export
+from vgg_keras.exports.parity import Parity
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 CLASSES = ("Hund", "great cat", "лев")  # with a space and another alphabet
@@ -56,14 +58,12 @@ def net(tmp_path_factory, photos):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, net):
+def exported(shared_folder, net):
     """Of a format: the folder of its files, and their parities with the net."""
-    known = {}
 
     def of(form):
-        if form not in known:
-            out = tmp_path_factory.mktemp("exported") / form
-            known[form] = out, export(net, net.config, form, out)
-        return known[form]
+        folder = made_once(shared_folder / f"exported-{form}", lambda made: export(net, net.config, form, made / form))
+        described = json.loads((folder / form / "export.json").read_text())
+        return folder / form, [Parity(**parity) for parity in described["parity"]]
 
     return of

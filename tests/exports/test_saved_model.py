@@ -48,12 +48,19 @@ def pictures(random, count, height, width):
     return tf.cast(tf.image.resize(coarse, (height, width)), tf.uint8).numpy()
 
 
+@pytest.fixture(scope="module")
+def traced():
+    """A net with FC layers and its SavedModel's module, whose functions are traced once for all tests of it."""
+    model = small()
+    return model, served(model)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["fc", "gap"])
-def test_every_size_and_batch_gives_what_the_dense_net_gives_at_once(head, random):
+def test_every_size_and_batch_gives_what_the_dense_net_gives_at_once(head, traced, random):
     """The truth is one convolutional net over whole images; the SavedModel cuts them into tiles and batches into groups."""
-    model = small(head)
-    module, dense = served(model), to_fully_convolutional(model)
+    model = traced[0] if head == "fc" else small(head)
+    module, dense = traced[1] if head == "fc" else served(model), to_fully_convolutional(model)
     before_last = keras.Model(dense.input, dense.get_layer("predictions").input)
     for count, height, width in ((8, 64, 64), (2, 70, 900), (1, 900, 70), (5, 100, 130)):
         images = pictures(random, count, height, width)
@@ -100,9 +107,10 @@ def test_features_of_a_layer_that_the_net_lacks_are_refused():
 
 
 @pytest.mark.slow
-def test_a_batch_of_no_images_gives_no_rows(tmp_path, random):
+def test_a_batch_of_no_images_gives_no_rows(tmp_path, traced):
+    _, module = traced
     tf.saved_model.save(
-        module := served(small()),
+        module,
         str(tmp_path / "net"),
         signatures={
             name: getattr(module, name).get_concrete_function() for name in ("serving_default", "encoded", "features")
@@ -124,9 +132,9 @@ def png(height, width):
 
 
 @pytest.mark.slow
-def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled():
+def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled(traced):
     """The largest of these would take 44 GB rescaled."""
-    module = served(small())
+    _, module = traced
     rule = r"An image rescaled to Q=64 must have evaluation\.max_pixels=192000 or fewer\. Received: "
     for height, width, received in (
         (1, 1000, r"64000 x 64 pixels then \(width x height\), 1000 x 1 as given"),
@@ -146,8 +154,8 @@ def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled():
 
 
 @pytest.mark.slow
-def test_an_image_without_pixels_and_a_file_that_is_none_are_named():
-    module = served(small())
+def test_an_image_without_pixels_and_a_file_that_is_none_are_named(traced):
+    _, module = traced
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"must have pixels\. Received: a side of 0"):
         module.serving_default(tf.zeros([2, 0, 10, 3], tf.uint8))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"encoded\[2\]: no JPEG, PNG, BMP, GIF or WebP file"):
