@@ -117,8 +117,7 @@ def whole(runs, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.full  # evaluation/test_passes.py stops a pass and goes on with it, within its process
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.full)])
 def test_an_interrupted_evaluation_goes_on(run_command, runs, whole, tmp_path, number):
     folder, uninterrupted = whole
     arguments = (f"--model={runs / 'E'}", *INTERRUPTED, "--out=parts")

@@ -11,7 +11,13 @@ import pytest
 from tests.conftest import command
 from vgg_keras.log_filter import LOG_LEVEL
 
-QUICK = ("--config=quickstart", "--set=training.epochs=1", "--set=architecture.width=0.03125")
+QUICK = (
+    "--config=quickstart",
+    "--set=architecture.name=A",
+    "--set=architecture.width=0.03125",
+    "--set=data.batch=300",
+    "--set=training.epochs=1",
+)
 
 
 def python(script, *, home=None, **environment):
@@ -29,14 +35,21 @@ def keras_json(folder, **fields):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", ["tensorflow", "keras", "vgg_keras.nets.builder"])
+@pytest.mark.parametrize(
+    "first",
+    # every command, such as the quiet ones below, begins with Keras
+    ["tensorflow", *(pytest.param(name, marks=pytest.mark.full) for name in ("keras", "vgg_keras.nets.builder"))],
+)
 def test_frameworks_start_without_a_word(first):
     done = python(f"import vgg_keras, {first}, tensorflow as tf; tf.config.list_physical_devices(); tf.add(1, 2)")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", ["None", "type('Stream', (), {'write': lambda self, text: len(text)})()"])
+@pytest.mark.parametrize(
+    "stream",
+    [pytest.param("None", marks=pytest.mark.full), "type('Stream', (), {'write': lambda self, text: len(text)})()"],
+)
 def test_a_standard_error_of_somebodys_own_changes_nothing(stream):
     done = python(f"import os, sys; sys.stderr = {stream}; import vgg_keras, tensorflow; os._exit(0)")
     assert (done.returncode, done.stderr) == (0, "")
@@ -66,11 +79,11 @@ NUMBERS = """
 import json, numpy, vgg_keras
 from vgg_keras.nets.dense import convolutions_and_head
 found = []
-for name, more in (("A-LRN", {}), ("A", {"batch_norm": True, "head": "gap", "activation": "leaky_relu"})):
-    model = vgg_keras.build(name, num_classes=3, crop=64, width=1/16, seed=0, **more)
-    images = numpy.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+for name, more in NETS:
+    model = vgg_keras.build(name, num_classes=3, crop=32, width=1/16, seed=0, **more)
+    images = numpy.random.default_rng(0).uniform(0, 255, (2, 32, 64, 3)).astype("float32")
     dense = vgg_keras.to_fully_convolutional(model)
-    found += [numpy.asarray(model(images[:, :, :64])).ravel().tolist(), numpy.asarray(dense(images)).ravel().tolist()]
+    found += [numpy.asarray(model(images[:, :, :32])).ravel().tolist(), numpy.asarray(dense(images)).ravel().tolist()]
     maps = convolutions_and_head(model)[0](images)
     found.append(numpy.asarray(maps, "float32").ravel()[:50].tolist())
 print(json.dumps(found))
@@ -80,10 +93,15 @@ print(json.dumps(found))
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_channels_first_and_epsilon_of_keras_json_change_no_number(tmp_path, backend):
+    nets = [("A", {"batch_norm": True, "head": "gap", "activation": "leaky_relu"})]
+    if backend == "tensorflow":  # JAX compiles each operation of each net
+        nets.append(("A-LRN", {}))
     results = []
     for fields in ({}, {"image_data_format": "channels_first", "epsilon": 0.5, "backend": backend}):
         keras_json(tmp_path, **fields)
-        done = python(NUMBERS, home=tmp_path, **({} if fields else {"KERAS_BACKEND": backend}))
+        done = python(
+            NUMBERS.replace("NETS", repr(nets)), home=tmp_path, **({} if fields else {"KERAS_BACKEND": backend})
+        )
         assert done.returncode == 0, done.stderr
         results.append([np.array(row) for row in json.loads(done.stdout.splitlines()[-1])])
     differences = [np.abs(mine - theirs).max() for mine, theirs in zip(*results, strict=True)]
@@ -92,15 +110,26 @@ def test_channels_first_and_epsilon_of_keras_json_change_no_number(tmp_path, bac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "made", ["build('D', num_classes=2, crop=32, width=0.1)", "SGDW(5e-5, 1e-2)", "CoupledSGD(5e-4)"]
-)
-def test_another_floatx_is_refused_in_one_line(tmp_path, made):
+def test_another_floatx_is_refused_in_one_line(tmp_path):
     keras_json(tmp_path, floatx="float16")
-    done = python(f"import vgg_keras; vgg_keras.{made}", home=tmp_path)
+    script = """
+import vgg_keras
+for make in (
+    lambda: vgg_keras.build("D", num_classes=2, crop=32, width=0.1),
+    lambda: vgg_keras.SGDW(5e-5, 1e-2),
+    lambda: vgg_keras.CoupledSGD(5e-4),
+):
+    try:
+        make()
+    except vgg_keras.UserError as error:
+        print(error)
+vgg_keras.SGDW(5e-5, 1e-2)
+"""
+    done = python(script, home=tmp_path)
     assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert "UserError: Keras's floatx must be float32. Received: float16" in last
+    for line in (*done.stdout.splitlines(), done.stderr.splitlines()[-1]):
+        assert "Keras's floatx must be float32. Received: float16" in line
+    assert len(done.stdout.splitlines()) == 3 and "UserError: " in done.stderr.splitlines()[-1]
 
 
 def run(name, *arguments, folder, **environment):
@@ -114,42 +143,39 @@ def run(name, *arguments, folder, **environment):
     )
 
 
+def quiet(name, *arguments, folder):
+    """Runs a command with an empty home; it writes nothing to standard error."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    done = run(name, *arguments, folder=folder, HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", f"{name} {arguments}: {done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The folder of a run without a keras.json."""
+    folder = tmp_path_factory.mktemp("plain")
+    quiet("train", *QUICK, "--workdir=run", folder=folder)
+    return folder / "run"
+
+
 @pytest.mark.slow
-def test_a_run_is_the_same_whatever_keras_json_says(tmp_path):
-    """The weights after an epoch, to the bit, and one line that names what is not used."""
-    digests = []
-    for name, fields, environment in (
-        ("plain", {}, {}),
-        (
-            "other",
-            {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first", "backend": "torch"},
-            {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"},
-        ),
-    ):
-        home = tmp_path / f"home_{name}"
-        home.mkdir()
-        keras_json(home, **fields)
-        done = run("train", *QUICK, f"--workdir={name}", folder=tmp_path, HOME=str(home), **environment)
-        assert done.returncode == 0, done.stderr
-        lines = done.stderr.splitlines()
-        if fields:
-            assert len(lines) == 1 and lines[0].startswith("not used: KERAS_MAX_EPOCHS=1"), lines
-            for word in (
-                "floatx=float16",
-                "epsilon=0.1",
-                "image_data_format=channels_first",
-                "backend=torch",
-                "keras.json",
-            ):
-                assert word in lines[0]
-        else:
-            assert lines == []
-        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
-        digests.append(
-            [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        )
-        assert "model.weights.h5" in manifest
-    assert digests[0] == digests[1]
+def test_a_run_is_the_same_whatever_keras_json_says(tmp_path, plain):
+    """The loss after an epoch, to the bit, and one line that names what is not used."""
+    keras_json(tmp_path, floatx="float16", epsilon=0.1, image_data_format="channels_first", backend="torch")
+    environment = {"HOME": str(tmp_path), "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
+    done = run("train", *QUICK, "--workdir=run", folder=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("not used: KERAS_MAX_EPOCHS=1")
+    for word in ("floatx=float16", "epsilon=0.1", "image_data_format=channels_first", "backend=torch", "keras.json"):
+        assert word in line
+    losses = []
+    for workdir in (plain, tmp_path / "run"):
+        assert "model.weights.h5" in json.loads((workdir / "manifest.json").read_text())
+        losses.append([json.loads(line)["loss"] for line in (workdir / "metrics.jsonl").read_text().splitlines()])
+    assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize(
@@ -170,16 +196,9 @@ def test_a_keras_json_that_keras_cannot_read_gets_one_line(tmp_path, text, recei
 
 
 @pytest.mark.slow
-def test_no_command_writes_anothers_words_to_standard_error(tmp_path):
-    (tmp_path / "home").mkdir()
-
-    def quiet(name, *arguments):
-        done = run(name, *arguments, folder=tmp_path, HOME=str(tmp_path / "home"))
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == "", f"{name} {arguments}: {done.stderr}"
-
-    quiet("train", *QUICK, "--workdir=run")
-    quiet("evaluate", "--model=run")
+def test_no_command_writes_anothers_words_to_standard_error(tmp_path, plain):
+    """The training of `plain`, and what is done with its net."""
+    quiet("evaluate", f"--model={plain}", folder=tmp_path)
     for form in ("tflite", "onnx"):  # whose converters write most
         limits = ("--set=export.images=4", "--set=export.min_agreement=0")
-        quiet("export", "--model=run", f"--format={form}", f"--out=exported_{form}", *limits)
+        quiet("export", f"--model={plain}", f"--format={form}", f"--out=exported_{form}", *limits, folder=tmp_path)

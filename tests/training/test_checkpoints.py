@@ -70,7 +70,7 @@ def test_a_flipped_bit_anywhere_is_noticed_and_the_one_before_is_used(saved, cap
     assert sum(name.startswith("state.data") for name in files) == 1 and {"state.index", "digests.json"} < set(files)
     tried = harmless = 0
     for name, content in files.items():
-        for place in random.choice(len(content), min(100, len(content)), replace=False):
+        for place in random.choice(len(content), min(40, len(content)), replace=False):
             damaged = bytearray(content)
             damaged[place] ^= 1 << int(random.integers(8))
             put_back(folder, files)
@@ -86,7 +86,7 @@ def test_a_flipped_bit_anywhere_is_noticed_and_the_one_before_is_used(saved, cap
                 folder / f"damaged-{NEW}" / name
             ).exists()
     print(f"{tried} flipped bits, {harmless} of them harmless")
-    assert tried >= 250
+    assert tried >= 100
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def newest_numbers(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.full)])
 def test_killed_amid_saves_a_whole_one_is_always_there(tmp_path, kills):
     write_json(tmp_path / "config.json", {"config": to_dict(Config(architecture=NET)), "classes": ["a", "b", "c"]})
     random = np.random.default_rng(int(os.environ.get("VGG_KERAS_KILL_SEED", "0")))
@@ -295,11 +295,14 @@ def run_with_small_files(words):
 
 @pytest.fixture(params=["limit", pytest.param("disk", marks=pytest.mark.full)])
 def room(request, tmp_path):
-    """A folder, and what runs a command in it with room for small files alone: by a limit of the process, on a full disk."""
+    """A folder, what runs a command in it with room for small files alone, and whether that is on a full disk.
+
+    Else it is by a limit of the process.
+    """
     folder = tmp_path / "room"
     folder.mkdir()
     if request.param == "limit":
-        yield folder, lambda words: warm.finished(run_with_small_files, words, folder)
+        yield folder, lambda words: warm.finished(run_with_small_files, words, folder), False
         return
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder], capture_output=True, text=True)
     if made.returncode:
@@ -313,17 +316,23 @@ def room(request, tmp_path):
         finally:
             filler.unlink()
 
-    yield folder, tight
+    yield folder, tight, True
     subprocess.run(["umount", folder], check=True)
 
 
+def contents(workdir):
+    """Of all files of a run but those of which each start has its own: the configuration as resumed, and TensorBoard's."""
+    own = {"config.json", "manifest.json", "tensorboard"}
+    files = [path for path in workdir.rglob("*") if path.is_file() and not own & set(path.parts)]
+    return {path.relative_to(workdir): path.read_bytes() for path in files}
+
+
 @pytest.mark.slow
-def test_without_room_a_run_ends_in_order_and_resumes_when_there_is_some(room, uninterrupted, stopped, tmp_path):
-    folder, tight = room
+def test_without_room_a_run_ends_in_order_and_resumes_when_there_is_some(room, stopped, tmp_path, request):
+    folder, tight, full_disk = room
     workdir = folder / "run"
     shutil.copytree(stopped, workdir)
-    before = {path: path.read_bytes() for path in (workdir / "checkpoints").rglob("*") if path.is_file()}
-    lines = metrics(workdir)
+    before = contents(workdir)
     done = tight(command("train", *TOY, "--workdir=run", cache=tmp_path))
     assert done.returncode == 74, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -331,8 +340,11 @@ def test_without_room_a_run_ends_in_order_and_resumes_when_there_is_some(room, u
         r"must be room .* Received: run/checkpoints/epoch-.*: (File too large|No space left on device)\. ", said
     )
     assert "Traceback" not in done.stderr
-    assert before == {path: path.read_bytes() for path in (workdir / "checkpoints").rglob("*") if path.is_file()}
-    assert not list(workdir.rglob(".writing-*")) and metrics(workdir) == lines
+    # what is resumed from is what it was, so that in test_job.py it ends with the same bits
+    assert contents(workdir) == before and len(before) > 6
+    if not full_disk:
+        return
+    uninterrupted = request.getfixturevalue("uninterrupted")
     assert start(folder, "run").wait() == 0, (folder / "run.log").read_text()
     assert digest(workdir) == digest(uninterrupted) and metrics(workdir) == metrics(uninterrupted)
 

@@ -8,14 +8,15 @@ from tests.training.toy import a_step
 from vgg_keras.training import loss_scale
 
 
-@pytest.mark.slow
-def test_the_scale_is_halved_at_once_and_doubled_after_many_good_steps():
+def test_the_scale_is_halved_at_once_and_doubled_after_many_good_steps(monkeypatch):
+    assert loss_scale.GROWTH_STEPS == 2000
+    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 20)
     scale, expected, good = loss_scale.LossScale(), 2.0**15, 0
-    for finite in [False, *[True] * 2000, False, *[True] * 4001, False]:  # by hand, in Python's numbers
+    for finite in [False, *[True] * 20, False, *[True] * 41, False]:  # by hand, in Python's numbers
         scale.update(tf.constant(finite))
         good = good + 1 if finite else 0
-        expected *= 2 if good == 2000 else 1 if finite else 0.5
-        good %= 2000
+        expected *= 2 if good == 20 else 1 if finite else 0.5
+        good %= 20
         assert (float(scale.scale), int(scale.good_steps)) == (expected, good)
     assert expected == 2.0**15
 

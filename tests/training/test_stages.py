@@ -17,7 +17,7 @@ from vgg_keras.recipes import load
 from vgg_keras.training.stages import plan, require_used
 
 TOY = (
-    "--config=E",
+    "--config=B",
     "--set=architecture.width=0.0625",
     "--set=architecture.crop=32",
     "--set=data.scale=32",
@@ -205,11 +205,15 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path
     assert not (tmp_path / "E").exists()
     assert [line.split()[:3] for line in done.stdout.splitlines() if line.endswith(" new")] == [
         ["A", "A", "32"],
-        ["S256", "E", "32"],
-        ["S384", "E", "40"],
-        ["jitter", "E", "32-40"],
+        ["S256", "B", "32"],
+        ["S384", "B", "40"],
+        ["jitter", "B", "32-40"],
     ]
     assert "1,438" in done.stdout and "without validation; the plateau rule" in done.stdout
+    assert "timing B, net 2 of 2" in done.stdout  # stages that differ in S alone are timed once
+    done = run_command("train", *TOY, "--workdir=runs/chain", "--set=architecture.num_classes=3")
+    assert done.returncode == 2 and "must be 0 or the data's 10" in done.stderr
+    assert not (tmp_path / "runs").exists()
 
     first = run_command("train", *TOY, "--workdir=E", "--stages=A,S256")
     assert first.returncode == 0, first.stderr
@@ -233,7 +237,7 @@ def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path
     # only the FC layers moved in the last stage
     before, after = kernels(tmp_path / "moved" / "S384"), kernels(tmp_path / "moved" / "jitter")
     moved = {name for name in after if not np.array_equal(before[name], after[name])}
-    assert len(before) == len(after) == 2 * 19
+    assert len(before) == len(after) == 2 * 13
     shapes = sorted(after[name].shape for name in moved)
     assert len(moved) == 6 and all(len(shape) <= 2 for shape in shapes)
 
@@ -340,28 +344,36 @@ def test_a_chain_of_fine_tuning_does_not_go_on_without_its_weights(tmp_path):
         plan(load("finetune"), tmp_path / "new", ["block5"], "")
 
 
-@pytest.mark.slow
-def test_finetune_on_the_command_line_from_a_net_with_another_head(run_command, tmp_path):
-    """One command: the new head alone, then from block 5 on, then all; what a stage does not train stays to the bit."""
-    thin = ("--set=architecture.width=0.0625", "--set=architecture.crop=32", "--set=data.scale=32,40")
-    done = run_command("train", "--config=quickstart", "--set=architecture.name=D", *thin, "--set=training.epochs=1")
-    assert done.returncode == 0, done.stderr
+def finetune_words(folder, weights):
+    """The command that fine-tunes `weights` on photographs of three classes, which it makes."""
     for seed, name in enumerate("abc"):
-        write_images(tmp_path / "photos" / name, [(40, 50)] * 10, seed=seed)
-    (trained,) = (tmp_path / "runs").iterdir()
-    words = (
+        write_images(folder / "photos" / name, [(40, 50)] * 10, seed=seed)
+    return (
         "--config=finetune",
-        *thin,
+        "--set=architecture.name=A-LRN",
+        "--set=architecture.width=0.0625",
+        "--set=architecture.crop=32",
+        "--set=data.scale=32,40",
         "--data=photos",
-        f"--weights={trained}",
+        f"--weights={weights}",
         "--workdir=tuned",
         *(f"--set=stages.{stage}.min_steps=4" for stage in range(3)),
     )
-    planned = run_command("train", *words, "--dry_run")
+
+
+@pytest.mark.full  # a dry run of a chain, and of one training with --weights, run by default
+def test_a_dry_run_of_finetune_writes_nothing(run_command, tmp_path, uninterrupted):
+    planned = run_command("train", *finetune_words(tmp_path, uninterrupted), "--dry_run")
     assert planned.returncode == 0 and not (tmp_path / "tuned").exists(), planned.stderr
+
+
+@pytest.mark.slow
+def test_finetune_on_the_command_line_from_a_net_with_another_head(run_command, tmp_path, uninterrupted):
+    """One command: the new head alone, then from block 5 on, then all; what a stage does not train stays to the bit."""
+    trained, words = uninterrupted, finetune_words(tmp_path, uninterrupted)
     done = run_command("train", *words)
     assert done.returncode == 0, done.stderr
-    assert "copied block1_conv1, " in done.stdout and "block5_conv3; random: predictions" in done.stdout
+    assert "copied block1_conv1, " in done.stdout and "block5_conv2; random: predictions" in done.stdout
     assert "warning" not in done.stderr
     nets = {"weights": vgg_keras.load_net(trained).model}
     nets |= {name: vgg_keras.load_net(tmp_path / "tuned" / name).model for name in ("new", "block5", "all")}
@@ -376,14 +388,20 @@ def test_finetune_on_the_command_line_from_a_net_with_another_head(run_command, 
         ]
 
     assert moved("weights", "new") == ["predictions"]
-    assert moved("new", "block5") == ["block5_conv1", "block5_conv2", "block5_conv3", "predictions"]
-    assert len(moved("block5", "all")) == 14
-    configs = [json.loads((tmp_path / "tuned" / name / "config.json").read_text())["config"] for name in ("new", "all")]
+    assert moved("new", "block5") == ["block5_conv1", "block5_conv2", "predictions"]
+    assert len(moved("block5", "all")) == 9
+    loaded = vgg_keras.load_net(trained)
+    stored = [json.loads((tmp_path / "tuned" / name / "config.json").read_text()) for name in ("new", "all")]
+    configs = [one["config"] for one in stored]
+    assert stored[0]["started_from"] == loaded.weights_sha256 and configs[0]["architecture"]["num_classes"] == 3
+    line = json.loads((tmp_path / "tuned" / "new" / "metrics.jsonl").read_text().splitlines()[0])
+    assert line["started_from"] == str(trained) and line["random"] == ["predictions"]
+    assert "block5_conv2" in line["copied"]
     assert [config["training"]["layers"] for config in configs] == ["predictions", "all"]
     assert (
         configs[0]["architecture"]["mean"]
         == configs[1]["architecture"]["mean"]
-        == list(vgg_keras.load_net(trained).config.architecture.mean)
+        == list(loaded.config.architecture.mean)
     )
     epochs = [
         len((tmp_path / "tuned" / name / "metrics.jsonl").read_text().splitlines()) - 1

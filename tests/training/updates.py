@@ -106,15 +106,18 @@ def make_updates(strategy, images, batch, micro_batch, dropout, batch_norm, upda
     def batches(_):
         return pipeline.training(split, data, 32, basis, 5, 0, int(updates), *share)
 
+    before = {weight.path: weight.numpy() for weight in model.weights}
     step = steps.train_step(
         strategy, state, config, objectives.of(config, class_weights.of_classes(config.training, split))
     )
     sums = [step(element).numpy() for element in strategy.distribute_datasets_from_function(batches)]
-    copies = [strategy.experimental_local_results(weight.value) for weight in model.weights]
+    weights = model.weights + (state.averaged.weights if state.averaged is not None else [])
+    copies = [strategy.experimental_local_results(weight.value) for weight in weights]
     apart = max(float(tf.reduce_max(tf.abs(copy - values[0]))) for values in copies for copy in values)
     named = {weight.path: weight.numpy() for weight in model.weights}
+    moved = np.mean([np.abs(value - before[path]).mean() for path, value in named.items()])
     if state.averaged is not None:
         named |= {f"averaged/{weight.path}": weight.numpy() for weight in state.averaged.weights}
     # for a few settings, because it is another trace
     named["measures"] = validated(strategy, config, split, share, state.result) if changes else np.zeros(0)
-    np.savez(out, **named, sums=np.stack(sums), copies=apart)
+    np.savez(out, **named, sums=np.stack(sums), copies=apart, moved=moved)
