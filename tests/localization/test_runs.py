@@ -15,28 +15,31 @@ from tests.training.toy import checkpoints, digest, metrics, wait_for
 pytestmark = pytest.mark.slow  # commands that train
 
 
-def test_a_stopped_run_resumes_with_the_same_bits(folder, pcr):
-    words = command(
-        "train", *BOXES, "--weights=classes", "--set=checkpoint.every_steps=1", "--workdir=stopped", cache=folder
-    )
-    process = warm.Warm(warm.run_command, words, folder=folder, log=folder / "stopped.log")
-    wait_for(lambda: (folder / "stopped").exists() and len(checkpoints(folder / "stopped")) > 0, process)
+def stopped_and_resumed(folder, name, *more):
+    """The run of BOXES in folder/name, stopped by SIGTERM after its first checkpoint."""
+    words = (*BOXES, "--weights=classes", "--set=checkpoint.every_steps=1", *more, f"--workdir={name}")
+    log = folder / f"{name}.log"
+    process = warm.Warm(warm.run_command, command("train", *words, cache=folder), folder=folder, log=log)
+    wait_for(lambda: (folder / name).exists() and len(checkpoints(folder / name)) > 0, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait() == 75, (folder / "stopped.log").read_text()
-    train(folder, *BOXES, "--weights=classes", "--set=checkpoint.every_steps=1", "--workdir=stopped")
-    assert digest(folder / "stopped") == digest(pcr)
-    assert metrics(folder / "stopped") == metrics(pcr)
-    line = metrics(pcr)[-1]
-    assert {"loss", "top1_error", "mean_iou", "val_loss", "val_top1_error", "val_mean_iou"} <= line.keys()
+    assert process.wait() == 75, log.read_text()
+    train(folder, *words)
+    return folder / name
 
 
-def test_two_devices_train_the_same_net(folder, pcr):
-    two = ("--strategy=mirrored", "--set=runtime.cpu_devices=2", "--set=architecture.dropout=0")
-    train(folder, *BOXES, "--weights=classes", *two[2:], "--workdir=one")
-    train(folder, *BOXES, "--weights=classes", *two, "--workdir=two")
-    losses = [[line["loss"] for line in metrics(folder / name) if "epoch" in line] for name in ("one", "two")]
-    print(f"losses on one device and on two: {losses}")
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+@pytest.mark.full  # the state is that of any run, and the sums are those of the next test
+def test_a_stopped_run_resumes_with_the_same_bits(folder, pcr):
+    again = stopped_and_resumed(folder, "stopped")
+    assert digest(again) == digest(pcr)
+    assert metrics(again) == metrics(pcr)
+
+
+def test_two_devices_train_the_same_net_also_when_they_were_stopped(folder, pcr):
+    two = stopped_and_resumed(folder, "two", "--strategy=mirrored", "--set=runtime.cpu_devices=2")
+    for name in ("loss", "top1_error", "mean_iou", "val_loss", "val_top1_error", "val_mean_iou"):
+        found = [[line[name] for line in metrics(workdir) if "epoch" in line] for workdir in (pcr, two)]
+        print(f"{name} on one device and on two: {found}")
+        np.testing.assert_allclose(*found, rtol=1e-4)
 
 
 def test_a_net_on_disk_knows_that_it_gives_boxes(folder, pcr, scr, tmp_path):
