@@ -68,7 +68,7 @@ MISTAKES = [
     (
         "benchmark",
         [],
-        "takes one word beside its flags. Received: none. Known: all, evaluate, input, scaling, train.",
+        "takes one word beside its flags. Received: none. Known: all, evaluate, forward, input, scaling, train.",
     ),
     ("benchmark", ["evalute"], "Received: evalute. Did you mean 'evaluate'?"),
     ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
