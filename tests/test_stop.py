@@ -41,6 +41,7 @@ def test_a_closed_terminal_is_a_stop_request(monkeypatch):
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests themselves run under nohup
         stop.listen(hangup=True)
         signal.raise_signal(signal.SIGHUP)
         assert stop.requested()

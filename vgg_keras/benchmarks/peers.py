@@ -124,7 +124,7 @@ def torch_forward(architecture: Architecture, bf16: bool, images: np.ndarray) ->
     import torch
 
     device = _torch_device()
-    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).eval()
+    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).train(False)
     run = torch.compile(model) if device == "cuda" else model
     images = _torch_images(images, device)
 
