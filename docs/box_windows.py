@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import vgg_keras
-from vgg_keras.localization.boxes import in_crop
+from vgg_keras.localization.boxes import in_crop, iou
 
 LIMITS = (0.5, 0.75)
 
@@ -49,12 +49,6 @@ def main(run: str, path: Path, side: int) -> None:
     for title, values in found.items():
         errors = ", ".join(f"{100 * np.mean(np.array(values) <= limit):.1f} % at {limit}" for limit in LIMITS)
         print(f"{title}: mean IoU {np.mean(values):.3f}, box error {errors}, {len(values)} pictures")
-
-
-def iou(box: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of xmin, ymin, xmax, ymax."""
-    shared = np.maximum(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0).prod()
-    return shared / (np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - shared)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ BLOCKS = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E":
 
 def read(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (n, 3, 32, 32) in 0-255 and the numbers of their classes."""
-    files = [(path, number) for number, name in enumerate(sorted(folder.iterdir())) for path in sorted(name.iterdir())]
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    files = [(path, number) for number, name in enumerate(classes) for path in sorted(name.iterdir())]
     images = np.stack([np.asarray(Image.open(path).convert("RGB")) for path, _ in files])
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.tensor([number for _, number in files])
 

@@ -239,8 +239,7 @@ def read(folder: Path, classes: Sequence[str], side: int) -> tuple[np.ndarray, n
 def model_posteriors(model: keras.Model, crops: np.ndarray) -> np.ndarray:
     """The soft-max of a net's logits, (n, classes) float32."""
     logits = model.predict(crops, batch_size=TESTED, verbose=0)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(keras.ops.softmax(logits))
 
 
 def error(posteriors: np.ndarray, labels: np.ndarray) -> float:

@@ -1,7 +1,6 @@
 """docs/fit_on_jax.py: its augmentation, colours and rates are the package's own, and it trains without TensorFlow."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
+from tests.test_docs import generator
 from vgg_keras import recipes
 from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.data import statistics
@@ -28,11 +28,8 @@ SCRIPT = Path(__file__).parents[1] / "docs" / "fit_on_jax.py"
 def script():
     """The script as a module, with its flags among those of this process while its tests run."""
     before = flags.FLAGS
-    spec = importlib.util.spec_from_file_location("fit_on_jax", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
     known = set(flags.FLAGS)
-    spec.loader.exec_module(module)
-    yield module
+    yield generator("fit_on_jax")
     for name in set(before) - known:
         delattr(before, name)
 

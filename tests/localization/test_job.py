@@ -81,6 +81,8 @@ def test_the_centre_test_counts_what_a_loop_counts(folder, pcr):
     assert result["box_error"] == json.loads((pcr / "final_evaluation" / "evaluation.json").read_text())["box_error"]
     page = (folder / "centre" / "report.html").read_text()
     assert "Wrong boxes" in page and page.count("data:image/jpeg") == 8 and "the paper&#39;s D" in page
+    only_one = finished(folder, "evaluate", "--model=pcr", "--out=left_out", "--set=data.several_boxes=left_out")
+    assert json.loads(only_one.stdout.splitlines()[-1])["images"] == 7  # one of eight has two boxes
 
 
 @pytest.mark.slow

@@ -51,9 +51,14 @@ def updates(tmp_path_factory):
     return run
 
 
+def weights_of(update):
+    """The names of the weights in what `updates` returns."""
+    return [name for name in update if name not in ("sums", "copies", "measures", "moved")]
+
+
 def largest_difference(one, other):
     """Of a weight, or for batch norm's averages above 1, which are of pixels squared, relative to them."""
-    names = [name for name in one if name not in ("sums", "copies", "measures", "moved")]
+    names = weights_of(one)
     return max((np.abs(one[name] - other[name]) / np.maximum(np.abs(other[name]), 1)).max() for name in names)
 
 
@@ -278,7 +283,7 @@ def test_heavy_classes_move_the_weights_in_float16_as_in_float32(random, heavies
 def test_two_devices_give_the_update_of_one_with_options(updates, changes, share):
     """The clipped length is that of the whole batch's gradient; Keras's own clipping is off by 2.5e-2 here."""
     one, two = updates(1, 11, changes=changes), updates(2, 11, changes=changes)
-    names = [name for name in one if name not in ("sums", "copies", "measures", "moved")]
+    names = weights_of(one)
     difference = np.mean([np.abs(two[name] - one[name]).mean() for name in names])
     print(f"{changes}: mean weight difference {difference:.2g} of weights that moved by {one['moved']:.2g}")
     assert difference <= share * one["moved"]

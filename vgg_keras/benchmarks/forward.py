@@ -35,7 +35,7 @@ def run(config: Config, architecture: Architecture, batch: int, repeats: int, on
     rows = rounds.chosen(rows, only)
     print(f"{architecture.name}, width {architecture.width:g}, batch {batch}, forward; {machine.device}", flush=True)
     found = rounds.timed(rows, repeats)
-    beside = [name for name in map(_torch, SHORT) if name in found[0]]
+    beside = [peers.torch_name(bf16) for bf16 in (False, True)]
     records = rounds.summary(rows, found, beside)
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.print_table(records, beside)
@@ -62,17 +62,14 @@ def _rows(machine: Engine, config, architecture, batch: int) -> tuple[list[Row],
         begin = functools.partial(_forward, machine, config, architecture, precision, images)
         rows.append(Row(_ours(precision), batch, rounds.begun_once(begin), operations))
         if not reason:
-            begin = functools.partial(peers.torch_forward, architecture, SHORT[precision] == "bf16", images)
-            rows.append(Row(_torch(precision), batch, rounds.begun_once(begin), operations))
+            bf16 = precision == "mixed_bfloat16"
+            begin = functools.partial(peers.torch_forward, architecture, bf16, images)
+            rows.append(Row(peers.torch_name(bf16), batch, rounds.begun_once(begin), operations))
     return rows, {"PyTorch": reason} if reason else {}
 
 
 def _ours(precision: str) -> str:
     return f"vgg_keras, {SHORT[precision]}"
-
-
-def _torch(precision: str) -> str:
-    return f"PyTorch, {SHORT[precision]}, channels last"
 
 
 def _forward(machine: Engine, config, architecture: Architecture, precision: str, images) -> Callable[[], np.ndarray]:

@@ -80,6 +80,11 @@ def applications_step(name: str, precision: str, images, labels, **compiled) -> 
     return lambda: float(model.train_on_batch(images, labels))
 
 
+def torch_name(bf16: bool) -> str:
+    """The name of PyTorch's row."""
+    return f"PyTorch, {'bf16' if bf16 else 'float32'}, channels last"
+
+
 def torch_missing(architecture: Architecture) -> str:
     """Why there is no net of PyTorch to compare with; empty where there is one."""
     plain = architecture.head == "fc" and architecture.activation == "relu" and not architecture.batch_norm
@@ -102,9 +107,7 @@ def torch_step(architecture: Architecture, bf16: bool, images: np.ndarray, label
     """
     import torch
 
-    device = _torch_device()
-    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).train()
-    run = torch.compile(model) if device == "cuda" else model
+    device, model, run = _on_device(architecture, training=True)
     optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9, weight_decay=5e-4)
     images, labels = _torch_images(images, device), torch.from_numpy(labels).long().to(device)
 
@@ -123,9 +126,7 @@ def torch_forward(architecture: Architecture, bf16: bool, images: np.ndarray) ->
     """A forward pass of the same net, to posteriors in the computer's memory. Arguments and errors: as `torch_step`."""
     import torch
 
-    device = _torch_device()
-    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).train(False)
-    run = torch.compile(model) if device == "cuda" else model
+    device, _, run = _on_device(architecture, training=False)
     images = _torch_images(images, device)
 
     @torch.no_grad()
@@ -135,6 +136,15 @@ def torch_forward(architecture: Architecture, bf16: bool, images: np.ndarray) ->
         return torch.softmax(logits.float(), dim=1).cpu().numpy()
 
     return forward
+
+
+def _on_device(architecture: Architecture, training: bool):
+    """The device, the net on it, and what runs the net: on a GPU it is compiled."""
+    import torch
+
+    device = _torch_device()
+    model = _torch_net(architecture).to(device, memory_format=torch.channels_last).train(training)
+    return device, model, torch.compile(model) if device == "cuda" else model
 
 
 def _torch_device() -> str:

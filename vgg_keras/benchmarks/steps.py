@@ -21,7 +21,7 @@ from vgg_keras.nets.architectures import costs, training_operations
 from vgg_keras.paths import plain_folder
 
 OURS, CEILING = "vgg_keras", "layers alone"
-KERAS, KERAS_BF16, TORCH = "Keras", "Keras, bf16", "PyTorch"
+KERAS, KERAS_BF16 = "Keras", "Keras, bf16"
 PROFILED = 3  # steps in a record
 # Of dense bf16 matrix products, by the makers' data sheets, in operations a second: the longest name that fits counts.
 MATRIX_PEAKS = {
@@ -91,7 +91,7 @@ def run(
         flush=True,
     )
     found = rounds.timed(rows, repeats)
-    beside = (KERAS, KERAS_BF16, _torch_name(machine), CEILING)
+    beside = (KERAS, KERAS_BF16, peers.torch_name(machine.precision == "mixed_bfloat16"), CEILING)
     records = rounds.summary(rows, found, beside)
     print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
     rounds.print_table(records, beside)
@@ -139,17 +139,13 @@ def _rows(machine: Engine, config, architecture, images, labels, operations) -> 
             found.append(row(KERAS_BF16, lambda: step(net, machine.precision, centred, labels, **compiled)))
     else:
         missing[KERAS] = "Keras Applications have only D and E of Table 1"
-    name = _torch_name(machine)
+    name = peers.torch_name(bf16)
     if reason := peers.torch_missing(architecture):
         missing[name] = reason
     else:
         found.append(row(name, lambda: peers.torch_step(architecture, bf16, centred, labels)))
     found.append(row(CEILING, lambda: _layers_alone(machine, architecture, len(images))))
     return found, missing
-
-
-def _torch_name(machine: Engine) -> str:
-    return f"{TORCH}, {'bf16' if machine.precision == 'mixed_bfloat16' else 'float32'}, channels last"
 
 
 def _in_applications(architecture: Architecture) -> bool:
