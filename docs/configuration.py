@@ -27,8 +27,8 @@ INTRODUCTION = """\
 Every field of `vgg_keras/config.py`. This page is generated from that file by `python docs/configuration.py`.
 
 A configuration is a file in `configs/` that holds what differs from these defaults. `--set=FIELD=VALUE` changes a field on the
-command line, as often as needed. Tuples are written with commas, as in `--set=data.scale=256,512`. The column *paper* names the
-section of [arXiv 1409.1556](https://arxiv.org/abs/1409.1556) that the default follows; a dash means that the paper has none.
+command line, as often as needed. Several values have commas between them: `--set=data.scale=256,512`. The column *paper* names
+the section of [arXiv 1409.1556](https://arxiv.org/abs/1409.1556) that the default follows. *Not stated* means: by the paper.
 """
 
 
@@ -87,8 +87,8 @@ def _default(field: dataclasses.Field) -> str:
 
 
 def _split(comment: str) -> tuple[str, str]:
-    """The paper's section or appendix that a comment begins with, as in `3.1: at most`, and the rest."""
-    match = re.search(r"(?:^|(?<=\. ))([1-5](?:\.\d)?|[A-C])(?:: |, |; |\. |$)", comment)
+    """The paper's section or appendix that a comment begins with, as in `3.1: at most`, and the rest; 1 is a value."""
+    match = re.search(r"(?:^|(?<=\. ))([2-5](?:\.\d)?|[A-C])(?:: |, |; |\. |$)", comment)
     if not match:
         return "", comment
     before, after = comment[: match.start()], comment[match.end() :]

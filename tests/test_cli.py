@@ -29,6 +29,8 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
         "reproduce": "--suite",
         "launch": "--workers",
     }.get(name, "--config") in output
+    # a shared flag is described for the command that has it
+    assert ("Default: evaluation/" in output) == (name == "evaluate")
 
 
 MISTAKES = [

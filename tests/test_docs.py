@@ -91,6 +91,7 @@ class Data:
         ("4: the paper's", "4", "the paper's"),
         ("0: as many as the data has", "", "0: as many as the data has"),
         ("3.1's multiplier shrinks", "", "3.1's multiplier shrinks"),
+        ("of the images, 1 to 16. 1: grey, 3: RGB", "", "of the images, 1 to 16. 1: grey, 3: RGB"),
     ],
 )
 def test_paper_section_is_split_from_the_meaning(comment, paper, meaning):

@@ -28,7 +28,7 @@ flags.DEFINE_integer("repeats", 5, "Rounds that are counted.", lower_bound=1)
 flags.DEFINE_integer(
     "images",
     None,
-    "Photographs of a round. Default: 1,024 of input; 32 of evaluate, whose crops take an eighth.",
+    "Photographs of a round. Default: 1,024 of input and scaling; 32 of evaluate, whose slow rows take an eighth.",
     lower_bound=1,
 )
 flags.DEFINE_integer(

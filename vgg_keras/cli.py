@@ -45,11 +45,7 @@ _SHARED = {
         ".weights.h5, .pth, .safetensors, .caffemodel, .mat.",
     ),
     "sha256": lambda: flags.DEFINE_string("sha256", None, "The digest that the file of --weights must have."),
-    "out": lambda: flags.DEFINE_string(
-        "out",
-        None,
-        "The folder for the results. Default: evaluation/ in the run's folder; none for --weights and --fuse.",
-    ),
+    "out": lambda: flags.DEFINE_string("out", None, "The folder for the results."),
     "strategy": lambda: flags.DEFINE_string(
         "strategy",
         None,

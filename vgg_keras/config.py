@@ -75,32 +75,33 @@ class Architecture(_Checked):
     multi_label: bool = False
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
-    # of the images, 1 to 16. 1: grey, 3: RGB, 4: RGB and alpha; others are read from arrays only
+    # of the images, 1 to 16: 1 is grey, 3 RGB, 4 RGB and alpha; others are read from arrays only
     channels: int = setting(3, MATCH)
     # 2.1: a value for each channel, 0-255, subtracted by the first layer; empty: the training set's
     mean: tuple[float, ...] = ()
-    # likewise: the first layer divides by it after that; empty: it does not, as in 2.1
+    # a value for each channel, by which the first layer then divides; empty: no division, as in 2.1
     std: tuple[float, ...] = setting((), MATCH)
     # what the FC layers take. fc: the whole last map. gap, gmp: its global average or maximum
     head: Literal["fc", "gap", "gmp"] = setting("fc", MATCH)
     # A: what the last layer gives. none: a score for each class. scr: one box for all classes, 4 numbers. pcr: one for each class
     boxes: Literal["none", "scr", "pcr"] = setting("none", MATCH)
-    # of the 4 numbers, centre x, y, width, height of a box; not stated. crop: shares of the crop's side. pixels: of the crop
+    # of a box's 4 numbers, centre x, y, width and height; not stated. crop: shares of the crop's side. pixels: of the crop
     box_unit: Literal["crop", "pixels"] = setting("crop", MATCH)
-    # 2.1: of the hidden FC layers, multiplied by the width: one number for all of them, or one for each, such as 512,256
+    # 2.1: of the hidden FC layers, multiplied by width: one number for all of them, or one for each, such as 512,256
     fc_units: tuple[int, ...] = setting((4096,), MATCH)
-    # hidden FC layers. -1: as many as fc_units has numbers; where it has one, the two of 2.1 behind fc, none behind gap and gmp
+    # hidden FC layers. -1: as many as fc_units has numbers; where it has one, 2.1's two with head=fc, none with gap and gmp
     fc_layers: int = setting(-1, MATCH)
-    dropout: float = 0.5  # 3.1: behind the ReLU of the hidden FC layers
+    dropout: float = 0.5  # 3.1: the rate, behind the ReLU of each hidden FC layer
     batch_norm: bool = setting(False, MATCH)  # between convolution and activation; the convolutions lose their bias
     # 2.1: after each convolution and hidden FC layer
     activation: Literal["relu", "leaky_relu"] = setting("relu", MATCH)
     negative_slope: float = setting(0.2, MATCH)  # of leaky_relu
-    initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"  # 3.1, the paper's later finding
-    # of FC layers. as_convolutions: initializer. gaussian: all of them. gaussian_last: the last one, whose first logits are then
-    # near 0, as a new layer behind trained ones needs it
+    # 3.1: of the weights. glorot: the paper's later finding. he, he_fan_out: He's, by inputs or by outputs. gaussian: normal
+    initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"
+    # of the FC layers. as_convolutions: by initializer. gaussian: all of them normal. gaussian_last: the last one normal, whose
+    # first logits are then near 0, as a new layer behind trained ones needs it
     fc_initializer: Literal["as_convolutions", "gaussian", "gaussian_last"] = "as_convolutions"
-    initializer_std: float = 0.01  # of gaussian and gaussian_last; the paper's net A: 0.1, which is variance 1e-2
+    initializer_std: float = 0.01  # of gaussian and gaussian_last; the paper's net A has 0.1, variance 1e-2
 
     @property
     def hidden_units(self) -> tuple[int, ...]:
@@ -160,9 +161,9 @@ class Data(_Checked):
     source: str = setting("digits", RESUME, TEST, READING)
     # where TensorFlow Datasets keeps its sets; empty: its own default
     data_dir: str = setting("", RESUME, TEST, READING)
-    # 4: the paper's is ILSVRC's validation set, which is also its test set.
-    # own: the source's validation or test split, if it has one. held_out: a share of its training images; the source's own
-    # split is then the test set of the final evaluation, unseen before
+    # 4: which images validate. own: the source's validation or test split, if it has one, as in the paper, whose validation set
+    # is also its test set. held_out: a share of the training images; the source's own split is then the test set of the final
+    # evaluation, unseen before
     validation: Literal["own", "held_out"] = setting("own", READING, DIVISION)
     # the share of the training images that is held out: every (1/holdout)-th image
     holdout: float = setting(0.2, READING, DIVISION)
@@ -171,30 +172,29 @@ class Data(_Checked):
     micro_batch: int = setting(0, LIMIT)
     # 3.1: S, or Smin,Smax to draw S from for each image; empty: 8/7 of the crop, rounded, as the paper's 256 for 224
     scale: tuple[int, ...] = setting((), PREDICT)
-    pad: int = (
-        0  # black pixels on each side of the rescaled image, before the random crop; 4 for CIFAR (He et al. 2016)
-    )
+    # black pixels on each side of the rescaled image, before the random crop; 4 for CIFAR (He et al. 2016)
+    pad: int = 0
     flip: bool = True  # 3.1: random horizontal flip
     color_shift: float = 0.1  # 3.1: standard deviation of AlexNet's PCA colour shift; 0: none
-    # not stated; anti-aliased, except where the next field's window is decoded
+    # not stated; anti-aliased, except with the next field's window
     interpolation: Literal["bilinear", "bicubic"] = setting("bilinear", TEST, PREDICT)
     # how a JPEG is decoded in training. window: only the crop's square, rescaled without anti-aliasing, three times as fast.
-    # full: the whole image, rescaled with anti-aliasing, as in every evaluation. With bicubic, and with pad, always full
+    # full: the whole image, rescaled with anti-aliasing, as in every evaluation. With bicubic or pad always full
     jpeg_decoding: Literal["window", "full"] = "window"
     # whether a JPEG is turned upright by its EXIF tag
     exif_orientation: bool = setting(True, TEST, PREDICT, READING)
-    # an image with more, by its header, is skipped without decoding. 134 million pixels take 400 MB
+    # an image with more, by its header, is skipped and not decoded. 134 million pixels take 400 MB
     max_pixels: int = setting(2**27, TEST, PREDICT, READING)
-    # a larger image file is skipped without reading. 512 MiB: an uncompressed image of max_pixels has 400 MB
+    # a larger image file is skipped and not read. 512 MiB: an uncompressed image of max_pixels has 400 MB
     max_file_bytes: int = setting(2**29, TEST, PREDICT, READING)
     statistics_images: int = 10_000  # mean and covariance are measured on at most so many training images
-    # unreadable images are skipped and listed, with a box net also those whose box is missing or wrong. More than this share of
-    # all images stops the run
+    # unreadable images are skipped and listed; of a net of boxes so are those whose box is missing or wrong. More than this share
+    # of all images stops the run
     max_bad_fraction: float = setting(0.01, TEST)
-    # A, of a box net: images with several boxes; not stated. left_out: they are not used, in training or in a test. largest: the
-    # largest box of the image's class is trained. random: one of these, drawn in each epoch. In a test each of them is right
+    # A: images with several boxes, of a net of boxes; not stated. left_out: they are not used, in training or in a test. largest:
+    # the largest box of the image's class is trained. random: one of these, drawn in each epoch. In a test each of them is right
     several_boxes: Literal["left_out", "largest", "random"] = setting("largest", TEST)
-    # A: the box of a training crop that cuts it; not stated. whole: it reaches beyond the crop. clip: it ends at the crop's edge
+    # A: a box that the training crop cuts; not stated. whole: it reaches beyond the crop. clip: it ends at the crop's edge
     cut_boxes: Literal["whole", "clip"] = "whole"
     # A: a training crop shows at least this share of the box's width and of its height, or lies inside of it; not stated. 0: any
     # crop that touches it
@@ -225,53 +225,53 @@ class Training(_Checked):
     """The optimisation of 3.1."""
 
     stage: str = "single"  # its label in metrics.jsonl
-    # 3.1: the run whose best net's weights this one starts from; empty: random ones
+    # 3.1: the run whose kept net this one starts from; empty: random weights
     init_from: str = setting("", RESUME)
-    # or a source of `vgg_keras.load_weights` to fine-tune, of any classes
+    # instead of init_from: a source of `vgg_keras.load_weights` to fine-tune, of any classes
     weights: str = setting("", RESUME)
-    weights_sha256: str = setting("", RESUME)  # the source's; empty: any
+    weights_sha256: str = setting("", RESUME)  # that the source must have; empty: any
     # the trained layers. all. fc: the FC layers only, as in one net of the ILSVRC submission. new: those that the start has no
     # weights for. A block or a layer, such as block5: the net from there on
     layers: str = "all"
-    # such as predictions:10,block5:0.1: the rate and the decay of a layer, of a block, or of all FC layers (fc) are multiplied
+    # factors of the rate and the decay of a layer, of a block, or of all FC layers (fc), such as predictions:10,block5:0.1
     rate_factors: tuple[str, ...] = ()
-    # sgdw: decoupled decay. l2: the paper's coupled L2. adam: Adam without decay. See training/optimizer.py
+    # sgdw: SGD with decoupled decay. l2: SGD with the paper's L2. adam: Adam without decay. See docs/weight_decay.md
     optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
     learning_rate: float = 1e-2  # 3.1: at the start
-    momentum: float = 0.9  # 3.1; of adam beta_1
-    nesterov: bool = False  # of sgdw and l2: Nesterov momentum, Sutskever et al. 2013
-    clip_norm: float = 0.0  # the longest gradient of a whole batch, over all layers (Pascanu et al. 2013); 0: any
-    # the share of a label that all classes divide among them (Szegedy et al. 2016, section 7); of a multi-label set each class's
-    # label is moved so far towards 1/2
+    momentum: float = 0.9  # 3.1: with adam its beta_1
+    nesterov: bool = False  # Nesterov momentum (Sutskever et al. 2013), with sgdw or l2
+    clip_norm: float = 0.0  # the largest norm of a batch's gradient, over all layers (Pascanu et al. 2013); 0: any
+    # the share of a label that is divided among all classes (Szegedy et al. 2016, section 7). Of a multi-label set the label of
+    # each class moves by this share towards 1/2
     label_smoothing: float = 0.0
     # what multiplies the loss of a class's images. none. balanced: as scikit-learn's compute_class_weight, images / (classes x
     # images of the class). Or a weight for each class, in the classes' order. Of a multi-label set balanced does this for each
     # class with and without it, and weights are those of images with the class
     class_weights: tuple[float | str, ...] = ("none",)
-    # 3.1: of sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
+    # 3.1: with sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
     weight_decay: float = 5e-5
-    l2: float = 5e-4  # 3.1, of l2
+    l2: float = 5e-4  # 3.1: with l2, its multiplier
     epochs: int = 74  # 3.1: at most, unless min_steps needs more
     min_steps: int = 0  # at least so many updates: a small set then has more epochs than `epochs`
     # how the rate falls. plateau: 3.1's rule. step: by step_factor after each of step_epochs. cosine: along half a cosine to 0
     # at the last step (Loshchilov & Hutter 2017, without restarts). constant: not at all
     schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
-    warmup_steps: int = 0  # in which the rate rises linearly at the start (Goyal et al. 2017, section 2.2)
-    step_epochs: tuple[int, ...] = ()  # of schedule=step: the epochs after which the rate is multiplied by step_factor
-    step_factor: float = 0.1  # of schedule=step: what the rate is multiplied by
-    # 3.1: of validation; it also selects the best net. top1_error: of a multi-label set it is 100 - mean average precision, of a
-    # box net the share of wrong boxes (A). balanced_error: the mean of the classes' errors
+    warmup_steps: int = 0  # the first updates, in which the rate rises linearly (Goyal et al. 2017, section 2.2)
+    # with schedule=step: the epochs after which the rate is multiplied by step_factor
+    step_epochs: tuple[int, ...] = ()
+    step_factor: float = 0.1  # with schedule=step: what the rate is multiplied by
+    # 3.1: the measure of validation that divides the rate and selects the best net. top1_error: of a multi-label set 100 - mean
+    # average precision, of a net of boxes the share of wrong boxes (A). balanced_error: the mean of the classes' errors
     plateau_metric: Literal["top1_error", "balanced_error", "loss"] = "top1_error"
     plateau_patience: int = 5  # epochs without a lower value before a division; not stated
-    plateau_factor: float = 0.1  # 3.1: the rate is divided by 10
+    plateau_factor: float = 0.1  # 3.1: what the rate is multiplied by at a plateau, a tenth
     plateau_divisions: int = 3  # 3.1: how often the rate is divided
     plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
     validation_epochs: int = 1  # a validation after every so many epochs, and after the last one
-    kept_net: Literal["best", "last"] = (
-        "best"  # the net that a run results in: with the lowest error (3.1), or of the last epoch
-    )
-    # of an exponential moving average of the weights (Polyak & Juditsky 1992); 0: none. The average is then the net that is
-    # validated and kept. Its first steps average less, by min(average_decay, (1 + steps) / (10 + steps))
+    # the net that a run results in: that of the lowest error (3.1), or of the last epoch
+    kept_net: Literal["best", "last"] = "best"
+    # of an exponential moving average of the weights (Polyak & Juditsky 1992); 0: none. The average is validated and kept in
+    # place of the weights. Its decay begins lower: min(average_decay, (1 + steps) / (10 + steps))
     average_decay: float = 0.0
 
     @property
@@ -326,10 +326,10 @@ class Training(_Checked):
 class Stage(_Checked):
     """One training of a chain (3.1): what differs from the configuration of the chain."""
 
-    name: str  # of its folder in the workdir, and in --stages
+    name: str  # of the stage's folder in the workdir, and in --stages
     # the stage whose net it starts from; empty: training.init_from's or training.weights', or random weights
     start: str = ""
-    architecture: str = replacing("architecture.name", "")  # another configuration of Table 1; empty: the chain's own
+    architecture: str = replacing("architecture.name", "")  # another net of Table 1; empty: the chain's own
     scale: tuple[int, ...] = replacing("data.scale", ())  # 3.1: S; empty: data.scale
     learning_rate: float = replacing("training.learning_rate", 0.0)  # 3.1; 0: training.learning_rate
     layers: str = replacing("training.layers", "")  # the trained layers; empty: training.layers
@@ -358,7 +358,7 @@ class Evaluation(_Checked):
     grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
     # images of the crop's size in one pass, also in validation; of larger images as many as have the same pixels
     batch: int = setting(32, LIMIT)
-    # of one image rescaled to Q; a larger one is reported before the first step
+    # of one image rescaled to Q; a larger one is refused before the first step
     max_pixels: int = setting(2**24, LIMIT)
 
     def check(self):
@@ -375,10 +375,11 @@ class Localization(_Checked):
     """The boxes of appendix A: their merging, which is OverFeat's, and when one is right. The test itself is `evaluation`'s."""
 
     iou: float = 0.5  # A: a box is right where its intersection over union with a true box is above this
-    answers: int = 5  # A: classes with a box of which one must be right, the most probable of the classifier
-    # k: boxes of so many classes are taken at each scale, those with the highest score anywhere on the map; not stated
+    # A: how many of the classifier's most probable classes get a box; the answer is right where one of these is
+    answers: int = 5
+    # k: how many classes' boxes are taken at each scale, those with the highest score anywhere on the map; not stated
     best_classes: int = 5
-    # t: boxes are merged while the match score of two is at most this, see localization/merging.py; not stated
+    # t: two boxes are merged while their match score is at most this, see localization/merging.py; not stated
     threshold: float = 0.6
 
     def check(self):
@@ -392,16 +393,16 @@ class Localization(_Checked):
 class Features(_Checked):
     """Appendix B: descriptors of other sets' images, and the linear SVM on them. Q and mirror images are `evaluation`'s."""
 
-    layer: str = "fc2"  # B: the last hidden layer, read after its ReLU; any name that feature_maps takes
+    layer: str = "fc2"  # B: the last hidden layer, read after its ReLU; or any that feature_maps takes
     pooling: Literal["mean", "max"] = "mean"  # B: over the positions of the layer's map
     combine: Literal["stack", "average"] = "stack"  # B: of several Q, stacked for Caltech-101 and 256, averaged for VOC
-    # of the SVM, not stated: the one with the lowest error on held-out training images is taken
+    # the values of the SVM's C that are tried, not stated: the one with the lowest error on held-out training images is taken
     svm_c: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
-    holdout: float = 0.2  # B: the share of the training images that chooses it
-    # B: training images of a class in a random division, 30 for Caltech-101; 0: the set's own division
+    holdout: float = 0.2  # B: the share of the training images that chooses C
+    # B: training images of each class in a random division, 30 for Caltech-101; 0: the set's own division
     per_class: int = 0
-    test_per_class: int = 0  # B: test images of a class at most, 50 for Caltech-101; 0: the rest
-    splits: int = 3  # B: random divisions
+    test_per_class: int = 0  # B: test images of each class at most, 50 for Caltech-101; 0: all others
+    splits: int = 3  # B: how many random divisions
 
     def check(self):
         _require(bool(self.svm_c) and min(self.svm_c) > 0, "features.svm_c must be values above 0.", self.svm_c)
@@ -415,14 +416,14 @@ class Features(_Checked):
 class Export(_Checked):
     """The limits of an export's differences from its net, which are measured before it is written."""
 
-    # B: the layer of a SavedModel's signature `features`, by any name that feature_maps takes; empty: before the last layer
+    # B: the layer of a SavedModel's signature `features`, any that feature_maps takes; empty: the layer before the last
     features: str = ""
     images: int = 256  # validation images that the export and the net are compared on
-    representative_images: int = 200  # of the training set, from which int8 takes its ranges
-    max_difference: float = 1e-4  # of two probabilities, in float32
-    max_difference_float16: float = 2e-2  # of two probabilities, in float16
-    # of model_int8 and model_dynamic: the share of images with the same top class. Of a multi-label net: of the classes that it
-    # or its export finds in an image, the share that both find
+    representative_images: int = 200  # training images that int8 takes its ranges from
+    max_difference: float = 1e-4  # the largest difference of a probability from the net's, in float32
+    max_difference_float16: float = 2e-2  # the same in float16
+    # of model_int8 and model_dynamic: the least share of images with the same top class. Of a multi-label net: of the classes
+    # that it or its export finds in an image, the share that both find
     min_agreement: float = 0.9
 
     def check(self):
@@ -438,9 +439,9 @@ class Export(_Checked):
 class Checkpoint(_Checked):
     """How often the whole state is saved; each epoch's end saves it too. May change when a run is resumed."""
 
-    every_steps: int = 0  # 0: not by steps
-    every_minutes: float = 10.0  # 0: not by time
-    keep: int = 2  # as many of the newest are kept
+    every_steps: int = 0  # updates between two saves; 0: not by steps
+    every_minutes: float = 10.0  # between two saves; 0: not by time
+    keep: int = 2  # how many of the newest checkpoints are kept
 
     def check(self):
         _require(self.every_steps >= 0, "checkpoint.every_steps must be 0 (never) or more.", self.every_steps)
@@ -452,13 +453,14 @@ class Checkpoint(_Checked):
 class Runtime(_Checked):
     """The machine. May change when a run is resumed."""
 
-    # auto: bf16 where the hardware has it. float16, with a dynamic loss scale, on a GPU that has it alone
+    # auto: bf16 where the hardware multiplies it; float16 on GPUs of compute capability 7.0 to 7.5; else float32
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     # auto: multi_worker if TF_CONFIG names several workers, mirrored if there are several devices, else one
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     cpu_devices: int = 1  # logical CPU devices to mirror over if there is no GPU
     start_seconds: float = 300.0  # how long workers of multi_worker wait for each other at the start
-    cache_dir: str = "~/.cache/vgg_keras"  # for the results of the scan for unreadable images, by path, size and time
+    # where the scan for unreadable images keeps its results, by path, size and time
+    cache_dir: str = "~/.cache/vgg_keras"
 
     def check(self):
         _require(self.cpu_devices >= 1, "runtime.cpu_devices must be 1 or more.", self.cpu_devices)
