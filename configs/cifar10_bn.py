@@ -1,11 +1,11 @@
-"""D with batch norm on CIFAR-10's 50,000 training images, by the recipe of today; no choice depends on the test images.
+"""D with batch norm on CIFAR-10's 50,000 training images, by a recent recipe; no choice depends on the test images.
 
 python -m vgg_keras.train --config=cifar10_bn --workdir=runs/cifar10_bn
 python -m vgg_keras.train --config=cifar10_bn --set=architecture.name=E --workdir=runs/cifar10_bn_E
 
 The recipe of the training logs of chenyaofo/pytorch-cifar-models: crops of images padded by 4, batch 256, Nesterov momentum, rate
-0.1 along half a cosine to 0, coupled decay 5e-4. Published test accuracies of the last of 200 epochs: A 92.79, B 93.93, D 94.06,
-E 93.78 %. Here kernels alone decay; there biases and batch norm's scales and shifts do too.
+0.1 along half a cosine to 0, L2 decay 5e-4. Published test accuracies of the last of 200 epochs: A 92.79, B 93.93, D 94.06,
+E 93.78 %. Here only kernels decay; there biases and batch norm's scales and shifts do too.
 """
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Training

@@ -1,4 +1,4 @@
-"""Fine-tuning of a trained net for photographs of one's own: D behind a global average pooling, in three stages.
+"""Fine-tuning of a trained net for photographs of your own: D with a global average pooling as its head, in three stages.
 
 python -m vgg_keras.train --config=finetune --data=photos/ --weights=imagenet --workdir=runs/photos
 python -m vgg_keras.train --config=finetune --data=photos/ --weights=vgg16_notop.h5 --workdir=runs/photos --dry_run

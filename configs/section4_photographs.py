@@ -3,8 +3,8 @@
 python -m vgg_keras.reproduce --suite=small --only=table5 --out=reports/small
 python -m vgg_keras.train --config=section4_photographs --data=flowers17 --set=architecture.name=A --workdir=runs/A
 
-docs/results.md has its results, docs/reproduce.md the reasons. The rest is the paper's recipe, with a crop of 112 and S of 128,
-192 and [128, 256]: at these sides the dense net has 2x2, 4x4 and 6x6 positions, all in the image. These differ from it:
+docs/reproduce.md has the reasons. The rest is the paper's recipe, with a crop of 112 and S of 128, 192 and [128, 256]: at these
+sides the dense net has 2x2, 4x4 and 6x6 positions, all in the image. These differ from it:
 
 - A quarter of the width.
 - The schedule is fixed, half a cosine, and the last net is kept: the images that test a net choose nothing.

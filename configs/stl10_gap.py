@@ -4,10 +4,10 @@ python -m vgg_keras.train --config=stl10_gap --workdir=runs/stl10_gap
 python -m vgg_keras.train --config=stl10_gap --data=photos/ --workdir=runs/photos_gap --dry_run
 
 13 convolutions and the last layer: 14,719,818 parameters at 10 classes, where D with its FC layers has 134,301,514. The
-7x7 average pool makes the FC layers' place, so dropout has none. Accuracy per class is in `final_evaluation/report.html`.
+7x7 average pool takes the FC layers' place, so there is no dropout. Accuracy per class is in `final_evaluation/report.html`.
 With other --data than squares: each image's smaller side becomes 224, and a random 224 crop is taken.
 
-STL-10's 8,000 test images validate, and close the run, as in the source; for an error on images that chose nothing, add
+STL-10's 8,000 test images validate, and are the final evaluation's, as in the source; for an error on unseen images, add
 --set=data.validation=held_out. The source does not say how it starts: He's initialisation suits inputs from -1 to 1.
 """
 

@@ -55,8 +55,7 @@ def build(
 
     Returns:
         A model of (batch, crop, crop, channels) images in 0-255, RGB by default, uint8 or float, to (batch, num_classes) logits.
-        Its
-        `architecture` is its `Architecture`.
+        Its `architecture` is its `Architecture`.
 
     Raises:
         UserError: an unknown name or field, a value out of its range, or a floatx of Keras other than float32.

@@ -36,7 +36,7 @@ class Training:
     """One net, trained once for each seed, or given.
 
     Attributes:
-        name: of its folder, such as cifar10/E-S36.
+        name: of its folder, such as cifar10/E-small.
         data: the name of its `DataSet`.
         config: a recipe of configs/.
         settings: what differs from the recipe, as for `--set`.
