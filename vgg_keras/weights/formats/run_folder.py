@@ -41,7 +41,7 @@ class LoadedModel:
     """A net that is ready to run.
 
     Attributes:
-        model: with its best weights.
+        model: with its kept weights.
         config: the run's, its architecture resolved.
         classes: their names, in the order of the logits; empty where another framework's file does not name them.
         path: the run's folder, or another framework's file; of a model in memory its name.
