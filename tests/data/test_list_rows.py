@@ -33,3 +33,46 @@ def test_another_split_in_a_later_line_is_named_with_both_lines(tmp_path):
     rows = list(read_rows(written(tmp_path, "path,label,split\na.jpg,cat,train\nb.jpg,cat,val\n./a.jpg,cat,val\n")))
     with pytest.raises(UserError, match=r"line 4: '\./a\.jpg' with the split 'val', which line 2 gives 'train'"):
         each_image_once(tmp_path, rows)
+
+
+def test_the_first_line_is_read_as_the_others_are(tmp_path):
+    text = '"path" , "label"\r\n"a.jpg" , "cat"\r\n'
+    assert list(read_rows(written(tmp_path, text))) == [Row(2, "a.jpg", "cat", "", "")]
+
+
+def test_a_class_is_a_line_of_text_whatever_its_label_is(tmp_path):
+    """As the name of a class folder: labels.txt has a line for each."""
+    (row,) = read_rows(written(tmp_path, 'path,label\na.jpg,"big\ncat|\x1b[31mred"\n'))
+    assert row.label == r"\x1b[31mred|big\ncat" and row.line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # half of a label would be the label of both
+        (
+            "path,label\na.jpg,Springfield, IL\nb.jpg,Springfield, MA\n",
+            "line 2: 3 values, where the first line names 2. A value with ',' in it stands between quotes.",
+        ),
+        ("path,label,Label\na.jpg,cat,dog\n", "A list names each column once. Received: LIST with label twice."),
+        # the line where the value begins, not the last one of the file
+        ('path,label\na.jpg,"cat\nb.jpg,dog\nc.jpg,dog\n', "line 2: unexpected end of data."),
+        ("path," + "l" * 200_000 + "\n", "line 1: field larger than field limit (131072)."),
+    ],
+)
+def test_a_mistake_is_named_by_the_line_where_it_begins(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        list(read_rows(path))
+    assert str(caught.value).endswith(message.replace("LIST", str(path))), caught.value
+
+
+def test_values_without_a_name_may_be_empty(tmp_path):
+    assert list(read_rows(written(tmp_path, "path,label\na.jpg,cat,,\n"))) == [Row(2, "a.jpg", "cat", "", "")]
+
+
+def test_a_byte_that_is_no_text_is_named_by_its_place_in_the_file(tmp_path):
+    text = "path,label\n" + "".join(f"photos/{image:06}.jpg,cat\n" for image in range(5000)) + "a.jpg,L"
+    path = written(tmp_path, text + "\xf6we\n", "latin-1")
+    with pytest.raises(UserError, match=rf"whose byte {len(text)} is none, in line 5002\. Save it as UTF-8"):
+        list(read_rows(path))

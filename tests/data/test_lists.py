@@ -63,6 +63,30 @@ def test_held_out_validation_leaves_the_lists_own_images_for_the_test(images):
     assert names(source.test) == ["photos/008.jpg", "photos/009.jpg"]
 
 
+def test_an_evaluation_needs_only_the_rows_that_it_names(images):
+    """Of a training's list every row, with splits or without, however few; of others the rows of a test alone."""
+
+    def tested(name, **fields):
+        _, classes, found, split = open_test(Data(source=str(images / "list.csv"), **fields), name)
+        assert classes == ("cat", "dog")
+        return found, [int(one[7:10]) for one in names(split)], split.labels.tolist()
+
+    (images / "list.csv").write_text(rows(*["test"] * 3))
+    assert tested(None) == tested("test") == ("test", [0, 2, 1], [0, 0, 1])
+    assert tested("all")[1] == [0, 2, 1]
+    with pytest.raises(UserError, match="with test alone"):
+        tested("val")
+    (images / "list.csv").write_text(rows(*[""] * 3).replace(",split", "").replace(",\n", "\n").rstrip(","))
+    assert tested("all") == ("all", [0, 2, 1], [0, 0, 1])
+    with pytest.raises(UserError, match="needs 5 images to hold one out"):
+        tested(None)
+    (images / "list.csv").write_text(rows(*["train"] * 4, "val", "val", "test", "test"))
+    assert [tested(name)[:2] for name in (None, "val")] == [("test", [6, 7]), ("val", [4, 5])]
+    held_out = {"validation": "held_out", "holdout": 0.5}
+    assert [tested(name, **held_out)[1] for name in ("test", "val", "train")] == [[6, 7], [2, 3], [0, 1]]
+    assert tested("all", **held_out)[1] == [6, 7, 4, 5, 0, 2, 1, 3]  # those of val are neither trained nor the test's
+
+
 def test_a_list_as_spreadsheets_and_people_write_it(images):
     """A byte order mark, CRLF, semicolons, other columns, quotes, spaces, empty lines, Unicode, upper case."""
     write_images(images / "fotos, alte", [(40, 50)])
@@ -177,6 +201,10 @@ def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(imag
         (
             "path,label\nphotos/000.jpg,cat\nphotos/no.jpg,dog\nno/001.jpg,dog\n",
             "must exist; .*, line 3: photos/no.jpg; line 4: no/001.jpg",
+        ),
+        (
+            "path,label\nphotos\\000.jpg,cat\nphotos\\001.jpg,dog\n",
+            r"line 2: photos\\000\.jpg; line 3: photos\\001\.jpg\. Write / where its paths have \\\.",
         ),
         (
             "path,label\nphotos/000.jpg,cat|dog\nphotos/001.jpg,dog\n",

@@ -119,7 +119,7 @@ def open_unlabelled(data: Data) -> tuple[str, tuple[str, ...], str, Split] | Non
     None where `data.source` is no such folder.
     """
     root, listing = user_path(data.source), Listing()
-    if not root.is_dir() or folders_in(root, []):
+    if data.source == "digits" or not root.is_dir() or folders_in(root, []):
         return None
     files = [(path, -1) for path in sorted(listing.files(root))]
     if not files:

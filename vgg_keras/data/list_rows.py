@@ -1,6 +1,8 @@
 """The rows of a CSV list: read and checked, each mistake named by its line."""
 
 import csv
+import dataclasses
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from vgg_keras.paths import printable
 SPLITS = ("train", "val", "test")
 SEPARATOR = "|"  # between the labels of an image
 _SPACE_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|$)')  # which csv refuses
+_READ = ("path", "label", "ignore", "split", *COLUMNS)  # the columns
 _NAMED = 3  # mistakes of one kind that a message names
 
 
@@ -38,35 +41,71 @@ def read_rows(path: Path) -> Iterator[Row]:
         with open(path, encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
-            names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
-            missing = [name for name in ("path", "label") if name not in names]
-            if missing:
-                raise UserError(
-                    "A list begins with a line that names its columns, path and label among them. "
-                    f"Received: {printable(path)} without {' and '.join(missing)}: {printable(header.strip()[:80])!r}."
-                )
-            boxes = set(COLUMNS) <= set(names)
-            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in file)
+            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in itertools.chain([header], file))
             reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-            for values in reader:
-                line = reader.line_num + 1
-                if not any(value.strip() for value in values):
-                    continue
-                if len(values) < len(names):
-                    raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
-                row = dict(zip(names, map(str.strip, values), strict=False))
-                label, ignore = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
-                box = _box(path, line, [row[name] for name in COLUMNS]) if boxes else ()
-                # a list of boxes has a row for each class of an image
-                any_number = SEPARATOR in label or bool(ignore) or ("ignore" in names and not boxes)
-                split = row.get("split", "").lower()
-                yield _checked(path, Row(line, row["path"], label, ignore, split, box, any_number))
-    except csv.Error as error:
-        raise _wrong(path, reader.line_num + 1, str(error)) from None
-    except UnicodeDecodeError as error:
+            found = _numbered(path, reader)
+            names = [name.strip().lower() for name in next(found)[1]]
+            _require_columns(path, names, header)
+            for line, values in found:
+                if any(value.strip() for value in values):
+                    yield _row(path, line, names, values, delimiter)
+    except UnicodeDecodeError:
+        line, place = _no_text(path)
         raise UserError(
-            f"A list is text in UTF-8. Received: {printable(path)}, whose byte {error.start} is none. Save it as UTF-8."
+            f"A list is text in UTF-8. Received: {printable(path)}, whose byte {place} is none, in line {line}. "
+            "Save it as UTF-8."
         ) from None
+
+
+def _numbered(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """The values of each row with the line of the file in which it begins: those between quotes may hold line breaks."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _wrong(path, line, str(error)) from None
+        yield line, values
+
+
+def _require_columns(path: Path, names: Sequence[str], header: str) -> None:
+    """Refuses a list without a path or a label, or with two columns of one name, of which one would be read."""
+    if missing := [name for name in ("path", "label") if name not in names]:
+        raise UserError(
+            "A list begins with a line that names its columns, path and label among them. "
+            f"Received: {printable(path)} without {' and '.join(missing)}: {printable(header.strip()[:80])!r}."
+        )
+    if twice := [name for name in _READ if names.count(name) > 1]:
+        raise UserError(f"A list names each column once. Received: {printable(path)} with {' and '.join(twice)} twice.")
+
+
+def _row(path: Path, line: int, names: Sequence[str], values: Sequence[str], delimiter: str) -> Row:
+    if len(values) < len(names):
+        raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
+    if any(value.strip() for value in values[len(names) :]):  # else half of a label would be read
+        quoted = f"A value with {delimiter!r} in it stands between quotes"
+        raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}. {quoted}")
+    row, boxes = dict(zip(names, map(str.strip, values), strict=False)), set(COLUMNS) <= set(names)
+    label, ignore = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
+    box = _box(path, line, [row[name] for name in COLUMNS]) if boxes else ()
+    # a list of boxes has a row for each class of an image
+    any_number = SEPARATOR in label or bool(ignore) or ("ignore" in names and not boxes)
+    return _checked(path, Row(line, row["path"], label, ignore, row.get("split", "").lower(), box, any_number))
+
+
+def _no_text(path: Path) -> tuple[int, int]:
+    """The line of the first byte of a file that is no UTF-8, from 1, and its place in the file, from 0."""
+    before = 0
+    with open(path, "rb") as file:
+        for line, content in enumerate(file, start=1):
+            try:
+                content.decode()
+            except UnicodeDecodeError as error:
+                return line, before + error.start
+            before += len(content)
+    return 1, 0  # it was written anew since
 
 
 def _checked(path: Path, row: Row) -> Row:
@@ -78,8 +117,8 @@ def _checked(path: Path, row: Row) -> Row:
 
 
 def _normal(path: Path, line: int, text: str) -> str:
-    """Several labels in alphabetical order, each once, without spaces around them."""
-    names = [name.strip() for name in text.split(SEPARATOR)]
+    """Several labels in alphabetical order, each once, without spaces around them, as `printable` writes them."""
+    names = [printable(name.strip()) for name in text.split(SEPARATOR)]
     if len(names) > 1 and not all(names):
         raise _wrong(path, line, f"the labels {text!r}, one of them empty")
     return SEPARATOR.join(sorted(set(names)))
@@ -130,9 +169,13 @@ def require_files(path: Path, rows: Sequence[Row]) -> None:
     if missing:
         named = "; ".join(f"line {row.line}: {printable(row.path)}" for row in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+        windows = os.path.lexists(
+            file_of(path, dataclasses.replace(missing[0], path=missing[0].path.replace("\\", "/")))
+        )
+        hint = " Write / where its paths have \\." if windows else ""
         raise UserError(
             "The images of a list must exist; their paths are relative to its folder. "
-            f"Received: {printable(path)}, {named}{more}."
+            f"Received: {printable(path)}, {named}{more}.{hint}"
         )
 
 

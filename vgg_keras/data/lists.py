@@ -19,6 +19,7 @@ several classes is an image of each of them. What is wrong with a box is known o
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,46 @@ from vgg_keras.data.list_rows import (
 from vgg_keras.data.listed_boxes import ListedBoxes
 from vgg_keras.data.listing import Files
 from vgg_keras.data.multi_label import label_row
-from vgg_keras.data.splits import Source
+from vgg_keras.data.splits import Source, Split
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable, user_path
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What a list says.
+
+    Attributes:
+        path: of the list.
+        rows: each image once, by label and path, as `hold_out` needs them.
+        numbers: of each label with what is ignored beside it; in a multi-label set that of its row in `table`.
+        classes: the names.
+        table: of a multi-label set its labels, (numbers, classes) int8; else None.
+        boxes: of the images.
+    """
+
+    path: Path
+    rows: Sequence[Row]
+    numbers: dict[tuple[str, str], int]
+    classes: tuple[str, ...]
+    table: np.ndarray | None
+    boxes: ListedBoxes
+
+    def files(self, *splits: str) -> Files:
+        """The files of these splits, one after the other, with the numbers of their labels."""
+        of_splits = (row for split in splits for row in self.rows if row.split == split)
+        return [(file_of(self.path, row), self.numbers[row.label, row.ignore]) for row in of_splits]
+
+    def split(self, files: Files) -> Split:
+        """The split of these files."""
+        labels = [label for label, _ in self.numbers]
+        made = split_of_files(self.path.parent, files, self.classes, self.boxes.notes(self.path), rows=self.table)
+        return self.boxes.added_to(made, [(file, labels[number]) for file, number in files])
+
+    def described(self, division: str) -> str:
+        """A line on the set."""
+        kind = ", any number of them an image" if self.table is not None else ""
+        return f"{printable(self.path)}: {len(self.classes)} classes{kind}, {division}"
 
 
 def open_list(data: Data) -> Source:
@@ -51,6 +89,43 @@ def open_list(data: Data) -> Source:
         UserError: a file that is no such list, rows that are wrong or contradict each other, or images that do not exist; the
             lines are named.
     """
+    listed = _read(data)
+    train, val, test, division = _divided(listed, data)
+    _require_trained(listed.path, listed.classes, train, listed.table)
+    return Source(
+        name=printable(data.source),
+        description=listed.described(division),
+        classes=listed.classes,
+        train=listed.split(train),
+        val=listed.split(val),
+        test=listed.split(test) if test else None,
+    )
+
+
+def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
+    """The images that an evaluation names; arguments and results as in `sources.open_test`.
+
+    Unlike a training, it needs only rows of that split. `all` has every image, however few a class has.
+
+    Raises:
+        UserError: as in `open_list`.
+    """
+    listed = _read(data)
+    given = [split for split in ("test", "val", "train") if any(row.split == split for row in listed.rows)]
+    held_out = data.validation == "held_out"
+    test = "test" if "test" in given else "val" if "val" in given and held_out else None
+    name = name or ("test" if test else "val")
+    divided = held_out or ("val" not in given and "test" in given)
+    whole = {"test": test, "val": None if divided else "val", "train": None if divided else "train"}
+    wanted = (given or [""]) if name == "all" else [split for split in given if split == whole[name]]
+    if not wanted:
+        source = open_list(data)
+        return source.description, source.classes, name, source.split(name)
+    division = f"its own {' and '.join(wanted)}" if given else "all images"
+    return listed.described(division), listed.classes, name, listed.split(listed.files(*wanted))
+
+
+def _read(data: Data) -> _Listed:
     path = user_path(data.source)
     listed = list(read_rows(path))
     rows = each_image_once(path, listed)
@@ -64,24 +139,8 @@ def open_list(data: Data) -> Source:
             f"A list holds images of two or more classes. Received: {printable(path)} with {classes[0]!r} alone."
         )
     table = _label_rows(classes, numbers) if multi_label else None
-    train, val, test, division = _divided(path, rows, numbers, data, table)
-    _require_trained(path, classes, train, table)
     boxes = ListedBoxes([(file_of(path, row), row.label, row.box) for row in listed])
-    labels, notes = [label for label, _ in numbers], boxes.notes(path)
-
-    def split(files):
-        made = split_of_files(path.parent, files, classes, notes, rows=table)
-        return boxes.added_to(made, [(file, labels[number]) for file, number in files])
-
-    kind = ", any number of them an image" if multi_label else ""
-    return Source(
-        name=printable(data.source),
-        description=f"{printable(path)}: {len(classes)} classes{kind}, {division}",
-        classes=classes,
-        train=split(train),
-        val=split(val),
-        test=split(test) if test else None,
-    )
+    return _Listed(path, sorted(rows, key=lambda row: (row.label, row.path)), numbers, classes, table, boxes)
 
 
 def _numbered(rows: Sequence[Row], multi_label: bool) -> tuple[dict[tuple[str, str], int], tuple[str, ...]]:
@@ -91,26 +150,15 @@ def _numbered(rows: Sequence[Row], multi_label: bool) -> tuple[dict[tuple[str, s
     return numbers, tuple(sorted(names))
 
 
-def _divided(
-    path: Path, rows: Sequence[Row], numbers: dict[tuple[str, str], int], data: Data, table: np.ndarray | None
-) -> tuple[Files, Files, Files | None, str]:
+def _divided(listed: _Listed, data: Data) -> tuple[Files, Files, Files | None, str]:
     """The training, validation and test files with the numbers of their labels, and how they were divided."""
-    parts: dict[str, Files] = {name: [] for name in ("", *SPLITS)}
-    for row in sorted(rows, key=lambda row: (row.label, row.path)):  # `hold_out` needs class after class
-        parts[row.split].append((file_of(path, row), numbers[row.label, row.ignore]))
-    if not parts[""]:
-        return _own_division(path, parts, data, table)
-    train, val, share = _held_out(path, parts[""], data, table)
-    return train, val, None, f"{share} held out"
-
-
-def _own_division(
-    path: Path, parts: dict[str, Files], data: Data, table: np.ndarray | None
-) -> tuple[Files, Files, Files | None, str]:
-    """The same of a list with splits."""
-    train, val, test = (parts[name] for name in SPLITS)
+    path, table = listed.path, listed.table
+    if files := listed.files(""):
+        train, val, share = _held_out(path, files, data, table)
+        return train, val, None, f"{share} held out"
+    train, val, test = (listed.files(name) for name in SPLITS)
     if not train or not (val or data.validation == "held_out" or test):
-        given = ", ".join(name for name in SPLITS if parts[name])
+        given = ", ".join(name for name in SPLITS if listed.files(name))
         raise UserError(
             f"A list with splits has images of train and of val. Received: {printable(path)} with {given} alone. "
             "Or leave the column out, and a share of each class is held out."

@@ -50,10 +50,10 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     Raises:
         UserError: as in `open_source`, or no such split.
     """
-    if user_path(data.source).is_dir():  # which needs only the files of that split
-        return folders.open_test(data, name)
-    if _opener(data) is tfds.open_builder:  # which reads only the labels of that split
-        return tfds.open_test(data, name)
-    source = open_source(data)
+    opener = _opener(data)
+    for kind, opened in ((folders, folders.open_folder), (lists, lists.open_list), (tfds, tfds.open_builder)):
+        if opener is opened:  # which needs only the files or the labels of that split
+            return kind.open_test(data, name)
+    source = opener(data)
     name = name or source.final_split
     return source.description, source.classes, name, source.split(name)
