@@ -85,3 +85,15 @@ def without_sizes(content):
 def test_a_damaged_file_is_an_empty_cache(path, damage):
     path.write_bytes(damage(path.read_bytes()))
     assert len(ScanCache(path)) == 0 and known(path, 1) == ([], [False])
+
+
+def test_a_file_with_a_bit_flipped_in_its_directory_is_a_cache(path):
+    """A bit may say that a file is encrypted, or packed in some other way."""
+    content, read = path.read_bytes(), set()
+    entry = content.index(b"PK\x01\x02")
+    for bit in range(8 * (entry + 4), 8 * (entry + 12)):  # versions, flags, the way of packing
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        read.add(len(ScanCache(path)))
+    assert read == {0, 4}

@@ -140,8 +140,15 @@ def test_files_of_boxes_are_told_from_all_others(tmp_path):
     np.savez(tmp_path / "posteriors.npz", probabilities=np.zeros(1))
     (tmp_path / "text.npz").write_text("boxes.npy")
     os.mkfifo(tmp_path / "fifo.npz")
+    content = (tmp_path / "boxes.npz").read_bytes()
+    # of the directory's entry: a version of zip that does not exist, a letter that is none
+    place = content.index(b"PK\x01\x02")
+    (tmp_path / "version.npz").write_bytes(content[: place + 6] + b"\xff" + content[place + 7 :])
+    name = content.index(b"boxes.npy", place)
+    letter = content[: place + 9] + b"\x08" + content[place + 10 : name] + b"\xff" + content[name + 1 :]
+    (tmp_path / "letter.npz").write_bytes(letter)
     found = {path.stem: job.holds_boxes([path]) for path in (*tmp_path.iterdir(), tmp_path, tmp_path / "absent")}
-    assert [name for name, boxes in found.items() if boxes] == ["boxes"] and len(found) == 6
+    assert [name for name, boxes in found.items() if boxes] == ["boxes"] and len(found) == 8
     assert not job.holds_boxes([])
 
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
         if rows.dtype != ROW or good.dtype != np.uint64 or len(rows) != len(good):
             return *_EMPTY, {}
         return good, rows, dict(zip(bad.tolist(), reasons.tolist(), strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return *_EMPTY, {}
 
 

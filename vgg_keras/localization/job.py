@@ -105,5 +105,5 @@ def holds_boxes(paths: list[Path]) -> bool:
     try:
         with zipfile.ZipFile(paths[0]) as archive:
             return "boxes.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):  # of a damaged directory
         return False

@@ -1,6 +1,7 @@
 """Keras's files: Keras Applications' weights, ours, and archives with something else in them."""
 
 import json
+import re
 import zipfile
 
 import h5py
@@ -167,6 +168,11 @@ def test_a_keras_file_with_a_layer_that_is_not_ours_is_refused(tmp_path, refused
     write_archive("empty.keras", {"../model.weights.h5": files["model.weights.h5"]})
     refused("empty.keras", r"A \.keras file holds config\.json and model\.weights\.h5\. Received: empty\.keras", target)
     assert not (tmp_path / "ran").exists()
+    content = (tmp_path / "net.keras").read_bytes()
+    # a flipped bit of the archive's directory says that its files are encrypted
+    flipped = re.sub(rb"(PK\x01\x02.{4})\x00", lambda found: found[1] + b"\x01", content, flags=re.DOTALL)
+    (tmp_path / "flipped.keras").write_bytes(flipped)
+    refused("flipped.keras", r"A \.keras file holds config\.json .*: File 'config\.json' is encrypted", target)
     refused("net.keras", r"layers of D and no more\. .*missing: block1_conv2", small("D"))
 
 

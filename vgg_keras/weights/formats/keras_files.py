@@ -9,6 +9,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
@@ -189,7 +190,8 @@ def read_keras(path: Path) -> SourceWeights:
                 named = keras_config.stored_groups(model)
             with hdf5.opened(path, io.BytesIO(archive.read(WEIGHTS))) as file:
                 tensors, _ = hdf5.keras_3_weights(file, path, counted(layers), named)
-    except (KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (KeyError, zipfile.BadZipFile, RuntimeError, UnicodeDecodeError, zlib.error) as error:
+        # of a damaged directory zipfile says too that a file is encrypted, or packed in an unknown way
         raise UserError(f"A .keras file holds {_CONFIG} and {WEIGHTS}. Received: {path}: {error}.") from None
     found = keras_model.describe(layers, tensors, model_file, problem, own=kind_of(model) == "VGG")
     return _with_task(_as_applications(found), model, path)
