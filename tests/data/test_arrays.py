@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
+from vgg_keras.data.arrays import _of_dataset
 
 PLAIN = {"crop": 32, "scale": (32,), "flip": False, "color_shift": 0.0, "batch": 4}
 
@@ -61,6 +62,34 @@ def test_grey_is_read_in_rgb_and_rgb_in_grey(random):
 
 
 @pytest.mark.parametrize(
+    ("shape", "labels"),
+    [
+        ((5, 32, 40), [3, 1, 0, 2, 4]),
+        ((5, 32, 8), [1, 0, 1, 1, 0]),
+        ((5, 32, 40), [0, 1, 0, 0, 0]),
+        ((5, 32, 9), np.eye(5, dtype=int)),
+    ],
+)
+def test_a_batch_of_grey_images_is_one_whatever_its_labels_are(random, shape, labels):
+    """Without the channel's axis a batch looks as an image does. The last one is not full, or a single image."""
+    pixels = images(random, *shape)
+    for batch in (1, 4, 5):
+        found, of_found = _of_dataset(tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(batch))
+        assert np.array_equal(np.stack(found)[..., 0], pixels) and np.array_equal(of_found, labels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels"),
+    [((5, 9, 8, 3), np.eye(9, dtype=int)[:5]), ((5, 9, 8, 13), np.eye(9, dtype=int)[:5]), ((5, 9, 8), [[1]] * 5)],
+)
+def test_images_one_by_one_are_no_batches(random, shape, labels):
+    """Nor where a one-hot label is as long as the image is high."""
+    pixels = images(random, *shape)
+    found, of_found = _of_dataset(tf.data.Dataset.from_tensor_slices((pixels, labels)))
+    assert np.array_equal(np.stack(found).reshape(shape), pixels) and np.array_equal(of_found, labels)
+
+
+@pytest.mark.parametrize(
     "labels", [np.array([[1], [0], [2]]), np.eye(3)[[1, 0, 2]], ["b", "a", "c"], np.array([1, 0, 2], np.uint8)]
 )
 def test_labels_as_people_hold_them(random, labels):
@@ -83,6 +112,11 @@ def test_a_share_is_held_out_where_it_is_asked_for(random):
     assert sorted(all_of(vgg_keras.training_data(pixels, labels, **data))) == [0, 1, 2, 4, 5, 6]
 
 
+def test_too_few_images_to_hold_one_out_are_refused(random):
+    with pytest.raises(vgg_keras.UserError, match=r"needs 5 images to hold one out .* Received: arrays with 3\."):
+        vgg_keras.validation_data(images(random, 3, 32, 32, 3), [0, 1, 2], crop=32, validation="held_out")
+
+
 def test_other_arrays_are_measured_anew(random):
     for value in (10, 200):
         assert vgg_keras.describe_data(np.full((2, 32, 32, 3), value, np.uint8), [0, 1], crop=32)[1] == (value,) * 3
@@ -103,6 +137,11 @@ def test_other_arrays_are_measured_anew(random):
             r"without end\. Leave repeat\(\) out",
         ),
         ((tf.data.Dataset.range(3),), r"Map it to \(image, label\)"),
+        (
+            ([np.zeros((2, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)], [0, 1]),
+            r"images of several shapes\. Give .* as a tf\.data\.Dataset",
+        ),
+        ((np.zeros((2, 32, 32, 3), np.uint8), [[0], [0, 1]]), r"labels of several shapes\."),
         (("digits", [0, 1]), r"labels beside an array of images\. Received: digits"),
     ],
 )

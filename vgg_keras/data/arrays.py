@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
-from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.data.splits import Source, Split, divided
 from vgg_keras.errors import UserError
 
+CHANNELS = 16  # of an image at most
 NAME = "arrays"  # as `data.source` in messages
 _RULE = "Images in memory are (n, height, width) or (n, height, width, channels) in 0-255, with a class for each."
 
@@ -43,18 +44,18 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
         )
     else:
         images = _pixels(source)
-    numbers, classes = _classes(np.asarray(labels))
+    numbers, classes = _classes(_array(labels, "labels"))
     if len(images) != len(numbers) or not len(numbers):
         raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
     everything = split_of_arrays(images, numbers, classes)
-    validates = held_out(len(numbers), data.holdout)
     own = data.validation == "own"
+    train, val = (everything, everything) if own else divided(everything, data.holdout, NAME)
     return Source(
         name=NAME,
         description=f"{NAME}: {len(numbers):,} images of {len(classes)} classes",
         classes=classes,
-        train=everything if own else everything.select(np.flatnonzero(~validates)),
-        val=everything if own else everything.select(np.flatnonzero(validates)),
+        train=train,
+        val=val,
     )
 
 
@@ -93,14 +94,28 @@ def _of_dataset(dataset: tf.data.Dataset) -> tuple[list[np.ndarray], np.ndarray]
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{_RULE} Received: a dataset without end. Leave repeat() out.")
     images, labels = [], []
+    batched: bool | None = None
     for image, label in _pairs(dataset):
-        batched = image.ndim == 4
+        batched = _is_batch(image, label) if batched is None else batched
         images += list(_pixels(image if batched else image[np.newaxis]))
         labels += list(label if batched else label[np.newaxis])
     channels = {image.shape[2] for image in images}
     if len(channels) > 1:
         raise UserError(f"{_RULE} Received: images of {' and '.join(map(str, sorted(channels)))} channels.")
-    return images, np.array(labels)
+    return images, _array(labels, "labels")
+
+
+def _is_batch(image: np.ndarray, label: np.ndarray) -> bool:
+    """Whether an element of a dataset is a batch. One of grey images without their channel looks as a single image does.
+
+    Its labels are as many as its images; a single image has one, or a row of 0 and a single 1.
+    """
+    if image.ndim != 3 or label.ndim != 1:
+        return image.ndim == 4 or (image.ndim == 3 and label.ndim == 2)
+    if len(label) != len(image) or image.shape[2] in (1, 3, 4):
+        return False
+    one_hot = len(label) > 1 and np.isin(label, (0, 1)).all() and label.sum() == 1
+    return image.shape[2] > CHANNELS or not one_hot
 
 
 def _pairs(dataset: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -112,11 +127,20 @@ def _pairs(dataset: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     return ((np.asarray(image), np.asarray(label)) for image, label in dataset.as_numpy_iterator())
 
 
+def _array(values: Any, what: str) -> np.ndarray:
+    """An array of what is none yet, such as a list."""
+    try:
+        return np.asarray(values)
+    except ValueError:  # in a line, not in NumPy's words
+        hint = " Give images of several sizes as a tf.data.Dataset of (image, label)." if what == "images" else ""
+        raise UserError(f"{_RULE} Received: {what} of several shapes.{hint}") from None
+
+
 def _pixels(values: Any) -> np.ndarray:
     """Images as (n, height, width, channels) uint8, floats rounded."""
-    values = np.asarray(values)
+    values = _array(values, "images")
     values = values[..., np.newaxis] if values.ndim == 3 else values
-    if values.ndim != 4 or not 1 <= values.shape[3] <= 16 or not values.size or values.dtype.kind not in "uif":
+    if values.ndim != 4 or not 1 <= values.shape[3] <= CHANNELS or not values.size or values.dtype.kind not in "uif":
         raise UserError(f"{_RULE} Received: shape {values.shape} of {values.dtype}.")
     if values.dtype == np.uint8:
         return values

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
-from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.data.splits import Source, Split, divided
 
 
 def open_digits(data: Data) -> Source:
@@ -25,11 +25,11 @@ def open_digits(data: Data) -> Source:
         labels=bunch.target.astype(np.int32),
         classes=classes,
     )
-    validates = held_out(len(grey), data.holdout)
+    train, val = divided(everything, data.holdout, "digits")
     return Source(
         name="digits",
         description=f"digits: scikit-learn's 1,797 handwritten digits, 8x8, {data.holdout:.0%} of them held out",
         classes=classes,
-        train=everything.select(np.flatnonzero(~validates)),
-        val=everything.select(np.flatnonzero(validates)),
+        train=train,
+        val=val,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -257,3 +258,23 @@ def held_out(size: int, share: float) -> np.ndarray:
     """A mask of `size` images: True for the validation images, this share of them, evenly spaced; at 0.2 each fifth."""
     places = np.arange(size + 1) * share + 1e-9  # so that 5 * 0.2 is 1 in spite of rounding
     return np.floor(places[1:]) > np.floor(places[:-1])
+
+
+def divided(split: Split, share: float, data: str) -> tuple[Split, Split]:
+    """The training images and those that are held out to validate: this share, evenly spaced.
+
+    Args:
+        split: of all of them.
+        share: `data.holdout`.
+        data: what a message calls the set.
+
+    Raises:
+        UserError: they are too few.
+    """
+    validates = held_out(split.size, share)
+    if not validates.any():
+        raise UserError(
+            f"A set needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
+            f"Received: {data} with {split.size}. Name a larger share."
+        )
+    return split.select(np.flatnonzero(~validates)), split.select(np.flatnonzero(validates))

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
-from vgg_keras.data.splits import Source, Split, evenly, held_out
+from vgg_keras.data.splits import Source, Split, divided, evenly
 from vgg_keras.data.stamps import stamps
 from vgg_keras.data.tfds_labels import LabelFeature, label_feature, with_labels
 from vgg_keras.data.tfrecords import record_offsets
@@ -75,8 +75,7 @@ def _open(data: Data) -> tuple[Source, LabelFeature]:
         if later[1]:
             test, division = later[1], f"{division}, its split {later[0]!r} for the test"
     else:
-        validates = held_out(train.size, data.holdout)
-        train, val = train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
+        train, val = divided(train, data.holdout, data.source)
         division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
     kind = ", any number of them an image" if label.multi_label else ""
     source = Source(
