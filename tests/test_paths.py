@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from vgg_keras.errors import UserError
-from vgg_keras.paths import plain_folder, require_writable, user_path
+from vgg_keras.paths import below, plain_folder, require_writable, user_path
 
 HOSTILE = ["a[b]c", "a[b", "d*e?", "x\\y", "{a,b}", "two\nlines", os.fsdecode(b"\xff\xfe")]
 
@@ -75,3 +75,8 @@ def test_tensorflow_writes_and_reads_in_a_folder_of_any_name(tmp_path, name):
 def test_a_harmless_name_is_given_as_it_is(tmp_path, name):
     with plain_folder(tmp_path / name) as plain:
         assert plain == str(tmp_path / name)
+
+
+def test_a_picture_of_an_image_beside_its_list_stays_in_its_folder():
+    for name, inside in (("cat/a.jpg", "cat/a.jpg"), ("../b/a.jpg", "_/b/a.jpg"), ("/x/../a.jpg", "x/_/a.jpg")):
+        assert below(Path("maps"), name) == Path("maps") / inside

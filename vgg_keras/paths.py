@@ -85,6 +85,14 @@ def plain_folder(folder: Path | str) -> Iterator[str]:
         os.close(handle)
 
 
+def below(folder: Path, name: str) -> Path:
+    """The path of an image's name in a folder, for a picture of it.
+
+    A list's images may lie outside of the list's folder. The `..` in their names must lead out of no other folder.
+    """
+    return folder.joinpath(*("_" if part == ".." else part for part in Path(name).parts if part != os.sep))
+
+
 def printable(name: Path | str) -> str:
     """A name from the disk as one line of text that can be written anywhere.
 

@@ -15,6 +15,7 @@ from vgg_keras.evaluation import plots
 from vgg_keras.evaluation.protocols import Dense, posterior_of
 from vgg_keras.evaluation.whole_images import STRIDE
 from vgg_keras.files import sweep
+from vgg_keras.paths import below
 from vgg_keras.progress import progress
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
@@ -23,7 +24,7 @@ def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], 
     """Writes a picture for each of these images: the image, and beside it the score map of its top class at the largest Q.
 
     Returns:
-        The files, `folder/NAME.png` with the names of the images.
+        The files, `folder/NAME.png` with the names of the images, of `paths.below`.
     """
     protocol = Dense(net.model, net.config.architecture, config.evaluation)
     side, multi_label = max(config.test_scales), net.config.architecture.multi_label
@@ -42,7 +43,7 @@ def draw(net: LoadedModel, config: Config, split: Split, images: Sequence[int], 
         title = f"predicted: {net.classes[top]} ({posterior[top]:.0%} at Q={side}, no mirror image)"
         actual = label_text(label, net.classes)
         title += "" if actual == net.classes[top] else f", actual: {actual}"
-        path = folder / f"{split.name(image)}.png"
+        path = below(folder, f"{split.name(image)}.png")
         draw_overlay(picture.numpy() / 255, heat, title, f"probability of {net.classes[top]} at a position", path)
         paths.append(path)
         stop.raise_if_requested()

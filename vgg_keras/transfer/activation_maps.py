@@ -25,6 +25,7 @@ from vgg_keras.files import sweep
 from vgg_keras.nets.architectures import costs
 from vgg_keras.nets.architectures import layers as layers_of
 from vgg_keras.nets.feature_maps import around, named_layers
+from vgg_keras.paths import below
 from vgg_keras.progress import progress
 from vgg_keras.runs import POSTERIORS
 from vgg_keras.weights.classes import require_scores
@@ -178,7 +179,7 @@ def _draw(
         verdict = _verdict(seen, number, label if labelled else None, classes)
         title = f"{verdict}: {seen.class_name} ({seen.probability:.0%} at Q={side}, no mirror image)"
         title += f", actual: {label_text(label, classes)}" if labelled else ""
-        paths.append(folder / f"{names[image]}.png")
+        paths.append(below(folder, f"{names[image]}.png"))
         meaning = f"Grad-CAM of {seen.class_name}"
         heatmap.draw_overlay(picture.numpy() / 255, seen.over_image(), title, meaning, paths[-1])
         stop.raise_if_requested()
