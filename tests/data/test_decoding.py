@@ -1,6 +1,7 @@
 """Decoded files and upright images have the pixels that Pillow gives."""
 
 import ast
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
-from tests.data.awkward import smooth
+from tests.data.awkward import KINDS, smooth
 from tests.data.images import JPEG_KINDS, ORIENTATIONS, encode_jpeg, pillow_decode, pillow_upright, smooth_noise
 from vgg_keras.data import decoding
 
@@ -92,3 +93,14 @@ def test_other_channels_are_pillows(mode, tmp_path):
         expected = picture if mode == theirs else picture.convert("RGB").convert(theirs)
         ours = decoding.decode(encoded, channels).numpy().reshape(9, 7, channels).squeeze()
         assert np.array_equal(ours, np.asarray(expected)), (mode, channels)
+
+
+@pytest.mark.parametrize("name", ["cmyk.jpg", "ycck.jpg", "rgb_inside.jpg"])
+def test_a_jpeg_that_is_not_stored_as_luminance_and_colours_is_pillows_in_grey(name):
+    """The decoder has no way from four colours to grey."""
+    encoded, _ = KINDS[name]
+    with PIL.Image.open(io.BytesIO(encoded)) as opened:
+        truth = np.asarray(opened.convert("RGB").convert("L"))
+    difference = decoding.decode(encoded, 1).numpy()[..., 0] - truth.astype(int)
+    print(f"{name}: largest difference from Pillow's grey {np.abs(difference).max()}")
+    assert np.abs(difference).max() <= 1

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -130,3 +131,15 @@ def test_a_window_of_a_rotated_jpeg_is_that_of_the_upright_image(random):
         crop = cropped(file, draws, data, orientation=orientation)
         truth = pillow_upright(np.round(stored).astype(np.uint8), orientation)
         assert np.abs(crop - truth).max() <= 0.5
+
+
+def test_a_window_of_a_jpeg_of_four_colours_is_read_in_grey():
+    """Which its decoder cannot bring to grey: the window in RGB by Pillow's formula, in 65,536ths."""
+    file, data = written(PIL.Image.fromarray(smooth(1, 90, 130)).convert("CMYK"), "JPEG"), Data(scale=(40,), **PLAIN)
+    draws = tf.constant([0.3, 0.2, 0.9, 0.9, 0], tf.float32)
+    assert int(augmented(file, draws, data, basis=NO_SHIFT[:1, :1]).decode_mode) < fast_jpeg.FULL_DECODE
+    found = cropped(file, draws, data, basis=NO_SHIFT[:1, :1])
+    colours = cropped(file, without_flip(0.3, 0.2, 0.9), data)
+    difference = np.abs(found[..., 0] - colours @ (np.array([19595, 38470, 7471]) / 65536)).max()
+    print(f"largest difference {difference:.2f} grey levels")
+    assert found.shape == (32, 32, 1) and difference <= 0.6  # grey pixels are rounded before the window is rescaled

@@ -1,5 +1,7 @@
 """An image file to pixels: decoded as it is stored, then made upright."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 # For each EXIF orientation, from 0 (none): which axes are reversed, and the order of the axes after that.
@@ -38,10 +40,22 @@ def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
 
 
 def _decode_jpeg(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """In grey it is the file's own luminance."""
-    read = min(channels, 3)
-    image = tf.io.decode_jpeg(encoded, channels=read, dct_method=DCT)
-    return _with_channels(tf.ensure_shape(image, [None, None, read]), channels)
+    def read(read_channels):
+        return tf.io.decode_jpeg(encoded, channels=read_channels, dct_method=DCT)
+
+    if channels == 1:
+        return grey_jpeg(tf.io.extract_jpeg_shape(encoded), read)
+    return _with_channels(tf.ensure_shape(read(3), [None, None, 3]), channels)
+
+
+def grey_jpeg(shape: tf.Tensor, read: Callable[[int], tf.Tensor]) -> tf.Tensor:
+    """A JPEG in grey: its own luminance; of four colours, which the decoder cannot bring to grey, that of the RGB.
+
+    Args:
+        shape: (3,), of the file's header.
+        read: a number of channels to the pixels in them.
+    """
+    return tf.cond(shape[2] == 4, lambda: _with_channels(tf.ensure_shape(read(3), [None, None, 3]), 1), lambda: read(1))
 
 
 def _decode_other(encoded: tf.Tensor, channels: int) -> tf.Tensor:

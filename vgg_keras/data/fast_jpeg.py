@@ -6,7 +6,7 @@ still has pixels enough. The window is rescaled without a filter, down or up by 
 
 import tensorflow as tf
 
-from vgg_keras.data.decoding import DCT
+from vgg_keras.data.decoding import DCT, grey_jpeg
 
 FULL_DECODE = 4  # the decode mode of full decoding, see `augment`; 0 to 3 are the halvings of a decoded window
 
@@ -34,12 +34,16 @@ def decode_window(
     Raises:
         InvalidArgumentError: the file cannot be decoded, or has another size.
     """
-    with tf.control_dependencies([require_size(image, tf.io.extract_jpeg_shape(encoded), size)]):
+    shape = tf.io.extract_jpeg_shape(encoded)
+    with tf.control_dependencies([require_size(image, shape, size)]):
         decode_mode = tf.identity(decode_mode)
     pixels_of_window = tf.cast(window, tf.int32)
 
     def decoded(ratio):
-        return lambda: tf.io.decode_and_crop_jpeg(encoded, pixels_of_window, channels, ratio=ratio, dct_method=DCT)
+        def read(channels):
+            return tf.io.decode_and_crop_jpeg(encoded, pixels_of_window, channels, ratio=ratio, dct_method=DCT)
+
+        return lambda: grey_jpeg(shape, read) if channels == 1 else read(channels)
 
     pixels = tf.switch_case(decode_mode, [decoded(1), decoded(2), decoded(4), decoded(8)])
     pixels = tf.cast(pixels, tf.float32)  # the operation reads floats as vectors, but bytes one by one
