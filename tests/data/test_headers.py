@@ -1,5 +1,9 @@
-"""The EXIF orientation in intact, damaged and hostile files."""
+"""The EXIF orientation in intact, damaged and hostile files; the pixels in a GIF's frames."""
 
+import io
+
+import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -60,3 +64,28 @@ def test_orientation_of_any_bytes_raises_nothing(random):
 def test_orientation_of_a_png_with_exif_is_upright():
     file = png(60, 40, 2, 8, rows(smooth()), chunk(b"eXIf", tiff(6)))
     assert int(orientation_of(file)) == 1
+
+
+def of_gif(file):
+    """What `headers` finds of a GIF, by a graph as in the scan: pixels, words, what forbids it."""
+    signature = [tf.TensorSpec([], tf.string)]
+    search = tf.function(lambda one: headers._gif(headers._bytes(one)), input_signature=signature, autograph=False)
+    return [found.numpy() for found in search(file)]
+
+
+@pytest.mark.parametrize("chain", [1, 2, 256])
+def test_the_pixels_in_all_frames_of_a_gif_are_counted_whatever_its_blocks_are(random, chain, monkeypatch):
+    """Against Pillow's frames. Noise fills many blocks of 255 bytes, grey few; a chain of them is passed over together."""
+    monkeypatch.setattr(headers, "_CHAIN", chain)
+    noise = [PIL.Image.fromarray(random.integers(0, 256, (90, 120), np.uint8)) for _ in range(3)]
+    file = written(noise[0], "GIF", save_all=True, append_images=[PIL.Image.new("L", (120, 90), 90), *noise[1:]])
+    with PIL.Image.open(io.BytesIO(file)) as opened:
+        pixels = opened.n_frames * opened.width * opened.height
+    assert of_gif(file) == [pixels, b"%d pixels in all frames" % pixels, b""]
+
+
+def test_a_gif_of_very_many_blocks_is_refused_and_not_searched_for_hours(monkeypatch):
+    monkeypatch.setattr(headers, "_BLOCKS", 50)
+    for blocks, outcome in ((20, b""), (40, b"a GIF of more than 50 blocks: save its first frame as PNG")):
+        file = b"GIF89a" + bytes(7) + blocks * b"\x21\xfe\x00" + b";"  # empty comments, each two steps of the search
+        assert of_gif(file)[2] == outcome
