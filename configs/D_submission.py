@@ -1,4 +1,4 @@
-"""The ILSVRC submission's variant of D: as `D`, but S in [256, 512] fine-tunes the FC layers alone (4.5, Table 6).
+"""The ILSVRC submission's variant of D: as `D`, but S in [256, 512] fine-tunes the FC layers alone (4.4, Table 6).
 
 16 weight layers, known as VGG-16.
 

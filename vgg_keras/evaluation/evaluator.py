@@ -114,7 +114,7 @@ def require_bytes(folder: Path, needed: int, what: str) -> None:
 
 
 def fuse(paths: Sequence[Path], folder: Path, split: Split | None) -> dict[str, Any]:
-    """Writes the mean of saved posteriors (4.5) into `folder`, as `evaluate` does; no net is run.
+    """Writes the mean of saved posteriors (4.4) into `folder`, as `evaluate` does; no net is run.
 
     Args:
         paths: of two `.npz` files or more, each of a single net.

@@ -1,4 +1,4 @@
-"""What every fusion of saved rows needs, of posteriors (4.5) as of boxes (appendix A): its files, their images, its folder."""
+"""What every fusion of saved rows needs, of posteriors (4.4) as of boxes (appendix A): its files, their images, its folder."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

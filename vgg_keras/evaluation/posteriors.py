@@ -54,7 +54,7 @@ def load(path: Path) -> Posteriors:
 
 
 def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None = None) -> Posteriors:
-    """The mean of posteriors of the same images and classes, such as of several nets (4.5).
+    """The mean of posteriors of the same images and classes, such as of several nets (4.4).
 
     Args:
         parts: one or more.

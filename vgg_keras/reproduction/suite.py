@@ -91,7 +91,7 @@ class Cell:
         table: 3 to 6, 4.1 for the control of that section, or beyond.
         data: the name of its `DataSet`.
         name: unique in the suite; claims refer to it.
-        parts: its nets; the posteriors of several are averaged (4.5).
+        parts: its nets; the posteriors of several are averaged (4.4).
         paper: the paper's top-1 and top-5 error on ILSVRC-2012; None where it prints none.
         note: what a reader must know of it.
     """
