@@ -2,13 +2,13 @@
 
 import pytest
 
-from vgg_keras.benchmarks.suites import READ_BY, SUITES, Options
+from vgg_keras.benchmarks.suites import READ_BY, SUITES, Options, run
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 
 
-def options(num_classes):
-    config = Config(architecture=Architecture("A", num_classes=num_classes))
+def options(num_classes=0, **fields):
+    config = Config(architecture=Architecture("A", num_classes=num_classes, **fields))
     return Options(config, None, None, 5, [], 1, None, [])
 
 
@@ -17,6 +17,14 @@ def test_nets_have_imagenets_classes_and_mean():
     assert (architecture.num_classes, architecture.mean) == (1000, (123.68, 116.779, 103.939))
     with pytest.raises(UserError, match=r"nets have 1000 classes\. Received: 10\."):
         options(10)
+
+
+def test_nets_that_no_suite_can_run_are_refused_in_a_line():
+    with pytest.raises(UserError, match=r"images are in RGB\. Received: architecture\.channels=1\."):
+        options(channels=1)
+    for suite in ("train", "forward", "evaluate", "scaling", "all"):
+        with pytest.raises(UserError, match=rf"nets give classes\. Received: `benchmark {suite}` of a net of boxes"):
+            run(suite, options(boxes="pcr"))
 
 
 def test_flags_are_read_by_suites_that_exist():

@@ -46,6 +46,10 @@ class Options:
     def __post_init__(self):
         if (classes := self.config.architecture.num_classes) not in (0, CLASSES):
             raise UserError(f"The benchmark's nets have {CLASSES} classes. Received: {classes}.")
+        if (channels := self.config.architecture.channels) != 3:  # as in the nets that it compares with
+            raise UserError(
+                f"The benchmark's images are in RGB. Received: architecture.channels={channels}. Leave it out."
+            )
 
     @property
     def architecture(self) -> Architecture:
@@ -56,7 +60,16 @@ class Options:
 
 
 def run(suite: str, options: Options) -> None:
-    """Runs a suite, which prints a table and a line of JSON."""
+    """Runs a suite, which prints a table and a line of JSON.
+
+    Raises:
+        UserError: a net of boxes, whose outputs are no classes, where a net runs.
+    """
+    if options.config.predicts_boxes and suite != "input":
+        raise UserError(
+            f"The benchmark's nets give classes. Received: `benchmark {suite}` of a net of boxes "
+            f"(architecture.boxes={options.config.architecture.boxes}). Name a --config without boxes: the layers are the same."
+        )
     {
         "input": _input,
         "train": _train,
