@@ -136,6 +136,16 @@ def test_other_arrays_are_measured_anew(random):
             (tf.data.Dataset.from_tensors((np.zeros((9, 9, 3), np.uint8), 1)).repeat(),),
             r"without end\. Leave repeat\(\) out",
         ),
+        ((tf.data.Dataset.from_tensors((np.zeros((9, 9, 3), np.uint8), 1)).take(0),), r"a dataset without images\."),
+        (((image for image in ()), [0, 1]), r"generator, which has no length\."),
+        (
+            (np.zeros((2, 32, 32, 3), np.uint8), ["cat", None]),
+            r"Each image has a label\. Received: image 1 with None\.",
+        ),
+        (
+            (np.zeros((2, 32, 32, 3), np.uint8), np.array([np.nan, "cat"], object)),
+            r"Each image has a label\. Received: image 0 with nan\.",
+        ),
         ((tf.data.Dataset.range(3),), r"Map it to \(image, label\)"),
         (
             ([np.zeros((2, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)], [0, 1]),

@@ -38,10 +38,12 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
         source, labels = source
     if isinstance(source, tf.data.Dataset):
         images, labels = _of_dataset(source)
-    elif labels is None or not hasattr(source, "__len__"):
+    elif labels is None:
         raise UserError(
             f"{_RULE} Received: {type(source).__name__} without labels. Give both: training_data(images, labels)."
         )
+    elif not hasattr(source, "__len__"):
+        raise UserError(f"{_RULE} Received: {type(source).__name__}, which has no length. Give an array or a list.")
     else:
         images = _pixels(source)
     numbers, classes = _classes(_array(labels, "labels"))
@@ -99,6 +101,8 @@ def _of_dataset(dataset: tf.data.Dataset) -> tuple[list[np.ndarray], np.ndarray]
         batched = _is_batch(image, label) if batched is None else batched
         images += list(_pixels(image if batched else image[np.newaxis]))
         labels += list(label if batched else label[np.newaxis])
+    if not images:
+        raise UserError(f"{_RULE} Received: a dataset without images.")
     channels = {image.shape[2] for image in images}
     if len(channels) > 1:
         raise UserError(f"{_RULE} Received: images of {' and '.join(map(str, sorted(channels)))} channels.")
@@ -161,6 +165,9 @@ def _classes(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     if labels.ndim == 2 and labels.shape[1] > 1 and np.isin(labels, (0, 1)).all():  # several labels an image
         return labels.astype(np.int8), tuple(map(str, range(labels.shape[1])))
     if labels.ndim == 1 and labels.dtype.kind in "USO":
+        missing = [image for image, label in enumerate(labels.tolist()) if label is None or label != label]
+        if missing:  # as a table has them: None, or a NaN, which is not equal to itself
+            raise UserError(f"Each image has a label. Received: image {missing[0]} with {labels[missing[0]]}.")
         texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
         names, numbers = np.unique(texts, return_inverse=True)
         return numbers, tuple(names.tolist())
