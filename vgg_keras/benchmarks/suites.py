@@ -67,8 +67,8 @@ def run(suite: str, options: Options) -> None:
     """
     if options.config.predicts_boxes and suite != "input":
         raise UserError(
-            f"The benchmark's nets give classes. Received: `benchmark {suite}` of a net of boxes "
-            f"(architecture.boxes={options.config.architecture.boxes}). Name a --config without boxes: only the last layer differs."
+            f"The benchmark's nets give classes. Received: `benchmark {suite}` of a net of boxes. "
+            "Name a --config without boxes: only the last layer differs."
         )
     {
         "input": _input,
