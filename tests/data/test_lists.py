@@ -87,6 +87,25 @@ def test_an_evaluation_needs_only_the_rows_that_it_names(images):
     assert tested("all", **held_out)[1] == [6, 7, 4, 5, 0, 2, 1, 3]  # those of val are neither trained nor the test's
 
 
+@pytest.mark.parametrize("zeros", [0, 2])
+def test_labels_that_are_numbers_are_in_the_order_of_these(tmp_path, zeros):
+    """As those of arrays: label 10 is the eleventh output of a net whose classes have no names. Of 007 text has that order."""
+    write_images(tmp_path / "photos", [(8, 8)] * 24)
+    lines = [f"photos/{image:03}.jpg,{image % 12:0{zeros}}" for image in range(24)]
+    source = opened(tmp_path, "\n".join(["path,label", *lines]), holdout=0.5)
+    assert source.classes == tuple(f"{label:0{zeros}}" for label in range(12))
+    assert names(source.train) == [f"photos/{image:03}.jpg" for image in range(12)]
+    assert labels(source.train) == labels(source.val) == source.val.labels.tolist() == list(range(12))
+
+
+def test_several_labels_that_are_numbers_are_in_the_order_of_these_too(images):
+    lines = [
+        f"photos/{image:03}.jpg,{'10|2' if image % 2 else '9'},{'val' if image > 7 else 'train'}" for image in range(10)
+    ]
+    source = opened(images, "\n".join(["path,label,split", *lines]))
+    assert source.classes == ("2", "9", "10") and source.val.labels.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
 def test_a_list_as_spreadsheets_and_people_write_it(images):
     """A byte order mark, CRLF, semicolons, other columns, quotes, spaces, empty lines, Unicode, upper case."""
     write_images(images / "fotos, alte", [(40, 50)])

@@ -18,6 +18,7 @@ A row of such a list is a box, in pixels of the image as it is shown; empty colu
 several classes is an image of each of them. What is wrong with a box is known once the image's size is: see `scan.py`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,21 +134,29 @@ def _read(data: Data) -> _Listed:
     multi_label = any(row.any_number for row in rows)
     if not multi_label:
         require_labels(path, rows)
-    numbers, classes = _numbered(rows, multi_label)
+    rows, numbers, classes = _numbered(rows, multi_label)
     if len(classes) < 2 and listed[0].box == ():  # one box for all classes needs no second one
         raise UserError(
             f"A list holds images of two or more classes. Received: {printable(path)} with {classes[0]!r} alone."
         )
     table = _label_rows(classes, numbers) if multi_label else None
     boxes = ListedBoxes([(file_of(path, row), row.label, row.box) for row in listed])
-    return _Listed(path, sorted(rows, key=lambda row: (row.label, row.path)), numbers, classes, table, boxes)
+    return _Listed(path, rows, numbers, classes, table, boxes)
 
 
-def _numbered(rows: Sequence[Row], multi_label: bool) -> tuple[dict[tuple[str, str], int], tuple[str, ...]]:
-    """A number for each label and what is ignored beside it, in a multi-label set that of its row in a table; and the classes."""
-    numbers = {pair: number for number, pair in enumerate(sorted({(row.label, row.ignore) for row in rows}))}
-    names = {name for pair in numbers for name in (_names(pair) if multi_label else pair[:1])}
-    return numbers, tuple(sorted(names))
+def _numbered(rows: Sequence[Row], multi_label: bool) -> tuple[list[Row], dict[tuple[str, str], int], tuple[str, ...]]:
+    """The rows by label and path, the numbers of `_Listed`, and the classes."""
+    pairs = {(row.label, row.ignore) for row in rows}
+    names = {name for pair in pairs for name in (_names(pair) if multi_label else pair[:1])}
+    order = int if all(map(_is_number, names)) else str  # class 10 behind 9, as of a net whose classes have no names
+    of_label = str if multi_label else order
+    numbers = {pair: number for number, pair in enumerate(sorted(pairs, key=lambda pair: (of_label(pair[0]), pair[1])))}
+    return sorted(rows, key=lambda row: (of_label(row.label), row.path)), numbers, tuple(sorted(names, key=order))
+
+
+def _is_number(name: str) -> bool:
+    """Whether a label is a whole number as it is usually written; 007 is a name."""
+    return re.fullmatch(r"0|[1-9][0-9]{0,8}", name) is not None
 
 
 def _divided(listed: _Listed, data: Data) -> tuple[Files, Files, Files | None, str]:
