@@ -8,7 +8,9 @@ import pytest
 
 from vgg_keras.config import Training
 from vgg_keras.errors import UserError
+from vgg_keras.nets.builder import build
 from vgg_keras.training.optimizer import SGDW, CoupledSGD, build_optimizer
+from vgg_keras.training.trained_layers import rate_factors
 
 RATES = [0.1] * 10 + [0.01] * 10
 
@@ -70,6 +72,21 @@ def test_a_rate_factor_is_another_rate_whose_decay_follows(random, name):
         print(f"{name}: largest difference {difference:.2g}")
         assert difference <= 1e-6
     assert np.abs(plain - scaled).max() > 1e-2
+
+
+def test_batch_norm_has_the_rate_of_its_convolution():
+    """Its layer has a name of its own, NAME_bn, in a net as it is built."""
+    net = build("A", num_classes=2, crop=32, width=1 / 64, batch_norm=True)
+    factors = rate_factors(net.architecture, ["block5:0.1", "block1_conv1:3"])
+    optimizer = build_optimizer(Training(learning_rate=0.5, weight_decay=0, momentum=0), factors)
+    optimizer.build(net.trainable_variables)
+    before = {variable.path: variable.numpy() for variable in net.trainable_variables}
+    optimizer.apply_gradients([(np.ones(variable.shape, np.float32), variable) for variable in net.trainable_variables])
+    moved = {variable.path: before[variable.path] - variable.numpy() for variable in net.trainable_variables}
+    expected = {path: {"block1": 1.5, "block5": 0.05}.get(path.partition("_")[0], 0.5) for path in moved}
+    differences = {path: np.abs(value - expected[path]).max() for path, value in moved.items()}
+    print(f"largest difference {max(differences.values()):.1e}; {[path for path in moved if '_bn/' in path][:2]}, ...")
+    assert max(differences.values()) <= 1e-6 and sum("block5_conv1_bn/" in path for path in moved) == 2
 
 
 def test_adam_is_kingma_and_bas_algorithm_1_with_the_momentum_as_beta_1(random):

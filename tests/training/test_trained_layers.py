@@ -6,6 +6,8 @@ import pytest
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import override
+from vgg_keras.recipes import load
 from vgg_keras.training.trained_layers import rate_factors, resolved, trained_layers
 
 D, GAP = Architecture("D"), Architecture("D", head="gap")
@@ -57,6 +59,25 @@ def test_rate_factors_of_blocks_and_of_layers():
     assert rate_factors(D, ["fc:3", "fc2:4"]) == {"fc1": 3.0, "fc2": 4.0, "predictions": 3.0}
     assert rate_factors(GAP, ["fc1:3", "predictions:2"]) == {"predictions": 2.0}  # a recipe for both heads
     assert rate_factors(D, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("head", "factors"),
+    [
+        ({"head": "gap"}, {}),
+        ({"head": "gap", "fc_layers": 0}, {}),
+        ({"head": "gap", "fc_units": (256,), "fc_layers": 1}, {"fc1": 0.1}),
+        ({"head": "fc", "fc_layers": 0}, {}),
+        ({"head": "fc", "fc_units": (256,), "fc_layers": 1}, {"fc1": 0.1}),
+        ({"head": "fc"}, {"fc1": 0.1, "fc2": 0.1}),
+        ({"head": "gmp", "fc_units": (3, 2, 1)}, {"fc1": 0.1, "fc2": 0.1}),
+    ],
+)
+def test_finetunes_rate_factors_fit_any_head(head, factors):
+    """The recipe names fc1 and fc2, of which a head may have none or one."""
+    recipe = load("finetune")
+    config = override(recipe, {f"architecture.{name}": value for name, value in head.items()})
+    assert rate_factors(config.architecture, recipe.training.rate_factors) == factors
 
 
 @pytest.mark.parametrize(

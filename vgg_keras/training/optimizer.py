@@ -152,7 +152,9 @@ class _RateFactors:
         self._factor_of_each: list[float] = []
 
     def build(self, variables):
-        self._factor_of_each = [self._factors.get(variable.path.partition("/")[0], 1.0) for variable in variables]
+        # batch norm's scale and shift go by their convolution's name, as in `freeze_others`
+        layers = (variable.path.partition("/")[0].removesuffix("_bn") for variable in variables)
+        self._factor_of_each = [self._factors.get(layer, 1.0) for layer in layers]
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -178,7 +180,8 @@ def build_optimizer(training: Training, factors: Mapping[str, float]) -> keras.o
 
     Args:
         training: of a run.
-        factors: of the rates of layers, by their names; those without one have the rate itself.
+        factors: of the rates of layers, by their names; those without one have the rate itself. Batch norm has its
+            convolution's.
     """
     rate, momentum = training.learning_rate, training.momentum
     if training.optimizer == "adam":

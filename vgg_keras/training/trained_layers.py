@@ -59,16 +59,17 @@ def rate_factors(architecture: Architecture, assignments: Sequence[str]) -> dict
     """The factor of each layer whose rate has one, by its name; a layer's own goes before its block's.
 
     Args:
-        architecture: of any number of classes. A recipe for both heads may name layers of the other one.
+        architecture: of any number of classes. A recipe for any head may name fc1 and fc2 where the net has none.
         assignments: `training.rate_factors`, each a layer's or a block's name, or fc, a colon and a factor.
 
     Raises:
         UserError: another form, no such layer or block, one that is named twice, or a factor that is not above 0.
     """
-    of_both_heads = dataclasses.replace(architecture, head="fc")
-    names = trained_layers(of_both_heads, ALL)
+    of_the_paper = dataclasses.replace(architecture, head="fc", fc_units=(1,), fc_layers=-1)
+    of_any_head = [*trained_layers(architecture, ALL), *trained_layers(of_the_paper, FC)]
+    names = list(dict.fromkeys(of_any_head))
     groups = {block: [name for name in names if _block(name) == block] for block in _blocks(names)}
-    groups[FC] = list(trained_layers(of_both_heads, FC))
+    groups[FC] = list(trained_layers(architecture, FC))
     found: dict[str, float] = {}
     for text in assignments:
         name, colon, number = text.partition(":")
