@@ -57,6 +57,27 @@ def test_equal_channels_are_answered_as_grey_in_rgb(channels, preprocessing):
     assert adaptation(source_of(rgb, preprocessing), TINY) == ""
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_under_batch_norm_a_convolution_without_bias_keeps_the_difference_of_the_means(channels):
+    """A run of ours in RGB for other channels: what batch norm makes of the first convolution, by hand, inside the image."""
+    rgb = vgg_keras.build(TINY, seed=3, batch_norm=True)
+    tensors = {layer.name: tuple(layer.get_weights()) for layer in rgb.layers if layer.weights}
+    source = SourceWeights("run", tensors, same_names, False, Preprocessing(IMAGENET_MEAN), fc_layers=HEAD)
+    other = dataclasses.replace(rgb.architecture, channels=channels, mean=(sum(IMAGENET_MEAN) / 3,) * channels)
+    found = convert(source, other)
+    grey = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.float64)
+    answers = []
+    for arrays, mean in ((tensors, IMAGENET_MEAN), (found, other.mean)):
+        (kernel,), (scale, shift, average, variance) = arrays["block1_conv1"], arrays["block1_conv1_bn"]
+        images = np.repeat(grey, kernel.shape[2], axis=-1) - np.array(mean)
+        windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
+        convolved = np.einsum("nyxchw,hwco->nyxo", windows, kernel)
+        answers.append((convolved - average) / np.sqrt(variance + 1e-3) * scale + shift)
+    difference = np.abs(answers[0] - answers[1]).max()
+    print(f"{channels} channels: largest difference {difference:.1e} of answers up to {np.abs(answers[0]).max():.0f}")
+    assert difference < 1e-4 < 1 < np.abs(answers[0]).max()
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_stated_preprocessing_has_a_value_for_each_of_our_channels(channels):
     """A net in RGB of images in 0-1, which a user states for images in other channels: kernel and bias by hand."""

@@ -36,24 +36,24 @@ def convert(
     """
     named = source.names(architecture)
     converted: dict[str, list[np.ndarray]] = {}
-    biases: dict[str, np.ndarray] = {}  # of convolutions under batch norm, which ours do not have
+    biases: dict[
+        str, np.ndarray
+    ] = {}  # of convolutions under batch norm, which ours do not have; 0 where theirs have none
     for name, layer, channels in check_compatible(source, architecture, only):
         arrays = _finite(source, named[name])
         if name.endswith("_bn"):
-            bias = biases.get(name.removesuffix("_bn"), 0.0)
-            converted[name] = _batch_norm(source, named[name], arrays, bias)
+            converted[name] = _batch_norm(source, named[name], arrays, biases[name.removesuffix("_bn")])
             continue
         kernel = _kernel(source, arrays[0], layer, channels)
+        bias = arrays[1] if len(arrays) == 2 else np.zeros(layer.units, np.float32)
         if name == FIRST:
             kernel, shift = _fold(source.preprocessing, kernel, architecture)
-            if len(arrays) == 2 and channels != architecture.channels:
-                arrays[1] = arrays[1] + shift
+            bias = bias + shift
         if layer.kind == "conv" and architecture.batch_norm:
             converted[name] = [kernel]
-            if len(arrays) == 2:
-                biases[name] = arrays[1]
+            biases[name] = bias
         else:
-            converted[name] = [kernel, arrays[1]]
+            converted[name] = [kernel, bias]
     return converted
 
 
@@ -128,7 +128,7 @@ def _fold(
     channels are equal the response is that to the same image in RGB.
 
     Returns:
-        The kernel, and what the bias gains, since such a net subtracts one mean from each of its channels.
+        The kernel, and what the bias gains where the channels differ: such a net subtracts one mean from each of its own.
     """
     if preprocessing and preprocessing.bgr:
         kernel = kernel[:, :, ::-1]
