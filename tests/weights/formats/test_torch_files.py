@@ -4,7 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from safetensors.numpy import save_file
 
 from tests.weights.sources import difference, logits, normalised, ours, torch_vgg
 from vgg_keras.errors import UserError
@@ -120,6 +122,37 @@ def test_numbers_become_float32(tmp_path):
     found = torch_files.tensors_of(tmp_path / "net.pth")
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
     assert [found[name].tolist() for name in kinds] == [[1.0, -0.5, 3.0]] * 3 + [7.0]
+
+
+@pytest.mark.filterwarnings("ignore:.*(quantize_per_tensor|TypedStorage):UserWarning")  # torch's own
+def test_kernels_in_integers_are_refused(tmp_path):
+    """Read as they are they would be a net's weights times an unknown scale. A counter or a row of numbers is none."""
+    kernel = torch.tensor([[1.0, -2.0]])
+    for value, kind in (
+        (torch.quantize_per_tensor(kernel, 0.1, 0, torch.qint8), "torch.qint8"),
+        (kernel.to(torch.int8), "torch.int8"),
+        (kernel.to(torch.complex64), "torch.complex64"),
+    ):
+        torch.save({"a.weight": value, "steps": torch.tensor([7])}, tmp_path / "net.pth")
+        with pytest.raises(UserError, match=rf"floating-point numbers\. Received: .*, whose a\.weight is of {kind}"):
+            torch_files.tensors_of(tmp_path / "net.pth")
+    for dtype in (np.int8, np.uint8, np.int32):
+        save_file({"a.weight": np.ones((1, 2), dtype), "steps": np.array([7])}, tmp_path / "net.safetensors")
+        with pytest.raises(UserError, match=rf"whose a\.weight is of {np.dtype(dtype)}"):
+            torch_files.tensors_of(tmp_path / "net.safetensors")
+
+
+def test_an_ending_in_capitals_is_the_same_format(tmp_path):
+    save_file({"module.a.weight": np.float32([[1, 2]])}, tmp_path / "NET.SAFETENSORS")
+    assert torch_files.tensors_of(tmp_path / "NET.SAFETENSORS")["a.weight"].tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_safetensors_of_other_floating_point_numbers_is_read(tmp_path, dtype):
+    values = torch.tensor([[1.0, -0.5, 3.0]]).to(getattr(torch, dtype))
+    safetensors.torch.save_file({"a.weight": values}, tmp_path / "net.safetensors")
+    found = torch_files.tensors_of(tmp_path / "net.safetensors")["a.weight"]
+    assert np.asarray(found, np.float32).tolist() == [[1.0, -0.5, 3.0]]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"\xff" * 64])

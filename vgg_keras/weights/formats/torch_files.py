@@ -28,13 +28,18 @@ _ADDED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")  # by DataParallel a
 
 
 def tensors_of(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a file by name, float32, in the file's order; in a `.safetensors` that is the alphabet's.
+    """The tensors of a file by name, in the file's order; in a `.safetensors` that is the alphabet's, in a `.pth` float32.
 
     Raises:
         UserError: not such a file, or a `.pth` where torch is not installed.
     """
-    state = _safetensors(path) if path.suffix == ".safetensors" else state_dict(path)
+    state = _safetensors(path) if is_safetensors(path) else state_dict(path)
     return {_ADDED.sub("", key): array for key, array in state.items()}
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file's name says that it is one, in capitals too."""
+    return path.suffix.lower() == ".safetensors"
 
 
 def state_dict(path: Path) -> Mapping[str, np.ndarray]:
@@ -72,6 +77,9 @@ def state_dict(path: Path) -> Mapping[str, np.ndarray]:
         raise UserError(
             f"A .pth file holds every value of its tensors. Received: {path}, with some that repeat theirs."
         )
+    for key, value in state.items():
+        if value.ndim > 1 and not value.is_floating_point():
+            raise _quantised(path, key, value.dtype)
     return {str(key): value.detach().float().numpy() for key, value in state.items()}
 
 
@@ -102,6 +110,18 @@ def _safetensors(path: Path) -> Mapping[str, np.ndarray]:
 
     try:
         with safe_open(path, "np") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a mapping
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a mapping
     except (SafetensorError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} must be a whole .safetensors file. Received another: {error}.") from None
+    for key, array in state.items():
+        if array.ndim > 1 and array.dtype.kind in "biuc":
+            raise _quantised(path, key, array.dtype)
+    return state
+
+
+def _quantised(path: Path, key: str, kind: Any) -> UserError:
+    """The error of a kernel in integers, whose scale is somewhere else; counters have no such shape."""
+    return UserError(
+        f"A kernel holds floating-point numbers. Received: {path}, whose {key} is of {kind}. Save the weights before they are "
+        "quantised."
+    )

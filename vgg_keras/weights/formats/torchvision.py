@@ -51,7 +51,7 @@ def read(path: Path) -> SourceWeights:
     features = _features(grouped)
     dropped = _drop_numbers(grouped)
     convolutions, head = _parted(grouped, features, path)
-    found, names, problem = torch_head.read(head, ordered=path.suffix != ".safetensors")
+    found, names, problem = torch_head.read(head, ordered=not torch_files.is_safetensors(path))
     notes: tuple[str, ...] = ()
     if names and found[names[-1]][0].shape[0] == 1:
         two, note = two_classes(found[names[-1]][0].reshape(1, -1).T, found[names[-1]][1])
