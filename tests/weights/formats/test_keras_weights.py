@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from keras import layers as kl
@@ -67,6 +68,40 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
             )
         with pytest.raises(UserError, match=message):
             load_net(tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("named", "trained"),
+    [
+        ("block{}_conv{}", ["51", "52"]),
+        ("conv2d_{}{}", ["51", "52"]),
+        (
+            "block{}_conv{}",
+            ["11", "21", "31", "32", "41", "51", "52"],
+        ),  # whose shapes follow each other in that order too
+    ],
+)
+def test_frozen_layers_of_a_model_inside_are_read_in_their_place(tmp_path, named, trained):
+    """Keras 2's weights alone: a model's trained layers come first, under the names of the layers themselves."""
+    from keras.src.legacy.saving import legacy_h5_format
+
+    inner = keras.Sequential([kl.Input((32, 32, 3))], name="vgg16")
+    for block, units in enumerate(((4,), (8,), (16, 16), (32, 32), (32, 32)), start=1):
+        for place, one in enumerate(units, start=1):
+            layer = kl.Conv2D(one, 3, padding="same", activation="relu", name=named.format(block, place))
+            inner.add(layer)
+            layer.trainable = f"{block}{place}" in trained
+        inner.add(kl.MaxPooling2D(2, name=f"block{block}_pool"))
+    model = filled(keras.Sequential([kl.Input((32, 32, 3)), inner, kl.Flatten(), kl.Dense(20, "relu"), kl.Dense(3)]))
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+        written = [str(name) for name in file["vgg16"].attrs["weight_names"]]
+    assert named.format(*trained[0]) in written[0] and not any(
+        named.format(*trained[0]) in name for name in written[2:]
+    )
+    images = images_of(model)
+    loaded = load_net(tmp_path / "net.h5", stated={"crop": 32})
+    assert equal(f"{named}, trained {trained}", loaded, model, images, as_caffe(images))
 
 
 # ---- by arrays alone

@@ -29,6 +29,7 @@ _KNOWN = {
     *("rescaling", "normalization", "resizing", "identity", "tf_op_lambda", "slicing_op_lambda"),
 }
 _BLOCKS, _MOST_MODELS = 5, 4
+_OF_APPLICATIONS = re.compile(r"block\d+_conv\d+")
 
 
 def is_known(kind: str) -> bool:
@@ -71,17 +72,18 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
     strange = [kind for place in places for kind in kinds[place] if not is_known(kind)]
     if strange:
         raise file.another(f"{strange[0][:50]}, and no configuration that says where")
-    convolutions = _in_order([parts[4, place] for place in places], tensors)
-    if convolutions is None:
+    found = _convolutions(parts, places, tensors)
+    if found is None:
         raise file.another("convolutions that do not follow each other")
+    convolutions, parts = found
     batch_norms = [name for place in places for name in parts.get((1, place), ())]
     with_bn = bool(batch_norms) and len(batch_norms) == len(convolutions)
     fc = _in_order([names for (dimensions, _), names in parts.items() if dimensions == 2], tensors)
     problem = _problem(kinds, parts, places, fc, with_bn)
-    found = {name: tensors[name] for name in (*convolutions, *(batch_norms if with_bn else ()))}
+    kept = {name: tensors[name] for name in (*convolutions, *(batch_norms if with_bn else ()))}
     head, notes = ([], ()) if problem or not fc else _head([tensors[name] for name in fc])
     names_of_fc = [f"fc{place}" for place in range(1, len(head))] + [LAST] * bool(head)
-    found |= dict(zip(names_of_fc, head, strict=True))
+    kept |= dict(zip(names_of_fc, head, strict=True))
     every = {kind for inside in kinds.values() for kind in inside}
     known, assumed = _preprocessing(every, tensors, groups, file, tensors[convolutions[0]][0].shape[2])
     pooling = pooling_of(every)
@@ -89,7 +91,7 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
     outputs = head[-1][1].size if head and not notes else 1
     return SourceWeights(
         str(path),
-        found,
+        kept,
         lambda architecture: _names(architecture, convolutions, batch_norms if with_bn else ()),
         channels_first=False,
         preprocessing=known,
@@ -108,6 +110,29 @@ def _names(architecture: Architecture, convolutions: Sequence[str], batch_norms:
     ours = [layer.name for layer in layers(architecture) if layer.kind == "conv"]
     named = same_names(architecture) | dict(zip(ours, convolutions, strict=False))
     return named | dict(zip([f"{name}_bn" for name in ours], batch_norms, strict=False)) if batch_norms else named
+
+
+def _convolutions(
+    parts: Mapping[tuple[int, str], list[str]], places: Sequence[str], tensors: Mapping[str, tuple]
+) -> tuple[list[str], Mapping[tuple[int, str], list[str]]] | None:
+    """The convolutions in their order, and the parts in it; None where they do not follow each other.
+
+    Keras 2 writes the frozen layers of a model inside behind those that were trained. The numbers in their names then tell
+    the order, their batch norm's too.
+    """
+    numbered = {part: _by_numbers(names) if part[0] in (1, 4) else names for part, names in parts.items()}
+    named = all(_OF_APPLICATIONS.fullmatch(name) for place in places for name in parts[4, place])
+    for tried in (numbered,) if named else (parts, numbered):
+        if found := _in_order([tried[4, place] for place in places], tensors):
+            return found, tried
+    return None
+
+
+def _by_numbers(names: Sequence[str]) -> list[str]:
+    """Names that differ in their numbers alone by these, `conv2d_10` behind `conv2d_2`; others as they are."""
+    if len({re.sub(r"\d+", "", name).rstrip("_") for name in names}) > 1:
+        return list(names)
+    return sorted(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
 
 def _in_order(models: Sequence[Sequence[str]], tensors: Mapping[str, tuple]) -> list[str] | None:
