@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import free_ports
+from vgg_keras import stop
 from vgg_keras.cluster import Cluster, meet
-from vgg_keras.errors import UserError, WorkerLostError
+from vgg_keras.errors import StoppedError, UserError, WorkerLostError
 
 
 def test_tf_config_names_the_workers_and_a_chief_is_the_first(monkeypatch):
@@ -55,7 +56,7 @@ def together(addresses, values, seconds=20.0):
     def run(rank):
         try:
             ends[rank] = meet(Cluster(addresses, rank), seconds, values[rank])
-        except (WorkerLostError, UserError) as error:
+        except (WorkerLostError, UserError, StoppedError) as error:
             ends[rank] = error
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in values]
@@ -91,6 +92,19 @@ def test_all_that_are_there_name_the_one_that_is_not(addresses, there, missing):
             ends[rank]
         )
     assert seconds < 7
+
+
+@pytest.mark.parametrize("there", [(0,), (1,), (0, 1)])
+def test_a_request_to_stop_ends_the_wait(addresses, monkeypatch, there):
+    """The first worker alone, another one alone, and one that has greeted the first and waits for its answer."""
+    monkeypatch.setattr(stop, "_requested", False)
+    signal = threading.Timer(1.0, monkeypatch.setattr, (stop, "_requested", True))
+    signal.start()
+    ends, seconds = together(addresses, {rank: {} for rank in there}, seconds=30.0)
+    signal.join()
+    print(f"workers {there} ended {seconds - 1:.2f} s after the request")
+    assert all(isinstance(ends[rank], StoppedError) for rank in there)
+    assert 1 <= seconds < 10
 
 
 def test_workers_of_different_runs_do_not_meet(addresses):

@@ -20,7 +20,7 @@ BOTTOM = {
 }
 BELOW_BOTTOM = {
     "__init__": {"startup"},
-    "cluster": {"errors", "plain_values"},
+    "cluster": {"errors", "plain_values", "stop"},
     "config": {"errors", "field_types"},
     "errors": {"synonyms"},
     "exit_status": {"errors", "files", "streams"},

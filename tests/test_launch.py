@@ -1,5 +1,6 @@
 """Runs of two workers on this machine, through the command lines: what is promised when one of them goes."""
 
+import importlib
 import os
 import re
 import shutil
@@ -7,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 
 from tests import warm
 from tests.conftest import command, free_ports
 from tests.training.toy import checkpoints, metrics, wait_for
+from vgg_keras import stop
 from vgg_keras.cluster import Cluster
 from vgg_keras.config import Runtime
+from vgg_keras.training import launcher
 
 EPOCHS = 2  # of 15 steps
 TOY = (
@@ -190,3 +195,20 @@ def test_a_worker_that_never_starts_is_named_within_the_starts_time(tmp_path):
     print(f"each of two workers alone: ended after {time.monotonic() - began:.1f} s, 2 of them waiting")
     assert time.monotonic() - began < Runtime().start_seconds
     assert not (tmp_path / "run").exists()
+
+
+def test_a_closed_terminal_is_passed_on(monkeypatch):
+    """The workers are in sessions of their own: without it they would go on, and hold the workdir, when `launch` is gone."""
+    before, given = set(flags.FLAGS), []
+    launch = importlib.import_module("vgg_keras.launch")
+    monkeypatch.setattr(stop, "listen", lambda hangup=False: given.append(hangup))
+    monkeypatch.setattr(launcher, "launch", lambda *arguments: given.append(arguments) or 7)
+    flags.FLAGS(["launch", "--workers=3"])
+    try:
+        assert launch.main("train", "--config=E", "--workdir=run") == 7
+    finally:
+        flags.FLAGS.unparse_flags()
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+        del sys.modules["vgg_keras.launch"]
+    assert given == [True, (("--config=E", "--workdir=run"), 3, 3, Path("run"))]

@@ -13,12 +13,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from vgg_keras import stop
 from vgg_keras.errors import UserError, WorkerLostError
 from vgg_keras.plain_values import difference
 
 VARIABLE = "TF_CONFIG"
 GREETING_BYTES = 2**20  # of a worker's message at most
 ANSWER_SECONDS = 5.0  # for the answer of a worker that is connected
+LOOK_SECONDS = 0.5  # after which a wait looks for a request to stop
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def meet(cluster: Cluster, seconds: float, must_match: dict[str, Any]) -> None:
     Raises:
         WorkerLostError: a worker did not come; it is named.
         UserError: a worker was started for another run; the difference is named.
+        StoppedError: by a signal, while it waited.
     """
     deadline = time.monotonic() + seconds
     missing = (
@@ -119,7 +122,8 @@ def _gather(cluster: Cluster, deadline: float, must_match: dict[str, Any]) -> li
             ) from None
         came: dict[int, tuple[socket.socket, dict]] = {}
         while len(came) < len(others) and (remaining := deadline - time.monotonic()) > 0:
-            server.settimeout(remaining)
+            stop.raise_if_requested()
+            server.settimeout(min(remaining, LOOK_SECONDS))
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no worker of this run
                 connection = stack.enter_context(server.accept()[0])
                 greeting = _read(connection, ANSWER_SECONDS)
@@ -147,6 +151,7 @@ def _report(cluster: Cluster, deadline: float, seconds: float, must_match: dict[
     """Another worker's part: the ranks that did not come, from the first worker, or the first worker itself."""
     host = cluster.addresses[0].rsplit(":", 1)[0]
     while (remaining := deadline - time.monotonic()) > 0:
+        stop.raise_if_requested()
         try:
             with socket.create_connection(
                 (host, _port(cluster.addresses[0])), timeout=min(remaining, ANSWER_SECONDS)
@@ -172,7 +177,15 @@ def _write(connection: socket.socket, message: dict[str, Any]) -> None:
 
 
 def _read(connection: socket.socket, seconds: float) -> dict[str, Any]:
-    """One line of JSON; `ValueError` for anything else."""
-    connection.settimeout(seconds)
-    with connection.makefile("rb") as file:
-        return json.loads(file.readline(GREETING_BYTES))
+    """One line of JSON; `ValueError` for anything else, `TimeoutError` where it is not there in time."""
+    deadline, line = time.monotonic() + seconds, b""
+    while not line.endswith(b"\n") and len(line) < GREETING_BYTES:
+        stop.raise_if_requested()
+        if (remaining := deadline - time.monotonic()) <= 0:
+            raise TimeoutError
+        connection.settimeout(min(remaining, LOOK_SECONDS))
+        with contextlib.suppress(TimeoutError):
+            if not (part := connection.recv(2**16)):
+                break
+            line += part
+    return json.loads(line)

@@ -5,7 +5,7 @@ python -m vgg_keras.launch --workers=4 --restarts=10 train --config=E --data=ima
 
 The GPUs of one machine need only `train`: one process mirrors over all of them. This command restarts all workers when one
 dies, and tries on one machine what several will do. The first worker's output is shown, the others' is in files of the
-workdir. Ctrl-C or SIGTERM is passed on: all save the same step and end with status 75.
+workdir. Ctrl-C, SIGTERM or the end of the terminal is passed on: all save the same step and end with status 75.
 """
 
 from absl import flags
@@ -32,7 +32,7 @@ def main(*words: str) -> int:
     except flags.Error as error:
         raise UserError(str(error)) from None
     cli.require_config(theirs)
-    stop.listen()
+    stop.listen(hangup=True)  # the workers are in sessions of their own: a terminal that closes does not reach them
     from vgg_keras.training.launcher import launch
 
     return launch(arguments, FLAGS.workers, FLAGS.restarts, cli.workdir(theirs))
