@@ -16,6 +16,10 @@ from vgg_keras.errors import UserError
     [
         (lambda: Architecture(head="FC"), r"architecture\.head must be one of fc, gap, gmp\. Received: 'FC'"),
         (lambda: Architecture(num_classes="10"), r"architecture\.num_classes must be an integer\. Received: '10'"),
+        (
+            lambda: Architecture(fc_layers=10**20),  # an OverflowError before
+            r"architecture\.fc_layers must lie in \[0, 100\], or be -1\. Received: 100000000000000000000",
+        ),
         (lambda: Architecture(mean=5), r"architecture\.mean must be float values"),
         (lambda: Data(scale=3.5), r"data\.scale must be int values with commas between them\. Received: 3\.5"),
         (lambda: Config(data=3), r"data must be a Data\. Received: 3"),

@@ -1,6 +1,9 @@
 """Writes that are killed, what they leave, and who removes it."""
 
+import errno
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +79,25 @@ def test_a_write_inside_another_is_named_where_there_is_no_room(tmp_path):
         with replacing(tmp_path / "inner"):
             raise OSError(28, "No space left on device")
     assert caught.value.filename == str(tmp_path / "inner")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_syncs_no_folders_is_written_to(tmp_path, monkeypatch, number):
+    """Such as VirtualBox's shared folders. A file that cannot be synced may be lost: that is an error."""
+    sync, refuses = os.fsync, stat.S_ISDIR
+
+    def fsync(handle):
+        if refuses(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(tmp_path / "value.json", 1)
+    with replacing(tmp_path / "folder") as temporary:
+        temporary.mkdir()
+        (temporary / "file").write_text("whole")
+    assert (tmp_path / "value.json").read_text() == "1\n" and (tmp_path / "folder" / "file").read_text() == "whole"
+    refuses = stat.S_ISREG
+    with pytest.raises(OSError, match=os.strerror(number)):
+        write_json(tmp_path / "value.json", 2)
+    assert (tmp_path / "value.json").read_text() == "1\n"

@@ -144,7 +144,8 @@ class Architecture(_Checked):
         _require(len(self.std) in known and all(value > 0 for value in self.std), std_rule, self.std)
         units_rule = "architecture.fc_units must be numbers of 1 or more."
         _require(bool(self.fc_units) and min(self.fc_units) >= 1, units_rule, self.fc_units)
-        _require(self.fc_layers >= -1, "architecture.fc_layers must be 0 or more, or -1.", self.fc_layers)
+        few = -1 <= self.fc_layers <= 100  # more would fill the memory before a net is made
+        _require(few, "architecture.fc_layers must lie in [0, 100], or be -1.", self.fc_layers)
         one_each = len(self.fc_units) == 1 or self.fc_layers in (-1, len(self.fc_units))
         layers_rule = "architecture.fc_units has one number, or one for each of architecture.fc_layers."
         _require(one_each, layers_rule, f"{self.fc_units} for {self.fc_layers} layers")

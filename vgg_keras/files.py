@@ -152,6 +152,10 @@ def _sync_entry(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # some file systems, such as those of virtual machines' shared folders, sync no folders
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 

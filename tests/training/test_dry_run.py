@@ -5,9 +5,33 @@ import pytest
 from tests import warm
 from tests.conftest import command, write_images
 from vgg_keras.locks import locked
+from vgg_keras.overrides import override
+from vgg_keras.recipes import load
+from vgg_keras.training import dry_run
+from vgg_keras.training.stages import PlannedRun
+from vgg_keras.weights.initialize import Start
 
 SMALL = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.03125")
 WORDS = (*SMALL, "--data=photos", "--workdir=run", "--set=training.epochs=1")
+
+
+def test_a_finished_stage_needs_its_start_no_more(tmp_path, monkeypatch):
+    """Nor its checkpoints: its net is what the next stage starts from."""
+    inspected = []
+    monkeypatch.setattr(dry_run, "inspect_start", lambda run, workers: inspected.append(run.name) or Start("digest"))
+    chain = override(load("finetune"), {"training.weights": "gone.h5"})
+    starts = {"new": "gone.h5", "block5": str(tmp_path / "new"), "all": str(tmp_path / "block5")}
+    runs = [
+        PlannedRun(
+            stage.name, override(chain.of_stage(stage), {"training.weights": starts[stage.name]}), tmp_path / stage.name
+        )
+        for stage in chain.stages
+    ]
+    for results, expected in (([{"epochs": 1}, None, None], ["block5"]), ([None] * 3, ["new"])):
+        inspected.clear()
+        found = dry_run._starts(runs, results, workers=None)
+        assert inspected == expected  # what is still to be trained begins where it is known by then
+        assert [start is not None for start in found] == [run.name in expected for run in runs]
 
 
 @pytest.fixture(scope="module")

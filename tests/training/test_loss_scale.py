@@ -21,6 +21,17 @@ def test_the_scale_is_halved_at_once_and_doubled_after_many_good_steps(monkeypat
     assert expected == 2.0**15
 
 
+def test_the_scale_of_gradients_that_are_all_zero_stays_finite(monkeypatch):
+    """Infinite, it would be halved to itself, and no step be made any more."""
+    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 1)
+    scale = loss_scale.LossScale()
+    for _ in range(200):
+        scale.update(tf.constant(True))
+    assert float(scale.scale) == 2.0**126
+    scale.update(tf.constant(False))
+    assert float(scale.scale) == 2.0**125
+
+
 @pytest.mark.slow
 def test_a_step_whose_float16_gradients_overflow_is_skipped(random, monkeypatch):
     """Scale down, skipped step, scale up. An update in range is float32's up to float16's sums, which a CPU makes in it too."""

@@ -10,7 +10,9 @@ from tests.conftest import write_images
 from tests.weights.sources import save_torch, torch_vgg
 from vgg_keras.config import Architecture, Config, Data, Training
 from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.recipes import load
 from vgg_keras.training.rate_warning import SAFE_RATE, rate_warning
+from vgg_keras.training.stages import require_used
 
 TOY = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.0625", "--set=data.batch=50")
 
@@ -43,6 +45,22 @@ def test_a_rate_for_random_weights_is_warned_of_with_one_that_works():
         assert (rate_warning(config) is not None) == warned
     assert rate_warning(Config()) is None  # random weights
     assert rate_warning(Config(training=Training(init_from="runs/A"))) is None  # 3.1's rule, at 3.1's rate
+
+
+def test_the_advice_for_a_stage_of_a_chain_is_one_that_the_chain_takes():
+    """Each stage has a rate of its own: `require_used` refuses training.learning_rate for all of them."""
+    chain = override(
+        load("finetune"),
+        {"training.weights": "vgg.h5", "training.optimizer": "sgdw", "architecture.head": "fc"},
+    )
+    warning = rate_warning(chain.of_stage(chain.stages[0]))
+    assert warning.startswith("warning: learning_rate=0.001 of the stage new with --weights: without batch norm")
+    assert warning.endswith("Try --set=stages.N.learning_rate=0.0001, where N is the place of new in the chain, from 0")
+    words = [word.removeprefix("--set=").rstrip(",").replace("N", "0") for word in warning.split() if "--set=" in word]
+    overrides = parse_assignments(words)
+    require_used(chain, overrides, [])
+    safe = override(chain, overrides)
+    assert rate_warning(safe.of_stage(safe.stages[0])) is None
 
 
 @pytest.mark.slow

@@ -39,12 +39,17 @@ def not_finite(config: Config, precision: str, what: str, step: int, rate: float
 def _lower(config: Config, times: float) -> str:
     """The assignments of a rate so many times lower; the decay of SGDW is the share at this rate."""
     training = config.training
-    rate = f"learning_rate={training.learning_rate / times:g}"
+    rate = training.learning_rate / times
     if training.stage != "single":
-        return f"--set=stages.N.{rate}, where N is the place of {training.stage} in the chain, from 0"
-    lower = f"--set=training.{rate}"
+        return rate_of_stage(training.stage, rate)
+    lower = f"--set=training.learning_rate={rate:g}"
     if training.optimizer == "sgdw":
         lower += f" --set=training.weight_decay={training.weight_decay / times:g}"
     if training.weights:
         lower += ", or --config=finetune, which needs no rate"
     return lower
+
+
+def rate_of_stage(stage: str, rate: float) -> str:
+    """The assignment of another rate to a stage of a chain; its decay follows."""
+    return f"--set=stages.N.learning_rate={rate:g}, where N is the place of {stage} in the chain, from 0"

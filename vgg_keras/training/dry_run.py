@@ -14,6 +14,8 @@ from vgg_keras.training import estimate, final_evaluation, workdir
 from vgg_keras.training.checkpoints import newest_intact
 from vgg_keras.training.job import choose_devices, finished_results, inspect_start, require_trainable
 from vgg_keras.training.stages import PlannedRun
+from vgg_keras.training.workers import Workers
+from vgg_keras.weights.initialize import Start
 
 
 def dry_run(runs: Sequence[PlannedRun]) -> None:
@@ -35,23 +37,20 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
                 require_lockable(run.workdir, "--workdir")
                 for path, reason in newest_intact(run.workdir / CHECKPOINTS)[1]:
                     print(f"damaged checkpoint: {path}: {reason}; the run would resume from an older one", flush=True)
-        trained_before = {str(run.workdir) for run, result in zip(runs, results, strict=True) if not result}
-        starts_of_runs = [
-            None if run.config.training.start in trained_before else inspect_start(run, workers) for run in runs
-        ]
+        starts = _starts(runs, results, workers)
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
         source = for_training(source, runs[0].config.architecture)
         for line in remarks(bad_images, source.notes):
             print(line, flush=True)
-        for run, result, start_of_run in zip(runs, results, starts_of_runs, strict=True):
+        for run, result, start in zip(runs, results, starts, strict=True):
             if not result:
-                workdir.check_images(run.workdir, run.config, source, start_of_run)
+                workdir.check_images(run.workdir, run.config, source, start)
                 final_evaluation.require_possible(run, source)
                 require_trainable(run.config, source)
         runs = [
             dataclasses.replace(run, config=workdir.with_layers(run.config, start)) if start else run
-            for run, start in zip(runs, starts_of_runs, strict=True)
+            for run, start in zip(runs, starts, strict=True)
         ]
         if source.train.size != listed:
             print(
@@ -62,6 +61,15 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
         # ---- the time
         speeds = estimate.speeds([run.config for run in runs], source, strategy, precision)
         _print_times(runs, results, speeds, source, strategy.num_replicas_in_sync)
+
+
+def _starts(runs: Sequence[PlannedRun], results: Sequence[dict | None], workers: Workers) -> list[Start | None]:
+    """The inspected start of each run that is still to begin; None where it is another stage of the plan."""
+    trained_before = {str(run.workdir) for run, result in zip(runs, results, strict=True) if not result}
+    return [
+        None if result or run.config.training.start in trained_before else inspect_start(run, workers)
+        for run, result in zip(runs, results, strict=True)
+    ]
 
 
 def _plan_table(runs: Sequence[PlannedRun], results: Sequence[dict | None], source: Source) -> list[list[str]]:

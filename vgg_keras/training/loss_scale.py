@@ -9,6 +9,7 @@ import tensorflow as tf
 FIRST = 2.0**15
 GROWTH_STEPS = 2000  # without an overflow, after which the scale is doubled
 LOWEST = 2.0**-10  # at which the gradients, and not their scale, are the reason
+HIGHEST = 2.0**126  # an infinite one would stay so, and every later step be skipped
 
 
 class LossScale(tf.Module):
@@ -23,5 +24,5 @@ class LossScale(tf.Module):
         """After a step: halved where its gradients were not finite, doubled after GROWTH_STEPS that were."""
         good_steps = self.good_steps + 1
         grows = good_steps >= GROWTH_STEPS
-        self.scale.assign(self.scale * tf.where(finite, tf.where(grows, 2.0, 1.0), 0.5))
+        self.scale.assign(tf.minimum(self.scale * tf.where(finite, tf.where(grows, 2.0, 1.0), 0.5), HIGHEST))
         self.good_steps.assign(tf.where(finite & ~grows, good_steps, 0))
