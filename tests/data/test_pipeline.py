@@ -124,6 +124,21 @@ def test_a_partial_batch_spreads_over_the_devices():
     assert [int((weights > 0).sum()) for _, _, weights in elements] == [1, 1]
 
 
+@pytest.mark.parametrize(("replicas", "rows"), [(1, 3), (2, 2)])
+def test_a_batch_larger_than_the_set_is_the_set(replicas, rows):
+    """What fills it up is decoded too: a batch of a billion would never be there."""
+    split = noise(3)
+    found = {}
+    for batch in (3, 10**9):
+        training = pipeline.training(split, Data(batch=batch, scale=(32, 40)), 32, BASIS, 0, 0, 2, replicas)
+        validation = pipeline.validation(split, Data(scale=(36,)), 32, 36, batch, replicas)
+        found[batch] = [list(one.as_numpy_iterator()) for one in (training, validation)]
+    for small, large in zip(*found.values(), strict=True):
+        assert [images.shape[0] for images, _, _ in large] == [rows] * len(large)
+        assert all(all(map(np.array_equal, *pair)) for pair in zip(small, large, strict=True))
+    assert len(found[3][0]) == 2 * replicas and len(found[3][1]) == replicas
+
+
 @pytest.mark.slow
 def test_training_crop_is_that_of_the_training_dataset():
     """And the crop of its file by the epoch's draws; graphs round the colour shift in another order."""

@@ -118,12 +118,14 @@ def test_a_recipe_of_every_option_is_resumed_to_the_bit(source, tmp_path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [12, 2000])  # the second one has a step an epoch
+@pytest.mark.parametrize("batch", [12, 10**9])  # the second one is the whole set, which a step has, and no more
 def test_a_loss_that_rises_a_hundredfold_stops_with_advice(source, tmp_path, batch):
     """SGD at a rate of 10, from a net that has just begun: at the second step."""
     message = r"must not rise a hundredfold .*at step 2, learning rate 10, .*try --set=training.learning_rate=0.1 "
     with pytest.raises(UserError, match=message):
-        train(tmp_path / "run", source, {"training.learning_rate": 10.0, "data.batch": batch})
+        train(
+            tmp_path / "run", source, {"training.learning_rate": 10.0, "data.batch": batch, "evaluation.batch": batch}
+        )
 
 
 @pytest.mark.parametrize(("heaviest", "healthy"), [(1.0, 230.0), (40.0, 9200.0)])

@@ -6,6 +6,7 @@ calls, devices and restarts. A run that starts at step 1,000 skips numbers, not 
 No function here needs AutoGraph. `do_not_convert` keeps it from rewriting them, which takes 2.5 s at the start of a run.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -100,10 +101,11 @@ def training(
 
     Returns:
         A dataset of (images (n, crop, crop, channels) float32, labels (n,) int32, weights (n,) float32), n being
-        `per_replica(data.batch, replicas)`. Weights are 1 / (images in the step), so that a weighted sum over all
-        devices is the mean over the step's images. Here and below the labels of a multi-label set are (n, classes) int8, those of
-        a split with boxes `boxes.target`'s (n, 5) float32.
+        `per_replica(data.batch, replicas)`; a batch is at most the set. Weights are 1 / (images in the step), so that a weighted
+        sum over all devices is the mean over the step's images. Here and below the labels of a multi-label set are (n, classes)
+        int8, those of a split with boxes `boxes.target`'s (n, 5) float32.
     """
+    data = dataclasses.replace(data, batch=min(data.batch, split.size))  # what fills a batch up is decoded too
     rows = per_replica(data.batch, replicas)
     places = _places_of_worker(rows, replicas, worker, workers)
 
@@ -195,9 +197,11 @@ def validation(
 
     Returns:
         A dataset of full batches (images (batch, crop, crop, 3) float32, labels (batch,) int32, weights (batch,)
-        float32). The weight is 1. Images of weight 0 fill the last batches up, so that each device gets equally many. Of a split
-        with boxes the labels are those of `boxes.target` for the largest box, (batch, 5) float32.
+        float32), of a small set with as many images as a device gets of it. The weight is 1. Images of weight 0 fill the last
+        batches up, so that each device gets equally many. Of a split with boxes the labels are those of `boxes.target` for the
+        largest box, (batch, 5) float32.
     """
+    batch = min(batch, per_replica(split.size, replicas))  # as in `training`
     turn, per_worker = batch * replicas, batch * replicas // workers  # slots of all devices, and of this worker's
     turns = math.ceil(split.size / turn)
 
