@@ -115,6 +115,15 @@ def test_names_are_those_of_the_net_itself_in_its_order(tmp_path):
     ]
 
 
+def test_two_tensors_of_one_name_are_refused(tmp_path):
+    """A net and a copy of it in DataParallel: without the prefix one would take the place of the other."""
+    torch.save({"a.weight": torch.ones(2), "module.a.weight": torch.zeros(2)}, tmp_path / "net.pth")
+    with pytest.raises(
+        UserError, match=r"names each tensor once\. Received: .*, with module\.a\.weight beside a\.weight\."
+    ):
+        torch_files.tensors_of(tmp_path / "net.pth")
+
+
 def test_numbers_become_float32(tmp_path):
     values = torch.tensor([1.0, -0.5, 3.0])
     kinds = {"half": values.half(), "brain": values.bfloat16(), "double": values.double(), "counter": torch.tensor(7)}

@@ -34,7 +34,13 @@ def tensors_of(path: Path) -> dict[str, np.ndarray]:
         UserError: not such a file, or a `.pth` where torch is not installed.
     """
     state = _safetensors(path) if is_safetensors(path) else state_dict(path)
-    return {_ADDED.sub("", key): array for key, array in state.items()}
+    named: dict[str, np.ndarray] = {}
+    for key, array in state.items():
+        name = _ADDED.sub("", key)
+        if name in named:
+            raise UserError(f"A torch file names each tensor once. Received: {path}, with {key} beside {name}.")
+        named[name] = array
+    return named
 
 
 def is_safetensors(path: Path) -> bool:
