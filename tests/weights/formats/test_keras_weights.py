@@ -82,10 +82,10 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
     ],
 )
 def test_frozen_layers_of_a_model_inside_are_read_in_their_place(tmp_path, named, trained):
-    """Keras 2's weights alone: a model's trained layers come first, under the names of the layers themselves."""
+    """Keras 2's weights alone: a model's trained layers come first, under the layers' own names; the model has any name."""
     from keras.src.legacy.saving import legacy_h5_format
 
-    inner = keras.Sequential([kl.Input((32, 32, 3))], name="vgg16")
+    inner = keras.Sequential([kl.Input((32, 32, 3))], name="of_my_own")
     for block, units in enumerate(((4,), (8,), (16, 16), (32, 32), (32, 32)), start=1):
         for place, one in enumerate(units, start=1):
             layer = kl.Conv2D(one, 3, padding="same", activation="relu", name=named.format(block, place))
@@ -95,7 +95,7 @@ def test_frozen_layers_of_a_model_inside_are_read_in_their_place(tmp_path, named
     model = filled(keras.Sequential([kl.Input((32, 32, 3)), inner, kl.Flatten(), kl.Dense(20, "relu"), kl.Dense(3)]))
     with h5py.File(tmp_path / "net.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
-        written = [str(name) for name in file["vgg16"].attrs["weight_names"]]
+        written = [str(name) for name in file["of_my_own"].attrs["weight_names"]]
     assert named.format(*trained[0]) in written[0] and not any(
         named.format(*trained[0]) in name for name in written[2:]
     )

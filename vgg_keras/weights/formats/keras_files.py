@@ -82,6 +82,7 @@ def _read_keras_2(file: h5py.File, path: Path) -> SourceWeights:
         with_weights = {group for group in groups if len(hdf5.member(root, group, path).attrs.get("weight_names", ()))}
         strange = [name for name in groups if name not in with_weights and not name.startswith("tf.")]
         keras_weights.require_layers(strange, path)
+        groups = [name for name in groups if name in tensors or name not in with_weights]  # a model inside has any name
         found = _without_model(tensors, groups, path) if tensors else None
     else:
         layers, problem = keras_config.chain(model, model_file)
