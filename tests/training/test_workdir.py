@@ -17,7 +17,8 @@ from vgg_keras.files import sha256, write_json
 from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.plain_values import to_dict
 from vgg_keras.recipes import load
-from vgg_keras.runs import run_config
+from vgg_keras.runs import read_config, run_config
+from vgg_keras.training import workdir
 from vgg_keras.training.checkpoints import damage
 from vgg_keras.training.records import read
 from vgg_keras.training.workdir import check, prepare, worker_fields
@@ -48,6 +49,30 @@ def test_workers_that_start_from_other_weights_than_the_first_are_refused(tmp_pa
     config = override(config, {"training.weights": "vgg.pth"})
     with pytest.raises(UserError, match=r"Received: 12ab for the first, vgg\.pth \(sha256 34cd\) here\."):
         prepared(dataclasses.replace(start, digest="34cd"), writes=False)
+
+
+def test_a_worker_waits_for_the_first_ones_configuration(tmp_path, monkeypatch):
+    """A network's disk shows a new file later to a machine that has looked for it before."""
+    write_images(tmp_path / "photos" / "a", [(40, 50)] * 5)
+    write_images(tmp_path / "photos" / "b", [(40, 50)] * 5)
+    config = override(
+        Config(), {"data.source": tmp_path / "photos", "architecture.crop": 32, "data.scale": (32,), "data.batch": 2}
+    )
+    source, looks = open_source(config.data), []
+    (tmp_path / "run").mkdir()
+    first, _ = prepare(tmp_path / "run", config, source, {}, Start())
+
+    def late(workdir):
+        looks.append(workdir)
+        return read_config(workdir) if len(looks) > 2 else None
+
+    monkeypatch.setattr(workdir, "read_config", late)
+    assert prepare(tmp_path / "run", config, source, {}, Start(), writes=False)[0] == first and len(looks) == 3
+    monkeypatch.setattr(workdir, "SHARED_SECONDS", 0.1)
+    (tmp_path / "other").mkdir()
+    looks.extend([None] * 3)
+    with pytest.raises(UserError, match=r"All workers must see one --workdir\. Received: .*other, which is empty here"):
+        prepare(tmp_path / "other", config, source, {}, Start(), writes=False)
 
 
 def test_a_start_of_other_classes_is_refused_before_the_colours_are_measured(tmp_path):

@@ -2,10 +2,11 @@
 
 import dataclasses
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
-from vgg_keras import provenance
+from vgg_keras import provenance, stop
 from vgg_keras.config import LIMIT, RESUME, Config, fields_with
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
@@ -26,6 +27,9 @@ from vgg_keras.runs import (
 from vgg_keras.training import trained_layers
 from vgg_keras.training.records import read
 from vgg_keras.weights.initialize import Start, describe, digest, require_classes
+
+# How long a network's disk may hide a new file from a machine that has looked for it before: NFS, by default up to 60 s.
+SHARED_SECONDS = 90.0
 
 
 def check(workdir: Path, config: Config, finished: bool = False) -> None:
@@ -107,7 +111,7 @@ def check_images(
     """
     data = _images(source)
     if begun(workdir) or not writes:
-        stored = read_config(workdir)
+        stored = read_config(workdir) if writes else _read_when_there(workdir)
         if stored is None:
             raise UserError(f"All workers must see one --workdir. Received: {workdir}, which is empty here.")
         if start is not None and stored["started_from"] != start.digest:
@@ -137,6 +141,15 @@ def check_images(
     if start is not None:
         require_classes(start, config, source.classes)
     return None
+
+
+def _read_when_there(workdir: Path) -> dict[str, Any] | None:
+    """The content of the `config.json` that the chief has written; None where it does not appear."""
+    deadline = time.monotonic() + SHARED_SECONDS
+    while (stored := read_config(workdir)) is None and time.monotonic() < deadline:
+        stop.raise_if_requested()
+        time.sleep(0.5)
+    return stored
 
 
 def _images(source: Source) -> dict[str, Any]:
