@@ -6,7 +6,7 @@ python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --stag
 python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --set=training.learning_rate=5e-3
 python -m vgg_keras.train --config=finetune --data=photos/ --weights=imagenet --workdir=runs/photos
 
-Ctrl-C or SIGTERM saves and stops with status 75; the same command resumes with the same bits.
+Ctrl-C, SIGTERM or a closed terminal saves and stops with status 75; the same command resumes with the same bits.
 """
 
 import sys
@@ -44,7 +44,7 @@ def main() -> None:
     if FLAGS.dry_run:
         nets = ", ".join(f"{run.name} ({run.config.architecture.name}, S={run.scale})" for run in runs)
         print(f"plan: {nets}; batches of {config.data.batch} images", flush=True)
-    stop.listen()
+    stop.listen(hangup=True)
     if FLAGS.dry_run:
         from vgg_keras.training.dry_run import dry_run
 
