@@ -37,3 +37,9 @@ def test_a_net_is_listed_layer_by_layer_and_its_totals_are_the_sums():
     counted = [row for row in rows if len(row) == 7]
     totals = [sum(int(row[column].replace(",", "")) for row in counted) for column in (3, 4)]
     assert cells(text, "total")[:2] == [f"{total:,}" for total in totals]
+
+
+def test_the_input_has_the_nets_channels():
+    text = summarize_net(Architecture("A", num_classes=10, crop=64, channels=1), side=64, batch=8)
+    assert text.splitlines()[0].endswith("input 64 x 64 x 1")
+    assert cells(text, "block1_conv1")[2] == str(9 * 64 + 64)

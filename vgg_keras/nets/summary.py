@@ -59,7 +59,8 @@ def summarize_net(architecture: Architecture, side: int, batch: int) -> str:
         rows.append([cost.layer.name, kernel, output, *numbers, str(cost.stride), str(cost.receptive_field)])
     total = _totals(net, batch)
     rows.append(["total", "", "", f"{total.parameters:,}", f"{total.multiply_adds:,}", "", str(total.receptive_field)])
-    title = f"{architecture.name}: {architecture.num_classes} classes, width {architecture.width:g}, input {side} x {side} x 3"
+    title = f"{architecture.name}: {architecture.num_classes} classes, width {architecture.width:g}, "
+    title += f"input {side} x {side} x {architecture.channels}"
     return f"{title}\n\n{text_table(rows)}\n\nactivations, batch {batch}: {total.activation_bytes / 2**30:.2f} GiB in float32"
 
 
