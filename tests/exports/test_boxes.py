@@ -108,3 +108,36 @@ def test_a_box_is_right_above_the_fields_overlap():
             pytest.approx(error),
             pytest.approx(error),
         )
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A small net of one box; an image at Q=40 may have 40 x 400 pixels."""
+    architecture = Architecture("A", num_classes=2, crop=32, width=1 / 16, mean=(100.0,) * 3, boxes="scr")
+    config = Config(architecture, Data(source="list.csv", scale=(40,)), evaluation=Evaluation(max_pixels=40 * 400))
+    return ServedBoxes(vgg_keras.build(architecture, dtype="float32", seed=3), config)
+
+
+def test_a_batch_of_no_images_gives_no_boxes(served):
+    assert served.encoded(tf.zeros([0], tf.string))["boxes"].shape == (0, 1, 4)
+    for shape in ((0, 64, 80, 3), (0, 0, 0, 3)):
+        images = tf.zeros(shape, tf.uint8)
+        found = served.serving_default(images)
+        assert (found["boxes"].shape, found["sizes"].shape) == ((0, 1, 4), (0, 2))
+        assert served.box_map(images)["boxes"].shape == (0, 1, 1, 1, 4)
+
+
+def test_an_image_too_large_at_q_is_refused_before_it_is_rescaled(served):
+    """The larger one would take 17 GB rescaled."""
+    rule = r"An image rescaled to Q=40 must have evaluation\.max_pixels=16000 or fewer\. Received: "
+    for width, then in ((11, 440), (900_000, 36_000_000)):
+        images = tf.zeros([1, 1, width, 3], tf.uint8)
+        for run in (served.serving_default, served.box_map):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{rule}{then} x 40 pixels then"):
+                run(images)
+    small, strip = (tf.io.encode_png(tf.zeros([1, width, 3], tf.uint8)) for width in (10, 11))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"encoded\[1\]: {rule}440 x 40"):
+        served.encoded(tf.stack([small, strip]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must have pixels\. Received: a side of 0"):
+        served.box_map(tf.zeros([2, 0, 10, 3], tf.uint8))
+    assert served.box_map(tf.zeros([2, 1, 10, 3], tf.uint8))["boxes"].shape == (2, 1, 12, 1, 4)

@@ -14,13 +14,12 @@ import tensorflow as tf
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.data import pipeline
-from vgg_keras.data.decoding import decode, upright
-from vgg_keras.data.headers import KINDS, orientation, refusal
-from vgg_keras.data.rescaling import center_crop, center_window, rescale, rescaled_size
+from vgg_keras.data.headers import KINDS
+from vgg_keras.data.rescaling import center_crop, center_window, rescale
 from vgg_keras.data.splits import Split
 from vgg_keras.evaluation.whole_images import STRIDE
 from vgg_keras.exports import saved_model
-from vgg_keras.exports.tiles import TiledNet
+from vgg_keras.exports.tiles import TiledNet, in_turn
 from vgg_keras.localization.boxes import geometry, in_crop, iou
 from vgg_keras.localization.predicted_boxes import Layout
 from vgg_keras.localization.predictors import Center
@@ -90,26 +89,31 @@ def targets(split: Split, config: Config) -> np.ndarray:
 
 
 class ServedBoxes(tf.Module):
-    """The functions that a SavedModel of boxes offers as its signatures, at the first Q of the test."""
+    """The functions that a SavedModel of boxes offers as its signatures, at the first Q of the test.
+
+    All have an evaluation's limits, as those of `saved_model.Served`. A batch of no images gives no boxes.
+    """
 
     def __init__(self, model: keras.Model, config: Config):
         """
         Args:
             model: of `vgg_keras.build`, in float32, with boxes.
-            config: of `evaluation` the first Q and `batch`, of `data` the interpolation, `exif_orientation` and `max_pixels`.
+            config: of `evaluation` the first Q, `batch` and `max_pixels`, of `data` the interpolation, `exif_orientation` and
+                `max_pixels`.
         """
         super().__init__(name="vgg_boxes")
         self.weights = [variable.value for variable in model.weights]  # `tf.Module` does not track Keras's variables
         self._architecture = model.architecture
         self._on_crops = lambda crops: model(crops, training=False)
         self._net = TiledNet(model, config.evaluation)
-        self._side, self._data = config.test_scales[0], config.data
+        self._side, self._most, self._data = config.test_scales[0], config.evaluation.max_pixels, config.data
         images = [tf.TensorSpec([None, None, None, self._architecture.channels], tf.uint8, name="images")]
         self.serving_default = tf.function(self._serving_default, images)
         self.box_map = tf.function(self._box_map, images)
 
     def _serving_default(self, images):
         """A batch of images of one size, uint8, to the boxes (n, boxes, 4) on their centre crops, and their sizes."""
+        images, _, _ = saved_model.checked(images, self._side, self._most)
         spec = tf.TensorSpec([self._architecture.outputs // 4, 4], tf.float32)
         boxes = tf.map_fn(self._on_centre, images, parallel_iterations=1, fn_output_signature=spec)
         sizes = tf.tile(tf.shape(images)[tf.newaxis, 1:3], [tf.shape(images)[0], 1])
@@ -119,29 +123,30 @@ class ServedBoxes(tf.Module):
     def encoded(self, encoded):
         """A batch of image files of any sizes, as bytes, to the same; an error at one that is refused."""
 
-        def one(file):
-            reason = refusal(file, self._data.max_pixels)
-            with tf.control_dependencies([tf.debugging.Assert(reason == "", [reason])]):
-                pixels = decode(tf.identity(file), self._architecture.channels)
-            pixels = upright(pixels, orientation(file)) if self._data.exif_orientation else pixels
-            return self._on_centre(pixels), tf.shape(pixels)[:2]
+        def one(numbered):
+            place, file = numbered
+            name = saved_model.name_in_batch(place)
+            pixels = saved_model.decoded(file, name, self._data, self._architecture.channels)
+            images, _, _ = saved_model.checked(pixels[tf.newaxis], self._side, self._most, name)
+            return self._on_centre(images[0]), tf.shape(pixels)[:2]
 
         spec = tf.TensorSpec([self._architecture.outputs // 4, 4], tf.float32), tf.TensorSpec([2], tf.int32)
-        boxes, sizes = tf.map_fn(one, encoded, parallel_iterations=1, fn_output_signature=spec)
+        numbered = tf.range(tf.size(encoded)), encoded
+        boxes, sizes = tf.map_fn(one, numbered, parallel_iterations=1, fn_output_signature=spec)
         return {"boxes": boxes, "sizes": sizes}
 
     def _box_map(self, images):
         """A batch of images of one size, uint8, to the boxes (n, rows, columns, boxes, 4) at every window."""
-        size = tf.shape(images)[1:3]
-        height, width = (tf.cast(one, tf.int32) for one in rescaled_size(size[0], size[1], self._side))
+        images, height, width = saved_model.checked(images, self._side, self._most)
+        count, size = tf.shape(images)[0], tf.shape(images)[1:3]
         rows, columns = self._net.positions(height, width)
-        spec = tf.TensorSpec([None, self._architecture.outputs], tf.float32)
 
-        def one(image):
-            return self._net.output_map(rescale(image, self._side, self._data.interpolation)[tf.newaxis])
+        def add(place, found):
+            rescaled = rescale(images[place], self._side, self._data.interpolation)
+            return place + 1, found.write(place, self._net.output_map(rescaled[tf.newaxis]))
 
-        outputs = tf.map_fn(one, images, parallel_iterations=1, fn_output_signature=spec)
-        outputs = tf.reshape(outputs, [-1, rows, columns, self._architecture.outputs // 4, 4])
+        outputs = in_turn(add, count, [None, self._architecture.outputs])
+        outputs = tf.reshape(outputs, [count, rows, columns, self._architecture.outputs // 4, 4])
         tops, lefts = tf.meshgrid(STRIDE * tf.range(rows), STRIDE * tf.range(columns), indexing="ij")
         corners = tf.cast(tf.stack([tops, lefts], axis=-1), tf.float32)[tf.newaxis, :, :, tf.newaxis]
         stretch = tf.cast(tf.stack([height, width]), tf.float32) / tf.cast(size, tf.float32)

@@ -88,13 +88,11 @@ def _gives(net: LoadedModel, form: str) -> str:
 
 def _takes(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
     """What the files take, as text and as numbers: image files, or crops."""
-    if form == "saved_model" and net.config.predicts_boxes:
-        takes = boxes.TAKES.format(**_named_channels(net))
-        return {"takes": takes, "test_scales": list(config.test_scales[:1])}
     if form == "saved_model":
         limits = {"data.max_pixels": config.data.max_pixels, "evaluation.max_pixels": config.evaluation.max_pixels}
-        takes = TAKES[form].format(**_named_channels(net))
-        return {"takes": takes, "test_scales": list(config.test_scales), "limits": limits}
+        of_boxes = net.config.predicts_boxes
+        takes = (boxes.TAKES if of_boxes else TAKES[form]).format(**_named_channels(net))
+        return {"takes": takes, "test_scales": list(config.test_scales[: 1 if of_boxes else None]), "limits": limits}
     return _takes_crops(net, config, form)
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Config
+from vgg_keras.config import Config, Data
 from vgg_keras.data.decoding import decode, upright
 from vgg_keras.data.headers import orientation, refusal
 from vgg_keras.data.rescaling import rescale, rescaled_size
@@ -57,11 +57,8 @@ class Served(tf.Module):
 
         def one(numbered):
             place, file = numbered
-            name = tf.strings.join(["encoded[", tf.strings.as_string(place), "]: "])
-            reason = refusal(file, self._data.max_pixels)
-            pixels = decode(_unless(reason, name, file), self._channels)
-            pixels = upright(pixels, orientation(file)) if self._data.exif_orientation else pixels
-            return self._posteriors(pixels[tf.newaxis], name)[0]
+            name = name_in_batch(place)
+            return self._posteriors(decoded(file, name, self._data, self._channels)[tf.newaxis], name)[0]
 
         row = tf.TensorSpec([len(self._classes)], tf.float32)
         numbered = tf.range(tf.size(encoded)), encoded
@@ -73,7 +70,7 @@ class Served(tf.Module):
         At the first Q, without mirror images: appendix B averages over positions, views and scales as it needs.
         """
         side = self._sides[0]
-        images, height, width = self._checked(images, side, "")
+        images, height, width = checked(images, side, self._rules.max_pixels)
         found = self._in_groups(images, side, 1, self._net.feature_map, self._net.features)
         rows, columns = self._net.feature_positions(height, width)
         return {"features": tf.reshape(found, [tf.shape(images)[0], rows, columns, self._net.features])}
@@ -93,17 +90,9 @@ class Served(tf.Module):
 
         of_sides = []
         for side in self._sides:
-            checked, _, _ = self._checked(images, side, name)
-            of_sides.append(self._in_groups(checked, side, 1 + flip, posteriors, len(self._classes)))
+            small_enough, _, _ = checked(images, side, self._rules.max_pixels, name)
+            of_sides.append(self._in_groups(small_enough, side, 1 + flip, posteriors, len(self._classes)))
         return tf.add_n(of_sides) / len(of_sides)
-
-    def _checked(self, images, side, name):
-        """Images that are small enough at Q, and their height and width at Q."""
-        count, height, width, _ = tf.unstack(tf.shape(images))
-        reason = tf.where(count > 0, _too_large(height, width, side, self._rules.max_pixels), "")
-        images = _unless(reason, name, images)
-        known = tf.maximum(tf.shape(images)[1:3], 1)  # of no images even these may be 0
-        return images, *(tf.cast(size, tf.int32) for size in rescaled_size(known[0], known[1], side))
 
     def _in_groups(self, images, side, views, function, columns):
         """The results of a function on the rescaled images, (n or more, columns), a few images at once."""
@@ -126,6 +115,35 @@ class Served(tf.Module):
     def _answer(self, posteriors):
         best = tf.argmax(posteriors, axis=1, output_type=tf.int32)
         return {"probabilities": posteriors, "class_index": best, "class_name": tf.gather(self._classes, best)}
+
+
+def name_in_batch(place: tf.Tensor) -> tf.Tensor:
+    """What the message of an error calls a file of the signature `encoded`."""
+    return tf.strings.join(["encoded[", tf.strings.as_string(place), "]: "])
+
+
+def decoded(file: tf.Tensor, name: tf.Tensor, data: Data, channels: int) -> tf.Tensor:
+    """A file as pixels (height, width, channels) uint8, upright where `data.exif_orientation` holds.
+
+    An error if it is refused: `name` begins its message.
+    """
+    pixels = decode(_unless(refusal(file, data.max_pixels), name, file), channels)
+    return upright(pixels, orientation(file)) if data.exif_orientation else pixels
+
+
+def checked(
+    images: tf.Tensor, side: int, max_pixels: int, name: tf.Tensor | str = ""
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images of one size, and their height and width at Q, int32; of no images these are of no meaning.
+
+    An error if they have no pixels, or more than `max_pixels` at Q: `name` begins its message.
+    """
+    count, height, width, _ = tf.unstack(tf.shape(images))
+    reason = tf.where(count > 0, _too_large(height, width, side, max_pixels), "")
+    images = _unless(reason, name, images)
+    known = tf.maximum(tf.shape(images)[1:3], 1)  # of no images even these may be 0
+    height, width = (tf.cast(size, tf.int32) for size in rescaled_size(known[0], known[1], side))
+    return images, height, width
 
 
 def _too_large(height, width, side, max_pixels):
