@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -226,3 +227,11 @@ def test_the_limit_is_that_of_the_test_itself(random):
         require_few_pixels(scanned([size]), Evaluation(max_pixels=height * width), (37,))
         with pytest.raises(UserError, match=f"{height} x {width} pixels then"):
             require_few_pixels(scanned([size]), Evaluation(max_pixels=height * width - 1), (37,))
+
+
+def test_another_backend_is_refused(monkeypatch):
+    model, architecture = small()
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    for protocol, grid in ((Dense, ()), (Crops, (5,))):
+        with pytest.raises(UserError, match="run on Keras's tensorflow backend. Received: jax, of KERAS_BACKEND"):
+            protocol(model, architecture, Evaluation(), *grid)

@@ -162,3 +162,10 @@ def test_numpy_reads_what_is_saved(random, tmp_path):
     (tmp_path / "other.npz").write_bytes((tmp_path / "features.npz").read_bytes()[:500])
     with pytest.raises(UserError, match=r"Descriptors are .npz files of the command features\. Received: .*other\.npz"):
         descriptors.load(tmp_path / "other.npz")
+
+
+def test_another_backend_is_refused(monkeypatch):
+    model, architecture = small()
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(UserError, match="Tests, predictions, descriptors and .* tensorflow backend. Received: jax"):
+        Pooled(model, architecture, Evaluation(), ("fc2",))

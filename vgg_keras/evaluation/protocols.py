@@ -28,6 +28,19 @@ BYTES_A_PIXEL = 48  # of an image in the dense test: itself, rescaled and with i
 Finished = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+def require_tensorflow() -> None:
+    """Refuses what is made of TensorFlow operations around a net of another backend.
+
+    Raises:
+        UserError: Keras runs on another backend than TensorFlow.
+    """
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise UserError(
+            "Tests, predictions, descriptors and activation maps run on Keras's tensorflow backend. "
+            f"Received: {backend}, of KERAS_BACKEND or keras.json. Set KERAS_BACKEND=tensorflow."
+        )
+
+
 class Dense:
     """The net as convolutions over the whole image, its FC layers over windows of the last map.
 
@@ -40,7 +53,11 @@ class Dense:
             model: of `vgg_keras.build`, with logits.
             architecture: the model's, with `num_classes` known.
             rules: its `flip`, `batch` and `max_pixels` are read.
+
+        Raises:
+            UserError: of `require_tensorflow`.
         """
+        require_tensorflow()
         convolutions, fc = convolutions_and_head(model)
         self._rules, self._crop, self._multi_label = rules, architecture.crop, architecture.multi_label
         self._halo, self._windows = halo(architecture), Windows(fc)
@@ -113,7 +130,11 @@ class Crops:
             architecture: the model's.
             rules: its `flip`, `batch` and `max_pixels` are read.
             grid: crops along each side.
+
+        Raises:
+            UserError: of `require_tensorflow`.
         """
+        require_tensorflow()
         self._rules, self._crop, self._grid = rules, architecture.crop, grid
         self._multi_label = architecture.multi_label
         crops = tf.TensorSpec([None, self._crop, self._crop, architecture.channels], tf.float32)
@@ -145,16 +166,7 @@ def parts(protocol: str) -> tuple[str, ...]:
 
 
 def of(part: str, model: keras.Model, architecture: Architecture, rules: Evaluation) -> Dense | Crops:
-    """The protocol of a name: `dense`, `multi_crop` or `center`, which is a grid of one crop.
-
-    Raises:
-        UserError: Keras runs on another backend than TensorFlow.
-    """
-    if (backend := keras.config.backend()) != "tensorflow":
-        raise UserError(
-            f"The protocols run on Keras's tensorflow backend. Received: {backend}, of KERAS_BACKEND or keras.json. "
-            "Set KERAS_BACKEND=tensorflow."
-        )
+    """The protocol of a name: `dense`, `multi_crop` or `center`, which is a grid of one crop."""
     if part == "dense":
         return Dense(model, architecture, rules)
     return Crops(model, architecture, rules, 1 if part == "center" else rules.grid)

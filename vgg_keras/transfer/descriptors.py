@@ -17,7 +17,7 @@ from vgg_keras.data.splits import Split
 from vgg_keras.evaluation import image_rows, rows
 from vgg_keras.evaluation.evaluated_net import NetOnImages, from_json
 from vgg_keras.evaluation.image_rows import ImageRows
-from vgg_keras.evaluation.protocols import Finished
+from vgg_keras.evaluation.protocols import Finished, require_tensorflow
 from vgg_keras.evaluation.whole_images import STRIDE, WINDOWS, Windows, halo, tiles
 from vgg_keras.nets.architectures import Layer
 from vgg_keras.nets.feature_maps import feature_maps, named_layers, strides
@@ -89,7 +89,11 @@ class Pooled:
             architecture: the model's.
             rules: its `flip`, `batch` and `max_pixels` are read.
             names: of layers, as `descriptor_layer` returns them.
+
+        Raises:
+            UserError: of `require_tensorflow`.
         """
+        require_tensorflow()
         known = named_layers(architecture)
         self._rules, self._crop, self._halo = rules, architecture.crop, halo(architecture)
         self._columns = columns_of(architecture, names)
@@ -115,7 +119,8 @@ class Pooled:
             last_map = found[LAST_MAP][:, top:bottom, left:right] if self._fc else tf.zeros([1, 0, 0, 0])
             return pooled, counts, last_map
 
-        signature = tf.TensorSpec([None, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
+        images = tf.TensorSpec([None, None, None, architecture.channels], tf.float32)
+        signature = images, tf.TensorSpec([4], tf.int32)
         self._pool = tf.function(pool, input_signature=signature, jit_compile=False, autograph=False)
 
     def __call__(self, split: Split, data: Data, side: int) -> Iterator[Finished]:
