@@ -165,17 +165,24 @@ def test_mistakes_are_named(random, arguments, message):
         class_activation_map(**{"net": net(), "images": pictures(random), **arguments})
 
 
+def test_another_backend_is_refused(random, monkeypatch):
+    model = net()
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    with pytest.raises(UserError, match="tensorflow backend. Received: torch"):
+        class_activation_map(model, pictures(random))
+
+
 @pytest.mark.slow
 def test_photographs_of_one_name_are_drawn_apart(random, tmp_path):
-    paths = [tmp_path / folder / "a.png" for folder in ("first", "second")]
-    for path, image in zip(paths, pictures(random, 80, 120), strict=False):
+    paths = [tmp_path / name for name in ("first/a.png", "second/a.png", "third/0_a.png")]
+    for path, image in zip(paths, pictures(random, 80, 120), strict=True):
         path.parent.mkdir()
         Image.fromarray(image).save(path)
     net_of_5 = open_model(net())
     config = Config(architecture=net_of_5.config.architecture, data=Data(scale=(64,)))
     found = [Prediction(str(path), ("3", "1"), (0.9, 0.1)) for path in paths]
     drawn = draw_predictions(net_of_5, config, found, tmp_path / "cam")
-    assert [path.name for path in drawn] == ["0_a.png.png", "1_a.png.png"]
+    assert [path.name for path in drawn] == ["0_a.png.png", "1_a.png.png", "2_0_a.png.png"]
     for path in drawn:
         with Image.open(path) as picture:
             assert picture.size[0] > 2 * picture.size[1] / 2

@@ -94,12 +94,13 @@ def class_activation_map(
         One map for each photograph, in order.
 
     Raises:
-        UserError: no such net, photograph, class, method or layer.
+        UserError: no such net, photograph, class, method or layer, or Keras runs on another backend than TensorFlow.
 
     Example:
         (seen,) = vgg_keras.class_activation_map("runs/E", "photo.jpg")
         plt.imshow(seen.over_image())
     """
+    protocols.require_tensorflow()
     net = open_model(net)
     require_scores(net, "A class activation map")
     names = prediction.names_of(net, ())
@@ -141,8 +142,8 @@ def draw_predictions(
     split, _ = inspected(of_files([one.path for one in predictions]), config.data, config.architecture.channels)
     classes = prediction.names_of(net, ())
     names = [Path(one.path).name for one in predictions]
-    # two photographs of one name, of different folders
-    named = {place: name if names.count(name) == 1 else f"{place}_{name}" for place, name in enumerate(names)}
+    several = len(set(names)) < len(names)  # photographs of one name, of different folders
+    named = {place: f"{place}_{name}" if several else name for place, name in enumerate(names)}
     # where a multi-label net answers none, the most probable one
     least = HALF if net.config.architecture.multi_label else 0.0
     wanted = {
