@@ -162,3 +162,7 @@ def test_a_classifier_that_does_not_go_with_the_boxes_is_refused():
     with pytest.raises(UserError, match="whose class 2 is 'd', the net's 'c'"):
         require_classifier(net, a_net("none"), ("a", "b", "d"))
     require_classifier(net, a_net("none"), ("a", "b", "c"))
+    # without names, as of a net made in a notebook, a box for each class needs as many classes
+    with pytest.raises(UserError, match="Received: net, which has 5 classes, the box net 3."):
+        require_classifier(net, a_net("none", num_classes=5), ())
+    require_classifier(a_net("scr"), a_net("none", num_classes=5), ())

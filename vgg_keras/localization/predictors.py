@@ -158,7 +158,7 @@ def require_classifier(net: Any, classifier: Any, classes: Sequence[str]) -> Non
 
     Args:
         net, classifier: each a `LoadedModel`.
-        classes: of the images, which are the net's; empty: not known.
+        classes: of the images, which are the net's; empty: not known, so that of a box for each class their number alone counts.
 
     Raises:
         UserError: it gives boxes itself, has other classes, images of other channels, or another crop, whose windows are others.
@@ -171,6 +171,8 @@ def require_classifier(net: Any, classifier: Any, classes: Sequence[str]) -> Non
         raise UserError(f"{rule}, a net of boxes.")
     if classes and (found := difference_of_classes(classifier.classes, theirs.num_classes, classes)):
         raise UserError(f"{rule} for {net.path}{found}")
+    if not classes and ours.boxes == "pcr" and ours.num_classes != theirs.num_classes:
+        raise UserError(f"{rule}, which has {theirs.num_classes:,} classes, the box net {ours.num_classes:,}.")
     if ours.channels != theirs.channels:
         raise UserError(f"{rule}, whose images have channels={theirs.channels}, not {ours.channels}.")
     if ours.crop != theirs.crop:
