@@ -37,7 +37,7 @@ def close(measured, truth, what, limit=1e-5):
 
 
 def test_content_is_the_mean_square(pair):
-    model, layers = net(batch_norm=True), {"relu1_2": 0.5, "block3_pool": 2.0}
+    model, layers = net(batch_norm=True), {"relu1_2": np.float32(0.5), "block3_pool": 2}
     first, second = (maps_of(model, list(layers), images) for images in pair)
     truth = sum(weight * ((first[name] - second[name]) ** 2).mean(axis=(1, 2, 3)) for name, weight in layers.items())
     close(PerceptualDistance(model, layers=layers)(*pair), truth, "content")
@@ -168,6 +168,17 @@ def test_its_net_is_a_frozen_copy(pair):
     assert np.array_equal(distance(pair[0], pair[0]), np.zeros(2))
 
 
+def test_a_model_that_is_thawed_does_not_train_the_net_of_its_distance():
+    """Else training would find a net to which all images look the same."""
+    images = [keras.Input((None, None, 3)) for _ in range(2)]
+    brighter = brightener()
+    model = keras.Model(images, PerceptualDistance(net())(brighter(images[0]), images[1]))
+    for trainable in (False, True):
+        model.trainable = trainable
+    assert [id(one) for one in model.trainable_weights] == [id(one) for one in brighter.weights]
+    assert len(model.weights) > 1
+
+
 def brightener():
     """A model of images to images, with one number to train."""
     image = keras.Input((None, None, 3))
@@ -232,6 +243,12 @@ def test_as_a_layer_on_disk(pair, torchvisions, tmp_path, method):
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(UserError, match=message):
         PerceptualDistance(**{"net": net(), **arguments})
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_net_of_other_channels_is_refused(channels):
+    with pytest.raises(UserError, match=f"of RGB images, so of a net of 3 channels. Received: one of {channels}."):
+        PerceptualDistance(net(channels=channels), "lpips")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ class PerceptualDistance(keras.layers.Layer):
     subtraction is part of it. Keras saves it, net and all, with a model of which it is a layer or the loss.
 
     Args:
-        net: a model of `vgg_keras.build`, what `vgg_keras.load_net` returns, or a source of it, such as "imagenet".
+        net: a model of `vgg_keras.build`, what `vgg_keras.load_net` returns, or a source of it, such as "imagenet". Its
+            convolutions are enough.
         method: "lpips", "content" or "style".
         layers: of content and style: names as in `vgg_keras.feature_maps`, or a dict of their weights. Default: of content
             the last convolution of block 3, of style those of blocks 1 to 4, as Johnson et al.
@@ -68,8 +70,12 @@ class PerceptualDistance(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         if method not in METHODS:
             raise UserError(f"method must be one of {', '.join(METHODS)}. Received: {method!r}.")
-        loaded = None if isinstance(net, _Saved) else open_model(net, dtype="float32")
+        loaded = None if isinstance(net, _Saved) else open_model(net, dtype="float32", convolutions=True)
         architecture = loaded.config.architecture if loaded else net.architecture
+        if architecture.channels != 3:
+            raise UserError(
+                f"Distances are of RGB images, so of a net of 3 channels. Received: one of {architecture.channels}."
+            )
         self.method = method
         self.layer_weights = _layer_weights(architecture, method, layers)
         # the head is not needed: the smallest there is
@@ -89,8 +95,17 @@ class PerceptualDistance(keras.layers.Layer):
             for weight, values in zip(self.linear, _linear_weights(method, linear), strict=True):
                 weight.assign(values)
         self._filled = loaded is not None
-        self.trainable = False
+        self.trainable = False  # also of what it tracks
         self.built = True
+
+    @property
+    def trainable(self) -> bool:
+        """False. A model that it is a layer of sets this when it is frozen or thawed; training would bring any distance to 0."""
+        return False
+
+    @trainable.setter
+    def trainable(self, value):
+        keras.layers.Layer.trainable.fset(self, False)
 
     def __call__(self, images, others, **kwargs):
         self._check(images, others)  # inside a layer's call Keras would add lines to the message
@@ -193,7 +208,7 @@ def _layer_weights(architecture: Architecture, method: str, layers: Any) -> dict
             raise UserError(
                 f"Distances are in maps of convolutions and poolings. Received: {name!r}. Try {ends[-1]!r}."
             )
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
             raise UserError(f"The weight of a layer is a finite number, 0 or more. Received: {weight!r} for {name}.")
     return {name: float(weight) for name, weight in layers.items()}
 
