@@ -131,3 +131,12 @@ def test_descriptors_of_other_labels_are_not_stacked(random):
     found = hand_made(random)
     with pytest.raises(UserError, match="Received: '1.jpg' with another label"):
         stack_nets(found, [dataclasses.replace(found, labels=np.zeros(90, np.int32))])
+
+
+def test_a_few_training_images_have_the_sets_own_division(tmp_path):
+    """Two of a class, of which no fifth can be held out: nothing need be."""
+    for part, count in (("train", 2), ("val", 3)):
+        for name in "xy":
+            write_images(tmp_path / "set" / part / name, [(32, 40)] * count, seed=len(part + name))
+    (division,) = divisions(*of_folder(tmp_path / "set"))
+    assert (len(division.train), len(division.test)) == (4, 6)

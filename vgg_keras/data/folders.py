@@ -83,6 +83,12 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     return f"{printable(root)}: {len(classes)} classes, {division}", classes, name, split
 
 
+def open_own_test(data: Data) -> Split | None:
+    """The images of `test/`, else those of `val/` with `data.validation=held_out`; None where there is no such part."""
+    parts = split_folders(user_path(data.source), [])
+    return open_test(data, "test")[3] if _test_part(parts, data) else None
+
+
 def _test_part(parts: Sequence[str], data: Data) -> str | None:
     """The part that is the test's: its own, or where a share of train/ validates, val/."""
     return "test" if "test" in parts else "val" if "val" in parts and data.validation == "held_out" else None

@@ -11,6 +11,7 @@ Another kind is a module like them, a line in `_opener` and one in `naming.requi
 TensorFlow starts. What reads files makes its splits by `image_files.split_of_files`, as folders and lists do.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 from vgg_keras.config import Data
@@ -39,6 +40,19 @@ def _opener(data: Data) -> Callable[[Data], Source]:
     if user_path(data.source).is_file():
         return lists.open_list
     return tfds.open_builder
+
+
+def open_own_test(data: Data) -> Split | None:
+    """The images of a set's own test, or of its own validation where it has no test; None where it has neither.
+
+    Raises:
+        UserError: as in `open_source`.
+    """
+    # with a validation that is held out, `test` is the set's own
+    data = dataclasses.replace(data, validation="held_out")
+    if user_path(data.source).is_dir():  # nothing need be held out, for which its classes may have too few images
+        return folders.open_own_test(data)
+    return open_source(data).test
 
 
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vgg_keras import provenance, stop
 from vgg_keras.config import Config, Features
-from vgg_keras.data.sources import open_source
+from vgg_keras.data.sources import open_own_test
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import report
@@ -105,8 +105,7 @@ def divisions(images: Images, classes: Sequence[str], config: Config) -> list[Di
         )
     if rules.per_class:
         return [_random_division(labels, rules, config.seed, place) for place in range(rules.splits)]
-    # with a validation that is held out, `test` is the set's own, and None where it has none
-    own = open_source(dataclasses.replace(config.data, validation="held_out")).test
+    own = open_own_test(config.data)
     names = {own.name(image) for image in range(own.size)} if own else set()
     tested = np.array([split.name(image) in names for image in range(split.size)])
     if tested.all() or not tested.any():
