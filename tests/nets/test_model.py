@@ -1,12 +1,17 @@
 """A net knows its `Architecture`, through every way in which Keras copies or stores a model; other models know none."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import vgg_keras
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
@@ -73,6 +78,23 @@ def test_a_copy_has_the_architecture(request, tmp_path, kind, way):
     made.set_weights(model.get_weights())
     image = np.full((1, 32, 32, 3), 200.0, np.float32)
     assert np.array_equal(made.predict(image, verbose=0), model.predict(image, verbose=0))
+
+
+@pytest.mark.slow
+def test_a_new_process_opens_a_saved_net_with_its_class_alone(net, tmp_path):
+    """In a process of its own: Keras finds the layers of a file only if they are imported."""
+    net.save(tmp_path / "net.keras")
+    net.save(tmp_path / "net.h5")
+    code = (
+        "import keras, vgg_keras\nvgg_keras.VGG\n"
+        "a = keras.saving.load_model('net.keras')\n"
+        "b = keras.saving.load_model('net.h5', custom_objects={'VGG': vgg_keras.VGG})\n"
+        "print([type(one) is vgg_keras.VGG for one in (a, b)])"
+    )
+    words, root = [sys.executable, "-c", code], Path(vgg_keras.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == "[True, True]\n", done.stderr
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.nets import keras_layers  # noqa: F401, whose layers a saved net names: Keras finds them once they are imported
 from vgg_keras.plain_values import from_dict, to_dict
 
 
