@@ -34,8 +34,10 @@ def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, phot
     assert (
         refused.returncode == 2 and "evaluation.*, localization.*, runtime.*; the rest is the run's" in refused.stderr
     )
+    (tmp_path / "link").symlink_to("nowhere")
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
+        (["--model=run", "--format=onnx", "--out=link"], "--out is a new folder. Received: link, which exists."),
         (["--model=run", "--out=new"], "are needed. Received: no --format."),
         (["--format=onnx", "--out=new"], "Received: none of them."),
         (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),

@@ -11,6 +11,7 @@ not written.
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from absl import flags
@@ -35,7 +36,7 @@ def main() -> None:
     cli.require_one_net()
     cli.require("format", "out", rule="--format=saved_model, tflite or onnx and --out=FOLDER are needed.")
     out = Path(FLAGS.out)
-    if out.exists():
+    if os.path.lexists(out):  # a link to nowhere too, which no folder can replace
         raise UserError(f"--out is a new folder. Received: {out}, which exists.")
     require_writable(out, "--out")
     if not (FLAGS.model or FLAGS.config):

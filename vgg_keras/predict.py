@@ -1,4 +1,4 @@
-"""The five most probable classes of photographs, by the dense evaluation with mirror images.
+"""The five most probable classes of photographs, by the run's test: the dense one with mirror images unless it has another.
 
 Of a multi-label net every class of probability 1/2 or more.
 

@@ -61,6 +61,7 @@ def test_arrays_and_pillow_images_keep_their_pixels_and_their_places(random, pho
         (np.zeros((32, 40), np.uint8), r"Received: shape \(32, 40\) of uint8"),
         (np.zeros((32, 40, 3)), r"Received: shape \(32, 40, 3\) of float64"),
         (np.zeros((2, 0, 0, 3), np.uint8), r"Received: shape \(0, 0, 3\)"),
+        (Image.new("L", (0, 5)), "A Pillow image must have pixels. Received: one of 0 x 5 pixels"),
         (Image.new("I;16", (40, 40)), "must have 8 bits a channel. Received: one of mode 'I;16'"),
         ("absent.jpg", "must exist. Received: absent.jpg, which does not"),
         (["absent.jpg"], "must exist. Received: absent.jpg, which does not"),

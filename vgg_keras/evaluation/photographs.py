@@ -95,6 +95,8 @@ def _pixels(image: Any, upright: bool, channels: int) -> np.ndarray:
     if isinstance(image, Image.Image):
         if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
             raise UserError(f"A Pillow image must have 8 bits a channel. Received: one of mode {image.mode!r}.")
+        if not all(image.size):
+            raise UserError(f"A Pillow image must have pixels. Received: one of {image.width} x {image.height} pixels.")
         return np.asarray(
             (ImageOps.exif_transpose(image) if upright else image).convert({1: "L", 4: "RGBA"}.get(channels, "RGB"))
         )
