@@ -8,14 +8,17 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format
 
 import vgg_keras
 from tests.conftest import write_images
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Features, Runtime
+from vgg_keras.data.rescaling import rescale
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.nets.builder import build
+from vgg_keras.nets.feature_maps import feature_maps, layer_names
 from vgg_keras.overrides import override
 from vgg_keras.transfer import descriptors, extraction
 from vgg_keras.weights.formats.run_folder import LoadedModel
@@ -150,3 +153,46 @@ def test_weights_without_fc_layers_give_convolutions_alone(tmp_path):
         extraction.require_layers(net, net.config)
     with pytest.raises(UserError, match="without the FC layers is no whole net"):
         load_net(tmp_path / "notop.h5")
+    distance = vgg_keras.PerceptualDistance(tmp_path / "notop.h5", layers="relu5_3")  # which needs no more
+    assert np.array_equal(distance.backbone.get_layer("block5_conv3").get_weights()[0], kernel)
+
+
+@pytest.mark.slow
+def test_a_net_of_grey_images(random, tmp_path):
+    """A file and an array against the net's map of each view, averaged by NumPy."""
+    pixels = random.integers(0, 256, (40, 60), np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "grey.png")
+    model = build(dataclasses.replace(ARCHITECTURE, channels=1, mean=(110,)), seed=3)
+    rescaled = rescale(tf.constant(pixels[..., np.newaxis]), 32, "bilinear").numpy()
+    maps = feature_maps(model, "block5_pool")(np.stack([rescaled, rescaled[:, ::-1]]))["block5_pool"]
+    expected = np.asarray(maps, np.float64).mean(axis=(0, 1, 2))
+    expected /= np.linalg.norm(expected)
+    found = vgg_keras.extract_features(model, [tmp_path / "grey.png", pixels], "block5_pool", scales=(32,))
+    print(f"largest difference {np.abs(found - expected).max():.2g}")
+    assert np.abs(found - expected).max() <= 1e-5 < expected.max()
+    # a configuration whose own net is in RGB
+    given = Config(dataclasses.replace(ARCHITECTURE, mean=()), Data(scale=(36,)), evaluation=Evaluation(scales=(32,)))
+    assert len(vgg_keras.predict_images(model, pixels, config=given)[0].probabilities) == 2
+
+
+@pytest.mark.slow
+def test_of_a_given_configuration_only_how_images_are_read_counts(net, random):
+    picture = random.integers(0, 256, (50, 40, 3), np.uint8)
+    expected = vgg_keras.extract_features(net, picture, scales=(32,))
+    given = Config(evaluation=Evaluation(batch=1, flip=False), features=Features(pooling="max"))  # of a crop of 224
+    assert np.abs(vgg_keras.extract_features(net, picture, scales=(32,), config=given) - expected).max() <= 1e-6
+    bicubic = dataclasses.replace(given, data=Data(interpolation="bicubic"))
+    assert np.abs(vgg_keras.extract_features(net, picture, scales=(32,), config=bicubic) - expected).max() > 1e-4
+    few = dataclasses.replace(given, evaluation=Evaluation(max_pixels=1000))
+    with pytest.raises(UserError, match="evaluation.max_pixels=1,000 or fewer"):
+        vgg_keras.extract_features(net, picture, scales=(32,), config=few)
+    with pytest.raises(UserError, match="config must be a vgg_keras.config.Config. Received: dict"):
+        vgg_keras.extract_features(net, picture, scales=(32,), config={})
+
+
+def test_the_file_of_a_pass_over_every_layer_has_a_name_that_a_disk_takes(tmp_path):
+    layers = [name for name in layer_names(Architecture("E", num_classes=2)) if name != "predictions"]
+    names = [f"{extraction._named(some)}_Q1024.npz" for some in (layers, layers[1:], layers[:-1], ["fc2"])]
+    assert len(layers) == 23 and len(set(names)) == 4 and names[-1] == "fc2_Q1024.npz"
+    for name in names:
+        (tmp_path / name).touch()

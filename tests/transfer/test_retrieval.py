@@ -5,10 +5,15 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.transfer.test_classification import hand_made
+from vgg_keras.config import Data
+from vgg_keras.data.arrays import split_of_arrays
+from vgg_keras.evaluation.photographs import opened
+from vgg_keras.transfer import retrieval
 from vgg_keras.transfer.descriptors import unit_norm
-from vgg_keras.transfer.retrieval import nearest
+from vgg_keras.transfer.retrieval import Neighbour, draw, nearest
 
 
 def test_the_nearest_images_are_those_of_the_largest_cosines(random):
@@ -38,3 +43,18 @@ def test_ten_thousand_descriptors_answer_in_a_second(random):
     seconds = time.perf_counter() - began
     print(f"nearest of 10,000: {seconds:.3f} s")
     assert answers[0].image == 1234 and seconds < 1
+
+
+@pytest.mark.slow
+def test_a_contact_sheet_of_many_images_has_the_first_ones(random, tmp_path, monkeypatch):
+    """Hundreds would be wider than Matplotlib draws; here more than two of each of two photographs are too many."""
+    assert max(1.5 * (1 + retrieval.NEIGHBOURS), 1.75 * retrieval.ROWS) * 90 < 2**16
+    monkeypatch.setattr(retrieval, "NEIGHBOURS", 2)
+    monkeypatch.setattr(retrieval, "ROWS", 2)
+    images = random.integers(0, 256, (4, 8, 8, 3), np.uint8)
+    Image.fromarray(images[0]).save(tmp_path / "query.png")
+    split = split_of_arrays(images, np.zeros(4, np.int32))
+    answers = [[Neighbour(place, str(place), "a", 0.5) for place in range(4)]] * 3
+    draw(opened([tmp_path / "query.png"] * 3, Data()), answers, split, tmp_path / "nearest.png")
+    with Image.open(tmp_path / "nearest.png") as sheet:
+        assert sheet.size == (round(1.5 * 3 * 90), round(1.75 * 2 * 90))

@@ -80,7 +80,7 @@ def predict_images(
     net = open_model(net)
     require_scores(net, "A prediction")
     config, names = config_of(net, config), names_of(net, classes)
-    found, scanned = opened(images, config.data, config.architecture.channels)
+    found, scanned = opened(images, config.data, net.config.architecture.channels)
     for _, split in scanned:
         protocols.require_few_pixels(split, config.evaluation, config.test_scales)
 
@@ -160,6 +160,12 @@ def require_top(top: Any) -> None:
         raise UserError(f"top must be a whole number, 1 or more. Received: {top!r}.")
 
 
+def require_config(config: Any) -> None:
+    """Refuses what is no configuration."""
+    if not isinstance(config, Config):
+        raise UserError(f"config must be a vgg_keras.config.Config. Received: {shown(config)}.")
+
+
 def config_of(net: LoadedModel, config: Config | None) -> Config:
     """The configuration of the evaluation: `config`, or the net's own.
 
@@ -167,8 +173,7 @@ def config_of(net: LoadedModel, config: Config | None) -> Config:
         UserError: something else, or Q below the net's crop.
     """
     config = net.config if config is None else config
-    if not isinstance(config, Config):
-        raise UserError(f"config must be a vgg_keras.config.Config. Received: {shown(config)}.")
+    require_config(config)
     crop = net.config.architecture.crop
     if min(config.test_scales) < crop:
         raise UserError(

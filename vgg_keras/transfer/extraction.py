@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from vgg_keras.evaluation import evaluator, image_rows, passes, protocols
 from vgg_keras.evaluation.evaluated_net import made_as_all
 from vgg_keras.evaluation.images import Images, scanned_images
 from vgg_keras.evaluation.photographs import Opened, opened
-from vgg_keras.evaluation.prediction import kept
+from vgg_keras.evaluation.prediction import kept, require_config
 from vgg_keras.files import sweep, write_json
 from vgg_keras.nets.feature_maps import descriptor_layer, layer_names
 from vgg_keras.overrides import override
@@ -37,6 +39,12 @@ from vgg_keras.weights.open_model import open_model
 
 SETTINGS = "features.json"  # beside features.npz
 PASSES = "passes"  # a folder: the values of layers at one scale, a file each
+LONGEST = 120  # characters of layers in the name of such a file: file systems take 255 bytes, all layers of E have more
+# of a configuration that Python gives
+GIVEN = (
+    *("evaluation.batch", "evaluation.max_pixels"),
+    *("data.interpolation", "data.exif_orientation", "data.max_pixels", "data.max_file_bytes"),
+)
 
 
 def open_images(config: Config, name: str) -> tuple[Images, tuple[str, ...]]:
@@ -132,7 +140,7 @@ def _pass(
     (side,), layers, split = wanted.scales, wanted.layers, images.split
     columns = columns_of(net.config.architecture, layers)
     new = image_rows.unknown(Descriptors, split, classes, list(columns.values())[-1].stop, wanted)
-    path = folder / PASSES / f"{'+'.join(layers)}_Q{side}.npz"
+    path = folder / PASSES / f"{_named(layers)}_Q{side}.npz"
     for other in sorted((folder / PASSES).glob("*.npz")):
         known = passes.require_same(other, new, ("layers", "scales"))
         if known.done.all() and known.nets[0].scales == (side,) and set(layers) <= set(known.nets[0].layers):
@@ -143,6 +151,12 @@ def _pass(
     rate = split.size / max(found.seconds, 1e-9)
     print(f"Q={side}: {split.size:,} images, {rate:.2f} images/s", flush=True)
     return found
+
+
+def _named(layers: Sequence[str]) -> str:
+    """Layers in the name of a file; of many their number and a digest."""
+    name = "+".join(layers)
+    return name if len(name) <= LONGEST else f"{len(layers)}_layers_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _protocol(net: LoadedModel, config: Config, layers: Sequence[str]) -> Pooled:
@@ -197,22 +211,23 @@ def extract_features(
         pooling: "mean" or "max".
         combine: "stack" or "average", of several scales.
         flip: whether mirror images count.
-        config: its `evaluation` gives batch and max_pixels, its `data` the interpolation and `exif_orientation`; None: the
-            net's.
+        config: its `evaluation` gives batch and max_pixels, its `data` the interpolation, `exif_orientation`, `max_pixels` and
+            `max_file_bytes`; None: the net's.
 
     Returns:
         (images, units) float32 in the order of the images; stacked (images, scales * units).
 
     Raises:
-        UserError: no such net or layer, or files that are no images: all of them are named.
+        UserError: no such net or layer, a configuration that is none, or files that are no images: all of them are named.
 
     Example:
         descriptors = vgg_keras.extract_features("imagenet", ["one.jpg", "two.jpg"], layer="block5_pool")
     """
     net = open_model(net, convolutions=True)
     config = override(
-        net.config if config is None else config,
+        net.config,
         {
+            **_fields_of(config),
             "features.layer": layer,
             "features.pooling": pooling,
             "features.combine": combine,
@@ -222,6 +237,14 @@ def extract_features(
     )
     (name,) = require_layers(net, config)
     return of_photographs(net, name, opened(images, config.data, config.architecture.channels), config)
+
+
+def _fields_of(config: Config | None) -> dict[str, Any]:
+    """The fields of a given configuration that count, by their paths; the rest, its architecture too, is the net's."""
+    if config is None:
+        return {}
+    require_config(config)
+    return {path: operator.attrgetter(path)(config) for path in GIVEN}
 
 
 def of_photographs(net: LoadedModel, name: str, photographs: Opened, config: Config) -> np.ndarray:

@@ -62,7 +62,7 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
     from vgg_keras import runtime
 
     precision = runtime.one_device(config.runtime)
-    from vgg_keras.evaluation import photographs
+    from vgg_keras.evaluation import photographs, protocols
     from vgg_keras.transfer import classification, extraction
 
     with locked(out, "--out"):
@@ -71,7 +71,11 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
         images, classes = extraction.open_images(config, wanted.split)
         print(images.line(precision), flush=True)
         # a bad one is refused before the passes
-        queries = photographs.opened(wanted.queries, config.data) if wanted.queries else None
+        queries = None
+        if wanted.queries:
+            queries = photographs.opened(wanted.queries, config.data, net.config.architecture.channels)
+            for _, split in queries[1]:
+                protocols.require_few_pixels(split, config.evaluation, config.test_scales)
         parts = classification.divisions(images, classes, config) if wanted.classify else []
         others = classification.open_others(wanted.others, images.split, classes, layers[0])
 
@@ -102,7 +106,7 @@ def _answer(net, layer: str, config: Config, found, split, queries, wanted: Want
         temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     retrieval.draw(queries, answers, split, out / CONTACT_SHEET)
     for query, neighbours in pairs:
-        rows = [[printable(one.name), one.label, f"{one.cosine:.4f}"] for one in neighbours]
+        rows = [[one.name, one.label, f"{one.cosine:.4f}"] for one in neighbours]
         print(text_table([[f"nearest to {printable(query)}", "class", "cosine"], *rows]))
     print(f"{out / CONTACT_SHEET}: the photographs with their nearest images")
     return lines

@@ -14,6 +14,8 @@ from vgg_keras.paths import printable
 from vgg_keras.transfer.descriptors import Descriptors
 
 PIXELS = 220  # of a picture's longer side in a contact sheet
+# of a contact sheet at most: Matplotlib draws 65,535 pixels along a side, and holds them all in memory
+ROWS, NEIGHBOURS = 100, 24
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def nearest(found: Descriptors, query: np.ndarray, top: int) -> list[Neighbour]:
 def draw(queries: Opened, answers: Sequence[Sequence[Neighbour]], split: Split, path: Path) -> None:
     """A contact sheet: a row for each photograph, first itself and then its nearest images with their cosines.
 
+    It has the first ROWS photographs, and the first NEIGHBOURS of each one's images.
+
     Args:
         queries: photographs, all in files.
         answers: of `nearest`, for each of them.
@@ -57,6 +61,7 @@ def draw(queries: Opened, answers: Sequence[Sequence[Neighbour]], split: Split, 
         path: of the picture.
     """
     photographs, ((_, files),) = queries
+    photographs, answers = photographs[:ROWS], [neighbours[:NEIGHBOURS] for neighbours in answers[:ROWS]]
     columns = 1 + max(map(len, answers))
     size = (1.5 * columns, 1.75 * len(photographs))
     figure, axes = plots.pyplot().subplots(len(photographs), columns, figsize=size, layout="constrained", squeeze=False)
