@@ -29,6 +29,15 @@ def test_edited_boxes_are_noticed(tmp_path, rows):
 
 
 @pytest.mark.slow
+def test_boxes_of_one_q_do_not_stay_beside_the_result_of_several(tmp_path, rows):
+    evaluated(tmp_path, rows, a_net(tmp_path))
+    assert (tmp_path / "out" / "boxes.npz").exists()
+    result = evaluated(tmp_path, rows, a_net(tmp_path, **{"evaluation.scales": (36, 40)}))
+    files = {path.name for path in (tmp_path / "out").glob("*.npz")}
+    assert result["scales"] == [36, 40] and files == {"center_Q36.npz", "center_Q40.npz"}
+
+
+@pytest.mark.slow
 def test_a_net_of_grey_images(tmp_path, rows):
     """Its test, the report's pictures, its boxes of a photograph; a classifier in RGB does not go with it."""
     net = a_net(tmp_path, channels=1)

@@ -175,6 +175,8 @@ def test_names_of_papers():
     ("fields", "arguments", "message"),
     [
         ({}, ("relu5_4",), "Received: 'relu5_4'. Did you mean 'relu5_3'?"),
+        ({}, ([["relu1_2", "relu2_2"]],), r"A map is of a layer of the net. Received: \['relu1_2', 'relu2_2'\]"),
+        ({"head": "gap"}, (7,), "Received: 7. Known: block1_conv1"),
         ({}, (["block3_conv33"],), "Did you mean 'block3_conv3'?"),
         ({"head": "gap"}, ("fc2",), "Received: 'fc2', and this net has no hidden FC layers. Try 'block5_pool'."),
         ({}, ([],), "Received: none. Known: block1_conv1"),

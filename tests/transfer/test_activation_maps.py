@@ -156,6 +156,8 @@ def test_classes_by_name_or_number(random):
         ({"layer": "pool5", "method": "scores"}, "the map of the logits"),
         ({"side": 63}, "the net's crop of 64 or more. Received: 63"),
         ({"side": "64"}, "the net's crop of 64 or more. Received: '64'"),
+        ({"classes": [[1], [1, 2], 0]}, r"A class is a name of the net's, or its number. Received: \[1\]"),
+        ({"layer": ["relu5_2"]}, r"A map is of a convolution or pooling. Received: \['relu5_2'\]"),
         ({"classes": 1.0}, "A class is a name of the net's, or its number. Received: 1.0"),
         ({"images": "nowhere.jpg"}, "Received: nowhere.jpg, which does not"),
     ],

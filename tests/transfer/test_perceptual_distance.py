@@ -228,6 +228,8 @@ def test_as_a_layer_on_disk(pair, torchvisions, tmp_path, method):
     [
         ({"method": "lpip"}, "method must be one of lpips, content, style. Received: 'lpip'"),
         ({"layers": ["relu5_4"]}, "Did you mean 'relu5_3'?"),
+        ({"layers": 3}, "Layers are names, or a dict of their weights. Received: 3. Try 'block5_conv3'"),
+        ({"layers": [["relu1_1"]]}, r"Received: \['relu1_1'\]. Try 'block5_conv3'"),
         ({"layers": "fc2"}, "in maps of convolutions and poolings. Received: 'fc2'. Try 'block5_conv3'"),
         ({"layers": {"relu1_1": "a"}}, "a finite number, 0 or more. Received: 'a' for relu1_1"),
         ({"layers": {"relu1_1": float("inf")}}, "a finite number, 0 or more. Received: inf for relu1_1"),

@@ -65,6 +65,8 @@ def listed(images: Any, upright: bool, channels: int = 3) -> list[Photograph]:
     """
     found: list[Photograph] = []
     for one in _each(images):
+        if isinstance(one, str) and not one:  # which would be the folder that the process is in
+            raise UserError(f"{_RULE} Received: an empty path.")
         if isinstance(one, str | os.PathLike):
             found += map(Photograph, _files(Path(one)))
         else:
@@ -94,7 +96,10 @@ def _pixels(image: Any, upright: bool, channels: int) -> np.ndarray:
     """An array or a Pillow image as (height, width, channels) uint8."""
     if isinstance(image, Image.Image):
         if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
-            raise UserError(f"A Pillow image must have 8 bits a channel. Received: one of mode {image.mode!r}.")
+            raise UserError(
+                "A Pillow image must have 8 bits a channel, in grey, a palette, RGB, CMYK or YCbCr. "
+                f"Received: one of mode {image.mode!r}."
+            )
         if not all(image.size):
             raise UserError(f"A Pillow image must have pixels. Received: one of {image.width} x {image.height} pixels.")
         return np.asarray(

@@ -256,6 +256,8 @@ def _write(
     }
     if len(groups[-1]) == 1:
         image_rows.save(final, folder / BOXES)
+    else:  # what an earlier evaluation at one Q left there is not the union's
+        (folder / BOXES).unlink(missing_ok=True)
     report.write(folder, table, rows, judged, final, result, split)
     write_json(folder / RESULT, result)
     return result

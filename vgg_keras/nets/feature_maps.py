@@ -58,13 +58,13 @@ def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | 
     """
     architecture = architecture_of(model)
     known = named_layers(architecture)
-    names = [names] if isinstance(names, str) else list(names)
+    names = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
     if not names:
         raise UserError(f"feature_maps takes names of layers. Received: none. {nearest('', layer_names(architecture))}")
     if pooling is not None and pooling not in POOLING:
         raise UserError(f"pooling must be mean, max or None. Received: {pooling!r}.")
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise _unknown(architecture, "A map is of a layer of the net", name, known)
 
     side = architecture.crop if any(known[name].kind == "fc" for name in names) else SMALLEST
@@ -99,7 +99,7 @@ def around(model: keras.Model, name: str) -> tuple[keras.Model, keras.Model]:
     """
     architecture = architecture_of(model)
     known = {given: layer for given, layer in named_layers(architecture).items() if layer.kind != "fc"}
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UserError(f"A map is of a convolution or pooling. Received: {name!r}. {nearest(str(name), known)}")
     chain = list(dense_layers(model))
     place = next(index for index, layer in enumerate(chain) if layer.name == _read_at(known[name])) + 1
@@ -151,7 +151,7 @@ def descriptor_layer(architecture: Architecture, name: str) -> str:
 
 def _unknown(architecture: Architecture, rule: str, name: Any, known: Iterable[str]) -> UserError:
     """The error of a name that is no layer's, with the layer that was probably meant."""
-    if not architecture.hidden_units and name in named_layers(Architecture(architecture.name)):
+    if not architecture.hidden_units and str(name) in named_layers(Architecture(architecture.name)):
         return UserError(f"{rule}. Received: {name!r}, and this net has no hidden FC layers. Try 'block5_pool'.")
     return UserError(f"{rule}. Received: {name!r}. {nearest(str(name), known)}")
 

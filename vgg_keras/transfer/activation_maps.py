@@ -288,7 +288,7 @@ def _wanted(classes: Any, names: Sequence[str], count: int) -> list[int | None]:
     """The number of the class of each of `count` photographs; None: its most probable one."""
     if classes is None:
         return [None] * count
-    one_for_all = isinstance(classes, str) or np.ndim(classes) == 0
+    one_for_all = isinstance(classes, str) or (not isinstance(classes, list | tuple) and np.ndim(classes) == 0)
     classes = [classes] * count if one_for_all else list(classes)
     if len(classes) != count:
         raise UserError(f"classes are one for all photographs, or one for each of {count}. Received: {len(classes)}.")

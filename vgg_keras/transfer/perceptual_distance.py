@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,10 @@ def _layer_weights(architecture: Architecture, method: str, layers: Any) -> dict
     if layers is None:
         layers = ends[2:3] if method == "content" else ends[:4]
     if not isinstance(layers, Mapping):
-        layers = dict.fromkeys([layers] if isinstance(layers, str) else layers, 1.0)
+        names = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else [layers]
+        if other := next((name for name in names if not isinstance(name, str)), None):
+            raise UserError(f"Layers are names, or a dict of their weights. Received: {other!r}. Try {ends[-1]!r}.")
+        layers = dict.fromkeys(names, 1.0)
     known = named_layers(architecture)
     for name, weight in layers.items():
         if name in known and known[name].kind == "fc":
