@@ -211,7 +211,7 @@ def _layer_weights(architecture: Architecture, method: str, layers: Any) -> dict
             raise UserError(
                 f"Distances are in maps of convolutions and poolings. Received: {name!r}. Try {ends[-1]!r}."
             )
-        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= float(weight) < math.inf:
             raise UserError(f"The weight of a layer is a finite number, 0 or more. Received: {weight!r} for {name}.")
     return {name: float(weight) for name, weight in layers.items()}
 
