@@ -133,10 +133,14 @@ def test_descriptors_of_other_labels_are_not_stacked(random):
         stack_nets(found, [dataclasses.replace(found, labels=np.zeros(90, np.int32))])
 
 
-def test_a_few_training_images_have_the_sets_own_division(tmp_path):
+@pytest.mark.parametrize("source", ["set", "list.csv"])
+def test_a_few_training_images_have_the_sets_own_division(tmp_path, source):
     """Two of a class, of which no fifth can be held out: nothing need be."""
+    lines = ["path,label,split"]
     for part, count in (("train", 2), ("val", 3)):
         for name in "xy":
-            write_images(tmp_path / "set" / part / name, [(32, 40)] * count, seed=len(part + name))
-    (division,) = divisions(*of_folder(tmp_path / "set"))
+            paths = write_images(tmp_path / "set" / part / name, [(32, 40)] * count, seed=len(part + name))
+            lines += [f"{path},{name},{part}" for path in paths]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    (division,) = divisions(*of_folder(tmp_path / source))
     assert (len(division.train), len(division.test)) == (4, 6)

@@ -126,6 +126,13 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     return listed.described(division), listed.classes, name, listed.split(listed.files(*wanted))
 
 
+def open_own_test(data: Data) -> Split | None:
+    """The images of the rows of test, else those of val; None where there are no such rows."""
+    listed = _read(data)
+    files = listed.files("test") or listed.files("val")
+    return listed.split(files) if files else None
+
+
 def _read(data: Data) -> _Listed:
     path = user_path(data.source)
     listed = list(read_rows(path))

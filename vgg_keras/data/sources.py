@@ -49,10 +49,11 @@ def open_own_test(data: Data) -> Split | None:
         UserError: as in `open_source`.
     """
     # with a validation that is held out, `test` is the set's own
-    data = dataclasses.replace(data, validation="held_out")
-    if user_path(data.source).is_dir():  # nothing need be held out, for which its classes may have too few images
-        return folders.open_own_test(data)
-    return open_source(data).test
+    data, opener = dataclasses.replace(data, validation="held_out"), _opener(data)
+    for kind, opened in ((folders, folders.open_folder), (lists, lists.open_list)):
+        if opener is opened:  # of which nothing need be held out: classes may have too few images for that
+            return kind.open_own_test(data)
+    return opener(data).test
 
 
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
