@@ -165,7 +165,7 @@ def test_a_loaded_keras_file_converts_too(random, tmp_path):
 
 
 def test_other_models_are_refused():
-    with pytest.raises(UserError, match="Received: a model that ends in a soft-max"):
+    with pytest.raises(UserError, match="Received: a model that ends in probabilities"):
         to_fully_convolutional(net(classifier_activation="softmax"))
     model = net()
     cut = keras.Model(model.input, model.get_layer("block5_pool").output, name="cut")

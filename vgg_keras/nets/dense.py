@@ -50,13 +50,13 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
         the model's logits.
 
     Raises:
-        UserError: another model, or one that ends in a soft-max.
+        UserError: another model, or one that ends in probabilities.
     """
     architecture = architecture_of(model)
     if model.layers[-1].name == "probabilities":
         raise UserError(
-            "Scores are averaged over the image before the soft-max (3.2), so the dense net starts from logits. "
-            "Received: a model that ends in a soft-max. Build it without classifier_activation."
+            "Scores are averaged over the image before the soft-max or the sigmoids (3.2), so the dense net starts from logits. "
+            "Received: a model that ends in probabilities. Build it without classifier_activation."
         )
     image = keras.Input((None, None, architecture.channels), dtype="float32", name="image")
     x = AtLeast(architecture.crop, name="at_least")(image)
