@@ -36,9 +36,8 @@ def convert(
     """
     named = source.names(architecture)
     converted: dict[str, list[np.ndarray]] = {}
-    biases: dict[
-        str, np.ndarray
-    ] = {}  # of convolutions under batch norm, which ours do not have; 0 where theirs have none
+    # of convolutions under batch norm, which ours do not have; 0 where theirs have none
+    biases: dict[str, np.ndarray] = {}
     for name, layer, channels in check_compatible(source, architecture, only):
         arrays = _finite(source, named[name])
         if name.endswith("_bn"):
