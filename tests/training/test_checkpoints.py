@@ -218,7 +218,7 @@ def test_a_run_goes_on_from_the_one_before_the_damaged_one_or_says_that_there_is
     process = start(tmp_path, "refused", "--workdir=run")
     assert process.wait() == 2
     (said,) = [line for line in (tmp_path / "refused.log").read_text().splitlines() if line.startswith("error: ")]
-    assert "resumes from an intact checkpoint. Received: run/checkpoints, which holds none: epoch-0004" in said
+    assert "resumes from an intact checkpoint. Received: run/checkpoints, which holds none: epoch-0003" in said
     assert metrics(workdir) == metrics(uninterrupted) and len(checkpoints(workdir)) == 2
 
 

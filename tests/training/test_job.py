@@ -26,8 +26,8 @@ def test_what_a_run_leaves(uninterrupted):
     assert stored["versions"]["tensorflow"] == tf.__version__
     assert "--config=quickstart" in stored["command"]
     lines = metrics(uninterrupted)
-    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
-    assert [line["step"] for line in lines] == [15, 30, 45, 60]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert [line["step"] for line in lines] == [15, 30, 45]
     wanted = {
         "stage",
         "loss",
@@ -57,7 +57,7 @@ def kill(folder, name, kills, most):
     workdir, in_a_save, where = folder / name, 0, []
     for _ in range(kills):
         process = start(folder, name, "--set=checkpoint.every_steps=1")
-        for _ in range(random.integers(1, most + 1)):  # of sixty in the whole run, so that it does not end before
+        for _ in range(random.integers(1, most + 1)):  # of 45 in the whole run, so that it does not end before
             before = checkpoints(workdir)
             wait_for(lambda: checkpoints(workdir) != before, process)  # noqa: B023, called at once
         time.sleep(random.uniform(0, 0.1))  # a step and a save take 0.05 s each
@@ -81,11 +81,11 @@ def require_same(workdir, uninterrupted):
 
 @pytest.mark.slow
 def test_stopped_killed_and_interrupted_it_ends_with_the_same_bits(uninterrupted, stopped, tmp_path):
-    """By SIGTERM, twice by SIGKILL, then by SIGINT, in a folder whose name TensorFlow takes for a pattern."""
+    """By SIGTERM, by SIGKILL, then by SIGINT, in a folder whose name TensorFlow takes for a pattern."""
     name = stopped.name
     workdir, log = tmp_path / name, tmp_path / f"{name}.log"
     shutil.copytree(stopped, workdir)
-    kill(tmp_path, name, kills=2, most=8)
+    kill(tmp_path, name, kills=1, most=8)
     (tmp_path / "plain").symlink_to(workdir)
     before = digest(tmp_path / "plain")[0]
     process = start(tmp_path, name, "--set=checkpoint.every_steps=0")  # which a resumed run may change
@@ -136,7 +136,7 @@ def test_a_workdir_of_another_configuration_or_other_data_is_refused(uninterrupt
     assert (
         done.returncode == 2 and "A run resumes from a checkpoint" in done.stderr
     )  # and does not begin anew in silence
-    assert len(metrics(workdir)) == 4
+    assert len(metrics(workdir)) == 3
 
 
 @pytest.mark.slow

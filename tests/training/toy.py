@@ -20,7 +20,7 @@ TOY = (
     "--set=architecture.width=0.0625",
     "--set=data.batch=100",
     "--set=data.scale=32",
-    "--set=training.epochs=4",
+    "--set=training.epochs=3",
     "--set=training.plateau_patience=1",
     "--set=checkpoint.every_steps=2",
 )
