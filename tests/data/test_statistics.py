@@ -40,6 +40,18 @@ def require_equal(measured, pictures):
     assert off <= 1e-9 * covariance.max()
 
 
+def test_the_end_of_a_measurement_waits_for_no_tuning_thread(monkeypatch):
+    """Which would delay it by up to 3 seconds, as long as to measure a small set."""
+    tuned, read = [], tf.data.Dataset.as_numpy_iterator
+    monkeypatch.setattr(
+        tf.data.Dataset,
+        "as_numpy_iterator",
+        lambda rows: tuned.append(rows.options().autotune.enabled) or read(rows),
+    )
+    statistics.measure(split_of([np.zeros((2, 2, 3), np.uint8)]), 10)
+    assert tuned == [False]
+
+
 @pytest.mark.parametrize("value", [0, 3, 250, 255])
 def test_one_colour_has_that_mean_and_no_variance(value):
     measured = statistics.measure(split_of([np.full((512, 512, 3), value, np.uint8)] * 3), 10)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from vgg_keras import stop
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.errors import readable_images
+from vgg_keras.data.pipeline import PREFETCH, without_autotune
 from vgg_keras.data.splits import Split, evenly, shown_sizes
 from vgg_keras.progress import progress
 
@@ -53,7 +54,7 @@ def measure(split: Split, images: int) -> Statistics:
     count = len(chosen)
     ids = split.checked(tf.data.Dataset.from_tensor_slices(chosen))
     rows = ids.map(lambda image: color_sums(decode(split.read(image)[0], split.channels)), tf.data.AUTOTUNE)
-    every = progress(rows.prefetch(tf.data.AUTOTUNE).as_numpy_iterator(), "mean and covariance", count)
+    every = progress(without_autotune(rows.prefetch(PREFETCH)).as_numpy_iterator(), "mean and covariance", count)
     means, within = [], np.zeros((split.channels,) * 2)
     with readable_images():
         for sums in every:
