@@ -66,18 +66,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for value, name in ((100, "cat"), (140, "dog")):
         for number in range(5):
-            put(tmp_path / "photos" / name / f"{number}.png", value)
+            put(tmp_path / "photos" / name / f"{number}.jpg", value)
     return tmp_path / "photos"
 
 
 def put(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.new("RGB", (40, 40), (value,) * 3).save(path)
+    PIL.Image.new("RGB", (40, 40), (value,) * 3).save(path, quality=100, subsampling=0)  # as exact as a PNG
 
 
 def seen(folder):
     """The classes, the mean, and how many pictures of each label train and validate, of three calls."""
-    fields = {"crop": 32, "flip": False, "color_shift": 0.0}
+    fields = {"crop": 32, "flip": False, "color_shift": 0.0, "batch": 8}
     classes, mean = vgg_keras.describe_data(str(folder), **fields)
     counts = []
     for data in (vgg_keras.training_data(str(folder), **fields), vgg_keras.validation_data(str(folder), **fields)):
@@ -90,18 +90,18 @@ def seen(folder):
 def test_each_call_sees_the_pictures_that_are_in_the_folder_then(folder, capsys):
     assert seen(folder) == (("cat", "dog"), 120, [4, 4], [1, 1])
     for number in range(5):  # a class between the others
-        put(folder / "cow" / f"{number}.png", 230)
+        put(folder / "cow" / f"{number}.jpg", 230)
     for number in range(5, 10):  # and images that are added to one of them
-        put(folder / "dog" / f"{number}.png", 140)
+        put(folder / "dog" / f"{number}.jpg", 140)
     assert seen(folder) == (("cat", "cow", "dog"), 152.5, [4, 4, 8], [1, 1, 2])
-    (folder / "dog" / "0.png").unlink()  # removed
+    (folder / "dog" / "0.jpg").unlink()  # removed
     assert seen(folder) == (("cat", "cow", "dog"), 152.5, [4, 4, 8], [1, 1, 1])
     for number in range(5):  # replaced under their names
-        put(folder / "cat" / f"{number}.png", 50)
+        put(folder / "cat" / f"{number}.jpg", 50)
     assert seen(folder) == (("cat", "cow", "dog"), 140, [4, 4, 8], [1, 1, 1])
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 3 and all("has other images than when it was last opened" in line for line in printed)
-    (folder / "cow" / "0.png").write_bytes(b"spoilt")
+    (folder / "cow" / "0.jpg").write_bytes(b"spoilt")
     with pytest.raises(vgg_keras.UserError, match=r"data\.max_bad_fraction"):
         vgg_keras.describe_data(str(folder), crop=32)
     shutil.rmtree(folder / "cow")
@@ -114,14 +114,14 @@ def test_another_folder_in_its_place_is_another_set(folder):
     folder.rename(folder.with_name("before"))
     for name in ("cat", "dog"):
         for number in range(5):
-            put(folder / name / f"{number}.png", 200)
+            put(folder / name / f"{number}.jpg", 200)
     assert seen(folder)[1] == 200
     assert seen(folder.with_name("before"))[1] == 120
 
 
 @pytest.mark.slow
 def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monkeypatch, capsys):
-    (folder / "cat" / "9.png").write_bytes(b"spoilt")
+    (folder / "cat" / "9.jpg").write_bytes(b"spoilt")
     fields = {"crop": 32, "max_bad_fraction": 0.2}
     vgg_keras.describe_data(str(folder), **fields)
     work = []
@@ -135,7 +135,7 @@ def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monk
     vgg_keras.describe_data(str(folder), **fields)
     assert not work
     assert capsys.readouterr().out.count("skipped: ") == 1
-    put(folder / "cat" / "0.png", 101)
+    put(folder / "cat" / "0.jpg", 101)
     vgg_keras.training_data(str(folder), **fields)
     vgg_keras.describe_data(str(folder), **fields)
     assert work == [1, "measured"]
