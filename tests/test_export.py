@@ -21,6 +21,7 @@ def photos(tmp_path):
 @pytest.mark.slow
 def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, photos):
     words = ("--config=quickstart", f"--data={photos}", "--set=architecture.width=0.0625", "--set=training.epochs=1")
+    words = (*words, "--set=architecture.name=A")
     assert run_command("train", *words, "--workdir=run").returncode == 0  # in bf16, where the hardware has it
     done = run_command("export", "--model=run", "--format=saved_model", "--out=out")
     assert done.returncode == 0, done.stderr

@@ -106,17 +106,14 @@ def test_features_of_a_layer_that_the_net_lacks_are_refused():
         served(small(), features="block3_conv9")
 
 
+@pytest.fixture(scope="module")
+def loaded(exported):
+    """The exported folder of `net`, read once for all tests of it."""
+    return tf.saved_model.load(str(exported("saved_model")[0]))
+
+
 @pytest.mark.slow
-def test_a_batch_of_no_images_gives_no_rows(tmp_path, traced):
-    _, module = traced
-    tf.saved_model.save(
-        module,
-        str(tmp_path / "net"),
-        signatures={
-            name: getattr(module, name).get_concrete_function() for name in ("serving_default", "encoded", "features")
-        },
-    )
-    loaded = tf.saved_model.load(str(tmp_path / "net"))
+def test_a_batch_of_no_images_gives_no_rows(loaded):
     answers = [loaded.signatures["encoded"](encoded=tf.zeros([0], tf.string))]
     for shape in ((0, 64, 80, 3), (0, 0, 0, 3)):
         answers.append(loaded.signatures["serving_default"](images=tf.zeros(shape, tf.uint8)))
@@ -164,7 +161,7 @@ def test_an_image_without_pixels_and_a_file_that_is_none_are_named(traced):
 
 
 @pytest.mark.slow
-def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, net, photos):
+def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, loaded, net, photos):
     folder, (parity,) = exported("saved_model")
     print(
         f"SavedModel: largest difference from evaluate's dense test {parity.difference:.2g} of {parity.images} images"
@@ -172,7 +169,6 @@ def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, net, ph
     assert parity.difference <= 1e-5 and parity.agreement == 1.0 and parity.images == 12
     (variables,) = (folder / "variables").glob("variables.data*")
     assert variables.stat().st_size < 1.1 * 4 * net.model.count_params()  # each weight once
-    loaded = tf.saved_model.load(str(folder))
     assert sorted(loaded.signatures) == ["encoded", "features", "serving_default"]
 
     # a batch of files of different sizes, and the same pictures as arrays of one size
@@ -200,16 +196,16 @@ def test_an_exported_folder_answers_as_evaluate_and_predict_do(exported, net, ph
 
 
 @pytest.mark.slow
-def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_path, net):
+def test_a_saved_model_shows_a_turned_photograph_upright_and_refuses_bombs(tmp_path, net, loaded):
     stored = decode(written(smooth(2, 48, 60), "JPEG")).numpy()
     (tmp_path / "turned.jpg").write_bytes(with_exif(written(smooth(2, 48, 60), "JPEG"), tiff(6)))
     (tmp_path / "upright.png").write_bytes(png_file(48, 60, 2, 8, rows(np.rot90(stored, -1))))
     (tmp_path / "stored.png").write_bytes(png_file(60, 48, 2, 8, rows(stored)))
     files = [tmp_path / name for name in ("turned.jpg", "upright.png", "stored.png")]
     as_stored = dataclasses.replace(net.config, data=dataclasses.replace(net.config.data, exif_orientation=False))
-    for config, equal in ((net.config, 1), (as_stored, 2)):
-        module = saved_model.Served(net.model, config, net.classes)
-        served = module.encoded(tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
+    module = saved_model.Served(net.model, as_stored, net.classes)
+    for config, encoded, equal in ((net.config, loaded.signatures["encoded"], 1), (as_stored, module.encoded, 2)):
+        served = encoded(encoded=tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
         predicted = predict_images(net, files, config=config, top=3)
         named = [dict(zip(one.classes, one.probabilities, strict=True)) for one in predicted]
         assert np.abs(served - [[one[name] for name in net.classes] for one in named]).max() <= 1e-5
