@@ -11,9 +11,11 @@ import vgg_keras
 from tests.conftest import write_images
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
-from vgg_keras.overrides import override
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.plain_values import to_dict
 from vgg_keras.recipes import load
+from vgg_keras.training import estimate
+from vgg_keras.training.dry_run import dry_run
 from vgg_keras.training.stages import plan, require_used
 
 TOY = (
@@ -23,7 +25,7 @@ TOY = (
     "--set=data.scale=32",
     "--set=stages.2.scale=40",
     "--set=stages.3.scale=32,40",
-    "--set=data.batch=100",
+    "--set=data.batch=500",
     "--set=training.epochs=1",
 )
 
@@ -198,19 +200,37 @@ def test_fine_tuning_is_one_training_with_one_start(tmp_path):
         override(load("E"), {"training.weights_sha256": "12"})
 
 
-@pytest.mark.slow
-def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path):
-    done = run_command("train", *TOY, "--workdir=E", "--dry_run")
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "E").exists()
-    assert [line.split()[:3] for line in done.stdout.splitlines() if line.endswith(" new")] == [
+def require_plan_of_toy(printed):
+    assert [line.split()[:3] for line in printed.splitlines() if line.endswith(" new")] == [
         ["A", "A", "32"],
         ["S256", "B", "32"],
         ["S384", "B", "40"],
         ["jitter", "B", "32-40"],
     ]
-    assert "1,438" in done.stdout and "without validation; the plateau rule" in done.stdout
-    assert "timing B, net 2 of 2" in done.stdout  # stages that differ in S alone are timed once
+    assert "1,438" in printed and "without validation; the plateau rule" in printed
+    assert "timing B, net 2 of 2" in printed  # stages that differ in S alone are timed once
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_a_chain_prints_its_plan_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    """With the time of a step in place of the steps."""
+    monkeypatch.setattr(estimate, "_timed", lambda *_: estimate.Speed(500, 0.0, 0.1))
+    config = override(load("B"), parse_assignments([word.removeprefix("--set=") for word in TOY[1:]]))
+    dry_run(plan(config, tmp_path / "E", [], ""))
+    require_plan_of_toy(capsys.readouterr().out)
+    assert not (tmp_path / "E").exists()
+
+
+@pytest.mark.full
+def test_a_dry_run_of_a_chain_times_its_steps(run_command, tmp_path):
+    done = run_command("train", *TOY, "--workdir=E", "--dry_run")
+    assert done.returncode == 0, done.stderr
+    require_plan_of_toy(done.stdout)
+    assert not (tmp_path / "E").exists()
+
+
+@pytest.mark.slow
+def test_a_whole_chain_stops_goes_on_and_is_not_made_again(run_command, tmp_path):
     done = run_command("train", *TOY, "--workdir=runs/chain", "--set=architecture.num_classes=3")
     assert done.returncode == 2 and "must be 0 or the data's 10" in done.stderr
     assert not (tmp_path / "runs").exists()
