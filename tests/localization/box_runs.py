@@ -1,10 +1,16 @@
-"""A classification run and the two nets of boxes that start from it, made once by the command lines for every test of them."""
+"""A classification net and the two nets of boxes that the command line trains from it, made once for every test of them."""
 
 import numpy as np
 
 from tests import warm
 from tests.conftest import command, made_once
 from tests.data.rectangles import draw, write_list
+from vgg_keras.files import write_json
+from vgg_keras.nets.builder import build
+from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.plain_values import to_dict
+from vgg_keras.recipes import load
+from vgg_keras.weights.formats.run_folder import save_weights
 
 NET = (
     "--set=architecture.name=A-LRN",
@@ -13,7 +19,6 @@ NET = (
     "--set=data.batch=8",
     "--set=data.scale=36",
 )
-CLASSES = ("--config=quickstart", "--data=list.csv", *NET, "--set=training.epochs=1")
 BOXES = (
     "--config=localisation",
     "--data=list.csv",
@@ -38,13 +43,21 @@ def box_runs(shared_folder):
             if place % 8 == 0:
                 rows.append((f"{place}.jpg", "abcd"[place % 4], split, 1, 1, 9, 9))
         write_list(folder, rows)
-        train(folder, *CLASSES, "--workdir=classes")
+        write_classes(folder / "classes")
         train(folder, *BOXES, "--weights=classes", "--workdir=pcr")
         out = train(folder, *BOXES, "--weights=classes", "--set=architecture.boxes=scr", "--workdir=scr")
         # four classes and the four numbers of a box have one shape
         assert "fc1, fc2; random: predictions" in out and "validation box error" in out and "mean box" in out
 
     return made_once(shared_folder / "box_runs", make)
+
+
+def write_classes(folder):
+    """A run's folder with a net of four classes that has learnt nothing."""
+    fields = {"architecture.num_classes": 4, "architecture.mean": (110.0, 110.0, 110.0), "data.source": "list.csv"}
+    config = override(load("quickstart"), fields | parse_assignments([word.removeprefix("--set=") for word in NET]))
+    write_json(folder / "config.json", {"config": to_dict(config), "classes": list("abcd")})
+    save_weights(build(config.architecture, seed=1), folder)
 
 
 def finished(folder, name, *words):
