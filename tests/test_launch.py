@@ -1,6 +1,10 @@
-"""Runs of two workers on this machine, through the command lines: what is promised when one of them goes."""
+"""Runs of two workers on this machine: what is promised when one of them goes.
+
+One run is started by the command line. The workers of the other one, which are started three times, are forked.
+"""
 
 import importlib
+import multiprocessing
 import os
 import re
 import shutil
@@ -8,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -38,13 +44,48 @@ TOY = (
 )
 
 
-class Launched:
-    """`python -m vgg_keras.launch --workers=2 train`, in the background."""
+class Forked:
+    """A worker that is forked from the launcher, which has imported the frameworks; used as a `Popen` is."""
 
-    def __init__(self, folder, *more, restarts=1):
-        train = command("train", *TOY, "--workdir=run", *more, cache=folder)[3:]
-        words = [sys.executable, "-m", "vgg_keras.launch", "--workers=2", f"--restarts={restarts}", "train", *train]
+    def __init__(self, words, *, env, stdout, **_):
+        self._process = multiprocessing.get_context("fork").Process(target=self._work, args=(words, env, stdout))
+        self._process.start()
+        self.pid, self.kill, self.wait = self._process.pid, self._process.kill, self._process.join
+
+    @staticmethod
+    def _work(words, env, stdout):
+        os.environ.update(env)
+        for number in (1, 2) if stdout else ():
+            os.dup2(stdout.fileno(), number)
+        warm.run_command(words)
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def poll(self):
+        return self._process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+
+def launch_forked(train, workdir):
+    """What the command runs, with workers that are forked."""
+    with mock.patch.object(launcher, "subprocess", types.SimpleNamespace(Popen=Forked, DEVNULL=subprocess.DEVNULL)):
+        sys.exit(launcher.launch(train, 2, 1, workdir))
+
+
+class Launched:
+    """`python -m vgg_keras.launch --workers=2 --restarts=1 train`, in the background."""
+
+    def __init__(self, folder, forks=False):
+        train = command("train", *TOY, "--workdir=run", cache=folder)[3:]
         self.workdir, self._log = folder / "run", folder / "log"
+        if forks:
+            self.process = warm.Warm(launch_forked, train, self.workdir, folder=folder, log=self._log)
+            return
+        words = [sys.executable, "-m", "vgg_keras.launch", "--workers=2", "--restarts=1", "train", *train]
         with open(self._log, "w") as log:
             self.process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
 
@@ -82,7 +123,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory):
     """The same run: worker 1 is killed, then worker 0 frozen, then worker 1, which is not the chief, gets SIGTERM."""
-    run = Launched(tmp_path_factory.mktemp("disturbed"))
+    run = Launched(tmp_path_factory.mktemp("disturbed"), forks=True)
     run.wait_for_step()
     process, run.killed = run.worker(1)
     os.kill(process, signal.SIGKILL)
