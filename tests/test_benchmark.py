@@ -68,6 +68,7 @@ def test_evaluate(run_command):
             "benchmark",
             "evaluate",
             "--config=quickstart",
+            "--set=architecture.name=A",
             "--set=architecture.width=0.0625",
             "--images=8",
             "--repeats=2",
@@ -84,7 +85,7 @@ def test_evaluate(run_command):
         "both, Q=37",
         "features fc2, Q=37",
     ]
-    architecture = Architecture("E", width=0.0625, crop=32, num_classes=1000)
+    architecture = Architecture("A", width=0.0625, crop=32, num_classes=1000)
     at_crop = 2 * multiply_adds(architecture, 32, 32) / 1e9
     assert rows["model.predict"]["gflop_per_image"] == pytest.approx(at_crop)
     assert rows["multi-crop, Q=37"]["gflop_per_image"] == pytest.approx(

@@ -129,9 +129,18 @@ def test_pictures_are_200_kb_at_most_and_shown():
 
 @pytest.mark.slow
 def test_readme_python_builds_fits_and_predicts(tmp_path, monkeypatch):
-    """As it stands, but for one epoch, and with the fitted net in the place of the download."""
+    """As it stands, but for one epoch of large batches of a thin net, and with the fitted net in the place of the download."""
     code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    fit, predict = code.replace("epochs=20", "epochs=1").replace('"imagenet"', '"net.keras"').split("\nnet =")
+    changes = {
+        "epochs=20": "epochs=1",
+        "width=0.25": "width=0.0625",
+        "batch=32": "batch=360",
+        '"imagenet"': '"net.keras"',
+    }
+    for text, other in changes.items():
+        assert code.count(text) == 1
+        code = code.replace(text, other)
+    fit, predict = code.split("\nnet =")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(fit, "README.md", "exec"), names)

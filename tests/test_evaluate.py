@@ -23,7 +23,7 @@ def runs(tmp_path_factory):
     from vgg_keras.weights.formats.run_folder import save_weights
 
     folder = tmp_path_factory.mktemp("runs")
-    for name in ("A", "E"):
+    for name in ("A", "B"):
         config = Config(
             architecture=Architecture(name, num_classes=10, crop=32, width=1 / 8, mean=(70.0, 70.0, 70.0)),
             data=Data(scale=(32, 40)),
@@ -44,7 +44,7 @@ def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_p
     both = result_of(
         run_command(
             "evaluate",
-            f"--model={runs / 'E'}",
+            f"--model={runs / 'B'}",
             "--protocol=both",
             "--scales=multi",
             "--set=evaluation.grid=2",
@@ -93,14 +93,14 @@ def test_every_number_follows_from_the_saved_posteriors(run_command, runs, tmp_p
 
     # the folder of one net takes no other, whatever the protocol, and no fusion
     done = run_command("evaluate", f"--model={runs / 'A'}", "--protocol=center", "--out=both")
-    assert done.returncode == 2 and "made with another: architecture.name: 'E', now 'A'" in done.stderr
+    assert done.returncode == 2 and "made with another: architecture.name: 'B', now 'A'" in done.stderr
     done = run_command("evaluate", "--fuse=both/posteriors.npz,other/posteriors.npz", "--out=other")
     assert done.returncode == 2 and "The folder of a fusion holds nothing else" in done.stderr
     done = run_command("evaluate", "--fuse=other/posteriors.npz,fused/posteriors.npz", "--out=again")
     assert done.returncode == 2 and "itself a fusion of 2. Name its parts instead" in done.stderr
     # a part that is there is not done again
     written = (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns
-    again = result_of(run_command("evaluate", f"--model={runs / 'E'}", "--scales=36", "--out=both"))
+    again = result_of(run_command("evaluate", f"--model={runs / 'B'}", "--scales=36", "--out=both"))
     assert again["top1_error"] == both["rows"][1]["top1_error"]
     assert (tmp_path / "both" / "dense_Q36.npz").stat().st_mtime_ns == written
 
@@ -112,7 +112,7 @@ INTERRUPTED = ("--protocol=multi_crop", "--scales=32,36", "--set=evaluation.batc
 def whole(runs, tmp_path_factory):
     """The folder and the result of an evaluation that nothing interrupts."""
     folder = tmp_path_factory.mktemp("whole")
-    words = command("evaluate", f"--model={runs / 'E'}", *INTERRUPTED, "--out=whole", cache=folder)
+    words = command("evaluate", f"--model={runs / 'B'}", *INTERRUPTED, "--out=whole", cache=folder)
     return folder / "whole", result_of(warm.finished(warm.run_command, words, folder))
 
 
@@ -120,7 +120,7 @@ def whole(runs, tmp_path_factory):
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.full)])
 def test_an_interrupted_evaluation_goes_on(run_command, runs, whole, tmp_path, number):
     folder, uninterrupted = whole
-    arguments = (f"--model={runs / 'E'}", *INTERRUPTED, "--out=parts")
+    arguments = (f"--model={runs / 'B'}", *INTERRUPTED, "--out=parts")
     words, started = command("evaluate", *arguments, cache=tmp_path), time.monotonic()
     process = warm.Warm(warm.run_command, words, folder=tmp_path, log=tmp_path / "log")
     first = tmp_path / "parts" / "multi_crop_Q32.npz"
@@ -190,7 +190,7 @@ def test_mistakes_that_the_run_shows_get_one_line_too(run_command, runs, tmp_pat
         (["--data=digits", "--set=data.source=cifar10"], "are one field. Received: both"),
         (["--out=a", "--set=evaluation.max_pixels=1000"], "Received: digit 4, 36 x 36 pixels then. Raise the limit"),
     ):
-        done = run_command("evaluate", f"--model={runs / 'E'}", *arguments)
+        done = run_command("evaluate", f"--model={runs / 'B'}", *arguments)
         assert done.returncode == 2 and message in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "a").exists()

@@ -116,7 +116,7 @@ def test_the_command_line(run_command, tmp_path, album):
 @pytest.mark.slow
 def test_evaluate_tests_the_weights_of_others(run_command, tmp_path, photographs):
     """On parts of photographs, of which every other one has the class that torch predicts: the errors are torch's."""
-    net = sources.torch_vgg("D", width=1 / 16, crop=32, classes=17)
+    net = sources.torch_vgg("A", width=1 / 16, crop=32, classes=17)
     torch.save(net.state_dict(), tmp_path / "vgg.pth")
     opened = [Image.open(path).convert("RGB") for path in photographs]
     parts = [one.crop((x, 40, x + 72, 120)) for one in opened for x in range(0, 210, 30)][:68]
@@ -138,7 +138,7 @@ def test_evaluate_tests_the_weights_of_others(run_command, tmp_path, photographs
     config = tmp_path / "mine.py"
     config.write_text(
         "from vgg_keras.config import *\n"
-        "def config():\n    return Config(Architecture('D', width=1/16, crop=32), Data(scale=(40,)))\n"
+        "def config():\n    return Config(Architecture('A', width=1/16, crop=32), Data(scale=(40,)))\n"
     )
     done = run_command("evaluate", *words[:2], "--out=other", "--config=mine.py", "--set=evaluation.protocol=center")
     assert done.returncode == 0, done.stderr

@@ -18,8 +18,8 @@ from vgg_keras.training.optimizer import SGDW
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-addons"
-STEPS = 30  # a schedule of n values costs n operations at each step
-DIVIDED = [0.1] * 10 + [0.01] * 10 + [0.001] * 10
+STEPS = 15  # a schedule of n values costs n operations at each step
+DIVIDED = [0.1] * 5 + [0.01] * 5 + [0.001] * 5
 SMOOTH = [0.05 * (1 + np.cos(np.pi * step / STEPS)) + 1e-4 for step in range(STEPS)]
 
 

@@ -109,6 +109,13 @@ def test_smoke_suite_fills_every_table_and_resumes_after_a_crash(quick, tmp_path
         reproduce(suite, options, FakeStart())
 
 
+SMALL = (
+    "architecture.name=A",
+    "architecture.width=0.05",
+    "architecture.batch_norm=false",
+    "training.epochs=1",
+    "evaluation.grid=2",
+)
 TINY = Suite(
     name="tiny",
     title="A net A and one with jitter that starts from it",
@@ -119,7 +126,7 @@ TINY = Suite(
             f"noise/A-{kind}",
             "noise",
             "section4_digits",
-            ("architecture.name=A", "architecture.width=0.05", "training.epochs=1", "evaluation.grid=2", *settings),
+            (*SMALL, *settings),
             (0,),
             start,
         )
