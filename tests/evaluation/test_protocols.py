@@ -81,7 +81,7 @@ def test_dense_equals_a_loop_over_mirror_images_and_positions(random, head):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grid", [5, 2, 1])
+@pytest.mark.parametrize("grid", [5, pytest.param(2, marks=pytest.mark.full), 1])
 def test_crops_equal_a_loop_over_single_crops(random, grid):
     images, split = pictures(random)
     model, architecture = small()

@@ -43,7 +43,7 @@ def fed_as_documented(path, images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("brightest", "mean"), [(8, 4.0), (30, 0.0), (255, 120.0)])
+@pytest.mark.parametrize(("brightest", "mean"), [(8, 4.0), pytest.param(30, 0.0, marks=pytest.mark.full), (255, 120.0)])
 def test_int8_is_fed_bytes_on_dark_and_on_ordinary_pictures(tmp_path, brightest, mean):
     model = net_for(pictures(60, brightest, seed=0), (mean,) * 3)
     ended = keras.Model(model.input, keras.layers.Softmax()(model.output))
