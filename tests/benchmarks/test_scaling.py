@@ -16,9 +16,8 @@ def test_scaling(monkeypatch, capsys, tmp_path):
     """A process for each number; here one core, one list of files, one command. test_processes.py tests how one is started."""
 
     def benchmark(arguments, cores):
-        if (
-            arguments[0] == "input" and "--times=2" not in arguments
-        ):  # the next one runs, with the same arguments and this one
+        # the next one runs, with these arguments and --times
+        if arguments[0] == "input" and "--times=2" not in arguments:
             return {"rows": [{"images_per_second": 1.0}], "first_batch_seconds": 1.0, "peak_kib": 2**20}
         done = finished(run_command, command("benchmark", *arguments, cache=tmp_path), tmp_path)
         assert done.returncode == 0 and list(cores) == [0], done.stderr
