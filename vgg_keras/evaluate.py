@@ -22,8 +22,12 @@ from vgg_keras.overrides import choices
 from vgg_keras.weights import open_model
 
 FLAGS = flags.FLAGS
-cli.define("model", "weights", "sha256", "config", "data", "set", "out")
-FLAGS["out"].help += " Default: evaluation/ in the run's folder; none for --weights and --fuse."
+cli.define("model", "weights", "sha256", "config", "data", "set")
+flags.DEFINE_string(
+    "out",
+    None,
+    "The folder for the results. Default: evaluation/ in the run's folder; none for --weights and --fuse.",
+)
 flags.DEFINE_enum("protocol", None, choices("evaluation.protocol"), "Default: the run's evaluation.protocol.")
 flags.DEFINE_string(
     "scales",

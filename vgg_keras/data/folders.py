@@ -38,7 +38,7 @@ def open_folder(data: Data) -> Source:
         else:
             train, val = hold_out(parts["train"], train, data.holdout)
             division = f"about {data.holdout:.0%} of each class of {parts['train'].name}/ held out"
-        name = _test_part(parts, data)
+        name = test_part(parts, data)
         if name:
             test = _listed_as(listing, parts, name, classes)
             division += "" if "its own" in division else f", its {parts[name].name}/ for the test"
@@ -67,8 +67,8 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     """
     root, listing = user_path(data.source), Listing()
     parts = split_folders(root, listing.notes)
-    name = name or ("test" if _test_part(parts, data) else "val")
-    wanted = _parts_of(name, parts, data)
+    name = name or ("test" if test_part(parts, data) else "val")
+    wanted = parts_of(name, parts, data)
     if wanted:
         classes = listing.names(parts["train" if "train" in parts else wanted[0]])
         files = [file for part in wanted for file in _listed_as(listing, parts, part, classes)]
@@ -86,20 +86,20 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
 def open_own_test(data: Data) -> Split | None:
     """The images of `test/`, else those of `val/` with `data.validation=held_out`; None where there is no such part."""
     parts = split_folders(user_path(data.source), [])
-    return open_test(data, "test")[3] if _test_part(parts, data) else None
+    return open_test(data, "test")[3] if test_part(parts, data) else None
 
 
-def _test_part(parts: Sequence[str], data: Data) -> str | None:
+def test_part(parts: Sequence[str], data: Data) -> str | None:
     """The part that is the test's: its own, or where a share of train/ validates, val/."""
     return "test" if "test" in parts else "val" if "val" in parts and data.validation == "held_out" else None
 
 
-def _parts_of(name: str, parts: Sequence[str], data: Data) -> list[str]:
+def parts_of(name: str, parts: Sequence[str], data: Data) -> list[str]:
     """The parts whose images an evaluation of this name reads whole, none where a part is divided for it."""
     if name == "all":
         return [part for part in ("test", "val", "train") if part in parts]
     divided = data.validation == "held_out" or ("val" not in parts and "test" in parts)
-    found = {"test": _test_part(parts, data), "val": None if divided else "val", "train": None if divided else "train"}
+    found = {"test": test_part(parts, data), "val": None if divided else "val", "train": None if divided else "train"}
     return [part for part in (found[name],) if part in parts]
 
 

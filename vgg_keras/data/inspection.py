@@ -11,6 +11,7 @@ from vgg_keras.config import Data
 from vgg_keras.data.decoding import DCT, decode
 from vgg_keras.data.errors import message_of
 from vgg_keras.data.headers import has_exif, orientation, refusal
+from vgg_keras.data.pipeline import without_autotune
 from vgg_keras.data.scan_cache import ROW
 from vgg_keras.data.splits import ChangedError, Split
 
@@ -76,9 +77,7 @@ def _inspect_together(split: Split, graph: Callable, images: np.ndarray, max_pix
 
     ids = split.checked(tf.data.Dataset.from_tensor_slices(images), all_of_them=False)
     rows = ids.map(inspect, tf.data.AUTOTUNE, deterministic=False).batch(RESULTS).prefetch(2)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # whose thread delays the end of an iterator
-    for found, reasons, *values in _whole_batches(rows.with_options(options), len(images)):
+    for found, reasons, *values in _whole_batches(without_autotune(rows), len(images)):
         good = reasons == b""
         table = np.zeros(int(good.sum()), ROW)
         for name, column in zip(ROW.names, values, strict=True):

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.config import Data
-from vgg_keras.data.folders import hold_out
+from vgg_keras.data.folders import hold_out, parts_of, test_part
 from vgg_keras.data.image_files import split_of_files
 from vgg_keras.data.list_rows import (
     SEPARATOR,
@@ -66,6 +66,11 @@ class _Listed:
     table: np.ndarray | None
     boxes: ListedBoxes
 
+    @property
+    def parts(self) -> list[str]:
+        """The splits that its rows name."""
+        return [split for split in SPLITS if any(row.split == split for row in self.rows)]
+
     def files(self, *splits: str) -> Files:
         """The files of these splits, one after the other, with the numbers of their labels."""
         of_splits = (row for split in splits for row in self.rows if row.split == split)
@@ -90,7 +95,10 @@ def open_list(data: Data) -> Source:
         UserError: a file that is no such list, rows that are wrong or contradict each other, or images that do not exist; the
             lines are named.
     """
-    listed = _read(data)
+    return _source(_read(data), data)
+
+
+def _source(listed: _Listed, data: Data) -> Source:
     train, val, test, division = _divided(listed, data)
     _require_trained(listed.path, listed.classes, train, listed.table)
     return Source(
@@ -112,25 +120,21 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
         UserError: as in `open_list`.
     """
     listed = _read(data)
-    given = [split for split in ("test", "val", "train") if any(row.split == split for row in listed.rows)]
-    held_out = data.validation == "held_out"
-    test = "test" if "test" in given else "val" if "val" in given and held_out else None
-    name = name or ("test" if test else "val")
-    divided = held_out or ("val" not in given and "test" in given)
-    whole = {"test": test, "val": None if divided else "val", "train": None if divided else "train"}
-    wanted = (given or [""]) if name == "all" else [split for split in given if split == whole[name]]
+    parts = listed.parts
+    name = name or ("test" if test_part(parts, data) else "val")
+    wanted = parts_of(name, parts, data) if parts or name != "all" else [""]
     if not wanted:
-        source = open_list(data)
+        source = _source(listed, data)
         return source.description, source.classes, name, source.split(name)
-    division = f"its own {' and '.join(wanted)}" if given else "all images"
+    division = f"its own {' and '.join(wanted)}" if parts else "all images"
     return listed.described(division), listed.classes, name, listed.split(listed.files(*wanted))
 
 
 def open_own_test(data: Data) -> Split | None:
-    """The images of the rows of test, else those of val; None where there are no such rows."""
+    """The images of the rows of test, else those of val with `data.validation=held_out`; None where there are no such rows."""
     listed = _read(data)
-    files = listed.files("test") or listed.files("val")
-    return listed.split(files) if files else None
+    part = test_part(listed.parts, data)
+    return listed.split(listed.files(part)) if part else None
 
 
 def _read(data: Data) -> _Listed:
@@ -174,9 +178,9 @@ def _divided(listed: _Listed, data: Data) -> tuple[Files, Files, Files | None, s
         return train, val, None, f"{share} held out"
     train, val, test = (listed.files(name) for name in SPLITS)
     if not train or not (val or data.validation == "held_out" or test):
-        given = ", ".join(name for name in SPLITS if listed.files(name))
         raise UserError(
-            f"A list with splits has images of train and of val. Received: {printable(path)} with {given} alone. "
+            "A list with splits has images of train and of val. "
+            f"Received: {printable(path)} with {', '.join(listed.parts)} alone. "
             "Or leave the column out, and a share of each class is held out."
         )
     if data.validation == "own" and val:

@@ -21,6 +21,15 @@ from vgg_keras.data.naming import require_source
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.paths import user_path
 
+# What needs only the files or the labels of one split, by what opens the whole set.
+_TESTS = {
+    folders.open_folder: folders.open_test,
+    lists.open_list: lists.open_test,
+    tfds.open_builder: tfds.open_test,
+}
+# The same of what a set has for its test. Nothing is held out there: classes may have too few images for that.
+_OWN_TESTS = {folders.open_folder: folders.open_own_test, lists.open_list: lists.open_own_test}
+
 
 def open_source(data: Data) -> Source:
     """The set that `data.source` names.
@@ -50,10 +59,8 @@ def open_own_test(data: Data) -> Split | None:
     """
     # with a validation that is held out, `test` is the set's own
     data, opener = dataclasses.replace(data, validation="held_out"), _opener(data)
-    for kind, opened in ((folders, folders.open_folder), (lists, lists.open_list)):
-        if opener is opened:  # of which nothing need be held out: classes may have too few images for that
-            return kind.open_own_test(data)
-    return opener(data).test
+    own_test = _OWN_TESTS.get(opener)
+    return own_test(data) if own_test else opener(data).test
 
 
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
@@ -66,9 +73,8 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
         UserError: as in `open_source`, or no such split.
     """
     opener = _opener(data)
-    for kind, opened in ((folders, folders.open_folder), (lists, lists.open_list), (tfds, tfds.open_builder)):
-        if opener is opened:  # which needs only the files or the labels of that split
-            return kind.open_test(data, name)
+    if test := _TESTS.get(opener):
+        return test(data, name)
     source = opener(data)
     name = name or source.final_split
     return source.description, source.classes, name, source.split(name)
