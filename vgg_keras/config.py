@@ -397,7 +397,7 @@ class Features(_Checked):
     layer: str = "fc2"  # B: the last hidden layer, read after its ReLU; or any that feature_maps takes
     pooling: Literal["mean", "max"] = "mean"  # B: over the positions of the layer's map
     combine: Literal["stack", "average"] = "stack"  # B: of several Q, stacked for Caltech-101 and 256, averaged for VOC
-    # the values of the SVM's C that are tried, not stated: the one with the lowest error on held-out training images is taken
+    # the values of the SVM's C that are tried; not stated. The lowest error on held-out training images decides
     svm_c: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
     holdout: float = 0.2  # B: the share of the training images that chooses C
     # B: training images of each class in a random division, 30 for Caltech-101; 0: the set's own division
