@@ -256,7 +256,8 @@ def test_the_recipes_options_equal_a_loop_in_numpy(random, changes):
         difference = max(np.abs(weight.numpy() - expected[weight.path]).max() for weight in net.trainable_variables)
         moved = max(np.abs(expected[path] - value).max() for path, value in before.items())
         print(f"{changes}: largest difference {difference:.2g} of weights that moved by up to {moved:.2g}")
-        assert difference <= 1e-6 < 1e-4 < moved
+        # oneDNN rounds otherwise in micro-batches than in a batch, which moves single ReLUs: 5e-6
+        assert difference <= 1e-5 < 1e-4 < moved
 
 
 @pytest.mark.slow

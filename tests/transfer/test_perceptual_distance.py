@@ -135,7 +135,7 @@ def test_lpips_is_the_real_one_on_photographs(shared_data, judged_by, random, tm
         f"distances {judged['distances'].min():.3g} to {judged['distances'].max():.3g}"
     )
     # where two values of a pooling are equal but for rounding, float32 sends the gradient to the other one: seen in 1 of 20
-    assert np.sort(norms)[-3] <= 1e-5 and norms.max() <= 1e-2
+    assert np.median(norms) <= 2e-5 and np.sort(norms)[-3] <= 1e-4 and norms.max() <= 1e-2
     for other in ("alex", "squeeze"):
         with pytest.raises(
             UserError, match=rf"have 64, 128, 256, 512, 512 channels\. Received: .*{other}\.pth, with 64, "

@@ -1,8 +1,11 @@
 """An image file to pixels: decoded as it is stored, then made upright."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
+
+from vgg_keras.log_filter import without_noise
 
 # For each EXIF orientation, from 0 (none): which axes are reversed, and the order of the axes after that.
 REVERSED = [(row in (3, 4, 6, 7), row in (2, 3, 7, 8), False) for row in range(9)]
@@ -87,5 +90,18 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     Four operations and no branch, because training does it for every crop.
     """
     reversed_axes = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(REVERSED, orientation))
-    turned = tf.transpose(reversed_axes, tf.gather(ORDERED, orientation))
+    turned = transpose(reversed_axes, tf.gather(ORDERED, orientation))
     return tf.ensure_shape(turned, [None, None, image.shape[-1]])
+
+
+def transpose(image: tf.Tensor, order: tf.Tensor | None = None) -> tf.Tensor:
+    """`tf.transpose` of an image in bytes, without a line on standard error that looks like an error."""
+    _transpose_bytes_once()
+    return tf.transpose(image, order)
+
+
+@functools.cache
+def _transpose_bytes_once() -> None:
+    """At the first transposition of bytes in a process oneDNN writes that it has none: here, where the line is dropped."""
+    with tf.init_scope(), without_noise():
+        tf.transpose(tf.zeros([1, 1], tf.uint8))
