@@ -1,6 +1,7 @@
 """Writes that are killed, what they leave, and who removes it."""
 
 import errno
+import hashlib
 import os
 import signal
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vgg_keras.files import discard, replacing, sweep, write_json
+from vgg_keras.files import discard, hash_ahead, replacing, sha256, sweep, write_json
 
 WRITER = """
 import sys
@@ -101,3 +102,20 @@ def test_a_file_system_that_syncs_no_folders_is_written_to(tmp_path, monkeypatch
     with pytest.raises(OSError, match=os.strerror(number)):
         write_json(tmp_path / "value.json", 2)
     assert (tmp_path / "value.json").read_text() == "1\n"
+
+
+def test_a_file_that_was_hashed_ahead_has_its_own_digest_also_when_it_was_replaced_or_is_none(tmp_path):
+    path = tmp_path / "weights"
+    first, second = b"a" * (2**24 + 1), b"b" * (2**24 + 1)  # two parts
+    path.write_bytes(first)
+    hash_ahead(path)
+    assert sha256(path) == hashlib.sha256(first).hexdigest()
+    hash_ahead(path)
+    other = tmp_path / "other"
+    other.write_bytes(second)
+    other.replace(path)
+    assert sha256(path) == hashlib.sha256(second).hexdigest()
+    hash_ahead(tmp_path)
+    hash_ahead(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError):
+        sha256(tmp_path / "missing")

@@ -12,7 +12,9 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -107,7 +109,42 @@ def read_regular(path: Path | str) -> bytes:
 def sha256(path: Path | str) -> str:
     """The file's digest in hexadecimal; the file is opened by `open_regular`."""
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        ahead = _ahead.pop(_version(file), None)
+        return ahead.result() if ahead else _digest(file)
+
+
+def hash_ahead(path: Path | str) -> None:
+    """Begins to hash a large file for a call of `sha256` to come: while a framework is imported, a core is idle."""
+    try:
+        file = open_regular(path)
+    except OSError:  # `sha256` says so
+        return
+    found = _ahead[_version(file)] = Future()
+
+    def run():
+        with file:
+            try:
+                found.set_result(_digest(file))
+            except OSError as error:
+                found.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # no process waits for it at its end
+
+
+_ahead: dict[tuple[int, ...], Future] = {}  # by what changes when a file does
+
+
+def _version(file: BinaryIO) -> tuple[int, ...]:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _digest(file: BinaryIO) -> str:
+    # few and large parts: between two of them the thread of `hash_ahead` waits for Python, which imports meanwhile
+    found, part = hashlib.sha256(), memoryview(bytearray(min(2**24, os.fstat(file.fileno()).st_size) or 1))
+    while count := file.readinto(part):
+        found.update(part[:count])
+    return found.hexdigest()
 
 
 @contextlib.contextmanager

@@ -11,9 +11,11 @@ from typing import Any
 
 from vgg_keras.config import READING, Config, fields_with
 from vgg_keras.errors import UserError
+from vgg_keras.files import hash_ahead
 from vgg_keras.overrides import override
+from vgg_keras.paths import user_path
 from vgg_keras.recipes import load
-from vgg_keras.runs import run_config
+from vgg_keras.runs import WEIGHTS, run_config
 
 _EARLY = fields_with(READING)  # which images are read: needs no net
 
@@ -67,6 +69,7 @@ def resolve(
             return net, config
         return net, net.config if named else override(net.config, overrides, may_change)
 
+    hash_ahead(Path(model) / WEIGHTS if model else user_path(weights))
     return config, open_net
 
 
