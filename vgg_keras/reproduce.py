@@ -2,6 +2,7 @@
 
 python -m vgg_keras.reproduce --suite=small --data=cifar10=cifar10_jpeg --data=photographs=flowers17 --out=reports/small
 python -m vgg_keras.reproduce --suite=small --out=reports/small --only=table3 --dry_run
+python -m vgg_keras.reproduce --suite=small --out=reports/small --merge=other_machine/results.json
 python -m vgg_keras.reproduce --suite=smoke --out=reports/smoke
 python -m vgg_keras.reproduce --suite=imagenet --data=imagenet2012 --weights=D=vgg16.h5 --weights=E=vgg19.h5 --out=reports/authors
 
@@ -27,6 +28,12 @@ flags.DEFINE_multi_string(
     "Of imagenet: given nets that are tested, D=FILE and E=FILE, or imagenet for both of Keras Applications. May be repeated.",
 )
 flags.DEFINE_list("only", [], "Tables with commas between them: table3, table4, table5, table6, table4.1, tablebeyond.")
+flags.DEFINE_list(
+    "merge",
+    [],
+    "results.json files of the same suite from elsewhere, with commas between them: their results count, and their nets are not "
+    "trained again.",
+)
 flags.DEFINE_integer("jobs", 1, "Trainings and tests at the same time.", lower_bound=1)
 flags.DEFINE_bool("dry_run", False, "Print the plan and its hours; nothing is written.")
 cli.define("out", "set")
@@ -46,6 +53,7 @@ def main() -> int:
         dry_run=FLAGS.dry_run,
         out=FLAGS.out or f"reports/{FLAGS.suite}",
         settings=tuple(FLAGS.set),
+        merge=tuple(FLAGS.merge),
     )
     suite = options.suite_of(asked)
     stop.listen(hangup=True)

@@ -22,6 +22,7 @@ from vgg_keras.weights.verify import digest_of
 GIVEN = "given.json"
 # Known when a run begins: the data decide them.
 _MEASURED = ("architecture.num_classes", "architecture.mean")
+SPLITS = ("train", "val", "test")
 _RULE = "A suite goes on in the folder that it was begun in. Received:"
 _ADVICE = "Name another --out, or remove that run."
 
@@ -65,7 +66,7 @@ def require_same_images(stored: Sequence[tuple[Path, dict[str, Any]]]) -> None:
         UserError: it names both.
     """
     for folder, content in stored[1:]:
-        for split in ("train", "val", "test"):
+        for split in SPLITS:
             first, other = (one.get("data", {}).get(split) or {} for one in (stored[0][1], content))
             if first.get("sha256_of_names") != other.get("sha256_of_names"):
                 counts = " and ".join(f"{one.get('images', 0):,}" for one in (first, other))
@@ -145,6 +146,25 @@ def _design(config: Config) -> dict[str, Any]:
     """What must be the same in the folder and in the plan; a run's folder states S where the recipe leaves it out."""
     stated = replace(config, data=replace(config.data, scale=config.training_scale))
     return without(to_dict(stated), {*fields_with(RESUME), *_MEASURED})
+
+
+def design_digest(config: Config, start: str) -> str:
+    """The sha256 of what a net's result depends on, as far as a suite plans it.
+
+    Args:
+        config: of the run, without its start.
+        start: the name of the training that it starts from; empty: none.
+    """
+    text = json.dumps([_design(config), start], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def images_of(runs: Sequence[Any]) -> dict[str, Any]:
+    """How many images the splits of a set have, and the digest of their names, from its first run that has begun."""
+    stored = [read_config(run.folder) for run in runs if not run.training.weights]
+    images = next((one.get("data", {}) for one in stored if one), {})
+    splits = {split: images.get(split) or {} for split in SPLITS}
+    return {split: {key: one[key] for key in ("images", "sha256_of_names")} for split, one in splits.items() if one}
 
 
 def _place(start: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from vgg_keras import stop
 from vgg_keras.errors import INTERRUPTED, StoppedError
 from vgg_keras.locks import locked, require_lockable
-from vgg_keras.reproduction import hours, plan, runner
+from vgg_keras.reproduction import hours, merging, plan, runner
 from vgg_keras.reproduction.options import Options
 from vgg_keras.reproduction.plan import Job, Run
 from vgg_keras.reproduction.suite import Suite
@@ -38,9 +38,13 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
     with nullcontext() if options.dry_run else locked(folder, "--out"):
         runs = plan.runs_of(suite, folder)
         asked = suite.only(options.only) if options.only else suite  # the page is of all
+        merged = merging.read(options.merged, suite, runs)
         of_asked = [run for run in runs if run.training in asked.trainings]
-        jobs = plan.jobs_of(asked, of_asked, options.settings)
-        _print_plan(asked, of_asked, jobs, options)
+        left = merging.left(of_asked, asked, merged)
+        if merged:
+            print(f"{len(of_asked) - len(left)} of {len(of_asked)} runs are not needed: --merge has their results")
+        jobs = plan.jobs_of(asked, left, options.settings)
+        _print_plan(asked, left, jobs, options)
         if options.dry_run:
             return 0
         plan.note_given(suite, runs)
@@ -56,7 +60,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
             if job.test is not None or time.monotonic() - renewed < RENEWED_SECONDS:
                 return
             try:
-                page.write(suite, runs, folder, lines(failed))
+                page.write(suite, runs, folder, lines(failed), merged)
                 renewed = time.monotonic()
             except Exception as error:  # the trainings that are left take days: at their end it is raised
                 print(f"the page was not renewed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -66,7 +70,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
             names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
             logs = folder / plan.LOGS
             print(f"failed: {names}; their output is in {logs}; the same command runs them again", flush=True)
-        found = page.write(suite, runs, folder, lines(failed))
+        found = page.write(suite, runs, folder, lines(failed), merged)
     if stop.requested():
         raise StoppedError(f"stopped; the same command resumes; {folder}/report.html has what is there")
     print(page.summary(found))

@@ -26,11 +26,17 @@ class Options:
     dry_run: bool
     out: str
     settings: tuple[str, ...] = ()
+    merge: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Of the runs and the page."""
         return user_path(self.out)
+
+    @property
+    def merged(self) -> list[Path]:
+        """The results.json files from elsewhere."""
+        return [user_path(path) for path in self.merge]
 
 
 def suite_of(options: Options) -> Suite:

@@ -16,11 +16,15 @@ CHARTS = "charts"  # the folder of the pictures
 
 
 def write(
-    suite: Suite, runs: Sequence[Run], folder: Path, failed: Mapping[str, str] = MappingProxyType({})
+    suite: Suite,
+    runs: Sequence[Run],
+    folder: Path,
+    failed: Mapping[str, str] = MappingProxyType({}),
+    merged: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Writes results.json, the charts, report.html and report.md with the runs there are, and the jobs that failed, each with the
-    last line of its output; returns the results."""
-    found = results.write(suite, runs, folder, failed)
+    """Writes results.json, the charts, report.html and report.md with the runs there are, the results of `merging.read`, and the
+    jobs that failed, each with the last line of its output; returns the results."""
+    found = results.write(suite, runs, folder, failed, merged)
     write_page(found, folder)
     return found
 

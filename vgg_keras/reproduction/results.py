@@ -21,8 +21,10 @@ from vgg_keras.evaluation import metrics
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
+from vgg_keras.reproduction import identity, merging
 from vgg_keras.reproduction.hours import epochs
 from vgg_keras.reproduction.intervals import difference, verdict
+from vgg_keras.reproduction.merging import Tested
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Suite, Training
 from vgg_keras.reproduction.tables import METHODS
@@ -31,53 +33,51 @@ from vgg_keras.runs import read_config
 RESULTS = "results.json"
 
 
-@dataclasses.dataclass(frozen=True)
-class Tested:
-    """A cell's test with one seed: of each image whether the net is wrong; errors in percent."""
-
-    wrong: np.ndarray
-    top1_error: float
-    top5_error: float | None
-    images_sha256: str
-
-
-def collect(suite: Suite, runs: Sequence[Run], failed: Mapping[str, str]) -> dict[str, Any]:
-    """What results.json holds, with the runs there are and the jobs that failed."""
-    found = {cell.name: _tested(cell, runs) for cell in suite.cells}
+def collect(
+    suite: Suite, runs: Sequence[Run], failed: Mapping[str, str], merged: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """What results.json holds, with the runs there are, the results of `merging.read`, and the jobs that failed."""
+    elsewhere = merging.tests(merged, suite)
+    found = {cell.name: dict(sorted((elsewhere[cell.name] | _tested(cell, runs)).items())) for cell in suite.cells}
+    own = [_training(run) for run in runs if run.training.weights or read_config(run.folder)]
+    trainings = merging.trainings(merged, own, runs)
     return {
         "suite": suite.name,
         "title": suite.title,
         "about": list(suite.about),
-        "sets": {one.name: _set(suite, one, runs) for one in suite.sets},
+        "sets": {one.name: _set(one, runs, merged) for one in suite.sets},
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": processor.description(),
         "versions": provenance.versions(),
-        "trainings": [_training(run) for run in runs if run.training.weights or read_config(run.folder)],
+        "trainings": trainings,
         "cells": [_cell(suite, cell, found[cell.name]) for cell in suite.cells],
-        "claims": [_claim(suite, runs, claim, found) for claim in suite.claims],
-        "passes": _passes(suite, runs),
+        "claims": [_claim(suite, trainings, claim, found) for claim in suite.claims],
+        "passes": merging.passes(merged, _passes(suite, runs), suite),
         "trained_out": suite.trained_out,
         "failed": dict(failed),
     }
 
 
-def write(suite: Suite, runs: Sequence[Run], folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
+def write(
+    suite: Suite,
+    runs: Sequence[Run],
+    folder: Path,
+    failed: Mapping[str, str],
+    merged: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
     """Collects, and writes results.json."""
-    found = collect(suite, runs, failed)
+    found = collect(suite, runs, failed, merged)
     write_json(folder / RESULTS, found)
     return found
 
 
-def _set(suite: Suite, data: DataSet, runs: Sequence[Run]) -> dict[str, Any]:
-    """What a set's images are, from its first run that has begun."""
-    stored = [read_config(run.folder) for run in runs if run.training.data == data.name and not run.training.weights]
-    images = next((one.get("data", {}) for one in stored if one), {})
-    splits = {split: images.get(split) or {} for split in ("train", "val", "test")}
-    return {
-        "about": data.about,
-        "source": data.source,
-        **{split: {key: one[key] for key in ("images", "sha256_of_names")} for split, one in splits.items() if one},
-    }
+def _set(data: DataSet, runs: Sequence[Run], merged: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a set's images are, from its first run that has begun, here or elsewhere."""
+    images = identity.images_of([run for run in runs if run.training.data == data.name])
+    for content in merged:
+        known = content["sets"][data.name]
+        images = images or {split: known[split] for split in identity.SPLITS if split in known}
+    return {"about": data.about, "source": data.source, **images}
 
 
 # ---- cells
@@ -92,7 +92,7 @@ def _tested(cell: Cell, runs: Sequence[Run]) -> dict[int, Tested]:
             fused = mean(of_parts, [part.training for part in cell.parts]) if len(of_parts) > 1 else of_parts[0]
             ranks = metrics.label_ranks(fused.probabilities, fused.labels)
             top5 = 100 * float(np.mean(ranks >= 5)) if len(fused.classes) > 5 else None
-            found[seed] = Tested(ranks >= 1, 100 * float(np.mean(ranks >= 1)), top5, fused.images_sha256)
+            found[seed] = Tested(ranks >= 1, top5, fused.images_sha256)
     return found
 
 
@@ -131,6 +131,7 @@ def _cell(suite: Suite, cell: Cell, found: dict[int, Tested]) -> dict[str, Any]:
         "note": cell.note,
         "images": len(next(iter(found.values())).wrong) if found else 0,
         "top1_errors": {str(seed): round(one.top1_error, 4) for seed, one in found.items()},
+        "tests": {str(seed): one.to_json() for seed, one in found.items()},
         "top1_error": _mean(top1),
         "top1_deviation": _deviation(top1),
         "top5_error": _mean(top5),
@@ -186,7 +187,9 @@ def _deviation(values: Sequence[float | None]) -> float | None:
 # ---- claims
 
 
-def _claim(suite: Suite, runs: Sequence[Run], claim: Claim, found: dict[str, dict[int, Tested]]) -> dict[str, Any]:
+def _claim(
+    suite: Suite, trained: Sequence[dict[str, Any]], claim: Claim, found: dict[str, dict[int, Tested]]
+) -> dict[str, Any]:
     cells = [suite.cell(name) for name in (claim.first, claim.second)]
     printed = [cell.paper[0] for cell in cells if cell.paper]
     paper = round(printed[0] - printed[1], 2) if len(printed) == 2 else None
@@ -223,14 +226,18 @@ def _claim(suite: Suite, runs: Sequence[Run], claim: Claim, found: dict[str, dic
     }
     if claim.expected:
         trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
-        result["verdict"] = _undecided(suite, runs, claim, trainings, seeds) or verdict(
+        result["verdict"] = _undecided(suite, trained, claim, trainings, seeds) or verdict(
             measured, claim.expected, all(training.weights for training in trainings)
         )
     return result
 
 
 def _undecided(
-    suite: Suite, runs: Sequence[Run], claim: Claim, trainings: Sequence[Training], seeds: Sequence[int]
+    suite: Suite,
+    trained: Sequence[dict[str, Any]],
+    claim: Claim,
+    trainings: Sequence[Training],
+    seeds: Sequence[int],
 ) -> str:
     """Why a claim cannot be decided whatever its interval says; empty where it can."""
     planned = len(trainings[0].seeds)
@@ -238,18 +245,13 @@ def _undecided(
         return f"not decided: {len(seeds)} of {planned} seeds"
     if claim.of_depth and suite.trained_out is not None:
         for training in trainings:
-            losses = [_last_epoch(run).get("loss") for run in runs if run.training == training]
+            losses = [one.get("loss") for one in trained if one["name"] == training.name]
             if not all(loss is not None and loss <= suite.trained_out for loss in losses):
                 return f"not decided: {training.net} not trained out"
     return ""
 
 
 # ---- trainings
-
-
-def _last_epoch(run: Run) -> dict[str, Any]:
-    lines = epochs(run)
-    return lines[-1] if lines else {}
 
 
 def _training(run: Run) -> dict[str, Any]:
@@ -263,6 +265,7 @@ def _training(run: Run) -> dict[str, Any]:
     return {
         "name": run.training.name,
         "seed": run.seed,
+        "design": identity.design_digest(run.config, run.training.start),
         "finished": run.trained,
         "epochs": len(lines),
         "loss": last.get("loss"),

@@ -1,0 +1,117 @@
+"""Results from elsewhere: what they decide, what is still trained, and what does not fit."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.reproduction.fake_start import FakeStart, options_of
+from vgg_keras.errors import UserError
+from vgg_keras.reproduction import merging
+from vgg_keras.reproduction.job import reproduce
+from vgg_keras.reproduction.options import suite_of
+from vgg_keras.reproduction.suite import Cell, Part
+
+SUITE = suite_of(options_of("unused"))
+
+
+def run(folder, merge=(), only=(), start=None):
+    """The content of results.json, and the names of the jobs that ran."""
+    start = start or FakeStart()
+    options = options_of(folder, merge=tuple(map(str, merge)), only=only)
+    assert reproduce(suite_of(options), options, start) == 0
+    return json.loads((folder / "results.json").read_text()), start.names
+
+
+def test_a_test_is_the_same_after_json():
+    wrong = np.random.default_rng(0).integers(0, 2, 21).astype(bool)
+    there = json.loads(json.dumps(merging.Tested(wrong, 12.5, "ab").to_json()))
+    back = merging.Tested.from_json(there, 21)
+    np.testing.assert_array_equal(back.wrong, wrong)
+    assert (back.top1_error, back.top5_error, back.images_sha256) == (100 * wrong.mean(), 12.5, "ab")
+
+
+def test_two_machines_make_the_results_of_one(quick, tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    first, names = run(tmp_path / "first", only=("table3",))
+    second, others = run(tmp_path / "second", merge=[tmp_path / "first/results.json"])
+    begun = {one["name"] for one in first["trainings"]}
+    again = {name for name in others if name.endswith("_train")} & set(names)
+    # what has tests that the first machine has not made, and what such a net starts from, is trained here too
+    empty = {cell["name"] for cell in first["cells"] if not cell["tests"]}
+    needed = {part.training for cell in SUITE.cells if cell.name in empty for part in cell.parts}
+    needed |= {training.start for training in SUITE.trainings if training.name in needed}
+    assert {name.rsplit("_", 2)[0].replace("_", "/") for name in again} == begun & needed
+    assert begun & needed and begun - needed
+    for name in ("cells", "claims", "passes", "sets"):
+        assert second[name] == whole[name], name
+    order = [[(one["name"], one["seed"]) for one in made["trainings"]] for made in (second, whole)]
+    assert order[0] == order[1]
+
+
+def test_nothing_is_left_of_a_suite_that_was_finished_elsewhere(quick, tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    copy, names = run(tmp_path / "copy", merge=[tmp_path / "whole/results.json"])
+    assert names == []
+    assert {name: copy[name] for name in ("cells", "claims", "trainings")} == {
+        name: whole[name] for name in ("cells", "claims", "trainings")
+    }
+
+
+def test_a_net_with_a_test_that_the_file_lacks_is_trained_with_what_it_starts_from(quick, tmp_path):
+    run(tmp_path / "whole")
+    path = tmp_path / "whole/results.json"
+    content = json.loads(path.read_text())
+    training = next(one for one in SUITE.trainings if one.start)
+    cell = next(cell for cell in content["cells"] if cell["name"] in cells_of(training.name))
+    del cell["tests"]["1"]
+    path.write_text(json.dumps(content))
+    _, names = run(tmp_path / "other", merge=[path])
+    trained = {name for name in names if name.endswith("_train")}
+    flat = {name.replace("/", "_") + "_1_train" for name in (training.name, training.start)}
+    assert flat <= trained and not any(name.endswith("_0_train") for name in trained)
+
+
+def cells_of(training):
+    return [cell.name for cell in SUITE.cells if any(part.training == training for part in cell.parts)]
+
+
+def test_a_fusion_of_nets_of_two_machines_is_trained_again(tmp_path):
+    nets = [training.name for training in SUITE.trainings][:2]
+    cell = Cell("6", "digits", "both", tuple(Part(net, "center", (36,)) for net in nets))
+    suite = dataclasses.replace(SUITE, cells=(cell,), claims=())
+    tested = merging.Tested(np.zeros(3, bool), None, "ab").to_json()
+    trained = [{"name": net, "seed": 0, "finished": True, "design": "d"} for net in nets]
+    content = {"cells": [{"name": "both", "images": 3, "tests": {"0": tested}}], "trainings": trained}
+    assert set(merging.tests([content], suite)["both"]) == {0}
+    content["trainings"] = trained[:1]
+    assert merging.tests([content], suite)["both"] == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "received"),
+    [
+        (lambda content: content.update(suite="small"), "of the suite 'small', not smoke"),
+        (lambda content: content.pop("cells"), "which is none, or an older version's"),
+        (lambda content: content["cells"][0]["tests"]["0"].update(wrong="AA=="), "which is none, or an older"),
+        (lambda content: content["trainings"][0].update(design="other"), "was trained by another recipe"),
+        (
+            lambda content: content["sets"]["digits"]["train"].update(sha256_of_names="other"),
+            "whose train images of digits are not those of this folder",
+        ),
+    ],
+)
+def test_results_that_do_not_fit_get_one_line_before_anything_runs(quick, tmp_path, change, received):
+    content, _ = run(tmp_path / "out", only=("table3",))
+    change(content)
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    start = FakeStart()
+    with pytest.raises(UserError, match=f"--merge takes results.json files .* {received}"):
+        run(tmp_path / "out", merge=[tmp_path / "other.json"], start=start)
+    assert start.names == []
+
+
+def test_a_file_of_results_that_is_missing_is_named(tmp_path):
+    with pytest.raises(UserError, match="missing.json: No such file"):
+        merging.read([tmp_path / "missing.json"], SUITE, [])

@@ -1,0 +1,170 @@
+"""Results of the same suite from elsewhere (`--merge`): their cells count, and their nets are not trained again."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgg_keras.errors import UserError
+from vgg_keras.files import read_regular
+from vgg_keras.reproduction import identity
+from vgg_keras.reproduction.plan import Run
+from vgg_keras.reproduction.suite import Cell, Suite
+
+_RULE = "--merge takes results.json files of the same suite. Received:"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A cell's test with one seed: of each image whether the net is wrong; the top-5 error in percent."""
+
+    wrong: np.ndarray
+    top5_error: float | None
+    images_sha256: str
+
+    @property
+    def top1_error(self) -> float:
+        """In percent."""
+        return 100 * float(np.mean(self.wrong))
+
+    def to_json(self) -> dict[str, Any]:
+        """As results.json has it: a bit an image, the first one's is the highest of the first byte."""
+        wrong = base64.b64encode(np.packbits(self.wrong).tobytes()).decode()
+        return {"top5_error": self.top5_error, "images_sha256": self.images_sha256, "wrong": wrong}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], images: int) -> "Tested":
+        """The inverse of `to_json`."""
+        packed = np.frombuffer(base64.b64decode(content["wrong"]), np.uint8)
+        assert packed.size == -(-images // 8)
+        return cls(np.unpackbits(packed, count=images).astype(bool), content["top5_error"], content["images_sha256"])
+
+
+def read(paths: Sequence[Path], suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The files' contents; they are of this suite's design, and of the images that its runs have.
+
+    Args:
+        paths: of results.json files.
+        suite, runs: the whole suite, and its runs in this folder.
+
+    Raises:
+        UserError: a file that cannot be read, or of another suite, design or other images.
+    """
+    found = [_read(path, suite) for path in paths]
+    designs = {(run.training.name, run.seed): identity.design_digest(run.config, run.training.start) for run in runs}
+    for path, content in zip(paths, found, strict=True):
+        for one in content["trainings"]:
+            key = one["name"], one["seed"]
+            if "design" in one and key in designs and one["design"] != designs[key]:
+                raise UserError(f"{_RULE} {path}, whose net {key[0]}, seed {key[1]}, was trained by another recipe.")
+    for data in suite.sets:
+        begun = identity.images_of([run for run in runs if run.training.data == data.name])
+        known = [("this folder", begun)] if begun else []
+        known += [(path, one["sets"][data.name]) for path, one in zip(paths, found, strict=True)]
+        _require_same_images(data.name, known)
+    return found
+
+
+def _read(path: Path, suite: Suite) -> dict[str, Any]:
+    try:
+        content = json.loads(read_regular(path))
+        name = content["suite"]
+        if name == suite.name:
+            _tests(content, suite)  # that it can be parsed
+            assert all("sha256_of_names" in part for one in _splits(content) for part in one.values())
+    except OSError as error:
+        raise UserError(f"{_RULE} {path}: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
+        raise UserError(f"{_RULE} {path}, which is none, or an older version's.") from None
+    if name != suite.name:
+        raise UserError(f"{_RULE} {path}, of the suite {name!r:.50}, not {suite.name}.")
+    return content
+
+
+def _splits(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{split: one[split] for split in identity.SPLITS if split in one} for one in content["sets"].values()]
+
+
+def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]]) -> None:
+    for split in identity.SPLITS:
+        stated = [(where, one[split]["sha256_of_names"]) for where, one in known if split in one]
+        for where, digest in stated[1:]:
+            if digest != stated[0][1]:
+                raise UserError(f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}.")
+
+
+def tests(merged: Sequence[dict[str, Any]], suite: Suite) -> dict[str, dict[int, Tested]]:
+    """The tests in the files by cell and seed; the first file that has one decides."""
+    found: dict[str, dict[int, Tested]] = {cell.name: {} for cell in suite.cells}
+    for content in merged:
+        for name, of_seeds in _tests(content, suite).items():
+            found[name] = of_seeds | found[name]
+    return found
+
+
+def _tests(content: dict[str, Any], suite: Suite) -> dict[str, dict[int, Tested]]:
+    """Of one file: the tests of nets that it trained to their end."""
+    finished = {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "design" in one}
+    cells: dict[str, Cell] = {cell.name: cell for cell in suite.cells}
+    found = {}
+    for one in content["cells"]:
+        if one["name"] in cells:
+            nets = [part.training for part in cells[one["name"]].parts]
+            of_seeds = {int(seed): Tested.from_json(test, one["images"]) for seed, test in one["tests"].items()}
+            found[one["name"]] = {
+                seed: test for seed, test in of_seeds.items() if all((net, seed) in finished for net in nets)
+            }
+    return found
+
+
+def left(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) -> list[Run]:
+    """The runs whose tests are not all in the files, and the runs that these start from, if they are not trained here.
+
+    Args:
+        runs: in an order in which a start comes before what starts from it.
+        suite: whose cells are wanted.
+        merged: of `read`.
+    """
+    known = tests(merged, suite)
+    needed: set[tuple[str, int]] = set()
+    for run in reversed(runs):
+        name, seed = run.training.name, run.seed
+        cells = [cell for cell in suite.cells if any(part.training == name for part in cell.parts)]
+        # a net without a cell of its own is there for what starts from it
+        if (name, seed) in needed or any(seed not in known[cell.name] for cell in cells):
+            needed.add((name, seed))
+            if run.training.start and not run.trained:
+                needed.add((run.training.start, seed))
+    return [run for run in runs if (run.training.name, run.seed) in needed]
+
+
+def trainings(
+    merged: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]], runs: Sequence[Run]
+) -> list[dict[str, Any]]:
+    """The trainings of this folder and of the files, each once: the finished one of two. In the order of the runs."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for one in [*own, *(one for content in merged for one in content["trainings"] if "design" in one)]:
+        key = one["name"], one["seed"]
+        if key not in found or (one["finished"] and not found[key]["finished"]):
+            found[key] = one
+    return [found[key] for run in runs if (key := (run.training.name, run.seed)) in found]
+
+
+def passes(merged: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]], suite: Suite) -> list[dict[str, Any]]:
+    """The passes of this folder and of the files, each seed once, in the order of the suite."""
+    found: dict[tuple, dict[str, Any]] = {}
+    for one in [*own, *(one for content in merged for one in content["passes"])]:
+        key = one["training"], one["protocol"], one["Q"]
+        known = found.setdefault(key, {**one, "top1_errors": {}})
+        known["top1_errors"] = one["top1_errors"] | known["top1_errors"]
+    order = [
+        (training.name, protocol, side)
+        for training in suite.trainings
+        for protocol, sides in suite.passes(training.name).items()
+        for side in sides
+    ]
+    return [found[key] for key in order if key in found]
