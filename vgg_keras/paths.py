@@ -108,6 +108,15 @@ def printable(name: Path | str) -> str:
     return "".join(map(_escaped, text))
 
 
+def class_name(text: Path | str) -> str:
+    """A folder's name or a label of a list as the name of a class: one line of text, in Unicode's composed form (NFC).
+
+    macOS gives the names of folders with accents apart from their letters (NFD). Of two machines the same class would else have
+    two names that look alike.
+    """
+    return unicodedata.normalize("NFC", printable(text))
+
+
 def _escaped(character: str) -> str:
     if character in _SHORT:
         return _SHORT[character]
