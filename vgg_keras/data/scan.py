@@ -51,7 +51,21 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
     test, bad_test = _scan_split(source.test, "test", config) if source.test else (None, [])
     bad = bad_train + bad_val + bad_test
     _require_few_bad(bad, source.train.size + source.val.size + (source.test.size if source.test else 0), config)
+    if train.stamps is not None:  # arrays may all train and all validate
+        val, test = _noting_copies(val, "val", train), test and _noting_copies(test, "test", train)
     return dataclasses.replace(source, train=train, val=val, test=test), bad
+
+
+def _noting_copies(split: Split, name: str, train: Split) -> Split:
+    """The split with a line where files of it have the bytes of training images."""
+    copies = np.flatnonzero(np.isin(split.fingerprints, train.fingerprints))
+    if not len(copies):
+        return split
+    note = (
+        f"{len(copies):,} of {split.size:,} {name} images are copies of training images, such as "
+        f"{split.path(int(copies[0]))}: the errors on them are too low"
+    )
+    return dataclasses.replace(split, notes=(*split.notes, note))
 
 
 def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
