@@ -84,6 +84,13 @@ def test_copies_of_training_images_are_counted(class_folders):
     )
 
 
+@pytest.mark.parametrize("name", ["Cat", "c at", "cat\u200b"])
+def test_classes_that_differ_in_case_or_spaces_alone_are_named(class_folders, name):
+    (class_folders / "dog").rename(class_folders / name)
+    first, second = sorted((name, "cat"))
+    assert bad(class_folders)[0].notes == (f"the classes {first!r} and {second!r} differ in case or spaces alone",)
+
+
 BAD = {  # and a link to nowhere, and a name that is no UTF-8
     "truncated.jpg": lambda good: good[: len(good) // 2],
     "page.jpg": lambda good: b"<html>not found</html>",

@@ -7,7 +7,8 @@ what an image is, and `scan_cache` keeps it, so that only new and changed files 
 
 import dataclasses
 import time
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,7 +176,22 @@ def _notes_of_classes(split: Split, name: str) -> tuple[str, ...]:
         return ()
     counts = split.class_counts
     majority = () if split.multi_label else _majority(split, name, counts)
-    return majority + _absent_classes(split, name, counts)
+    alike = _alike_classes(split.classes) if name == "train" else ()
+    return alike + majority + _absent_classes(split, name, counts)
+
+
+def _alike_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """A line where the names of two classes differ in case or spaces alone, as one class that several people wrote."""
+    known: dict[str, str] = {}
+    pairs = []
+    for name in classes:
+        visible = (one for one in name.casefold() if unicodedata.category(one) not in ("Zs", "Cf"))  # Cf: zero width
+        first = known.setdefault("".join(visible), name)
+        pairs += [(first, name)] if first != name else []
+    if not pairs:
+        return ()
+    more = f", and so do {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return (f"the classes {pairs[0][0]!r} and {pairs[0][1]!r} differ in case or spaces alone{more}",)
 
 
 def _majority(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:
