@@ -80,3 +80,14 @@ def test_a_harmless_name_is_given_as_it_is(tmp_path, name):
 def test_a_picture_of_an_image_beside_its_list_stays_in_its_folder():
     for name, inside in (("cat/a.jpg", "cat/a.jpg"), ("../b/a.jpg", "_/b/a.jpg"), ("/x/../a.jpg", "x/_/a.jpg")):
         assert below(Path("maps"), name) == Path("maps") / inside
+
+
+def test_a_picture_of_an_image_with_the_longest_name_can_be_written(tmp_path):
+    """255 bytes, to which its ending is added; in a name that is not UTF-8 each byte becomes four characters."""
+    names = ["a" * 251 + ".jpg", "b" * 251 + ".jpg", "\u732b" * 83 + ".jpg", r"\xe9" * 251 + ".jpg"]
+    paths = [below(tmp_path, f"cat/{name}.png") for name in names]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    assert len(set(paths)) == len(names) and all(path.name.endswith(".jpg.png") for path in paths)
+    assert below(tmp_path, "c" * 251 + ".png").name == "c" * 251 + ".png"

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from vgg_keras.errors import UserError
 
 _ESCAPE = re.compile(r"\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})")  # what `printable` makes of a character
+_LONGEST = 255  # bytes of a name
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 # Characters of a path that TensorFlow takes as they are: no part of a pattern, and UTF-8.
 _PLAIN = re.compile(r"[\w ./,:=+@%#~-]+")
@@ -90,7 +92,16 @@ def below(folder: Path, name: str) -> Path:
 
     A list's images may lie outside of the list's folder. The `..` in their names must lead out of no other folder.
     """
-    return folder.joinpath(*("_" if part == ".." else part for part in Path(name).parts if part != os.sep))
+    return folder.joinpath(*("_" if part == ".." else _shortened(part) for part in Path(name).parts if part != os.sep))
+
+
+def _shortened(part: str) -> str:
+    """A name that file systems take: both ends of a longer one, such as one with escapes, and a digest between them."""
+    content = os.fsencode(part)
+    if len(content) <= _LONGEST:
+        return part
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    return f"{content[:150].decode(errors='ignore')}-{digest}-{content[-50:].decode(errors='ignore')}"
 
 
 def printable(name: Path | str) -> str:
@@ -106,6 +117,15 @@ def printable(name: Path | str) -> str:
     if not unsafe and not _ESCAPE.search(text):
         return text
     return "".join(map(_escaped, text))
+
+
+def class_name(text: Path | str) -> str:
+    """A folder's name or a label of a list as the name of a class: one line of text, in Unicode's composed form (NFC).
+
+    macOS gives the names of folders with accents apart from their letters (NFD). Of two machines the same class would else have
+    two names that look alike.
+    """
+    return unicodedata.normalize("NFC", printable(text))
 
 
 def _escaped(character: str) -> str:

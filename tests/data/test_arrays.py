@@ -90,12 +90,47 @@ def test_images_one_by_one_are_no_batches(random, shape, labels):
 
 
 @pytest.mark.parametrize(
-    "labels", [np.array([[1], [0], [2]]), np.eye(3)[[1, 0, 2]], ["b", "a", "c"], np.array([1, 0, 2], np.uint8)]
+    "labels",
+    [
+        *(np.array([[1], [0], [2]]), np.eye(3)[[1, 0, 2]], ["b", "a", "c"], np.array([1, 0, 2], np.uint8)),
+        np.array([[1.0], [0.0], [2.0]], np.float32),
+    ],
 )
 def test_labels_as_people_hold_them(random, labels):
     pixels = images(random, 3, 32, 32, 3)
-    found = all_of(vgg_keras.validation_data(pixels.astype(np.float32), labels, **PLAIN))
+    given = {"classes": "abc"} if isinstance(labels, list) else {}
+    found = all_of(vgg_keras.validation_data(pixels.astype(np.float32), labels, **given, **PLAIN))
     assert all(np.array_equal(found[label], pixels[place]) for place, label in enumerate((1, 0, 2)))
+
+
+def test_labels_that_are_names_have_the_numbers_of_the_training_images_classes(random):
+    """Images that lack a class would number the others in their own order."""
+    pixels = images(random, 2, 32, 32, 3)
+    classes, _ = vgg_keras.describe_data(images(random, 3, 32, 32, 3), ["cat", "ant", "dog"], crop=32)
+    found = all_of(vgg_keras.validation_data(pixels, ["dog", "cat"], classes=classes, **PLAIN))
+    assert np.array_equal(found[2], pixels[0]) and np.array_equal(found[1], pixels[1])
+    for given, message in (({}, r"Received: none\. Give classes="), ({"classes": ["ant", "do"]}, "image 0 with 'dog'")):
+        with pytest.raises(vgg_keras.UserError, match=message):
+            vgg_keras.validation_data(pixels, ["dog", "cat"], **given, **PLAIN)
+    held_out = {**PLAIN, "validation": "held_out", "holdout": 0.5}
+    assert len(all_of(vgg_keras.validation_data(pixels, ["dog", "cat"], **held_out))) == 1
+    with pytest.raises(vgg_keras.UserError, match="classes beside an array"):
+        vgg_keras.validation_data("digits", classes=classes, **PLAIN)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_nearly_black_image_of_a_dataset_is_one_in_0_to_255(random, batch):
+    """Floats, as of tf.image.resize: whether they are in 0-1 is known of all images together."""
+    pixels = images(random, 4, 8, 9, 3).astype(np.float32)
+    pixels[0] = 0.4
+    found, _ = _of_dataset(tf.data.Dataset.from_tensor_slices((pixels, range(4))).batch(batch))
+    assert not found[0].any() and np.array_equal(np.stack(found[1:]), pixels[1:])
+    with pytest.raises(vgg_keras.UserError, match=r"values from 0 to 1\. Multiply them by 255"):
+        _of_dataset(tf.data.Dataset.from_tensor_slices((np.array([[0, 0.5], [1, 1]])[..., None, None], [0, 1])))
+
+
+def test_labels_of_a_comparison_are_two_classes(random):
+    assert vgg_keras.describe_data(images(random, 3, 8, 8, 3), np.array([7, 1, 7]) == 7, crop=32)[0] == ("0", "1")
 
 
 def test_several_labels_an_image_are_rows_of_0_and_1(random):
@@ -129,6 +164,8 @@ def test_other_arrays_are_measured_anew(random):
         ((np.full((2, 32, 32, 3), 300), [0, 1]), r"values from 300 to 300"),
         ((np.zeros((2, 32, 32, 3), np.uint8),), r"ndarray without labels"),
         ((np.zeros((2, 32, 32, 3), np.uint8), [0]), r"2 images and 1 labels"),
+        ((np.zeros((2, 32, 32, 3), np.uint8), [0, 0.5]), r"Labels are .*Received: shape \(2,\) of float64"),
+        ((np.zeros((2, 32, 32, 3), np.uint8), [0, np.nan]), r"Labels are .*Received: shape \(2,\) of float64"),
         ((np.zeros((2, 32, 32, 3), np.uint8), [0, -1]), r"Labels are .*Received: shape \(2,\) of int64"),
         ((np.zeros((2, 32, 32, 5), np.uint8), [0, 1]), r"5 of arrays of 5 channels\. Received: 3"),
         ((np.zeros((2, 32, 32, 3, 1), np.uint8), [0, 1]), r"shape \(2, 32, 32, 3, 1\)"),

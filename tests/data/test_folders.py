@@ -117,6 +117,22 @@ def test_every_class_name_is_one_printable_line_of_its_own(tmp_path):
     assert source.val.labels.tolist() == list(range(len(LABELS)))
 
 
+def test_a_class_has_one_name_in_both_forms_of_unicode(tmp_path):
+    """As where val/ was copied from a Mac. In the decomposed form it would also stand before 'daf', in the other behind."""
+    composed, decomposed = "d\u00e4ne", "da\u0308ne"
+    put_splits(tmp_path, "train", ("daf", composed))
+    put_splits(tmp_path, "val", ("daf", decomposed), count=2)
+    source = opened(tmp_path)
+    assert source.classes == ("daf", composed)
+    for split in (source.train, source.val):
+        files = [split.name(image) for image in range(split.size)]
+        assert [int("ne/" in name) for name in files] == labels(split) and sum(labels(split)) == split.size / 2
+    assert opened(tmp_path / "val", holdout=0.5).classes == source.classes
+    put_splits(tmp_path, "train", (decomposed,))
+    with pytest.raises(UserError, match=rf"Each class has one folder\. Received: .*train with two of '{composed}'"):
+        opened(tmp_path)
+
+
 def test_a_test_set_has_the_labels_of_the_training_set(tmp_path):
     put_splits(tmp_path, "train val", ("ant", "cat", "dog"))
     put_splits(tmp_path, "test", ("dog",))

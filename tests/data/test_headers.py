@@ -1,13 +1,14 @@
 """The EXIF orientation in intact, damaged and hostile files; the pixels in a GIF's frames."""
 
 import io
+import struct
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
-from tests.data.awkward import JPEG, chunk, png, rows, smooth, tiff, with_exif, written
+from tests.data.awkward import JPEG, PALETTE, chunk, png, rows, smooth, tiff, with_exif, written
 from tests.data.images import ORIENTATIONS, exif_of
 from vgg_keras.data import headers
 
@@ -82,6 +83,19 @@ def test_the_pixels_in_all_frames_of_a_gif_are_counted_whatever_its_blocks_are(r
     with PIL.Image.open(io.BytesIO(file)) as opened:
         pixels = opened.n_frames * opened.width * opened.height
     assert of_gif(file) == [pixels, b"%d pixels in all frames" % pixels, b""]
+
+
+def test_a_gif_whose_first_frame_lies_beside_its_corner_is_refused():
+    """As ImageMagick's -crop leaves it: TensorFlow's picture is as large as the largest frame, so that it is cut off."""
+    whole = written(PALETTE, "GIF")
+    frame = whole.index(b"\x2c\0\0\0\0")
+    beside = whole[: frame + 1] + struct.pack("<HH", 10, 5) + whole[frame + 5 :]
+    shown = tf.io.decode_image(beside, channels=3, expand_animations=False).numpy()
+    assert not shown[:5].any() and not shown[:, :10].any() and shown.any()
+    assert of_gif(beside)[2] == b"a GIF whose first frame lies beside its corner: save it as PNG"
+    large = written(PALETTE.resize((80, 60)), "GIF")
+    larger_behind = beside[:-1] + large[large.index(b"\x2c\0\0\0\0") :]  # which has room for the first one
+    assert of_gif(whole)[2] == of_gif(larger_behind)[2] == b""
 
 
 def test_a_gif_of_very_many_blocks_is_refused_and_not_searched_for_hours(monkeypatch):

@@ -75,3 +75,14 @@ def test_a_link_to_a_file_of_its_class_is_read_once_and_a_loop_is_named(class_fo
         f"{class_folders}/dog/two.jpg: a link to a file of its class that is read already",
     )
     assert reasons == {"loop.jpg": "Too many levels of symbolic links"}
+
+
+def test_what_systems_leave_in_folders_is_no_image_and_no_class(class_folders):
+    """Else a Thumbs.db in each class is more than 1 % of bad images, and thumbnails on a NAS are images of the class."""
+    for name in ("Thumbs.db", "desktop.ini"):
+        (class_folders / "cat" / name).write_bytes(b"no image")
+    write_images(class_folders / "cat" / "@eaDir" / "000.jpg", [(8, 8)])
+    for name in ("__MACOSX", "lost+found", "@eaDir"):
+        (class_folders / name).mkdir()
+    source = opened(class_folders)
+    assert source.classes == ("cat", "dog") and len(names(source)) == 10 and source.notes == ()

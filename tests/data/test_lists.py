@@ -131,6 +131,25 @@ def test_a_path_again_with_the_same_label_is_one_image(images):
     assert source.train.size + source.val.size == 10
 
 
+def test_an_image_by_its_relative_and_its_absolute_path_is_one(images):
+    """It would be trained and tested on."""
+    text = f"path,label,split\nphotos/000.jpg,cat,train\n{images}/photos/000.jpg,cat,val\n"
+    with pytest.raises(
+        UserError, match=r"line 3: .*/photos/000\.jpg' with the split 'val', which line 2 gives 'train'"
+    ):
+        opened(images, text)
+
+
+def test_letters_in_two_forms_of_unicode_are_one_class(images):
+    """As a Mac and a Linux machine write an accent. The path is as it is on the disk, which a message says."""
+    labels = ("d\u00e4ne", "da\u0308ne", "cat")
+    lines = [f"photos/00{image}.jpg,{labels[image % 3]}" for image in range(10)]
+    assert opened(images, "\n".join(["path,label", *lines]), holdout=0.3).classes == ("cat", "d\u00e4ne")
+    (images / "photos" / "000.jpg").rename(images / "photos" / "da\u0308ne.jpg")
+    with pytest.raises(UserError, match=r"On the disk its name has the same letters in another Unicode form"):
+        opened(images, "path,label\nphotos/d\u00e4ne.jpg,cat\n")
+
+
 def test_a_list_with_several_labels_in_a_row(images):
     """Any number of labels, in any order, none at all, and labels that neither train nor count."""
     lines = ["cat|dog,,train", "dog | cat,,train", ",,train", "bird,dog,train", '"dog",,val', "cat|bird,dog|cat,val"]
@@ -230,6 +249,8 @@ def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(imag
             r"A set needs 5 images to hold one out \(data\.holdout=0\.2\)\. Received: .*list\.csv with 2\. Name a larger",
         ),
         ('path,label\nphotos/000.jpg,"cat\n', "line 2: unexpected end of data"),
+        ("path,label,ignore\nphotos/000.jpg,,\n", r"two or more classes\. Received: .*list\.csv with none\."),
+        ("path,label\nphotos/000.JPG,cat\n", r"line 2: photos/000\.JPG\. Did you mean photos/000\.jpg\?"),
     ],
 )
 def test_a_wrong_list_is_refused_by_its_line(images, text, message):

@@ -73,6 +73,24 @@ def test_a_class_without_a_readable_image_is_named(class_folders):
     )
 
 
+def test_copies_of_training_images_are_counted(class_folders):
+    """What is measured on them is no test, and nothing else would tell."""
+    assert bad(class_folders)[0].notes == ()
+    for name, copied in (("cat/004", "cat/002"), ("dog/004", "cat/003")):
+        shutil.copy(class_folders / f"{copied}.jpg", class_folders / f"{name}.jpg")
+    source, _ = bad(class_folders)
+    assert source.notes == (
+        f"2 of 2 val images are copies of training images, such as {class_folders}/cat/004.jpg: the errors on them are too low",
+    )
+
+
+@pytest.mark.parametrize("name", ["Cat", "c at", "cat\u200b"])
+def test_classes_that_differ_in_case_or_spaces_alone_are_named(class_folders, name):
+    (class_folders / "dog").rename(class_folders / name)
+    first, second = sorted((name, "cat"))
+    assert bad(class_folders)[0].notes == (f"the classes {first!r} and {second!r} differ in case or spaces alone",)
+
+
 BAD = {  # and a link to nowhere, and a name that is no UTF-8
     "truncated.jpg": lambda good: good[: len(good) // 2],
     "page.jpg": lambda good: b"<html>not found</html>",

@@ -115,6 +115,81 @@ def test_a_set_without_one_image_and_one_label_is_refused(tmp_path):
         open_source(Data(source="words_only", data_dir=str(tmp_path)))
 
 
+@pytest.fixture(scope="module")
+def labelled_twice(tmp_path_factory):
+    """A set with a mask beside its pictures and two class labels, as of oxford_iiit_pet; and one with other splits."""
+    import tensorflow_datasets as tfds
+
+    picture, images = np.zeros((9, 8, 3), np.uint8), tfds.features.Image(encoding_format="png")
+    fine, coarse = tfds.features.ClassLabel(names=list("abc")), tfds.features.ClassLabel(names=["xy", "z"])
+
+    class LabelledTwice(tfds.core.GeneratorBasedBuilder):
+        """Black pictures."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        SPLITS, MEANT = ("train", "validation", "test"), ("image", "label")
+
+        def _info(self):
+            mask = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
+            features = {"coarse_label": coarse, "image": images, "label": fine, "mask": mask}
+            features = tfds.features.FeaturesDict(features)
+            return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=self.MEANT)
+
+        def _split_generators(self, manager):
+            return {name: self._examples(count) for count, name in enumerate(self.SPLITS, start=3)}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+        def _examples(self, count):
+            for n in range(count):
+                yield n, {"image": picture, "mask": picture[..., :1], "label": n % 3, "coarse_label": n % 3 // 2}
+
+    class LabelledAlike(LabelledTwice):
+        """Nothing says which of its features are meant."""
+
+        SPLITS, MEANT = ("train",), None
+
+    class LabelledTests(LabelledTwice):
+        """As imagenet_v2 and cifar10_1, or a set with a validation split alone."""
+
+        SPLITS = ("test", "validation", "extra")
+
+    folder = tmp_path_factory.mktemp("labelled_twice")
+    for name in ("labelled_twice", "labelled_alike", "labelled_tests"):
+        tfds.builder(name, data_dir=folder).download_and_prepare()
+    return str(folder)
+
+
+def test_of_several_images_and_labels_those_of_supervised_learning_are_read(labelled_twice):
+    source = open_source(Data(source="labelled_twice", data_dir=labelled_twice))
+    assert source.classes == ("a", "b", "c") and sorted(labels(source.train)) == [0, 1, 2]
+    assert decode(source.train.read(tf.constant(0, tf.int64))[0]).shape == (9, 8, 3)
+    with pytest.raises(UserError, match=r"one image feature\. Received: 'labelled_alike' with 2: image, mask"):
+        open_source(Data(source="labelled_alike", data_dir=labelled_twice))
+
+
+def test_a_set_with_validation_and_test_splits_is_tested_on_its_test_split(labelled_twice):
+    data = Data(source="labelled_twice", data_dir=labelled_twice)
+    source = open_source(data)
+    assert (source.train.size, source.val.size, source.test.size) == (3, 4, 5)
+    assert "validation on its split 'validation', its split 'test' for the test" in source.description
+    assert [open_test(data, name)[2:][0] for name in (None, "val")] == ["test", "val"]
+    assert [open_test(data, name)[3].size for name in (None, "val", "all")] == [5, 4, 12]
+
+
+def test_a_set_without_training_images_can_be_tested_on(labelled_twice):
+    data = Data(source="labelled_tests", data_dir=labelled_twice)
+    for asked, name, size in ((None, "test", 3), ("test", "test", 3), ("val", "val", 4), ("all", "all", 7)):
+        description, classes, found, split = open_test(data, asked)
+        assert (found, split.size, len(labels(split))) == (name, size, size) and classes == ("a", "b", "c")
+    assert description.endswith("3 classes, its own 'test' and 'validation'")
+    with pytest.raises(UserError, match=r"--split=train of 'labelled_tests' with \['test', 'validation', 'extra'\]"):
+        open_test(data, "train")
+    with pytest.raises(UserError, match="must have a split 'train'"):
+        open_source(data)
+
+
 @pytest.fixture
 def own_set(toy_set, tmp_path):
     """The toy set in a folder of the test's own, and what flips a bit of one of its shards."""

@@ -1,12 +1,16 @@
 """The values of an evaluation's flags: Q, the three scales of 3.2, and what a fusion takes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from vgg_keras.config import Architecture, Config, Data
+from tests.conftest import write_images
+from tests.data.toy_splits import labels
+from vgg_keras.config import Architecture, Config, Data, Runtime
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import job
+from vgg_keras.weights.formats.run_folder import LoadedModel
 
 
 def test_scales_are_sides_or_multi():
@@ -45,3 +49,19 @@ def test_the_table_and_a_line_of_json_are_printed(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "| table |" in lines and "| more |" not in lines and f"everything: {tmp_path}/report.html" in lines
     assert json.loads(lines[-1]) == {"top1_error": 25.6, "paper": None}
+
+
+def test_images_of_some_of_the_nets_classes_have_its_numbers(tmp_path, capsys):
+    """New photographs seldom are of every class; another source may have another order."""
+    for name in ("ant", "dog"):
+        write_images(tmp_path / "photos" / name, [(8, 8)] * 2)
+    config = Config(data=Data(source=str(tmp_path / "photos")), runtime=Runtime(cache_dir=str(tmp_path / "cache")))
+    names = ("cat", "dog", "emu", "ant")
+    net = LoadedModel(None, Config(architecture=Architecture("A", num_classes=4)), names, Path("runs/A"), "12")
+    images, classes = job.tested_images(config, "all", net)
+    assert classes == images.split.classes == names and images.split.class_counts.tolist() == [0, 2, 0, 2]
+    assert labels(images.split) == images.split.labels.tolist() == [3, 3, 1, 1]
+    assert "note: the data has 2 of the net's 4 classes" in capsys.readouterr().out
+    write_images(tmp_path / "photos" / "owl", [(8, 8)])
+    with pytest.raises(UserError, match="whose class 0 is 'ant', the net's 'cat'"):
+        job.tested_images(config, "all", net)

@@ -35,6 +35,16 @@ def test_one_path_a_list_or_a_folder_are_the_same_photographs(photographs):
         assert [image.name for image in listed(given, upright=True)] == expected
 
 
+def test_photographs_of_a_folder_go_by_every_ending_of_their_formats(photographs):
+    """Browsers on Windows save JPEG files as .jfif."""
+    folder = photographs[0].parent
+    for photograph, ending in zip(photographs, ("JFIF", "jpe", "mpo"), strict=True):
+        photograph.rename(photograph.with_suffix(f".{ending}"))
+    (folder / "notes.txt").write_text("no photograph")
+    found = [Path(image.name).name for image in listed(folder, upright=True)]
+    assert found == ["000.JFIF", "001.jpe", "002.mpo"]
+
+
 def test_arrays_and_pillow_images_keep_their_pixels_and_their_places(random, photographs):
     pixels = random.integers(0, 256, (8, 9, 3), np.uint8)
     turned = Image.fromarray(np.rot90(pixels))  # EXIF's 6: a quarter to the right is upright

@@ -1,5 +1,6 @@
 """Figures without a screen."""
 
+import matplotlib
 import pytest
 from PIL import Image
 
@@ -27,3 +28,15 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_file(tmp_path):
         plots.save(figure, path)
     plots.pyplot().close(figure)
     assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_letters_that_no_font_has_are_drawn_without_a_warning(tmp_path, monkeypatch):
+    """A font of the system is taken where one has them; Matplotlib's own has no Chinese, and nothing has U+10FFFD."""
+    monkeypatch.setattr(plots, "_OTHER_FONTS", ("No Such Font", "DejaVu Serif"))
+    plots._installed.cache_clear()
+    with matplotlib.rc_context({"font.family": ["sans-serif"]}):
+        figure, axes = plots.pyplot().subplots()
+        assert matplotlib.rcParams["font.family"] == ["sans-serif", "DejaVu Serif"]
+        axes.set_title("\u732b\U0010fffd")
+        plots.save(figure, tmp_path / "figure.png")
+    plots._installed.cache_clear()

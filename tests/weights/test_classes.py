@@ -6,7 +6,7 @@ import pytest
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
-from vgg_keras.weights.classes import imagenet_classes, require_classes
+from vgg_keras.weights.classes import imagenet_classes, places_of_some, require_classes
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 IDS, NAMES = imagenet_classes()
@@ -43,3 +43,20 @@ def test_the_same_classes_pass(classes, outputs, data):
 def test_other_classes_are_refused_and_the_first_difference_is_named(classes, outputs, data, message):
     with pytest.raises(UserError, match=r"^--data must hold the classes .* Received: .*" + message):
         require_classes(net(classes, outputs), data, "photos")
+
+
+@pytest.mark.parametrize(
+    ("net", "data", "places"),
+    [
+        ("abcd", "db", [3, 1]),
+        ("abcd", "dcba", [3, 2, 1, 0]),
+        (NAMES, (IDS[7], IDS[3]), [7, 3]),  # as Imagenette's folders
+        (NAMES, (NAMES[7], NAMES[3]), [7, 3]),
+        ("abcd", "abcd", None),
+        (NAMES, IDS, None),
+        ("abcd", "ax", None),
+        ("", "ab", None),
+    ],
+)
+def test_the_places_of_some_of_a_nets_classes_are_found_by_their_names(net, data, places):
+    assert places_of_some(tuple(net), tuple(data)) == places

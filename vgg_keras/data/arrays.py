@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, divided
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, nearest
 
 CHANNELS = 16  # of an image at most
 NAME = "arrays"  # as `data.source` in messages
@@ -21,7 +21,7 @@ def is_arrays(source: Any) -> bool:
     return not isinstance(source, str) and not hasattr(source, "__fspath__")
 
 
-def open_arrays(source: Any, labels: Any, data: Data) -> Source:
+def open_arrays(source: Any, labels: Any, data: Data, classes: Sequence[str] | None = None) -> Source:
     """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share validates.
 
     Args:
@@ -30,6 +30,7 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
         labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) of 0 and 1, one-hot or of several labels; None where the
             source has them.
         data: its `validation` and `holdout` are read.
+        classes: the names that labels may be, in the order of their numbers; None: all that they are.
 
     Raises:
         UserError: something else, values beyond 0-255 or in 0-1, or other numbers of images and labels.
@@ -46,7 +47,7 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
         raise UserError(f"{_RULE} Received: {type(source).__name__}, which has no length. Give an array or a list.")
     else:
         images = _pixels(source)
-    numbers, classes = _classes(_array(labels, "labels"))
+    numbers, classes = _classes(_array(labels, "labels"), classes)
     if len(images) != len(numbers) or not len(numbers):
         raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
     everything = split_of_arrays(images, numbers, classes)
@@ -95,14 +96,17 @@ def _of_dataset(dataset: tf.data.Dataset) -> tuple[list[np.ndarray], np.ndarray]
     """The images and the labels of a dataset, read once."""
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{_RULE} Received: a dataset without end. Leave repeat() out.")
-    images, labels = [], []
+    images, labels, ranges = [], [], []
     batched: bool | None = None
     for image, label in _pairs(dataset):
         batched = _is_batch(image, label) if batched is None else batched
-        images += list(_pixels(image if batched else image[np.newaxis]))
+        pixels, found = _rounded(image if batched else image[np.newaxis])
+        images += list(pixels)
         labels += list(label if batched else label[np.newaxis])
+        ranges.append(found)
     if not images:
         raise UserError(f"{_RULE} Received: a dataset without images.")
+    _require_255(ranges)
     channels = {image.shape[2] for image in images}
     if len(channels) > 1:
         raise UserError(f"{_RULE} Received: images of {' and '.join(map(str, sorted(channels)))} channels.")
@@ -142,21 +146,41 @@ def _array(values: Any, what: str) -> np.ndarray:
 
 def _pixels(values: Any) -> np.ndarray:
     """Images as (n, height, width, channels) uint8, floats rounded."""
+    pixels, found = _rounded(values)
+    _require_255([found])
+    return pixels
+
+
+class _Range(NamedTuple):
+    """Of the values of images: the least, the most, and whether there are fractions among them."""
+
+    least: float
+    most: float
+    fractions: bool
+
+
+def _rounded(values: Any) -> tuple[np.ndarray, _Range]:
+    """Images as (n, height, width, channels) uint8, floats rounded, and the range that they had."""
     values = _array(values, "images")
     values = values[..., np.newaxis] if values.ndim == 3 else values
     if values.ndim != 4 or not 1 <= values.shape[3] <= CHANNELS or not values.size or values.dtype.kind not in "uif":
         raise UserError(f"{_RULE} Received: shape {values.shape} of {values.dtype}.")
     if values.dtype == np.uint8:
-        return values
+        return values, _Range(0, 255, False)
     least, most = values.min(), values.max()
     if not (least >= 0 and most <= 255):
         raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}.")
-    if values.dtype.kind == "f" and most <= 1 and (values % 1).any():
+    return np.round(values).astype(np.uint8), _Range(least, most, values.dtype.kind == "f" and (values % 1).any())
+
+
+def _require_255(ranges: Sequence[_Range]) -> None:
+    """Refuses images in 0-1. All are judged together: one that is nearly black has no larger values in 0-255 either."""
+    least, most = min(one.least for one in ranges), max(one.most for one in ranges)
+    if most <= 1 and any(one.fractions for one in ranges):
         raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}. Multiply them by 255.")
-    return np.round(values).astype(np.uint8)
 
 
-def _classes(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _classes(labels: np.ndarray, known: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names."""
     if labels.ndim == 2 and labels.shape[1] == 1:  # as of keras.datasets.cifar10
         labels = labels[:, 0]
@@ -170,10 +194,29 @@ def _classes(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
             raise UserError(f"Each image has a label. Received: image {missing[0]} with {labels[missing[0]]}.")
         texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
         names, numbers = np.unique(texts, return_inverse=True)
-        return numbers, tuple(names.tolist())
+        return (numbers, tuple(names.tolist())) if known is None else (_numbered(texts, known), tuple(known))
+    whole = labels.dtype.kind == "f" and (labels % 1 == 0).all()  # as Keras's binary labels
+    if whole or labels.dtype.kind == "b":
+        labels = labels.astype(np.int64)
     if labels.ndim != 1 or labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
         raise UserError(
             "Labels are (n,) integers from 0 on or names, or (n, classes) of 0 and 1. "
             f"Received: shape {labels.shape} of {labels.dtype}."
         )
     return labels.astype(np.int64), tuple(map(str, range(int(labels.max(initial=0)) + 1)))
+
+
+def _numbered(texts: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """The numbers (n,) of labels that are names, by their places among the known ones."""
+    if not len(known):
+        raise UserError(
+            "validation_data() takes the classes of the training images beside labels that are names: where images lack a class, "
+            "the others would have other numbers. Received: none. Give classes=..., of describe_data()."
+        )
+    places = {name: place for place, name in enumerate(known)}
+    if unknown := [image for image, text in enumerate(texts) if text not in places]:
+        text = texts[unknown[0]]
+        raise UserError(
+            f"Labels are names of the classes. Received: image {unknown[0]} with {text!r}. {nearest(text, places)}"
+        )
+    return np.array([places[text] for text in texts], np.int64)

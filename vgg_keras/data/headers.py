@@ -132,7 +132,11 @@ def _bmp(data):
 
 
 def _gif(data):
-    """Counts the pixels of all frames: TensorFlow decodes them all before it returns the first."""
+    """Counts the pixels of all frames: TensorFlow decodes them all before it returns the first.
+
+    Its picture is as large as the largest frame. A first frame that lies beside that, as ImageMagick's -crop leaves it without
+    +repage, is cut off and black.
+    """
     end = tf.size(data) - _PADDING
 
     def table(flags):  # bytes of a table of colours
@@ -141,7 +145,7 @@ def _gif(data):
     def number(place):
         return _number(data[place : place + 2], little=True)
 
-    def block(place, inside, pixels):
+    def block(place, inside, pixels, first, largest):
         kind = tf.cast(data[place], tf.int32)
         # most chains are of full blocks: they are passed over together, for a loop of TensorFlow is slow
         full = tf.argmax(
@@ -151,19 +155,26 @@ def _gif(data):
         frame, extension = kind == 0x2C, kind == 0x21
         flags = tf.cast(data[place + 9], tf.int32)
         outside = tf.where(frame, 11 + table(flags), tf.where(extension, 2, end))  # others end the file
-        area = tf.cast(number(place + 5), tf.int64) * tf.cast(number(place + 7), tf.int64)
+        size = tf.stack([number(place + 5), number(place + 7)])
+        area = tf.where(frame & ~inside, tf.reduce_prod(tf.cast(size, tf.int64)), 0)
+        corner = tf.stack([number(place + 1), number(place + 3)])
+        first = tf.where(frame & ~inside & tf.reduce_all(first == 0), corner + size, first)
+        largest = tf.where(frame & ~inside, tf.maximum(largest, size), largest)
         following = tf.minimum(place + tf.where(inside, chain, outside), end)  # inside: chains of up to 255 bytes
-        return following, tf.where(inside, kind > 0, True), pixels + tf.where(frame & ~inside, area, 0)
+        return following, tf.where(inside, kind > 0, True), pixels + area, first, largest
 
-    def unfinished(place, inside, pixels):
+    def unfinished(place, *_):
         return place < end
 
     screen = tf.cast(number(6), tf.int64) * tf.cast(number(8), tf.int64)
     start = 13 + table(tf.cast(data[10], tf.int32))
-    begin = start, False, tf.constant(0, tf.int64)
-    place, _, pixels = tf.while_loop(unfinished, block, begin, maximum_iterations=_BLOCKS)
+    nothing = tf.zeros([2], tf.int32)  # of the first frame its right and lower edges, and the largest width and height
+    begin = start, False, tf.constant(0, tf.int64), nothing, nothing
+    place, _, pixels, first, largest = tf.while_loop(unfinished, block, begin, maximum_iterations=_BLOCKS)
     pixels = tf.maximum(pixels, screen)
-    fault = tf.where(place < end, f"a GIF of more than {_BLOCKS:,} blocks: save its first frame as PNG", "")
+    beside = tf.reduce_any(first > largest)
+    fault = tf.where(beside, "a GIF whose first frame lies beside its corner: save it as PNG", "")
+    fault = tf.where(place < end, f"a GIF of more than {_BLOCKS:,} blocks: save its first frame as PNG", fault)
     return pixels, tf.strings.join([tf.strings.as_string(pixels), " pixels in all frames"]), fault
 
 

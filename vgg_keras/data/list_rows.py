@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.listed_boxes import Box, parsed
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.paths import printable
+from vgg_keras.paths import class_name, printable
 
 SPLITS = ("train", "val", "test")
 SEPARATOR = "|"  # between the labels of an image
@@ -117,8 +118,8 @@ def _checked(path: Path, row: Row) -> Row:
 
 
 def _normal(path: Path, line: int, text: str) -> str:
-    """Several labels in alphabetical order, each once, without spaces around them, as `printable` writes them."""
-    names = [printable(name.strip()) for name in text.split(SEPARATOR)]
+    """Several labels in alphabetical order, each once, without spaces around them, as `class_name` writes them."""
+    names = [class_name(name.strip()) for name in text.split(SEPARATOR)]
     if len(names) > 1 and not all(names):
         raise _wrong(path, line, f"the labels {text!r}, one of them empty")
     return SEPARATOR.join(sorted(set(names)))
@@ -146,7 +147,7 @@ def each_image_once(path: Path, rows: Sequence[Row]) -> list[Row]:
     first: dict[Any, Row] = {}  # of a file, and in a list of boxes of a class
     of_file: dict[str, Row] = {}
     for row in rows:
-        place = os.path.normpath(row.path)
+        place = os.path.abspath(file_of(path, row))  # by a relative and by an absolute path it is one image
         several = row.box != () and SEPARATOR not in row.label  # of a list of boxes, an image of each class
         first.setdefault((place, row.label) if several else place, row)
         known = of_file.setdefault(place, row)
@@ -169,14 +170,29 @@ def require_files(path: Path, rows: Sequence[Row]) -> None:
     if missing:
         named = "; ".join(f"line {row.line}: {printable(row.path)}" for row in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-        windows = os.path.lexists(
-            file_of(path, dataclasses.replace(missing[0], path=missing[0].path.replace("\\", "/")))
-        )
-        hint = " Write / where its paths have \\." if windows else ""
         raise UserError(
             "The images of a list must exist; their paths are relative to its folder. "
-            f"Received: {printable(path)}, {named}{more}.{hint}"
+            f"Received: {printable(path)}, {named}{more}.{_remedy(path, missing[0])}"
         )
+
+
+def _remedy(path: Path, missing: Row) -> str:
+    """What to write for the path of an image that does not exist, a sentence; empty where nothing is known."""
+    if os.path.lexists(file_of(path, dataclasses.replace(missing, path=missing.path.replace("\\", "/")))):
+        return " Write / where its paths have \\."
+    folder, name = os.path.split(file_of(path, missing))
+    try:
+        beside = os.listdir(folder)
+    except OSError:
+        return ""
+    wanted = unicodedata.normalize("NFC", name)
+    for one in beside:
+        alike = unicodedata.normalize("NFC", one)
+        if alike == wanted:
+            return " On the disk its name has the same letters in another Unicode form (NFC or NFD). Write it as it is there."
+        if alike.casefold() == wanted.casefold():
+            return f" Did you mean {printable(os.path.join(os.path.dirname(missing.path), one))}?"
+    return ""
 
 
 def file_of(path: Path, row: Row) -> str:

@@ -39,7 +39,7 @@ class ListedBoxes:
         ] = {}  # of an image of a class; none where it has none
         self._count: dict[str, int] = {}  # of a picture, whatever their classes
         for path, label, box in rows if self._any else ():
-            file = os.path.normpath(path)
+            file = os.path.abspath(path)
             found = self._boxes.setdefault((file, label), [])
             if box is not None:
                 found.append(box)
@@ -57,7 +57,7 @@ class ListedBoxes:
         """The split with the boxes of its images, whose files and classes are given; as it is, in a list without boxes."""
         if not self._any:
             return split
-        keys = [(os.path.normpath(file), label) for file, label in images]
+        keys = [(os.path.abspath(file), label) for file, label in images]
         found = [np.array(self._boxes[key], np.float64).reshape(-1, 4) for key in keys]
         others = [self._count.get(key[0], 0) - len(one) for key, one in zip(keys, found, strict=True)]
         return dataclasses.replace(split, boxes=Boxes.of_lists(found, others))

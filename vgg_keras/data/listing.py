@@ -1,14 +1,22 @@
 """Which files and folders lie below a folder: links are followed, hidden files are skipped, doubtful places are noted."""
 
 import contextlib
+import itertools
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.errors import UserError
-from vgg_keras.paths import printable
+from vgg_keras.paths import class_name, printable
 
 Files = list[tuple[str, int]]  # the path and the label of each
+# What systems leave in folders, beside names that begin with a dot: Windows, zip files of macOS, Synology, disks of Linux. None
+# is a class, and the thumbnails in @eaDir would be images.
+_OF_SYSTEMS = (
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("__macosx", "@eadir", "lost+found"),
+)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -34,7 +42,13 @@ class Listing:
         Raises:
             UserError: fewer than `least`; the level that was probably meant is named.
         """
-        names = tuple(map(printable, folders_in(root, self.notes)))
+        folders = folders_in(root, self.notes)
+        names = tuple(map(class_name, folders))
+        if again := [one for one, other in itertools.pairwise(names) if one == other]:
+            raise UserError(
+                f"Each class has one folder. Received: {printable(root)} with two of {again[0]!r}, whose names are the same "
+                "letters in two Unicode forms (NFC and NFD). Put their images into one."
+            )
         if len(names) < least:
             raise UserError(
                 "A data folder holds a folder of images for each of two or more classes. "
@@ -100,7 +114,7 @@ class Listing:
             shared = shared or identity in self._places
             self._places.setdefault(identity, inside)
             for entry in os.scandir(inside):
-                if entry.name.startswith("."):
+                if _is_hidden(entry.name):
                     continue
                 if entry.is_file(follow_symlinks=False):  # nearly all
                     yield entry.path
@@ -115,16 +129,21 @@ class Listing:
 
 
 def folders_in(root: Path, notes: list[str]) -> list[str]:
-    """The names of the folders in `root`, without hidden ones; links that lead nowhere are noted."""
+    """The names of the folders in `root` in the order of the classes, without hidden ones; links that lead nowhere are noted."""
     found = []
-    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
+    # in one form of Unicode: else classes of one name would have another order on another machine
+    for entry in sorted(os.scandir(root), key=lambda entry: unicodedata.normalize("NFC", entry.name)):
+        if _is_hidden(entry.name):
             continue
         if _is_folder(entry):
             found.append(entry.name)
         elif entry.is_symlink() and not os.path.exists(entry.path):
             notes.append(f"{printable(entry.path)}: a link that leads nowhere, which is left out")
     return found
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def _require_one_level(folder: Path, paths: list[str]) -> None:

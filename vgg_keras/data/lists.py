@@ -148,7 +148,8 @@ def _read(data: Data) -> _Listed:
     rows, numbers, classes = _numbered(rows, multi_label)
     if len(classes) < 2 and listed[0].box == ():  # one box for all classes needs no second one
         raise UserError(
-            f"A list holds images of two or more classes. Received: {printable(path)} with {classes[0]!r} alone."
+            f"A list holds images of two or more classes. Received: {printable(path)} with "
+            + (f"{classes[0]!r} alone." if classes else "none.")
         )
     table = _label_rows(classes, numbers) if multi_label else None
     boxes = ListedBoxes([(file_of(path, row), row.label, row.box) for row in listed])

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,13 +75,15 @@ def training_data(
 
 
 def validation_data(
-    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, **fields: Any
+    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, classes: Sequence[str] = (), **fields: Any
 ) -> tf.data.Dataset:
     """The validation images of a set, each once, for `model.evaluate` or `validation_data=`: centre crops.
 
     Args:
         source, labels, crop, channels, **fields: as in `training_data`; images in memory are all taken, too.
             Images are rescaled to S, or to the middle of its range.
+        classes: of images in memory whose labels are names, those of `describe_data` for the training images. Else the labels
+            of images that lack a class would have other numbers.
 
     Returns:
         A dataset of (images (batch, crop, crop, channels) float32 0-255, labels): of one label an image (batch,) int32, of a
@@ -91,9 +94,9 @@ def validation_data(
     """
     data = _data(source, crop, fields)
     config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)
-    return pipeline.validation(_open(config, source, labels).val, data, crop, config.middle_scale, data.batch).map(
-        _unfilled
-    )
+    # of a share that is held out here the other images have their names beside it
+    val = _open(config, source, labels, tuple(classes) or (None if data.validation == "held_out" else ())).val
+    return pipeline.validation(val, data, crop, config.middle_scale, data.batch).map(_unfilled)
 
 
 def describe_data(
@@ -131,17 +134,18 @@ _measured: dict[
 ] = {}  # by the identity of training images, and how many of them
 
 
-def _open(config: Config, given: Any, labels: Any) -> Source:
+def _open(config: Config, given: Any, labels: Any, classes: Sequence[str] | None = None) -> Source:
     """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
     data = config.data
     if arrays.is_arrays(given):
-        found = without_bad_images(arrays.open_arrays(given, labels, data), config)[0]
+        found = without_bad_images(arrays.open_arrays(given, labels, data, classes), config)[0]
         for line in remarks([], found.notes):
             print(line)
         return found
-    if labels is not None:
+    if labels is not None or classes:
+        beside = "labels" if labels is not None else "classes"
         raise UserError(
-            f"training_data() takes labels beside an array of images. Received: {printable(data.source)} and labels."
+            f"training_data() takes {beside} beside an array of images. Received: {printable(data.source)} and {beside}."
         )
     source, bad = without_bad_images(open_source(data), config)
     lines = remarks(bad, (*source.notes, *_ignored_labels(source)))

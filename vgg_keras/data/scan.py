@@ -7,7 +7,8 @@ what an image is, and `scan_cache` keeps it, so that only new and changed files 
 
 import dataclasses
 import time
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,21 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
     test, bad_test = _scan_split(source.test, "test", config) if source.test else (None, [])
     bad = bad_train + bad_val + bad_test
     _require_few_bad(bad, source.train.size + source.val.size + (source.test.size if source.test else 0), config)
+    if train.stamps is not None:  # arrays may all train and all validate
+        val, test = _noting_copies(val, "val", train), test and _noting_copies(test, "test", train)
     return dataclasses.replace(source, train=train, val=val, test=test), bad
+
+
+def _noting_copies(split: Split, name: str, train: Split) -> Split:
+    """The split with a line where files of it have the bytes of training images."""
+    copies = np.flatnonzero(np.isin(split.fingerprints, train.fingerprints))
+    if not len(copies):
+        return split
+    note = (
+        f"{len(copies):,} of {split.size:,} {name} images are copies of training images, such as "
+        f"{split.path(int(copies[0]))}: the errors on them are too low"
+    )
+    return dataclasses.replace(split, notes=(*split.notes, note))
 
 
 def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
@@ -161,7 +176,22 @@ def _notes_of_classes(split: Split, name: str) -> tuple[str, ...]:
         return ()
     counts = split.class_counts
     majority = () if split.multi_label else _majority(split, name, counts)
-    return majority + _absent_classes(split, name, counts)
+    alike = _alike_classes(split.classes) if name == "train" else ()
+    return alike + majority + _absent_classes(split, name, counts)
+
+
+def _alike_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """A line where the names of two classes differ in case or spaces alone, as one class that several people wrote."""
+    known: dict[str, str] = {}
+    pairs = []
+    for name in classes:
+        visible = (one for one in name.casefold() if unicodedata.category(one) not in ("Zs", "Cf"))  # Cf: zero width
+        first = known.setdefault("".join(visible), name)
+        pairs += [(first, name)] if first != name else []
+    if not pairs:
+        return ()
+    more = f", and so do {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return (f"the classes {pairs[0][0]!r} and {pairs[0][1]!r} differ in case or spaces alone{more}",)
 
 
 def _majority(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +131,23 @@ class Split:
             changed=self.changed and (lambda image: self.changed(int(kept[image]))),
             boxes=self.boxes and self.boxes.select(kept),
             **{name: found[kept] for name, found in self._found().items()},
+        )
+
+    def relabelled(self, places: Sequence[int], classes: Sequence[str]) -> "Split":
+        """The split of one label an image with other numbers for its labels.
+
+        Args:
+            places: the new number of each label.
+            classes: the names of the new numbers.
+        """
+        table = tf.constant(places, tf.int32)
+
+        def read(image):
+            content, label = self.read(image)
+            return content, tf.gather(table, label)
+
+        return dataclasses.replace(
+            self, read=read, labels=np.array(places, np.int32)[self.labels], classes=tuple(classes)
         )
 
     def followed_by(self, other: "Split") -> "Split":

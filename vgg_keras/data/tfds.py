@@ -6,8 +6,10 @@ resumed run skips only numbers.
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,16 +26,17 @@ from vgg_keras.paths import printable, user_path
 def open_builder(data: Data) -> Source:
     """The TFDS set `data.source`, downloaded and prepared where it is not yet.
 
-    Its one image feature and its class labels are found in its features. The validation split is `validation`, else
-    `test`, else a held-out share of `train`. With `data.validation=held_out` it is that share; `test`, else `validation`, is
-    then the test split. A multi-label set with `validation` and `test`, as VOC-2007, has both.
+    Its image feature and its class labels are found in its features. The validation split is `validation`, else
+    `test`, else a held-out share of `train`. A set with both, whose test split has labels, is tested on `test`. With
+    `data.validation=held_out` the share validates; `test`, else `validation`, is then the test split.
 
     Raises:
         UserError: no such set; one that must be downloaded by hand, with its instructions; one without an image or a
-            label, or with several.
+            label, or with several of which it does not say which are meant.
         StoppedError: by a signal, while the labels of a multi-label set are read.
     """
-    source, label = _open(data)
+    records = _open(data)
+    source, label = _source(records, data), records.label
     splits = {
         name: split and with_labels(split, label, f"labels of {source.name}, {name}")
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
@@ -44,49 +47,93 @@ def open_builder(data: Data) -> Source:
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images that an evaluation names; arguments and results as in `sources.open_test`.
 
-    Of a multi-label set only their labels are read.
+    Of a multi-label set only their labels are read. Unlike a training, it needs no split `train`: imagenet_v2 is a test alone.
     """
-    source, label = _open(data)
-    name = name or source.final_split
-    split = with_labels(source.split(name), label, f"labels of {source.name}, {name}")
-    return source.description, source.classes, name, split
+    records = _open(data)
+    if "train" in records.splits:
+        source = _source(records, data)
+        description, name = source.description, name or source.final_split
+        split = source.split(name)
+    else:
+        description, name, split = _test_alone(records, name)
+    split = with_labels(split, records.label, f"labels of {data.source}, {name}")
+    return description, records.classes, name, split
 
 
-def _open(data: Data) -> tuple[Source, LabelFeature]:
-    """The set, of which no label is known yet, and where its labels are."""
+@dataclasses.dataclass(frozen=True)
+class _Records:
+    """A prepared set, of which no label is known yet.
+
+    Attributes:
+        source: its name as the user gave it.
+        builder: TensorFlow Datasets'.
+        image_key: of the image in an example.
+        label: where its labels are.
+    """
+
+    source: str
+    builder: Any
+    image_key: str
+    label: LabelFeature
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of its own splits."""
+        return list(self.builder.info.splits)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the labels."""
+        return tuple(map(printable, self.label.names))
+
+    def split(self, name: str) -> Split:
+        """Its split of this name."""
+        return _split(self.builder, name, self.image_key, self.label, self.classes)
+
+    def described(self, division: str) -> str:
+        """A line on the set."""
+        kind = ", any number of them an image" if self.label.multi_label else ""
+        return f"{self.builder.info.full_name} of TensorFlow Datasets: {len(self.classes)} classes{kind}, {division}"
+
+
+def _open(data: Data) -> _Records:
     builder = _builder(data)
     image_key, label = _image_and_label(builder, data.source)
     _prepare(builder)
-    splits, classes = builder.info.splits, tuple(map(printable, label.names))
-    if "train" not in splits:
-        raise UserError(f"A data set must have a split 'train'. Received: {data.source!r} with {list(splits)}.")
+    return _Records(data.source, builder, image_key, label)
 
-    def split(name: str) -> Split:
-        return _split(builder, name, image_key, label, classes)
 
-    train = split("train")
+def _source(records: _Records, data: Data) -> Source:
+    """The set's training, validation and test images."""
+    if "train" not in records.splits:
+        raise UserError(f"A data set must have a split 'train'. Received: {data.source!r} with {records.splits}.")
+    train = records.split("train")
     order = ("validation", "test") if data.validation == "own" else ("test", "validation")
-    opened = ((name, one) for name in order if name in splits and _labelled(one := split(name)))
+    opened = ((name, one) for name in order if name in records.splits and _labelled(one := records.split(name)))
     own, test = next(opened, ("", None))
     if test and data.validation == "own":
-        division = f"validation on its split {own!r}"
-        # a set of one label an image is evaluated on the images that validate it, as the paper's
-        later, val, test = next(opened, ("", None)) if label.multi_label else ("", None), test, None
-        if later[1]:
-            test, division = later[1], f"{division}, its split {later[0]!r} for the test"
+        division, val = f"validation on its split {own!r}", test
+        later, test = next(opened, ("", None))  # of ImageNet there is none: its test split has no labels
+        division += f", its split {later!r} for the test" if test else ""
     else:
         train, val = divided(train, data.holdout, data.source)
         division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
-    kind = ", any number of them an image" if label.multi_label else ""
-    source = Source(
-        name=data.source,
-        description=f"{builder.info.full_name} of TensorFlow Datasets: {len(classes)} classes{kind}, {division}",
-        classes=classes,
-        train=train,
-        val=val,
-        test=test,
-    )
-    return source, label
+    return Source(data.source, records.described(division), records.classes, train, val, test)
+
+
+def _test_alone(records: _Records, name: str | None) -> tuple[str, str, Split]:
+    """Of a set without training images: its description, the name of the split that an evaluation names, and the split."""
+    own = {"test": "test", "val": "validation"}
+    parts = {one: part for one in own if own[one] in records.splits and _labelled(part := records.split(own[one]))}
+    name = name or next(iter(parts), "test")
+    wanted = list(parts) if name == "all" else [one for one in parts if one == name]
+    if not wanted:
+        raise UserError(
+            f"An evaluation takes a split that the set has. Received: --split={name} of {records.source!r} with "
+            f"{records.splits}. Its 'validation' is val."
+        )
+    division = f"its own {' and '.join(repr(own[one]) for one in wanted)}"
+    return records.described(division), name, functools.reduce(Split.followed_by, (parts[one] for one in wanted))
 
 
 def _builder(data: Data):
@@ -108,17 +155,24 @@ def _builder(data: Data):
 
 
 def _image_and_label(builder, source: str) -> tuple[str, LabelFeature]:
-    """The key of a set's one image feature, and its labels."""
+    """The key of a set's image feature, and its labels. Of several they are those that the set names for supervised learning."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     if not isinstance(features, tfds.features.FeaturesDict):
         features = {}
-    image_key = _only_key(features, tfds.features.Image, "image", source)
-    label = label_feature(features, source)
-    if features[image_key].np_dtype != np.uint8:
-        raise UserError(f"Images must be 8 bits deep. Received: {source!r} with {features[image_key].np_dtype}.")
-    return image_key, label
+    meant = [key for key in builder.info.supervised_keys or () if isinstance(key, str)]
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    images = images if len(images) == 1 else [key for key in images if key in meant] or images
+    if len(images) != 1:
+        raise UserError(
+            f"A classification set has one image feature. Received: {source!r} with {len(images)}: "
+            f"{', '.join(images) or 'none'}."
+        )
+    label = label_feature(features, source, meant)
+    if features[images[0]].np_dtype != np.uint8:
+        raise UserError(f"Images must be 8 bits deep. Received: {source!r} with {features[images[0]].np_dtype}.")
+    return images[0], label
 
 
 def _data_dir(name: str) -> str | None:
@@ -159,15 +213,6 @@ def _one_line(text) -> str:
     return " ".join(str(text).split())
 
 
-def _only_key(features, kind: type, what: str, source: str) -> str:
-    keys = [key for key, feature in features.items() if isinstance(feature, kind)]
-    if len(keys) != 1:
-        raise UserError(
-            f"A classification set has one {what} feature. Received: {source!r} with {len(keys)}: {', '.join(keys) or 'none'}."
-        )
-    return keys[0]
-
-
 _FIRST_LABELS = 16  # records that are read to know whether a split has labels
 
 
@@ -182,10 +227,12 @@ def _labelled(split: Split) -> bool:
 
 
 def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: tuple[str, ...]) -> Split:
-    """A split whose records are read by their offsets; the image is not decoded."""
+    """A split whose records are read by their offsets; the image is not decoded, nor is another beside it, such as a mask."""
     import tensorflow_datasets as tfds
 
-    features, decoders = builder.info.features, {image_key: tfds.decode.SkipDecoding()}
+    features = builder.info.features
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    decoders = {key: tfds.decode.SkipDecoding() for key in images}
     shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
     offsets = [record_offsets(path) for path in shards]
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])

@@ -1,7 +1,7 @@
 """The labels in the features of a TFDS set: one class an image, a sequence of classes, or the classes of its objects."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,8 +86,14 @@ def with_labels(split: Split, feature: LabelFeature, title: str) -> Split:
     return dataclasses.replace(split, labels=labels)
 
 
-def label_feature(features: Any, source: str) -> LabelFeature:
+def label_feature(features: Any, source: str, meant: Collection[str] = ()) -> LabelFeature:
     """The labels of a set: its one class label, else its one sequence of class labels, else those of its objects.
+
+    Args:
+        features: of the set, by key.
+        source: its name, for a message.
+        meant: the keys that it names for supervised learning, which decide between several class labels, as those of cifar100,
+            or between several sequences.
 
     Raises:
         UserError: there are several, or none.
@@ -95,6 +101,8 @@ def label_feature(features: Any, source: str) -> LabelFeature:
     import tensorflow_datasets as tfds
 
     single = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if len(single) > 1:
+        single = [key for key in single if key in meant] or single
     if len(single) == 1:
         return LabelFeature(tuple(features[single[0]].names), single[0])
     sequences = dict(_sequences(features))
@@ -103,6 +111,7 @@ def label_feature(features: Any, source: str) -> LabelFeature:
         names = sequences[DIFFICULT[0]][1]
         return LabelFeature(names, DIFFICULT[0], counted=DIFFICULT[1], multi_label=True)
     chosen = plain or list(sequences)
+    chosen = chosen if len(chosen) == 1 else [key for key in chosen if key in meant] or chosen
     if single or len(chosen) != 1:
         found = single or chosen
         raise UserError(

@@ -117,16 +117,23 @@ def print_result(result: dict[str, Any], out: Path) -> None:
 
 
 def tested_images(config: Config, name: str | None, net: Any | None = None) -> tuple[Any, tuple[str, ...]]:
-    """The readable images of a split, of `evaluation.images`, and the set's classes, which must be the net's if one is given."""
+    """The readable images of a split, of `evaluation.images`, and the set's classes; if a net is given, the net's.
+
+    The images of one label each may be of some of the net's classes, in any order: their labels are then the net's numbers.
+    """
     from vgg_keras.data.multi_label import for_net
     from vgg_keras.data.sources import open_test
     from vgg_keras.evaluation.images import scanned_images
-    from vgg_keras.weights.classes import require_classes
+    from vgg_keras.weights.classes import places_of_some, require_classes
 
     description, classes, name, split = open_test(config.data, name)
-    if net is not None:  # before every image is read
+    places = places_of_some(net.classes, classes) if net is not None and not split.multi_label else None
+    if net is not None and not places:  # before every image is read
         require_classes(net, classes, config.data.source)
     images = scanned_images(split, name, description, config)
+    if places:
+        print(f"note: the data has {len(places):,} of the net's {len(net.classes):,} classes", flush=True)
+        images, classes = dataclasses.replace(images, split=images.split.relabelled(places, net.classes)), net.classes
     if net is not None:
         labelled = for_net(images.split, net.config.architecture, config.data.source)
         images = dataclasses.replace(images, split=labelled)

@@ -19,7 +19,8 @@ from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")  # of the image files in a folder
+# of the image files in a folder; browsers on Windows save photographs as .jfif
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".bmp", ".gif", ".webp")
 _RULE = "Photographs are a path, an array (height, width, 3) of uint8, a Pillow image, or a list of these."
 
 

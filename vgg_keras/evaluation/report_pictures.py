@@ -66,7 +66,7 @@ def _short(name: str) -> str:
 def png(figure: Any) -> str:
     """A figure as a data URL; it is closed."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    plots.draw(figure, buffer, 100, format="png")
     plots.pyplot().close(figure)
     return data_url(buffer.getvalue(), "png")
 

@@ -1,4 +1,8 @@
-"""A net's classes and those of the images it is run on: they must be as many, of the same names in the same order."""
+"""A net's classes and those of the images it is run on: their names must be the same, and their numbers are then the net's.
+
+An evaluation takes images of some of the net's classes, in any order. What compares outputs with labels by their places needs as
+many, in the same order.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,24 @@ def require_classes(net: LoadedModel, classes: Sequence[str], data: str) -> None
     """
     if found := difference_of_classes(net.classes, net.config.architecture.num_classes, classes):
         raise UserError(f"--data must hold the classes that the net was trained on. Received: {data}{found}")
+
+
+def places_of_some(net: Sequence[str], data: Sequence[str]) -> list[int] | None:
+    """The places among a net's classes of those of the data, by name or by ImageNet's ids.
+
+    None where the two are the same, or the data has a class that the net has not.
+
+    Args:
+        net: its classes' names; empty where they are unknown.
+        data: the names of the data's.
+    """
+    net, data = tuple(net), tuple(data)
+    ids, names = imagenet_classes()
+    net = ids if net == names and set(data) <= set(ids) else net
+    if net == data or not set(data) <= set(net):
+        return None
+    places = {name: place for place, name in enumerate(net)}
+    return [places[name] for name in data]
 
 
 def require_scores(net: LoadedModel, what: str) -> None:
