@@ -12,7 +12,7 @@ import scipy.io
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 from vgg_keras.weights.classes import imagenet_classes
-from vgg_keras.weights.source_weights import CAFFE_HEAD, Preprocessing, SourceWeights, caffe_names
+from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, caffe_head, caffe_names
 
 
 def read(path: Path) -> SourceWeights:
@@ -33,11 +33,11 @@ def read(path: Path) -> SourceWeights:
     meta = net.get("meta") if isinstance(net, dict) else getattr(net, "meta", None)
     meta = net if meta is None else meta
     tensors = _tensors(net, path)
-    fc = tuple(name for name in CAFFE_HEAD if name in tensors)
+    fc = caffe_head(list(tensors))
     return SourceWeights(
         str(path),
         tensors,
-        caffe_names,
+        lambda architecture: caffe_names(architecture, fc),
         channels_first=False,
         preprocessing=Preprocessing(_mean(meta, path)),
         classes=_classes(meta, path),
