@@ -23,12 +23,15 @@ class Code:
         return exec, ("open('ran', 'w')",)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own
 def test_a_pickle_of_anything_but_tensors_is_refused_and_does_not_run(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "code.pth").write_bytes(pickle.dumps({"features.0.weight": Code()}))
     torch.save({"features.0.weight": Code()}, "zipped.pth")
     for name in ("code.pth", "zipped.pth"):
         refused(name, r"anything else in it is not unpickled\. Received: ")
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), "script.pt")
+    refused("script.pt", r"Received: script\.pt: a TorchScript archive\. Save a whole model's: torch\.save")
     torch.save([1, 2], "list.pth")
     refused("list.pth", r"holds a state dict of tensors\. Received: list\.pth, with list")
     assert not (tmp_path / "ran").exists()

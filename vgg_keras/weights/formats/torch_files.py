@@ -76,8 +76,8 @@ def state_dict(path: Path) -> Mapping[str, np.ndarray]:
         met = re.search(
             r"Unsupported (\w+: )?\w+ \S+", str(error)
         )  # around it torch explains how to run the code all the same
-        words = " ".join(str(error).split()).split(". ")[0].rstrip(".")
-        reason = met[0] if met else words[:200] or type(error).__name__
+        words = "a TorchScript archive" if "TorchScript" in str(error) else " ".join(str(error).split())[:200]
+        reason = met[0] if met else words.rstrip(".") or type(error).__name__
         raise UserError(
             f"A file of torch holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: "
             f"{reason}. Save a whole model's: torch.save(model.state_dict(), path)."
