@@ -37,6 +37,25 @@ def test_a_pickle_of_anything_but_tensors_is_refused_and_does_not_run(tmp_path, 
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_damaged_file_and_another_one_are_not_taken_for_one_with_code(tmp_path):
+    """A download that was cut, a web server's page, the pointer of Git LFS: no advice to save a state dict."""
+    for zipped in (True, False):
+        torch.save({"a": torch.ones(1000)}, tmp_path / "cut.pth", _use_new_zipfile_serialization=zipped)
+        (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:2000])
+        with pytest.raises(UserError, match=r"must be whole\. Received: .*cut\.pth, a damaged one: ") as caught:
+            torch_files.tensors_of(tmp_path / "cut.pth")
+        assert len(str(caught.value)) < 300
+    for content, what in (
+        (b"<!DOCTYPE html><html>", "begins with b'<!DOCTYPE html><html>'"),
+        (b"version https://git-lfs.github.com/spec/v1", r"begins with b'version https://git-lfs\.'"),
+        (bytes(2000), r"begins with b'\\x00"),
+        (b"", "is empty"),
+    ):
+        (tmp_path / "other.pth").write_bytes(content)
+        with pytest.raises(UserError, match=rf"is a zip archive or a pickle\. Received: .*other\.pth, which {what}"):
+            torch_files.tensors_of(tmp_path / "other.pth")
+
+
 def test_tensors_that_repeat_their_values_or_hold_few_are_refused_unread(tmp_path, refused):
     state = torch_vgg("A", width=1 / 16, crop=32).state_dict()
     for name, changes, message in (

@@ -6,6 +6,7 @@ Of a pickle the tensors and plain values are read; nothing in it is run.
 import argparse
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _WRAPPERS = (
     "params",
 )
 _DEEPEST = 3
+_NOT_UNPICKLED = re.compile(r"[Uu]nsupported (\w+: )?\w+ \S+|unrecognized \w+ \S+")  # in torch's words
 _PLAIN = (bool, int, float, str, type(None), argparse.Namespace)  # values beside tensors
 _ADDED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")  # by DataParallel and torch.compile, at any depth
 
@@ -68,21 +70,7 @@ def state_dict(path: Path) -> Mapping[str, np.ndarray]:
         ) from None
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):  # CVE-2025-32434: weights_only ran code before
         raise UserError(f"A file of torch is read by torch 2.6 or newer. Received: torch {torch.__version__}.")
-    try:
-        # torchvision's and timm's trainings keep their flags beside the net: a Namespace holds values and runs nothing
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is none, or that would run code, makes of it
-        met = re.search(
-            r"Unsupported (\w+: )?\w+ \S+", str(error)
-        )  # around it torch explains how to run the code all the same
-        words = "a TorchScript archive" if "TorchScript" in str(error) else " ".join(str(error).split())[:200]
-        reason = met[0] if met else words.rstrip(".") or type(error).__name__
-        raise UserError(
-            f"A file of torch holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: "
-            f"{reason}. Save a whole model's: torch.save(model.state_dict(), path)."
-        ) from None
-    state = _unwrapped(state, torch.Tensor)
+    state = _unwrapped(_unpickled(path, torch), torch.Tensor)
     rule = "A file of torch holds a state dict of tensors."
     if not isinstance(state, dict):
         raise UserError(f"{rule} Received: {path}, with {type(state).__name__}.")
@@ -98,6 +86,31 @@ def state_dict(path: Path) -> Mapping[str, np.ndarray]:
         if value.ndim > 1 and not value.is_floating_point():
             raise _quantised(path, key, value.dtype)
     return {str(key): value.detach().float().numpy() for key, value in state.items()}
+
+
+def _unpickled(path: Path, torch: Any) -> Any:
+    """What a file holds, tensors and plain values alone."""
+    with open(path, "rb") as file:
+        beginning = file.read(24)
+    if not beginning.startswith((b"PK", b"\x80")):  # a page of a web server, or the pointer that Git LFS leaves
+        what = f"begins with {beginning!r}" if beginning else "is empty"
+        raise UserError(f"A file of torch is a zip archive or a pickle. Received: {path}, which {what}.")
+    try:
+        # torchvision's and timm's trainings keep their flags beside the net: a Namespace holds values and runs nothing
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of another protocol than torch's, which is refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file that is none, or that would run code, makes of it
+        text = " ".join(str(error).split())
+    # around these words torch explains how to run the code all the same
+    met = "a TorchScript archive" if "TorchScript" in text else (_NOT_UNPICKLED.search(text) or [""])[0]
+    if met:
+        raise UserError(
+            f"A file of torch holds a state dict of tensors alone; anything else in it is not unpickled. Received: {path}: "
+            f"{met}. Save a whole model's: torch.save(model.state_dict(), path)."
+        )
+    reason = text.split(". ")[0].rstrip(".")[:100] or "it ends too early"
+    raise UserError(f"A file of torch must be whole. Received: {path}, a damaged one: {reason}.")
 
 
 def _unwrapped(state: Any, tensor: type) -> Any:
