@@ -7,7 +7,16 @@ from vgg_keras.errors import UserError
 from vgg_keras.files import sha256, write_json
 from vgg_keras.overrides import override
 from vgg_keras.plain_values import to_dict
-from vgg_keras.runs import begun, checkpoints_in, outlives_start, read_config, require_unchanged, run_config, run_of
+from vgg_keras.runs import (
+    begun,
+    checkpoints_in,
+    outlives_start,
+    read_config,
+    require_unchanged,
+    run_config,
+    run_of,
+    weights_digest,
+)
 
 
 def a_run(folder, **fields):
@@ -48,6 +57,11 @@ def test_a_path_in_a_run_names_the_run(tmp_path):
         run_config(inside)
     with pytest.raises(UserError, match=r"Each stage of a chain is a run: name one of .*S256\."):
         run_config(tmp_path / "chain")
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported" / "saved_model.pb").touch()
+    for read in (run_config, weights_digest):
+        with pytest.raises(UserError, match=r"exported, which is none\. A SavedModel is not read: give the net"):
+            read(tmp_path / "exported")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"config": {}}', '{"config": {"seed": "x"}, "classes": []}'])

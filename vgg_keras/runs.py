@@ -84,7 +84,7 @@ def run_config(workdir: Path) -> Config:
     if stored is None:
         found = "which is none" if workdir.exists() else "which does not exist"
         run = run_of(workdir)
-        hint = f" Did you mean {run}?" if run else chain_hint(workdir)
+        hint = f" Did you mean {run}?" if run else hint_of(workdir)
         raise UserError(
             f"--model takes a run's folder, the --workdir of its training. Received: {workdir}, {found}.{hint}"
         )
@@ -110,7 +110,7 @@ def weights_digest(workdir: Path) -> str:
     """
     if read_config(workdir) is None:
         run = run_of(workdir)
-        hint = f" Give the run's folder, {run}." if run else chain_hint(workdir)
+        hint = f" Give the run's folder, {run}." if run else hint_of(workdir)
         raise UserError(
             f"A net starts from a run's folder, the --workdir of its training. Received: {workdir}, which is none.{hint}"
         )
@@ -188,8 +188,10 @@ def read_json(path: Path, *fields: str) -> dict[str, Any]:
     return found
 
 
-def chain_hint(workdir: Path) -> str:
-    """A sentence that names the stages in a chain's folder; empty for another folder."""
+def hint_of(workdir: Path) -> str:
+    """A sentence that names what to give instead of a folder: a chain's stages, a SavedModel's net; empty for another one."""
+    if (workdir / "saved_model.pb").exists():
+        return " A SavedModel is not read: give the net that it was made of, a run's folder, a .keras or an .h5 file."
     stages = sorted(path.parent.name for path in workdir.glob(f"*/{CONFIG}"))
     return (
         f" Each stage of a chain is a run: name one of {', '.join(str(workdir / name) for name in stages)}."

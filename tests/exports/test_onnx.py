@@ -17,7 +17,7 @@ def test_an_exported_file_answers_as_the_net_does(exported, net, random):
 
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     images = random.uniform(0, 255, (5, 32, 32, 3)).astype(np.float32)  # any batch
-    (found,) = session.run(None, {session.get_inputs()[0].name: images})
+    (found,) = session.run(["probabilities"], {"image": images})
     logits = net.model.predict(images, verbose=0)
     assert np.abs(found - keras.ops.softmax(logits).numpy()).max() <= 1e-5
     (none,) = session.run(None, {"image": images[:0]})

@@ -34,6 +34,8 @@ def test_localize_gives_as_many_classes_as_are_asked_for(tmp_path):
     fewer = override(net.config, {"localization.answers": 2})
     assert located(classifier=classifier, config=fewer) == ranked[:2]
     assert located(classes=list("hgfedcb")) == list("hgfedcb")
+    assert located(classes=[7, "a"]) == ["h", "a"] and located(classes=2) == ["c"]  # by their numbers too
+    assert located(classes=None, classifier=classifier) == ranked[:5]
     for top in (0, -1, True, 2.0):
         with pytest.raises(UserError, match="top must be a whole number, 1 or more"):
             located(classifier=classifier, top=top)
@@ -45,7 +47,7 @@ def test_localize_gives_as_many_classes_as_are_asked_for(tmp_path):
 def test_mistakes_are_named(folder, pcr, scr):
     with pytest.raises(UserError, match="needs --classifier=RUN, or --classes=NAME,NAME"):
         vgg_keras.localize_images(pcr, folder / "1.jpg")
-    with pytest.raises(UserError, match="A class must be one of the net's. Received: 'e'"):
+    with pytest.raises(UserError, match="A class is a name of the net's, or its number. Received: 'e'"):
         vgg_keras.localize_images(pcr, folder / "1.jpg", classes=["e"])
     with pytest.raises(UserError, match="which gives classes"):
         vgg_keras.localize_images(folder / "classes", folder / "1.jpg")

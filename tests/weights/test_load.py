@@ -6,6 +6,7 @@ from keras import layers as kl
 
 import vgg_keras
 from tests.weights.formats.fine_tuned import applications, equal, filled, images_of, on_output
+from tests.weights.sources import save_torch, torch_vgg
 from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.errors import UserError
 from vgg_keras.weights.load import load_net
@@ -49,3 +50,16 @@ def test_images_that_a_file_does_not_describe_are_stated(tmp_path, capsys):
     loaded = load_net(tmp_path / "net.keras", stated={"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)})
     assert equal("stated", loaded, model, images, images / np.float32(255))
     assert "read as" not in capsys.readouterr().err
+
+
+def test_what_is_stated_is_a_field_and_does_not_contradict_the_file(tmp_path):
+    path = save_torch(torch_vgg("A", width=1 / 16, crop=64), tmp_path / "net.pth")
+    for stated, message in (
+        ({"croop": 64}, r"Received: croop=\.\.\. Did you mean 'crop'\?"),
+        ({"crop": 224}, r"Received: crop=224 for .*net\.pth, whose crop is 64\."),
+        ({"name": "E"}, r"Received: name=E for .*net\.pth, whose name is A\."),
+        ({"mean": (0, 0, 0)}, r"Received: mean=\(0\.0, 0\.0, 0\.0\) for .*, whose mean is \(123\.6"),  # without std
+    ):
+        with pytest.raises(UserError, match=message):
+            load_net(path, stated=stated)
+    assert load_net(path, stated={"crop": 70}).config.architecture.crop == 70  # whose last map is the same

@@ -18,7 +18,7 @@ from vgg_keras.data.image_files import of_files
 from vgg_keras.data.pipeline import picture
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, nearest
 from vgg_keras.evaluation import plots, protocols
 from vgg_keras.evaluation.measures import HALF
 from vgg_keras.evaluation.photographs import listed, opened, shown
@@ -192,6 +192,27 @@ def names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
     if len(classes) != count:
         raise UserError(f"Each of the net's {count} classes has a name. Received: {len(classes)} names.")
     return classes
+
+
+def numbers_of(classes: Any, names: Sequence[str]) -> list[int]:
+    """The numbers of classes that are given by their names or numbers, one or several; none of None.
+
+    Raises:
+        UserError: one is no class of the net.
+    """
+    if classes is None:
+        return []
+    one = isinstance(classes, str) or (not isinstance(classes, list | tuple) and np.ndim(classes) == 0)
+    return [_number_of(each, names) for each in ([classes] if one else classes)]
+
+
+def _number_of(one: Any, names: Sequence[str]) -> int:
+    if isinstance(one, str) and one in names:
+        return list(names).index(one)
+    if isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < len(names):
+        return int(one)
+    hint = nearest(one, names) if isinstance(one, str) and len(names) <= 1000 else f"0 to {len(names) - 1}."
+    raise UserError(f"A class is a name of the net's, or its number. Received: {one!r}. {hint}")
 
 
 def _protocol(part: str, net: LoadedModel, rules: Evaluation) -> Any:

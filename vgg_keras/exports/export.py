@@ -190,7 +190,7 @@ def _write_of_crops(net: LoadedModel, config: Config, form: str, chosen: Split, 
     if form == "onnx":
         paths, opened = {"onnx": folder / "model.onnx"}, onnx.opened
         with without_noise():
-            onnx.write(ended, paths["onnx"])
+            onnx.write(ended, paths["onnx"], "boxes" if of_boxes else "probabilities")
     else:
         paths, opened = {name: folder / f"model_{name}.tflite" for name in tflite.VARIANTS}, tflite.opened
         for variant, path in paths.items():

@@ -11,15 +11,16 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import plain_folder
 
 
-def write(model: keras.Model, path: Path) -> None:
-    """Writes (n, crop, crop, 3) float32 RGB 0-255 to (n, classes) probabilities.
+def write(model: keras.Model, path: Path, output: str = "probabilities") -> None:
+    """Writes `image` (n, crop, crop, 3), float32 RGB 0-255, to `probabilities` (n, classes), or to the numbers of boxes.
 
     tf2onnx keeps a copy of all constants from each of its steps, 23 GB for D at full size. So the weights are inputs during
     the conversion. They become constants after it, as in Keras's own export.
 
     Args:
-        model: in float32, ends in a soft-max.
+        model: in float32, ends in a soft-max, or in boxes.
         path: of the `.onnx`.
+        output: the name of the file's output.
 
     Raises:
         UserError: tf2onnx is not installed.
@@ -39,6 +40,7 @@ def write(model: keras.Model, path: Path) -> None:
     takes += [tf.TensorSpec(array.shape, array.dtype, name=name) for name, array in weights.items()]
     converted, _ = tf2onnx.convert.from_function(tf.function(net, input_signature=takes, jit_compile=False), takes)
     _fold(converted.graph, weights, converted.opset_import)
+    _name_output(converted.graph, output)
     onnx.save(converted, path)
 
 
@@ -63,6 +65,15 @@ def _fold(graph, weights: dict[str, np.ndarray], opsets) -> None:
     for field, entries in ((graph.node, kept), (graph.initializer, constants), (graph.input, inputs)):
         del field[:]
         field.extend(entries)
+
+
+def _name_output(graph, name: str) -> None:
+    """Gives the only output of a graph a name; TensorFlow calls it Identity:0."""
+    (output,) = graph.output
+    for node in graph.node:
+        node.output[:] = [name if one == output.name else one for one in node.output]
+        node.input[:] = [name if one == output.name else one for one in node.input]
+    output.name = name
 
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:

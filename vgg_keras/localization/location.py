@@ -16,10 +16,10 @@ from vgg_keras.data.errors import readable_images
 from vgg_keras.data.image_files import of_files
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
-from vgg_keras.errors import UserError, nearest
+from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots, protocols
 from vgg_keras.evaluation.photographs import opened
-from vgg_keras.evaluation.prediction import config_of, kept, names_of, require_top
+from vgg_keras.evaluation.prediction import config_of, kept, names_of, numbers_of, require_top
 from vgg_keras.localization.boxes import geometry
 from vgg_keras.localization.judgement import Answer, answers, best_box
 from vgg_keras.localization.predicted_boxes import Row, union
@@ -61,7 +61,7 @@ def localize_images(
     images: Any,
     *,
     classifier: LoadedModel | keras.Model | str | os.PathLike | None = None,
-    classes: Sequence[str] = (),
+    classes: str | int | Sequence[str | int] | None = None,
     config: Config | None = None,
     top: int | None = None,
 ) -> list[Localization]:
@@ -71,8 +71,8 @@ def localize_images(
         net: a box run's folder, what `vgg_keras.load_net` returns, or a model of `vgg_keras.build` with boxes.
         images: as of `vgg_keras.predict_images`: paths, folders, arrays, Pillow images.
         classifier: a classification net of the same classes, crop and channels, whose most probable classes get a box each.
-        classes: names of the classes that get a box, instead of the most probable ones. A net with a box for each class needs
-            these or a classifier.
+        classes: that get a box, by their names or numbers, instead of the most probable ones. A net with a box for each class
+            needs these or a classifier.
         config: its `evaluation`, `localization` and `data` are used; None: the run's. Every window of the image is used,
             whatever `evaluation.protocol` says.
         top: how many classes at most; None: `localization.answers` of `config`, or all that are named.
@@ -131,25 +131,19 @@ def _dense(net: LoadedModel, classifier: LoadedModel | None, config: Config) -> 
     return kept(net.model, key, lambda: (model, Dense(net, classifier, config)))[1]
 
 
-def _wanted(
-    net: LoadedModel, classifier: LoadedModel | None, classes: Sequence[str]
-) -> tuple[Sequence[str], list[int]]:
+def _wanted(net: LoadedModel, classifier: LoadedModel | None, classes: Any) -> tuple[Sequence[str], list[int]]:
     """The names of all classes, and the numbers of those that get a box; none: the classifier's most probable ones."""
     architecture = net.config.architecture
-    if isinstance(classes, str):
-        classes = [classes]
-    if not classes and not classifier:
+    names = names_of(classifier or net, ())
+    wanted = list(dict.fromkeys(numbers_of(classes, names)))
+    if not wanted and not classifier:
         if architecture.boxes == "pcr":
             raise UserError(
                 "A net with a box for each class needs --classifier=RUN, or --classes=NAME,NAME. Received: neither, for "
                 f"{net.path}."
             )
         return ("",), [0]
-    names = names_of(classifier or net, ())
-    for one in classes:
-        if one not in names:
-            raise UserError(f"A class must be one of the net's. Received: {one!r}. {nearest(one, names)}")
-    return names, [names.index(one) for one in dict.fromkeys(classes)]
+    return names, wanted
 
 
 def _rows(dense: Dense, split: Split, config: Config, crop: int, wanted: Sequence[int]) -> list[Row]:

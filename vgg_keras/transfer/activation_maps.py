@@ -288,17 +288,9 @@ def _wanted(classes: Any, names: Sequence[str], count: int) -> list[int | None]:
     """The number of the class of each of `count` photographs; None: its most probable one."""
     if classes is None:
         return [None] * count
-    one_for_all = isinstance(classes, str) or (not isinstance(classes, list | tuple) and np.ndim(classes) == 0)
-    classes = [classes] * count if one_for_all else list(classes)
-    if len(classes) != count:
-        raise UserError(f"classes are one for all photographs, or one for each of {count}. Received: {len(classes)}.")
-    numbers: list[int | None] = []
-    for one in classes:
-        if isinstance(one, str) and one in names:
-            numbers.append(names.index(one))
-        elif isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < len(names):
-            numbers.append(int(one))
-        else:
-            hint = nearest(one, names) if isinstance(one, str) and len(names) <= 1000 else f"0 to {len(names) - 1}."
-            raise UserError(f"A class is a name of the net's, or its number. Received: {one!r}. {hint}")
+    numbers = prediction.numbers_of(classes, names)
+    if np.ndim(classes) == 0:
+        return numbers * count
+    if len(numbers) != count:
+        raise UserError(f"classes are one for all photographs, or one for each of {count}. Received: {len(numbers)}.")
     return numbers

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from vgg_keras.config import Architecture, Config
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, unknown_argument
 from vgg_keras.nets.builder import build_trained
 from vgg_keras.nets.model import architecture_of
 from vgg_keras.weights.convert import random_layers
@@ -40,7 +40,7 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
         model: of `vgg_keras.build`; None builds the source's own net.
         source: a run's folder; "imagenet", which is Keras Applications' VGG16 or VGG19, the authors' D and E; the folder of a
             KerasHub preset; or a file: a Keras model, fine-tuned or not (`.keras`, `.h5`, `.weights.h5`), torchvision's or
-            timm's `.pth` or `.safetensors`, the authors' `.caffemodel`, MatConvNet's `.mat`.
+            timm's `.pth`, `.pth.tar`, `.ckpt`, `.bin` or `.safetensors`, the authors' `.caffemodel`, MatConvNet's `.mat`.
         sha256: that the file must have, checked before it is parsed.
 
     Returns:
@@ -88,7 +88,7 @@ def load_net(
         convolutions: that a source without FC layers will do: its convolutions, under global average pooling and a last layer
             of one random output.
         stated: without a `config`, fields of the architecture that the source may lack: `mean` and `std` of a `.weights.h5` or
-            where they would be assumed, `crop` where the FC layers are behind a global pooling.
+            where they would be assumed, `crop` where the FC layers are behind a global pooling. Others must be the source's.
 
     Returns:
         The net. Where neither the source nor ImageNet names its classes, `classes` is empty.
@@ -99,7 +99,8 @@ def load_net(
     if _is_run(source):
         return _load_run(source, config, dtype, sha256)
     weights, digest = read(source, config.architecture.name if config else "D", sha256)
-    stated = dict(stated or {})
+    stated = dict(stated or {}) if config is None else {}
+    _require_fields(stated)
     wanted = config.architecture if config else Architecture(**stated)
     weights = with_stated(weights, wanted.mean, wanted.std)
     headless = convolutions and not weights.fc_layers
@@ -110,6 +111,13 @@ def load_net(
     elif headless:
         config = _without_head(config)
     architecture = resolved(config.architecture, weights)
+    for name in stated:
+        ours, theirs = getattr(wanted, name), getattr(architecture, name)
+        if ours != theirs:
+            raise UserError(
+                f"A field of a net is stated where its file lacks it. Received: {name}={ours} for {source}, "
+                f"whose {name} is {theirs}."
+            )
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
     if not headless:
         _require_every_layer(source, weights, architecture, converted)
@@ -119,6 +127,14 @@ def load_net(
     converted = tensors(converted)
     del weights  # so that the net alone holds them
     return LoadedModel(build_trained(architecture, converted, dtype), config, names, Path(source), digest)
+
+
+def _require_fields(stated: Mapping[str, Any]) -> None:
+    """Refuses names that are no fields of an architecture."""
+    known = [field.name for field in dataclasses.fields(Architecture)]
+    for name, value in stated.items():
+        if name not in known:
+            raise unknown_argument("stated of load_net()", name, value, known)
 
 
 def _is_run(source: str | Path) -> bool:

@@ -155,9 +155,21 @@ def two_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[tuple[np.ndarray,
     return two, "its one output z becomes two classes, whose logits are 0 and z"
 
 
-def caffe_names(architecture: Architecture) -> dict[str, str]:
-    """conv1_1 to fc8, as in the authors' files."""
-    head = dict(zip(HEAD, CAFFE_HEAD, strict=True))
+def caffe_head(layers: Sequence[str]) -> tuple[str, ...]:
+    """The FC layers among a file's layers with weights, which are in their order: fc6, fc7, fc8.
+
+    The last one may have another name: a layer that is named anew, such as `fc8_flickr`, is how Caffe fine-tunes.
+    """
+    *hidden, last = CAFFE_HEAD
+    behind = layers[layers.index(hidden[-1]) + 1 :] if hidden[-1] in layers else []
+    if last not in layers and len(behind) == 1:
+        (last,) = behind
+    return tuple(name for name in (*hidden, last) if name in layers)
+
+
+def caffe_names(architecture: Architecture, fc_layers: Sequence[str] = CAFFE_HEAD) -> dict[str, str]:
+    """conv1_1 to fc8, as in the authors' files; where all FC layers are there, the last by its name in `fc_layers`."""
+    head = dict(zip(HEAD, fc_layers if len(fc_layers) == len(HEAD) else CAFFE_HEAD, strict=True))
     return {
         name: head.get(name, name.replace("block", "conv").replace("_conv", "_")) for name in same_names(architecture)
     }

@@ -123,6 +123,13 @@ REFUSED = {
 }
 
 
+def test_a_layer_that_is_not_known_is_named_by_its_class(tmp_path, refused):
+    """Keras 3 writes training=True for it, as for all layers that change images."""
+    for layer, name in ((kl.CenterCrop(32, 32), "CenterCrop"), (kl.Pipeline([kl.RandomFlip()]), "Pipeline")):
+        functional([layer, *convolutions(), *head()]).save(tmp_path / "net.keras")
+        refused(tmp_path / "net.keras", rf"another, with {name}\.")
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_no_chain_is_refused(refused_when, kind):
     refused_when(*REFUSED[kind])

@@ -70,6 +70,20 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
             load_net(tmp_path / "weights.h5")
 
 
+def test_a_dropout_may_be_named_after_its_layer(tmp_path):
+    """`drop_fc1`, as in the Keras port of Places365's VGG16, whose file has no configuration."""
+    from keras.src.legacy.saving import legacy_h5_format
+
+    flatten, fc1, _, fc2, _, last = thin_nets.head()
+    head = [flatten, fc1, kl.Dropout(0.5, name="drop_fc1"), fc2, kl.Dropout(0.5, name="drop_fc2"), last]
+    model = thin_nets.functional([*thin_nets.convolutions(), *head])
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    loaded = load_net(tmp_path / "weights.h5").model
+    kernel = model.get_layer("fc2").get_weights()[0]
+    assert np.array_equal(loaded.get_layer("fc2").get_weights()[0], kernel)
+
+
 @pytest.mark.parametrize(
     ("named", "trained"),
     [

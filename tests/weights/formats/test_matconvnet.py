@@ -15,6 +15,7 @@ from tests.weights.sources import (
     torch_vgg,
 )
 from vgg_keras.weights.classes import imagenet_classes, require_classes
+from vgg_keras.weights.formats import matconvnet as matconvnet_file
 from vgg_keras.weights.load import load_net
 
 
@@ -40,6 +41,16 @@ def test_imagenets_classes_have_the_names_of_their_ids(tmp_path):
     loaded = load_net(tmp_path / "vgg.mat")
     assert loaded.classes == names
     require_classes(loaded, ids, "imagenet2012")
+
+
+def test_a_mean_image_becomes_one_mean_and_a_line_says_so(tmp_path):
+    saved = matconvnet(convolutions_and_fc(torch_vgg("A", width=1 / 16, crop=32)), BGR_MEAN[::-1])
+    for image, changed in ((np.full((4, 4, 1), 0.0), False), (np.arange(16.0).reshape(4, 4, 1) - 7.5, True)):
+        saved["meta"]["normalization"]["averageImage"] = BGR_MEAN[::-1] + image
+        scipy.io.savemat(tmp_path / "vgg.mat", saved, oned_as="row")
+        source = matconvnet_file.read(tmp_path / "vgg.mat")
+        assert np.allclose(source.preprocessing.mean, BGR_MEAN[::-1])
+        assert source.notes == (("its mean image becomes one mean for each channel",) if changed else ())
 
 
 def test_a_damaged_file_is_refused(tmp_path, refused):

@@ -12,6 +12,9 @@ READERS = {
     ".hdf5": ("keras_files", "read_h5"),
     ".pth": ("torchvision", "read"),
     ".pt": ("torchvision", "read"),
+    ".pth.tar": ("torchvision", "read"),  # of PyTorch's ImageNet example and of timm's training
+    ".ckpt": ("torchvision", "read"),  # of Lightning
+    ".bin": ("torchvision", "read"),  # of Hugging Face
     ".safetensors": ("torchvision", "read"),
     ".caffemodel": ("caffe", "read"),
     ".mat": ("matconvnet", "read"),

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights.source_weights import CAFFE, CAFFE_HEAD, CAFFE_WORDS, Preprocessing, SourceWeights, caffe_names
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, Preprocessing, SourceWeights, caffe_head, caffe_names
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # message -> field -> (number, type, whether repeated)
@@ -27,6 +27,7 @@ _MESSAGES = {
     },
     "TransformationParameter": {  # of a layer that reads images: what is done to them, in the order of their channels
         "scale": (1, _FIELD.TYPE_FLOAT, False),
+        "mean_file": (4, _FIELD.TYPE_STRING, False),
         "mean_value": (5, _FIELD.TYPE_FLOAT, True),
     },
     "V1LayerParameter": {
@@ -66,31 +67,40 @@ def read(path: Path) -> SourceWeights:
             tensors[layer.name] = tuple(_array(blob, layer.name, path) for blob in layer.blobs)
     if not tensors:
         raise UserError(f"A .caffemodel holds layers with weights. Received: {path}, with none.")
-    stated = _preprocessing(net, path)
-    assumed = "" if stated else f"the authors', {CAFFE_WORDS}"
-    fc = tuple(name for name in CAFFE_HEAD if name in tensors)
+    preprocessing, assumed = _preprocessing(net, path)
+    fc = caffe_head(list(tensors))
     return SourceWeights(
-        str(path), tensors, caffe_names, True, stated or CAFFE, assumed=assumed, fc_layers=fc, head="fc" if fc else ""
+        str(path),
+        tensors,
+        lambda architecture: caffe_names(architecture, fc),
+        channels_first=True,
+        preprocessing=preprocessing,
+        assumed=assumed,
+        fc_layers=fc,
+        head="fc" if fc else "",
     )
 
 
-def _preprocessing(net, path: Path) -> Preprocessing | None:
-    """(BGR - mean) * scale, as the layers that read images say; None where they do not."""
+def _preprocessing(net, path: Path) -> tuple[Preprocessing, str]:
+    """(BGR - mean) * scale, as the layers that read images say, and in words what is assumed of it.
+
+    Layers that state a scale alone subtract nothing. A mean in a file of its own is not known.
+    """
     stated = {
-        (tuple(layer.transform_param.mean_value), layer.transform_param.scale)
-        for layer in (*net.layers, *net.layer)
-        if layer.transform_param.mean_value or layer.transform_param.HasField("scale")
+        (tuple(images.mean_value), images.scale or 1.0, bool(images.mean_file))  # 0: not in the file
+        for images in (layer.transform_param for layer in (*net.layers, *net.layer))
+        if images.mean_value or images.mean_file or images.HasField("scale")
     }
-    if not stated:
-        return None
-    mean, scale = stated.pop()
-    scale = scale or 1.0  # 0: not in the file
+    mean, scale, elsewhere = stated.pop() if stated else ((), 1.0, True)
     if stated or len(mean) not in (0, 1, 3) or not all(map(math.isfinite, (*mean, scale))):
         raise UserError(
             f"A .caffemodel's images have one mean, of one or three values, and one scale. Received: {path}, with others."
         )
-    means = tuple(reversed(mean * 3 if len(mean) == 1 else mean)) or CAFFE.mean
-    return Preprocessing(means, (1.0 / scale,) * 3, bgr=True)
+    std = (1.0 / scale,) * 3
+    if elsewhere and not mean:
+        times = f", times {scale:g}" if scale != 1 else ""
+        return Preprocessing(CAFFE.mean, std, bgr=True), f"the authors', {CAFFE_WORDS}{times}"
+    return Preprocessing(tuple(reversed(mean if len(mean) == 3 else (mean or (0.0,)) * 3)), std, bgr=True), ""
 
 
 def _array(blob, name: str, path: Path) -> np.ndarray:

@@ -23,6 +23,7 @@ from vgg_keras.weights.formats.keras_layers import (
 )
 
 _BLOCKS = 5
+_KNOWN = (*MODELS, *SEQUENTIAL_HUB, *PREPROCESSING, *IDENTITY, *NET)
 _HEAD = ("Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dense")
 
 
@@ -95,7 +96,7 @@ def _flat(model: Any, file: ModelFile) -> Iterator[SavedLayer]:
         if isinstance(layer, SavedLayer):
             yield layer
             continue
-        require_known(layer, (*MODELS, *SEQUENTIAL_HUB, *PREPROCESSING, *IDENTITY, *NET), file)
+        require_known(layer, _KNOWN, file)
         if kind_of(layer) in (*MODELS, *SEQUENTIAL_HUB):
             yield from _flat(layer, file)
         else:
@@ -172,9 +173,10 @@ def _forward(config: Mapping[str, Any], by_name: Mapping[str, dict], file: Model
 
 def _require_inference(layer: Mapping[str, Any], file: ModelFile) -> None:
     calls = layer["inbound_nodes"]
-    # Keras 3 writes training=True for the calls of its Random layers, which pass their input on in `predict` all the same
+    # Keras 3 writes training=True for the calls of its Random layers, which pass their input on in `predict` all the same,
+    # and of others that are refused by their class
     default = layer["class_name"].startswith("Random") and calls and isinstance(calls[0], dict)
-    if _in_training(calls) and not default:
+    if _in_training(calls) and not default and kind_of(layer) in _KNOWN:
         raise file.another(f"{_name(layer)} called with training=True")
 
 

@@ -194,7 +194,7 @@ def require_layers(groups: Sequence[str], path: Path) -> None:
     """Refuses a legacy `.h5` of weights with a layer whose class its name does not show."""
     for group in groups:
         if not is_known(kind_of(group)) and not re.search(
-            r"(^|_)(input|pool|pooling2d|flatten|dropout)(_|\d|$)", group
+            r"(^|_)(input|pool|pooling2d|flatten|drop|dropout)(_|\d|$)", group
         ):
             raise UserError(
                 f"A .h5 of weights alone is Keras Applications'. Received: {path}, of a net with the layer {group}, whose "

@@ -12,7 +12,7 @@ import scipy.io
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 from vgg_keras.weights.classes import imagenet_classes
-from vgg_keras.weights.source_weights import CAFFE_HEAD, Preprocessing, SourceWeights, caffe_names
+from vgg_keras.weights.source_weights import Preprocessing, SourceWeights, caffe_head, caffe_names
 
 
 def read(path: Path) -> SourceWeights:
@@ -32,17 +32,18 @@ def read(path: Path) -> SourceWeights:
     net = net.get("net", net)  # MatConvNet saves the fields, others the structure
     meta = net.get("meta") if isinstance(net, dict) else getattr(net, "meta", None)
     meta = net if meta is None else meta
-    tensors = _tensors(net, path)
-    fc = tuple(name for name in CAFFE_HEAD if name in tensors)
+    tensors, mean = _tensors(net, path), _mean(meta, path)
+    fc = caffe_head(list(tensors))
     return SourceWeights(
         str(path),
         tensors,
-        caffe_names,
+        lambda architecture: caffe_names(architecture, fc),
         channels_first=False,
-        preprocessing=Preprocessing(_mean(meta, path)),
+        preprocessing=Preprocessing(tuple(mean.mean(axis=0).tolist())),
         classes=_classes(meta, path),
         fc_layers=fc,
         head="fc" if fc else "",
+        notes=("its mean image becomes one mean for each channel",) if np.ptp(mean, axis=0).any() else (),
     )
 
 
@@ -64,12 +65,12 @@ def _tensors(net, path: Path) -> dict[str, tuple[np.ndarray, ...]]:
     return tensors
 
 
-def _mean(meta, path: Path) -> tuple[float, ...]:
-    """The mean that the net subtracts, R, G, B: one value or an image for each."""
+def _mean(meta, path: Path) -> np.ndarray:
+    """The mean that the net subtracts, (pixels, 3) in R, G, B: one pixel, or those of an image."""
     mean = np.asarray(_field(_field(meta, "normalization", path), "averageImage", path), float)
     if mean.size % 3 or not mean.size:
         raise UserError(f"A .mat file of MatConvNet holds the mean that it subtracts. Received: {path}, with none.")
-    return tuple(mean.reshape(-1, 3).mean(axis=0).tolist())
+    return mean.reshape(-1, 3)
 
 
 def _classes(meta, path: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from vgg_keras.runs import (
     KERAS,
     MANIFEST,
     WEIGHTS,
-    chain_hint,
+    hint_of,
     read_config,
     read_manifest,
     require_unchanged,
@@ -97,7 +97,7 @@ def read(workdir: Path) -> StoredRun:
     stored = read_config(workdir)
     if stored is None:
         run = run_of(workdir)
-        hint = f" Give the run's folder, {run}." if run else chain_hint(workdir)
+        hint = f" Give the run's folder, {run}." if run else hint_of(workdir)
         raise UserError(
             f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
         )

@@ -1,4 +1,4 @@
-"""torchvision's and timm's VGG state dicts, with or without batch norm: `.pth`, by torch, and `.safetensors`.
+"""torchvision's and timm's VGG state dicts, with or without batch norm: of `torch.save` and in `.safetensors`.
 
 Both libraries number the modules of `features`; torchvision numbers the head's too, timm names them. Their nets take RGB
 in 0-1, normalised by ImageNet's mean and standard deviation.
@@ -40,15 +40,15 @@ _CAFFE_NAME = re.compile(rf"vgg(16|19)-({'|'.join(CAFFES)})\.pth")
 
 
 def read(path: Path) -> SourceWeights:
-    """The state dict in a `.pth`, `.pt` or `.safetensors` file. A pickle is unpickled by torch, tensors only.
+    """The state dict in a file of `torch.save` or a `.safetensors`. A pickle is unpickled by torch, tensors only.
 
     The convolutions may lie under any name, and the FC layers beside them; the names `module.` and `_orig_mod.` are left out.
 
     Raises:
-        UserError: not such a file, or a `.pth` where torch is not installed.
+        UserError: not such a file, or one of `torch.save` where torch is not installed.
     """
     grouped = _by_layer(torch_files.tensors_of(path))
-    features = _features(grouped)
+    features = _features(grouped, path)
     dropped = _drop_numbers(grouped)
     convolutions, head = _parted(grouped, features, path)
     found, names, problem = torch_head.read(head, ordered=not torch_files.is_safetensors(path))
@@ -142,12 +142,20 @@ def _assumed_of_head(convolutions: Mapping[str, tuple], head: Sequence[tuple], s
     return assumed_of_head(len(head) - 1, 1 if sigmoid else len(head[-1][0]), one_position)
 
 
-def _features(grouped: Mapping[str, Mapping[str, np.ndarray]]) -> str | None:
-    """What the names of the convolutions begin with: `features.` in torchvision, any other in a net around one."""
+def _features(grouped: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> str | None:
+    """What the names of the convolutions begin with: `features.` in torchvision, any other in a net around one.
+
+    Raises:
+        UserError: several nets, such as one and the average of its weights.
+    """
     kernels = [name for name, parts in grouped.items() if getattr(parts.get("weight"), "ndim", 0) == 4]
     standard = [name for name in kernels if re.search(r"(^|\.)features\.\d+$", name)]
     numbered = standard or [name for name in kernels if re.search(r"(^|\.)\d+$", name)]
     begins = {name[: -len(name.rpartition(".")[2])] for name in numbered}
+    if standard and len(begins) > 1:
+        raise UserError(
+            f"A torch file holds one net. Received: {path}, with {', '.join(sorted(begins))}. Save the state dict of one alone."
+        )
     return begins.pop() if len(begins) == 1 else None
 
 
