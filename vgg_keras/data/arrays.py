@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.config import Data
 from vgg_keras.data.splits import Source, Split, divided
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, nearest
 
 CHANNELS = 16  # of an image at most
 NAME = "arrays"  # as `data.source` in messages
@@ -21,7 +21,21 @@ def is_arrays(source: Any) -> bool:
     return not isinstance(source, str) and not hasattr(source, "__fspath__")
 
 
-def open_arrays(source: Any, labels: Any, data: Data) -> Source:
+def class_names(classes: Any) -> tuple[str, ...]:
+    """Names that a user gives for classes.
+
+    Raises:
+        UserError: they are no list of names, or two are equal.
+    """
+    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+        raise UserError(f"classes must be a list of names. Received: {classes!r}.")
+    names = tuple(map(str, classes))
+    if len(set(names)) < len(names):
+        raise UserError(f"classes must be a list of different names. Received: {list(names)}.")
+    return names
+
+
+def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] = ()) -> Source:
     """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share validates.
 
     Args:
@@ -30,9 +44,11 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
         labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) of 0 and 1, one-hot or of several labels; None where the
             source has them.
         data: its `validation` and `holdout` are read.
+        classes: of `class_names`: all classes in the order of the labels; none: the numbers, or the labels' own names, sorted.
 
     Raises:
-        UserError: something else, values beyond 0-255 or in 0-1, or other numbers of images and labels.
+        UserError: something else, a label that is none of the classes, values beyond 0-255 or in 0-1, or other numbers of images
+            and labels.
     """
     if labels is None and isinstance(source, tuple | list) and len(source) == 2:
         source, labels = source
@@ -46,7 +62,7 @@ def open_arrays(source: Any, labels: Any, data: Data) -> Source:
         raise UserError(f"{_RULE} Received: {type(source).__name__}, which has no length. Give an array or a list.")
     else:
         images = _pixels(source)
-    numbers, classes = _classes(_array(labels, "labels"))
+    numbers, classes = _classes(_array(labels, "labels"), classes)
     if len(images) != len(numbers) or not len(numbers):
         raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
     everything = split_of_arrays(images, numbers, classes)
@@ -156,8 +172,26 @@ def _pixels(values: Any) -> np.ndarray:
     return np.round(values).astype(np.uint8)
 
 
-def _classes(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names."""
+def _classes(labels: np.ndarray, names: tuple[str, ...] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names.
+
+    With `names` these are the classes: texts are found among them, and numbers are their places.
+    """
+    numbers, found = _numbers(labels)
+    if not names:
+        return numbers, found
+    if labels.dtype.kind in "USO":
+        for name in found:
+            if name not in names:
+                raise UserError(f"Each label is one of the classes. Received: {name!r}. {nearest(name, names)}")
+        return np.array([names.index(name) for name in found])[numbers], names
+    if len(found) > len(names) or (labels.ndim == 2 and labels.shape[1] not in (1, len(names))):
+        raise UserError(f"Each label is one of the {len(names)} classes. Received: labels of {len(found)} classes.")
+    return numbers, names
+
+
+def _numbers(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The same without `names`."""
     if labels.ndim == 2 and labels.shape[1] == 1:  # as of keras.datasets.cifar10
         labels = labels[:, 0]
     if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
