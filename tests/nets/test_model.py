@@ -102,6 +102,22 @@ def test_a_new_process_opens_a_saved_net_with_its_class_and_what_it_was_compiled
     assert done.stdout == "[True, True]\nTrue\n", done.stderr
 
 
+@pytest.mark.parametrize("head", ["fc", "gap"])
+def test_images_of_another_size_are_refused_in_a_line_also_when_predict_is_traced(head):
+    model, images = build("A", num_classes=3, crop=32, width=1 / 64, head=head), np.zeros((2, 64, 64, 3), np.uint8)
+    for _ in range(2):  # before it is traced, and after
+        for wrong in (images, images[0, :32, :32], images[:, :32], images[0, 0]):
+            with pytest.raises(
+                UserError, match=rf"of 32 x 32 pixels\. Received: {' x '.join(map(str, wrong.shape))}\. One"
+            ):
+                model.predict(wrong, verbose=0)
+        assert model.predict(images[:, :32, :32], verbose=0).shape == (2, 3)
+    assert model.predict(keras.ops.convert_to_tensor(images[:1, :32, :32]), verbose=0).shape == (1, 3)
+    if head == "gap":  # a clone may take others
+        clone = keras.models.clone_model(model, input_tensors=keras.Input((None, 64, 3), name="image"))
+        assert clone.predict(images[:, :40], verbose=0).shape == (2, 3)
+
+
 @pytest.mark.slow
 def test_a_clone_of_keras_computes_the_same_and_does_not_know_its_architecture(net, tmp_path):
     clone = keras.models.clone_model(net)

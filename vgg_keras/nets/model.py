@@ -51,7 +51,24 @@ class VGG(_Net):
 
     Keras's old `.h5` format names a model by its class alone: `load_model` needs custom_objects={"VGG": vgg_keras.VGG} there.
     The bare name is not registered, since Keras would then prefer it to a user's own class of that name.
+
+    `predict` refuses images of another size, also once Keras has traced it for any size: a net with FC layers then ends in
+    TensorFlow's words, one without runs on.
     """
+
+    def predict(self, x, *args, **kwargs):
+        shape, (height, width) = (
+            getattr(x, "shape", None),
+            self.input_shape[1:3],
+        )  # of a clone for any size these are None
+        if shape is not None and (
+            len(shape) != 4 or shape[1] != (height or shape[1]) or shape[2] != (width or shape[2])
+        ):
+            raise UserError(
+                f"predict() takes a batch of images of {height} x {width} pixels. Received: {' x '.join(map(str, shape))}. One "
+                "image is a batch as image[np.newaxis]; vgg_keras.predict_images takes any size, and so does the dense net."
+            )
+        return super().predict(x, *args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
