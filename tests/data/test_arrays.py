@@ -179,6 +179,8 @@ def test_what_is_no_set_is_refused_in_a_line(given, message):
         (np.eye(2), ("a", "b", "c"), r"one of the 3 classes\. Received: labels of 2"),
         (np.eye(2), "abc", r"classes must be a list of names\. Received: 'abc'"),
         (np.eye(2), 2, r"classes must be a list of names\. Received: 2"),
+        (["a", "b"], {"b": 0, "a": 1}, r"classes must be a list of names\. Received: {'b'"),
+        (["a", "b"], {"a"}, r"classes must be a list of names\. Received: {'a'}"),
         (np.eye(2), ["a", "a"], r"different names\. Received: \['a', 'a'\]"),
         (None, range(10), r"classes beside images in memory: .* Received: digits and classes"),
     ],

@@ -1,7 +1,7 @@
 """Images in memory as a data set: NumPy arrays with their labels, or a `tf.data.Dataset` of both."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def class_names(classes: Any) -> tuple[str, ...]:
     Raises:
         UserError: they are no list of names, or two are equal.
     """
-    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+    if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
         raise UserError(f"classes must be a list of names. Received: {classes!r}.")
     names = tuple(map(str, classes))
     if len(set(names)) < len(names):
