@@ -34,6 +34,11 @@ def test_numpys_numbers_and_lists_become_plain_ones():
     made = Data(scale=[np.int64(32), 40], batch=np.int32(8), color_shift=np.float32(0.5))
     assert (made.scale, made.batch, made.color_shift) == ((32, 40), 8, 0.5)
     assert type(made.batch) is int and type(made.color_shift) is float
+    mean = np.full((4, 8, 8, 3), 7, np.uint8).mean(axis=(0, 1, 2))  # as people compute it
+    made = Architecture(mean=mean, std=mean.astype(np.float32), fc_units=np.array([8, 4]))
+    assert (made.mean, made.std, made.fc_units) == ((7.0,) * 3, (7.0,) * 3, (8, 4))
+    with pytest.raises(UserError, match=r"architecture\.mean must be a finite number\. Received: \[7\.0"):
+        Architecture(mean=mean[np.newaxis])
 
 
 @pytest.mark.parametrize(("crop", "side"), [(224, 256), (96, 110), (32, 37), (64, 73), (300, 343)])

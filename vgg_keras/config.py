@@ -43,9 +43,25 @@ def replacing(path: str, default: Any) -> Any:
     return field(default=default, metadata={"replaces": path})
 
 
-def setting(default: Any, *names: str) -> Any:
-    """A field with a default and its roles."""
-    return field(default=default, metadata=roles(*names))
+def setting(default: Any, *names: str, needs: tuple[str, ...] = ()) -> Any:
+    """A field with a default and its roles.
+
+    Args:
+        default: its value.
+        *names: its roles.
+        needs: the settings, as `--set` takes them, of which one must hold for the field to have an effect; none: it always has.
+    """
+    return field(default=default, metadata={**roles(*names), "needs": needs})
+
+
+_BOXES = ("architecture.boxes=scr", "architecture.boxes=pcr")
+_GAUSSIAN = (
+    "architecture.initializer=gaussian",
+    "architecture.fc_initializer=gaussian",
+    "architecture.fc_initializer=gaussian_last",
+)
+_PLATEAU = ("training.schedule=plateau",)
+_STEP = ("training.schedule=step",)
 
 
 class _Checked:
@@ -86,7 +102,7 @@ class Architecture(_Checked):
     # A: what the last layer gives. none: a score for each class. scr: one box for all classes, 4 numbers. pcr: one for each class
     boxes: Literal["none", "scr", "pcr"] = setting("none", MATCH)
     # of a box's 4 numbers, centre x, y, width and height; not stated. crop: shares of the crop's side. pixels: of the crop
-    box_unit: Literal["crop", "pixels"] = setting("crop", MATCH)
+    box_unit: Literal["crop", "pixels"] = setting("crop", MATCH, needs=_BOXES)
     # 2.1: of the hidden FC layers, multiplied by width: one number for all of them, or one for each, such as 512,256
     fc_units: tuple[int, ...] = setting((4096,), MATCH)
     # hidden FC layers. -1: as many as fc_units has numbers; where it has one, 2.1's two with head=fc, none with gap and gmp
@@ -95,13 +111,14 @@ class Architecture(_Checked):
     batch_norm: bool = setting(False, MATCH)  # between convolution and activation; the convolutions lose their bias
     # 2.1: after each convolution and hidden FC layer
     activation: Literal["relu", "leaky_relu"] = setting("relu", MATCH)
-    negative_slope: float = setting(0.2, MATCH)  # of leaky_relu
+    negative_slope: float = setting(0.2, MATCH, needs=("architecture.activation=leaky_relu",))  # of leaky_relu
     # 3.1: of the weights. glorot: the paper's later finding. he, he_fan_out: He's, by inputs or by outputs. gaussian: normal
     initializer: Literal["glorot", "he", "he_fan_out", "gaussian"] = "glorot"
     # of the FC layers. as_convolutions: by initializer. gaussian: all of them normal. gaussian_last: the last one normal, whose
     # first logits are then near 0, as a new layer behind trained ones needs it
     fc_initializer: Literal["as_convolutions", "gaussian", "gaussian_last"] = "as_convolutions"
-    initializer_std: float = 0.01  # of gaussian and gaussian_last; the paper's net A has 0.1, variance 1e-2
+    # of gaussian and gaussian_last; the paper's net A has 0.1, variance 1e-2
+    initializer_std: float = setting(0.01, needs=_GAUSSIAN)
 
     @property
     def hidden_units(self) -> tuple[int, ...]:
@@ -194,12 +211,12 @@ class Data(_Checked):
     max_bad_fraction: float = setting(0.01, TEST)
     # A: images with several boxes, of a net of boxes; not stated. left_out: they are not used, in training or in a test. largest:
     # the largest box of the image's class is trained. random: one of these, drawn in each epoch. In a test each of them is right
-    several_boxes: Literal["left_out", "largest", "random"] = setting("largest", TEST)
+    several_boxes: Literal["left_out", "largest", "random"] = setting("largest", TEST, needs=_BOXES)
     # A: a box that the training crop cuts; not stated. whole: it reaches beyond the crop. clip: it ends at the crop's edge
-    cut_boxes: Literal["whole", "clip"] = "whole"
+    cut_boxes: Literal["whole", "clip"] = setting("whole", needs=_BOXES)
     # A: a training crop shows at least this share of the box's width and of its height, or lies inside of it; not stated. 0: any
     # crop that touches it
-    visible_box: float = 0.5
+    visible_box: float = setting(0.5, needs=_BOXES)
 
     def scale_for(self, crop: int) -> tuple[int, ...]:
         """S, or the ends of its range, for a net of this crop: `scale`, or what follows from the crop where it is empty."""
@@ -250,8 +267,8 @@ class Training(_Checked):
     # class with and without it, and weights are those of images with the class
     class_weights: tuple[float | str, ...] = ("none",)
     # 3.1: with sgdw, the share by which a step shrinks a weight. 3.1's L2 multiplier shrinks it by 1e-2 * 5e-4 / (1 - 0.9)
-    weight_decay: float = 5e-5
-    l2: float = 5e-4  # 3.1: with l2, its multiplier
+    weight_decay: float = setting(5e-5, needs=("training.optimizer=sgdw",))
+    l2: float = setting(5e-4, needs=("training.optimizer=l2",))  # 3.1: with l2, its multiplier
     epochs: int = 74  # 3.1: at most, unless min_steps needs more
     min_steps: int = 0  # at least so many updates: a small set then has more epochs than `epochs`
     # how the rate falls. plateau: 3.1's rule. step: by step_factor after each of step_epochs. cosine: along half a cosine to 0
@@ -259,15 +276,16 @@ class Training(_Checked):
     schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
     warmup_steps: int = 0  # the first updates, in which the rate rises linearly (Goyal et al. 2017, section 2.2)
     # with schedule=step: the epochs after which the rate is multiplied by step_factor
-    step_epochs: tuple[int, ...] = ()
-    step_factor: float = 0.1  # with schedule=step: what the rate is multiplied by
+    step_epochs: tuple[int, ...] = setting((), needs=_STEP)
+    step_factor: float = setting(0.1, needs=_STEP)  # with schedule=step: what the rate is multiplied by
     # 3.1: the measure of validation that divides the rate and selects the best net. top1_error: of a multi-label set 100 - mean
     # average precision, of a net of boxes the share of wrong boxes (A). balanced_error: the mean of the classes' errors
     plateau_metric: Literal["top1_error", "balanced_error", "loss"] = "top1_error"
-    plateau_patience: int = 5  # epochs without a lower value before a division; not stated
-    plateau_factor: float = 0.1  # 3.1: what the rate is multiplied by at a plateau, a tenth
-    plateau_divisions: int = 3  # 3.1: how often the rate is divided
-    plateau_ends: bool = True  # whether the plateau after the last division ends the run; not stated
+    plateau_patience: int = setting(5, needs=_PLATEAU)  # epochs without a lower value before a division; not stated
+    plateau_factor: float = setting(0.1, needs=_PLATEAU)  # 3.1: what the rate is multiplied by at a plateau, a tenth
+    plateau_divisions: int = setting(3, needs=_PLATEAU)  # 3.1: how often the rate is divided
+    # whether the plateau after the last division ends the run; not stated
+    plateau_ends: bool = setting(True, needs=_PLATEAU)
     validation_epochs: int = 1  # a validation after every so many epochs, and after the last one
     # the net that a run results in: that of the lowest error (3.1), or of the last epoch
     kept_net: Literal["best", "last"] = "best"
@@ -586,6 +604,17 @@ def fields_with(role: str, cls: type = Config) -> tuple[str, ...]:
         elif has:
             paths.append(one.name)
     return tuple(paths)
+
+
+def needs_of(path: str) -> tuple[str, ...]:
+    """The settings of which one must hold for a field to have an effect; none: it always has, or it is a stage's."""
+    found: Any = Config
+    for name in path.split("."):
+        if not dataclasses.is_dataclass(found):
+            return ()
+        one = {part.name: part for part in dataclasses.fields(found)}[name]
+        found = one.default_factory
+    return one.metadata.get("needs", ())
 
 
 def every_field(cls: type = Config, prefix: str = "") -> list[str]:

@@ -31,6 +31,8 @@ def checked(value: Any, kind: Any, path: str) -> Any:
                 return checked(value, part, path)
     if typing.get_origin(kind) is tuple and isinstance(value, str) and str in typing.get_args(typing.get_args(kind)[0]):
         value = (value,)  # a word, such as `balanced`, where a list may hold numbers instead
+    if typing.get_origin(kind) is tuple and hasattr(value, "tolist"):  # an array, such as a mean over images
+        value = value.tolist()
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(checked(item, typing.get_args(kind)[0], path) for item in value)
     if kind == tuple[int, ...] and isinstance(value, numbers.Integral):  # 256 is 256, as on a command line

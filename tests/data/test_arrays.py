@@ -98,7 +98,7 @@ def test_images_one_by_one_are_no_batches(random, shape, labels):
 )
 def test_labels_as_people_hold_them(random, labels):
     pixels = images(random, 3, 32, 32, 3)
-    given = {"classes": "abc"} if isinstance(labels, list) else {}
+    given = {"classes": list("abc")} if isinstance(labels, list) else {}
     found = all_of(vgg_keras.validation_data(pixels.astype(np.float32), labels, **given, **PLAIN))
     assert all(np.array_equal(found[label], pixels[place]) for place, label in enumerate((1, 0, 2)))
 
@@ -114,7 +114,7 @@ def test_labels_that_are_names_have_the_numbers_of_the_training_images_classes(r
             vgg_keras.validation_data(pixels, ["dog", "cat"], **given, **PLAIN)
     held_out = {**PLAIN, "validation": "held_out", "holdout": 0.5}
     assert len(all_of(vgg_keras.validation_data(pixels, ["dog", "cat"], **held_out))) == 1
-    with pytest.raises(vgg_keras.UserError, match="classes beside an array"):
+    with pytest.raises(vgg_keras.UserError, match="classes beside images in memory"):
         vgg_keras.validation_data("digits", classes=classes, **PLAIN)
 
 
@@ -131,6 +131,16 @@ def test_a_nearly_black_image_of_a_dataset_is_one_in_0_to_255(random, batch):
 
 def test_labels_of_a_comparison_are_two_classes(random):
     assert vgg_keras.describe_data(images(random, 3, 8, 8, 3), np.array([7, 1, 7]) == 7, crop=32)[0] == ("0", "1")
+
+
+@pytest.mark.parametrize("labels", [["dog", "ant", "dog"], np.array([[2], [0], [2]]), np.eye(3)[[2, 0, 2]]])
+def test_classes_number_labels_of_which_some_are_not_there(random, labels):
+    """Without them the names of two of three classes are 0 and 1, and a validation would compare them with the wrong logits."""
+    pixels, classes = images(random, 3, 32, 32, 3), ("ant", "cat", "dog")
+    for make in (vgg_keras.training_data, vgg_keras.validation_data):
+        ((_, numbers),) = make(pixels, labels, classes=classes, **PLAIN).as_numpy_iterator()
+        assert sorted(numbers) == [0, 2, 2]
+    assert vgg_keras.describe_data(pixels, labels, classes=list(classes), crop=32)[0] == classes
 
 
 def test_several_labels_an_image_are_rows_of_0_and_1(random):
@@ -195,6 +205,27 @@ def test_other_arrays_are_measured_anew(random):
 def test_what_is_no_set_is_refused_in_a_line(given, message):
     with pytest.raises(vgg_keras.UserError, match=message) as caught:
         vgg_keras.training_data(*given, crop=32)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        (["cat", "dg"], ("cat", "dog"), r"one of the classes\. Received: image 1 with 'dg'\. Did you mean 'dog'"),
+        ([0, 2], ("a", "b"), r"one of the 2 classes\. Received: labels of 3"),
+        (np.eye(2), ("a", "b", "c"), r"one of the 3 classes\. Received: labels of 2"),
+        (np.eye(2), "abc", r"classes must be a list of names\. Received: 'abc'"),
+        (np.eye(2), 2, r"classes must be a list of names\. Received: 2"),
+        (["a", "b"], {"b": 0, "a": 1}, r"classes must be a list of names\. Received: {'b'"),
+        (["a", "b"], {"a"}, r"classes must be a list of names\. Received: {'a'}"),
+        (np.eye(2), ["a", "a"], r"different names\. Received: \['a', 'a'\]"),
+        (None, range(10), r"classes beside images in memory: .* Received: digits and classes"),
+    ],
+)
+def test_classes_that_cannot_be_are_refused_in_a_line(labels, classes, message):
+    source = "digits" if labels is None else np.zeros((2, 32, 32, 3), np.uint8)
+    with pytest.raises(vgg_keras.UserError, match=message) as caught:
+        vgg_keras.validation_data(source, labels, crop=32, classes=classes)
     assert "\n" not in str(caught.value)
 
 

@@ -141,6 +141,12 @@ def test_what_has_not_changed_is_neither_decoded_nor_measured_again(folder, monk
     assert work == [1, "measured"]
 
 
+def test_a_seed_that_is_none_is_refused_in_a_line():
+    for seed in (None, 1.5, -1):
+        with pytest.raises(vgg_keras.UserError, match=rf"seed must .*Received: {seed}"):
+            vgg_keras.training_data("digits", **SMALL, seed=seed)
+
+
 @pytest.mark.parametrize("function", ["training_data", "validation_data", "describe_data"])
 @pytest.mark.parametrize(
     ("arguments", "meant"),

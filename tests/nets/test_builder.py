@@ -112,6 +112,34 @@ def test_bf16_keeps_mean_and_logits_in_float32():
     assert model.output.dtype == "float32"
 
 
+def test_keras_scales_the_loss_of_a_net_in_float16(tmp_path):
+    """By the model's own policy, which `dtype` of its layers does not change: their gradients would be lost below 6e-8."""
+    for dtype, scaled in (("mixed_float16", True), ("mixed_bfloat16", False), (None, False)):
+        model = build("A", num_classes=2, crop=32, width=1 / 64, dtype=dtype)
+        model.save(tmp_path / "net.keras")
+        copies = type(model).from_config(model.get_config()), keras.saving.load_model(tmp_path / "net.keras")
+        for net in (model, *copies):
+            net.compile(SGDW(1e-5, 1e-3, 0.9), "mse")
+            assert isinstance(net.optimizer, keras.optimizers.LossScaleOptimizer) == scaled, dtype
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize")  # Keras's of each layer without weights
+def test_keras_quantises_the_fc_layers(random, tmp_path):
+    """Nine tenths of the weights, of which Keras passes over a subclass's."""
+    images = random.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    model = build("A", num_classes=4, crop=32, width=1 / 8, seed=0)
+    before = model.predict(images, verbose=0)
+    model.quantize("int8")
+    assert [model.get_layer(name).kernel.dtype for name in ("fc1", "fc2", "predictions")] == ["int8"] * 3
+    after = model.predict(images, verbose=0)
+    difference = np.abs(after - before).max() / np.abs(before).max()
+    print(f"int8: largest difference {difference:.2g} of the largest logit")
+    assert 0 < difference < 0.05
+    model.save(tmp_path / "int8.keras")
+    assert np.array_equal(keras.saving.load_model(tmp_path / "int8.keras").predict(images, verbose=0), after)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -131,6 +159,10 @@ def test_bf16_keeps_mean_and_logits_in_float32():
         ({"pooling": "avg"}, "Did you mean 'head'"),
         ({"num_class": 5}, "Did you mean 'num_classes'"),
         ({"clasifier_activation": "softmax"}, "Did you mean 'classifier_activation'"),
+        ({"classifier_activation": "linear"}, r"is 'softmax', which gives .* or None, .* Received: 'linear'"),
+        ({"classifier_activation": "softmax", "multi_label": True}, r"is 'sigmoid', .* Received: 'softmax'"),
+        ({"classifier_activation": "softmax", "boxes": "scr"}, r"of a net of boxes is None.* Received: 'softmax'"),
+        ({"num_classes": 0}, r"head='fc', 'gap' or 'gmp'\. Received: num_classes=0\. Its maps"),
         ({"architecture": None}, "takes an Architecture or its name. Received: None"),
         ({"activation": "leaky-relu"}, "must be one of relu, leaky_relu"),
         ({"crop": 31}, "32 or more: five poolings halve it. Received: 31"),

@@ -9,6 +9,7 @@ from vgg_keras.config import CONFIGURATIONS
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import convolutions_and_head, to_fully_convolutional
+from vgg_keras.nets.feature_maps import feature_maps
 
 
 def net(name="A", **fields):
@@ -162,6 +163,28 @@ def test_a_loaded_keras_file_converts_too(random, tmp_path):
     dense.save(tmp_path / "dense.keras")
     reloaded = keras.saving.load_model(tmp_path / "dense.keras")
     assert np.abs(reloaded.predict(image, verbose=0)[:, 0, 0] - model.predict(image, verbose=0)).max() <= 1e-4
+
+
+def test_a_lora_of_fc_layers_is_part_of_their_kernels(random):
+    model, image = net(), random.uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
+    before = np.asarray(model(image))
+    for name in ("fc1", "predictions"):
+        layer = model.get_layer(name)
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(random.normal(0, 0.1, layer.lora_kernel_b.shape))
+    logits = np.asarray(model(image))
+    assert np.abs(logits - before).max() > 1e-2
+    dense = to_fully_convolutional(model).predict(image, verbose=0)[:, 0, 0]
+    assert np.abs(dense - logits).max() <= 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize")
+def test_a_quantised_net_is_refused():
+    model = net()
+    model.quantize("int8")
+    for make in (to_fully_convolutional, lambda model: feature_maps(model, "fc1")):
+        with pytest.raises(UserError, match=r"before quantize\. Received: 'vgg_a', whose fc1 is int8_from_float32\."):
+            make(model)
 
 
 def test_other_models_are_refused():

@@ -81,20 +81,41 @@ def test_a_copy_has_the_architecture(request, tmp_path, kind, way):
 
 
 @pytest.mark.slow
-def test_a_new_process_opens_a_saved_net_with_its_class_alone(net, tmp_path):
+def test_a_new_process_opens_a_saved_net_with_its_class_and_what_it_was_compiled_with(net, tmp_path):
     """In a process of its own: Keras finds the layers of a file only if they are imported."""
     net.save(tmp_path / "net.keras")
     net.save(tmp_path / "net.h5")
+    compiled = type(net).from_config(net.get_config())
+    compiled.compile(vgg_keras.SGDW(5e-5), "mse")
+    compiled.save(tmp_path / "compiled.keras")
     code = (
         "import keras, vgg_keras\nvgg_keras.VGG\n"
         "a = keras.saving.load_model('net.keras')\n"
         "b = keras.saving.load_model('net.h5', custom_objects={'VGG': vgg_keras.VGG})\n"
-        "print([type(one) is vgg_keras.VGG for one in (a, b)])"
+        "print([type(one) is vgg_keras.VGG for one in (a, b)])\n"
+        "import vgg_keras.training.optimizer\n"
+        "print(type(keras.saving.load_model('compiled.keras').optimizer) is vgg_keras.SGDW)"
     )
     words, root = [sys.executable, "-c", code], Path(vgg_keras.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.stdout == "[True, True]\n", done.stderr
+    assert done.stdout == "[True, True]\nTrue\n", done.stderr
+
+
+@pytest.mark.parametrize("head", ["fc", "gap"])
+def test_images_of_another_size_are_refused_in_a_line_also_when_predict_is_traced(head):
+    model, images = build("A", num_classes=3, crop=32, width=1 / 64, head=head), np.zeros((2, 64, 64, 3), np.uint8)
+    for _ in range(2):  # before it is traced, and after
+        for wrong in (images, images[0, :32, :32], images[:, :32], images[0, 0]):
+            with pytest.raises(
+                UserError, match=rf"of 32 x 32 pixels\. Received: {' x '.join(map(str, wrong.shape))}\. One"
+            ):
+                model.predict(wrong, verbose=0)
+        assert model.predict(images[:, :32, :32], verbose=0).shape == (2, 3)
+    assert model.predict(keras.ops.convert_to_tensor(images[:1, :32, :32]), verbose=0).shape == (1, 3)
+    if head == "gap":  # a clone may take others
+        clone = keras.models.clone_model(model, input_tensors=keras.Input((None, 64, 3), name="image"))
+        assert clone.predict(images[:, :40], verbose=0).shape == (2, 3)
 
 
 @pytest.mark.slow

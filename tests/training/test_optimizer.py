@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vgg_keras.config import Training
 from vgg_keras.errors import UserError
@@ -106,6 +107,24 @@ def test_adam_is_kingma_and_bas_algorithm_1_with_the_momentum_as_beta_1(random):
     assert difference <= 2e-6
 
 
+@pytest.mark.parametrize("kind", [SGDW, CoupledSGD])
+def test_kerass_exclusions_from_weight_decay_count(kind):
+    """By the variable, and by a word in its name; inside a traced step Keras hands TensorFlow's variables on."""
+    net = build("A", num_classes=2, crop=32, width=1 / 64, dropout=0.0, seed=0)
+    kept, layer = net.get_layer("predictions").kernel, keras.layers.Dense(2, name="other")
+    layer.build((None, 3))
+    layer.kernel.assign(np.ones((3, 2)))
+    for given in ({"var_list": [kept, layer.kernel]}, {"var_names": ["kernel"]}):
+        optimizer = kind(0.5, 0.1)
+        optimizer.exclude_from_weight_decay(**given)
+        variables = [kept, layer.kernel, net.get_layer("fc1").kernel]
+        before = [variable.numpy() for variable in variables]
+        step = tf.function(lambda: optimizer.apply_gradients([(tf.zeros(one.shape), one) for one in variables]))  # noqa: B023
+        step()
+        changed = [not np.array_equal(old, one.numpy()) for old, one in zip(before, variables, strict=True)]
+        assert changed == [False, False, "var_list" in given]
+
+
 @pytest.mark.slow
 def test_the_papers_decay_in_both_forms():
     """At steady state L2 5e-4 at rate 1e-2 and momentum 0.9 takes 5e-5 of a weight a step; SGDW(5e-5) does from the start."""
@@ -133,9 +152,10 @@ def test_a_saved_optimizer_keeps_the_rate_that_its_decay_is_measured_by():
 
 
 @pytest.mark.parametrize("kind", [SGDW, CoupledSGD])
-def test_a_decay_out_of_range_is_refused(kind):
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\)\. Received: weight_decay=-0\.1"):
-        kind(-0.1)
+@pytest.mark.parametrize("decay", [-0.1, None, "1e-4"])
+def test_a_decay_out_of_range_is_refused(kind, decay):
+    with pytest.raises(ValueError, match=rf"must lie in \[0, 1\)\. Received: weight_decay={decay}"):
+        kind(decay)
 
 
 def test_a_schedule_that_begins_at_zero_needs_the_rate_that_the_decay_is_measured_by():

@@ -339,9 +339,31 @@ def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config,
         ("E", "training.learning_rate", 1e-4, (), None),  # of A and S256
         ("E", "architecture.name", "D", (), None),
         ("quickstart", "training.epochs", 9, (), None),
+        (
+            "finetune",
+            "training.weight_decay",
+            1e-4,
+            (),
+            r"has an effect with training\.optimizer=sgdw alone\. Received: it with training\.optimizer=adam",
+        ),
+        (
+            "quickstart",
+            "training.l2",
+            1e-3,
+            (),
+            r"training\.optimizer=l2 alone\. Received: it with training\.optimizer=sgdw",
+        ),
+        ("E", "training.step_epochs", (30, 60), (), r"training\.schedule=step alone\. .* Set both, or leave it out"),
+        ("finetune", "training.plateau_patience", 3, (), r"with training\.schedule=cosine"),
+        ("D", "data.visible_box", 0.1, (), r"architecture\.boxes=scr or architecture\.boxes=pcr alone"),
+        ("D", "architecture.initializer_std", 0.1, (), r"with architecture\.initializer=glorot, architecture\.fc_init"),
+        ("d_bn", "architecture.initializer_std", 0.1, (), None),
+        ("localisation", "data.visible_box", 0.1, (), None),
+        ("cifar10_bn", "training.l2", 1e-3, (), None),
     ],
 )
 def test_an_override_that_no_stage_would_see_is_refused(name, field, value, stages, message):
+    """It has another value there, or no stage has the setting that it belongs to."""
     config = override(load(name), {field: value})
     if message is None:
         require_used(config, {field: value}, stages)

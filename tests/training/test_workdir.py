@@ -99,7 +99,7 @@ def test_an_edited_label_of_a_list_is_refused(tmp_path):
 
     first = prepared("aaabbbaabb", writes=True)
     assert prepared("aaabbbaabb") == first
-    with pytest.raises(UserError, match=r"train images changed: 6, now 6, or others of other names, labels or boxes"):
+    with pytest.raises(UserError, match=r"train images changed: 6, now 6, or others of other names, contents, labels"):
         prepared("aabbbbaabb")
     with pytest.raises(UserError, match=r"val images changed: 4, now 4, or"):
         prepared("aaabbbabbb")
@@ -126,13 +126,44 @@ def test_an_edited_box_of_a_list_is_refused(tmp_path):
     assert prepared((1, 1, 20, 20)) == first
     for boxes in (((1, 1, 20, 21),), (), ((1, 1, 20, 20), (2, 2, 9, 9))):
         with pytest.raises(
-            UserError, match=r"train images changed: 3, now 3, or others of other names, labels or boxes"
+            UserError, match=r"train images changed: 3, now 3, or others of other names, contents, labels or boxes"
         ):
             prepared(*boxes)
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     del stored["data"]["train"]["sha256_of_boxes"]
     write_json(tmp_path / "run" / "config.json", stored)
     assert prepared((1, 1, 20, 21)) == first
+
+
+@pytest.mark.parametrize("place", [0, 8])
+def test_another_image_under_the_same_name_is_refused(tmp_path, place):
+    """As after a second download, or crops made anew. A file that was only touched, and a run without a digest, go on."""
+    write_images(tmp_path / "photos" / "a", [(40, 50)] * 5)
+    write_images(tmp_path / "photos" / "b", [(40, 50)] * 5, seed=1)
+    (tmp_path / "run").mkdir()
+    values = {"data.source": tmp_path / "photos", "architecture.crop": 32, "runtime.cache_dir": tmp_path / "cache"}
+    config = override(Config(), values)
+
+    def prepared(writes=False):
+        source, _ = without_bad_images(open_source(config.data), config)
+        return prepare(tmp_path / "run", config, source, {}, Start("12ab"), writes)[0]
+
+    first = prepared(writes=True)
+    file = sorted((tmp_path / "photos").rglob("*.jpg"))[place]
+    content = file.read_bytes()
+    write_images(tmp_path / "other", [(40, 50)], seed=7)
+    file.write_bytes((tmp_path / "other" / "000.jpg").read_bytes())
+    with pytest.raises(UserError, match=r"images changed: .* or others of other names, contents, labels or boxes"):
+        prepared()
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    without = {name: {**one} for name, one in stored["data"].items() if isinstance(one, dict)}
+    for one in without.values():
+        one.pop("sha256_of_contents", None)
+    write_json(tmp_path / "run" / "config.json", {**stored, "data": {**stored["data"], **without}})
+    assert prepared() == first
+    write_json(tmp_path / "run" / "config.json", stored)
+    file.write_bytes(content)
+    assert prepared() == first
 
 
 TOY = override(load("quickstart"), {"architecture.width": 0.0625})

@@ -1,7 +1,7 @@
 """Images in memory as a data set: NumPy arrays with their labels, or a `tf.data.Dataset` of both."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,21 @@ def is_arrays(source: Any) -> bool:
     return not isinstance(source, str) and not hasattr(source, "__fspath__")
 
 
-def open_arrays(source: Any, labels: Any, data: Data, classes: Sequence[str] | None = None) -> Source:
+def class_names(classes: Any) -> tuple[str, ...]:
+    """Names that a user gives for classes.
+
+    Raises:
+        UserError: they are no list of names, or two are equal.
+    """
+    if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
+        raise UserError(f"classes must be a list of names. Received: {classes!r}.")
+    names = tuple(map(str, classes))
+    if len(set(names)) < len(names):
+        raise UserError(f"classes must be a list of different names. Received: {list(names)}.")
+    return names
+
+
+def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] = (), complete: bool = True) -> Source:
     """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share validates.
 
     Args:
@@ -30,10 +44,12 @@ def open_arrays(source: Any, labels: Any, data: Data, classes: Sequence[str] | N
         labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) of 0 and 1, one-hot or of several labels; None where the
             source has them.
         data: its `validation` and `holdout` are read.
-        classes: the names that labels may be, in the order of their numbers; None: all that they are.
+        classes: of `class_names`: all classes in the order of the labels; none: the numbers, or the labels' own names, sorted.
+        complete: whether images may be taken to have every class; else `classes` are needed where labels are names.
 
     Raises:
-        UserError: something else, values beyond 0-255 or in 0-1, or other numbers of images and labels.
+        UserError: something else, a label that is none of the classes, values beyond 0-255 or in 0-1, or other numbers of images
+            and labels.
     """
     if labels is None and isinstance(source, tuple | list) and len(source) == 2:
         source, labels = source
@@ -47,7 +63,7 @@ def open_arrays(source: Any, labels: Any, data: Data, classes: Sequence[str] | N
         raise UserError(f"{_RULE} Received: {type(source).__name__}, which has no length. Give an array or a list.")
     else:
         images = _pixels(source)
-    numbers, classes = _classes(_array(labels, "labels"), classes)
+    numbers, classes = _classes(_array(labels, "labels"), classes, complete)
     if len(images) != len(numbers) or not len(numbers):
         raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
     everything = split_of_arrays(images, numbers, classes)
@@ -180,8 +196,35 @@ def _require_255(ranges: Sequence[_Range]) -> None:
         raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}. Multiply them by 255.")
 
 
-def _classes(labels: np.ndarray, known: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names."""
+def _classes(labels: np.ndarray, names: tuple[str, ...], complete: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names.
+
+    With `names` these are the classes: texts are found among them, and numbers are their places.
+    """
+    numbers, found = _numbers(labels)
+    are_names = labels.dtype.kind in "USO"
+    if not names and are_names and not complete:
+        raise UserError(
+            "validation_data() takes the classes of the training images beside labels that are names: where images lack a class, "
+            "the others would have other numbers. Received: none. Give classes=..., of describe_data()."
+        )
+    if not names:
+        return numbers, found
+    if are_names:
+        unknown = [image for image, number in enumerate(numbers) if found[number] not in names]
+        if unknown:
+            name = found[numbers[unknown[0]]]
+            raise UserError(
+                f"Each label is one of the classes. Received: image {unknown[0]} with {name!r}. {nearest(name, names)}"
+            )
+        return np.array([names.index(name) for name in found])[numbers], names
+    if len(found) > len(names) or (labels.ndim == 2 and labels.shape[1] not in (1, len(names))):
+        raise UserError(f"Each label is one of the {len(names)} classes. Received: labels of {len(found)} classes.")
+    return numbers, names
+
+
+def _numbers(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The same without `names`."""
     if labels.ndim == 2 and labels.shape[1] == 1:  # as of keras.datasets.cifar10
         labels = labels[:, 0]
     if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
@@ -194,7 +237,7 @@ def _classes(labels: np.ndarray, known: Sequence[str] | None) -> tuple[np.ndarra
             raise UserError(f"Each image has a label. Received: image {missing[0]} with {labels[missing[0]]}.")
         texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
         names, numbers = np.unique(texts, return_inverse=True)
-        return (numbers, tuple(names.tolist())) if known is None else (_numbered(texts, known), tuple(known))
+        return numbers, tuple(names.tolist())
     whole = labels.dtype.kind == "f" and (labels % 1 == 0).all()  # as Keras's binary labels
     if whole or labels.dtype.kind == "b":
         labels = labels.astype(np.int64)
@@ -204,19 +247,3 @@ def _classes(labels: np.ndarray, known: Sequence[str] | None) -> tuple[np.ndarra
             f"Received: shape {labels.shape} of {labels.dtype}."
         )
     return labels.astype(np.int64), tuple(map(str, range(int(labels.max(initial=0)) + 1)))
-
-
-def _numbered(texts: Sequence[str], known: Sequence[str]) -> np.ndarray:
-    """The numbers (n,) of labels that are names, by their places among the known ones."""
-    if not len(known):
-        raise UserError(
-            "validation_data() takes the classes of the training images beside labels that are names: where images lack a class, "
-            "the others would have other numbers. Received: none. Give classes=..., of describe_data()."
-        )
-    places = {name: place for place, name in enumerate(known)}
-    if unknown := [image for image, text in enumerate(texts) if text not in places]:
-        text = texts[unknown[0]]
-        raise UserError(
-            f"Labels are names of the classes. Received: image {unknown[0]} with {text!r}. {nearest(text, places)}"
-        )
-    return np.array([places[text] for text in texts], np.int64)

@@ -67,8 +67,8 @@ def readable_images(split: Split | None = None) -> Iterator[None]:
             ) from error
         raise UserError(
             f"{_UNCHANGED} one that can no longer be read: {_damaged_record(split, error) or _changed_files(split, error)}"
-            f"{message_of(error)}. Run the same command again: the scan names it, or takes it as it is now. Put it back to go "
-            "on, or begin anew without it in another folder."
+            f"{message_of(error)}. Run the same command again: the scan names it, or takes it if its content is as it was. Put "
+            "it back to go on, or begin anew without it in another folder."
         ) from error
 
 

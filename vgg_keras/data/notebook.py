@@ -26,7 +26,14 @@ from vgg_keras.plain_values import from_dict
 
 
 def training_data(
-    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, seed: int = 0, **fields: Any
+    source: Any,
+    labels: Any = None,
+    *,
+    crop: int = 224,
+    channels: int = 3,
+    classes: Sequence[str] = (),
+    seed: int = 0,
+    **fields: Any,
 ) -> tf.data.Dataset:
     """The training images of a set as 3.1 augments them, for `model.fit`.
 
@@ -40,6 +47,8 @@ def training_data(
         labels: of an array: (n,) integers or names, or one-hot (n, classes).
         crop: side of the images, as in `build`.
         channels: of the images, as in `build`: 1 reads them in grey, 3 in RGB; an array may have up to 16.
+        classes: of images in memory, their names in the order of the labels, such as `describe_data` returned them. Without them
+            labels that are names are numbered in their sorted order, so that images which lack a class get other numbers.
         seed: of order and augmentation.
         **fields: of `config.Data`, such as `batch=64`, `scale=(256, 512)`, `flip=False`, `color_shift=0.0`. `scale` is
             8/7 of the crop where not given, the paper's 256 for 224.
@@ -57,9 +66,10 @@ def training_data(
         model.fit(vgg_keras.training_data("digits", crop=32, batch=32, flip=False), epochs=10, shuffle=False)
     """
     data = _data(source, crop, fields)
-    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)  # checks S against the crop
-    train = _open(config, source, labels).train
-    basis = _measure(train, data).color_basis
+    # checks S against the crop
+    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data, seed=seed)
+    train = _open(config, source, labels, classes).train
+    basis, seed = _measure(train, data).color_basis, config.seed
     steps = pipeline.steps_per_epoch(train.size, data.batch)
     passes = itertools.count()
 
@@ -80,7 +90,7 @@ def validation_data(
     """The validation images of a set, each once, for `model.evaluate` or `validation_data=`: centre crops.
 
     Args:
-        source, labels, crop, channels, **fields: as in `training_data`; images in memory are all taken, too.
+        source, labels, crop, channels, classes, **fields: as in `training_data`; images in memory are all taken, too.
             Images are rescaled to S, or to the middle of its range.
         classes: of images in memory whose labels are names, those of `describe_data` for the training images. Else the labels
             of images that lack a class would have other numbers.
@@ -94,20 +104,20 @@ def validation_data(
     """
     data = _data(source, crop, fields)
     config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)
-    # of a share that is held out here the other images have their names beside it
-    val = _open(config, source, labels, tuple(classes) or (None if data.validation == "held_out" else ())).val
+    # where a share of these images is held out, the rest trains: all classes are there
+    val = _open(config, source, labels, classes, complete=data.validation == "held_out").val
     return pipeline.validation(val, data, crop, config.middle_scale, data.batch).map(_unfilled)
 
 
 def describe_data(
-    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, **fields: Any
+    source: Any, labels: Any = None, *, crop: int = 224, channels: int = 3, classes: Sequence[str] = (), **fields: Any
 ) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """The class names of a set as it is now and the mean colour of its training images.
 
     They are for `build(num_classes=len(classes), mean=mean)`.
 
     Args:
-        source, labels, crop, channels, **fields: as in `training_data`.
+        source, labels, crop, channels, classes, **fields: as in `training_data`.
 
     Returns:
         The names in the order of the labels, and R, G, B in 0-255, of other channels a value for each.
@@ -116,7 +126,8 @@ def describe_data(
         UserError: as in `training_data`.
     """
     data = _data(source, crop, fields)
-    found = _open(Config(architecture=Architecture(crop=crop, channels=channels), data=data), source, labels)
+    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)
+    found = _open(config, source, labels, classes)
     return found.classes, _measure(found.train, data).mean
 
 
@@ -124,7 +135,9 @@ def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
     known = [field.name for field in dataclasses.fields(Data) if field.name != "source"]
     for name, value in fields.items():
         if name not in known and synonyms.plain(name) in synonyms.FIELDS:
-            raise unknown_argument("training_data(), as its relatives,", name, value, [*known, "crop", "seed"])
+            raise unknown_argument(
+                "training_data(), as its relatives,", name, value, [*known, "crop", "classes", "seed"]
+            )
     return from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
 
 
@@ -134,18 +147,22 @@ _measured: dict[
 ] = {}  # by the identity of training images, and how many of them
 
 
-def _open(config: Config, given: Any, labels: Any, classes: Sequence[str] | None = None) -> Source:
+def _open(config: Config, given: Any, labels: Any, classes: Sequence[str], complete: bool = True) -> Source:
     """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
-    data = config.data
+    data, classes = config.data, arrays.class_names(classes)
     if arrays.is_arrays(given):
-        found = without_bad_images(arrays.open_arrays(given, labels, data, classes), config)[0]
+        found = without_bad_images(arrays.open_arrays(given, labels, data, classes, complete), config)[0]
         for line in remarks([], found.notes):
             print(line)
         return found
-    if labels is not None or classes:
-        beside = "labels" if labels is not None else "classes"
+    if labels is not None:
         raise UserError(
-            f"training_data() takes {beside} beside an array of images. Received: {printable(data.source)} and {beside}."
+            f"training_data() takes labels beside an array of images. Received: {printable(data.source)} and labels."
+        )
+    if classes:
+        raise UserError(
+            "training_data() takes classes beside images in memory: the classes of a folder, a list or a data set are its own. "
+            f"Received: {printable(data.source)} and classes."
         )
     source, bad = without_bad_images(open_source(data), config)
     lines = remarks(bad, (*source.notes, *_ignored_labels(source)))

@@ -74,7 +74,10 @@ def build(
         raise UserError(f"build() takes an Architecture or its name. Received: {architecture!r}")
     if classifier_activation == "sigmoid":
         fields["multi_label"] = True
+    if fields.get("num_classes", 1) == 0:  # which is a net without its head elsewhere
+        raise _without_head("num_classes=0.")
     architecture = dataclasses.replace(architecture, **fields)
+    _require_activation(architecture, classifier_activation)
     architecture = architecture.resolved(1000, mean_of_channels(IMAGENET_MEAN, architecture.channels))
     return _functional(architecture, classifier_activation, dtype, seed)
 
@@ -102,11 +105,26 @@ def _unknown(name: str, value: Any, known: Sequence[str]) -> UserError:
     if name in ("name", "model_name", "arch", "net"):
         return UserError(f"build() takes the net's name as its first argument, `architecture`. Received: {name}=...")
     if name in ("include_top", "top"):
-        return UserError(
-            f"build() makes a net with its head: head='fc', 'gap' or 'gmp'. Received: {name}=... "
-            "Its maps are outputs of its layers, such as model.get_layer('block5_pool').output."
-        )
+        return _without_head(f"{name}=...")
     return unknown_argument("build()", name, value, known)
+
+
+def _without_head(received: str) -> UserError:
+    return UserError(
+        f"build() makes a net with its head: head='fc', 'gap' or 'gmp'. Received: {received} "
+        "Its maps are outputs of its layers, such as model.get_layer('block5_pool').output."
+    )
+
+
+def _require_activation(architecture: Architecture, activation: Any) -> None:
+    """Refuses an end of a net that gives no probabilities of its classes."""
+    own = "sigmoid" if architecture.multi_label else "softmax"
+    if activation is None or (activation == own and architecture.boxes == "none"):
+        return
+    rule = f"classifier_activation is {own!r}, which gives the probabilities of this net's classes, or None"
+    if architecture.boxes != "none":
+        rule = "classifier_activation of a net of boxes is None"
+    raise UserError(f"{rule}, which ends it in its own outputs. Received: {activation!r}.")
 
 
 def _functional(architecture: Architecture, classifier_activation, dtype, seed, weights=None) -> VGG:

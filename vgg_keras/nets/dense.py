@@ -3,7 +3,7 @@
 import keras
 
 from vgg_keras.errors import UserError
-from vgg_keras.nets.model import FullyConvolutional, architecture_of
+from vgg_keras.nets.model import FullyConvolutional, architecture_of, require_unquantized
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -50,9 +50,10 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
         the model's logits.
 
     Raises:
-        UserError: another model, or one that ends in probabilities.
+        UserError: another model, a quantised one, or one that ends in probabilities.
     """
     architecture = architecture_of(model)
+    require_unquantized(model)
     if model.layers[-1].name == "probabilities":
         raise UserError(
             "Scores are averaged over the image before the soft-max or the sigmoids (3.2), so the dense net starts from logits. "
@@ -75,7 +76,8 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
             stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
             convolution = keras.layers.Conv2D(layer.units, window, **stated)
             x, window = convolution(x), 1
-            kernel, bias = layer.get_weights()
+            # by name: with `enable_lora` the kernel is the sum of several weights
+            kernel, bias = (keras.ops.convert_to_numpy(one) for one in (layer.kernel, layer.bias))
             # Flatten runs over rows, columns, channels: (25088, 4096) -> (7, 7, 512, 4096)
             convolution.set_weights([kernel.reshape(convolution.kernel.shape), bias])
         else:  # acts on each position in the same manner

@@ -9,7 +9,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.nets.architectures import LAST, Layer, costs, layers
 from vgg_keras.nets.dense import AtLeast
-from vgg_keras.nets.model import architecture_of
+from vgg_keras.nets.model import architecture_of, require_unquantized
 
 SMALLEST = 32  # pixels: five poolings leave one position
 POOLING = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
@@ -166,6 +166,7 @@ def dense_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
     An FC layer is run as a convolution with the FC layer's variables, global pooling as a pooling of stride 1.
     """
+    require_unquantized(model)
     window = None  # (height, width) of the last map at the crop's size, once the head begins
     for layer in model.layers[1:]:  # the first is the input
         if isinstance(layer, keras.layers.Flatten):

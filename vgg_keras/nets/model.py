@@ -9,6 +9,8 @@ from vgg_keras.errors import UserError
 from vgg_keras.nets import keras_layers  # noqa: F401, whose layers a saved net names: Keras finds them once they are imported
 from vgg_keras.plain_values import from_dict, to_dict
 
+FLOAT16 = "mixed_float16"
+
 
 class _Net(keras.Model):
     """A functional model with its `Architecture`, which a `.keras` file, `from_config` and `copy.deepcopy` keep.
@@ -20,6 +22,9 @@ class _Net(keras.Model):
     def __init__(self, inputs, outputs, name=None, *, architecture: Architecture | dict | None = None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
         self._architecture = from_dict(Architecture, architecture) if isinstance(architecture, dict) else architecture
+        # `compile` scales the loss by the model's own policy, which is Keras's global one whatever those of the layers are
+        if any(layer.dtype_policy.name == FLOAT16 for layer in self.layers):
+            self.dtype_policy = FLOAT16
 
     @property
     def architecture(self) -> Architecture:
@@ -46,7 +51,24 @@ class VGG(_Net):
 
     Keras's old `.h5` format names a model by its class alone: `load_model` needs custom_objects={"VGG": vgg_keras.VGG} there.
     The bare name is not registered, since Keras would then prefer it to a user's own class of that name.
+
+    `predict` refuses images of another size, also once Keras has traced it for any size: a net with FC layers then ends in
+    TensorFlow's words, one without runs on.
     """
+
+    def predict(self, x, *args, **kwargs):
+        shape, (height, width) = (
+            getattr(x, "shape", None),
+            self.input_shape[1:3],
+        )  # of a clone for any size these are None
+        if shape is not None and (
+            len(shape) != 4 or shape[1] != (height or shape[1]) or shape[2] != (width or shape[2])
+        ):
+            raise UserError(
+                f"predict() takes a batch of images of {height} x {width} pixels. Received: {' x '.join(map(str, shape))}. One "
+                "image is a batch as image[np.newaxis]; vgg_keras.predict_images takes any size, and so does the dense net."
+            )
+        return super().predict(x, *args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
@@ -61,6 +83,20 @@ class FullyConvolutional(_Net):
         if shape is not None and len(shape) == 4:
             self.get_layer("at_least").check(*shape[1:3])
         return super().predict(x, *args, **kwargs)
+
+
+def require_unquantized(model: keras.Model) -> None:
+    """Refuses a net whose FC layers `quantize` has changed: their kernels are no longer those of convolutions.
+
+    Raises:
+        UserError: it is such a net.
+    """
+    for layer in model.layers:
+        if layer.quantization_mode is not None:
+            raise UserError(
+                "A dense net and maps are made of a net as it was before quantize. "
+                f"Received: {model.name!r}, whose {layer.name} is {layer.dtype_policy.name}. Make them first."
+            )
 
 
 def architecture_of(model: keras.Model) -> Architecture:

@@ -10,6 +10,7 @@ the loss has no gradient shrinks a weight, at steady state, by the share
 """
 
 import inspect
+import numbers
 from collections.abc import Mapping
 
 import keras
@@ -30,14 +31,14 @@ class _DecayingSGD(keras.optimizers.SGD):
         for argument, value in kwargs.items():
             if argument not in _OF_KERAS:
                 raise unknown_argument(f"{type(self).__name__}()", argument, value, ["weight_decay", *_OF_KERAS])
-        if not 0 <= weight_decay < 1:
+        if not isinstance(weight_decay, numbers.Real) or not 0 <= weight_decay < 1:
             raise ValueError(f"weight_decay must lie in [0, 1). Received: weight_decay={weight_decay}")
         super().__init__(learning_rate=learning_rate, momentum=float(momentum), nesterov=nesterov, name=name, **kwargs)
         self._decay = float(weight_decay)
 
     def decays(self, variable) -> bool:
-        """Kernels decay; biases and batch norm's scales and shifts, all vectors, do not."""
-        return self._decay > 0 and len(variable.shape) > 1
+        """Kernels decay, unless `exclude_from_weight_decay` names them; vectors, as biases and batch norm's scales, do not."""
+        return self._decay > 0 and len(variable.shape) > 1 and self._use_weight_decay(variable)
 
     def get_config(self):
         return {**super().get_config(), "weight_decay": self._decay}
@@ -67,6 +68,8 @@ class SGDW(_DecayingSGD):
         initial_learning_rate: r(0); by default the given rate, or the schedule's at step 0. A saved optimizer keeps it. A
             schedule that begins with a warm-up needs the rate after it here, since d is the share at this rate.
         **kwargs: the other arguments of `keras.optimizers.Optimizer`.
+
+    `exclude_from_weight_decay(var_list=[layer.kernel])`, before the first step, exempts more than vectors.
 
     Raises:
         ValueError: a decay outside [0, 1), or a first rate that is not above 0.

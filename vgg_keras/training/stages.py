@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, Stage, label_of_training_scale
+from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
 from vgg_keras.runs import (
@@ -113,7 +113,7 @@ def leaves_chain_out(config: Config) -> bool:
 
 
 def require_used(config: Config, overrides: Collection[str], names: Sequence[str]) -> None:
-    """Refuses an override that no stage would see, since each has a value of its own.
+    """Refuses an override without effect: each stage has a value of its own, or it belongs to a setting that none has.
 
     Args:
         config: with the overrides.
@@ -123,14 +123,28 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
     Raises:
         UserError: it is such an override.
     """
-    if leaves_chain_out(config):
-        return
-    chosen = [(place, stage) for place, stage in enumerate(config.stages) if not names or stage.name in names]
+    stages = () if leaves_chain_out(config) else config.stages
+    chosen = [(place, stage) for place, stage in enumerate(stages) if not names or stage.name in names]
     for field in dataclasses.fields(Stage):
         path = field.metadata.get("replaces")
         if path in overrides and chosen and all(getattr(stage, field.name) for _, stage in chosen):
             listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
             raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
+    trained = [config.of_stage(stage) for _, stage in chosen] or [config]
+    for path in overrides:
+        needs = [assignment.split("=") for assignment in needs_of(path)]
+        if needs and not any(_value(one, field) == value for one in trained for field, value in needs):
+            listed = " or ".join(needs_of(path))
+            found = ", ".join(dict.fromkeys(f"{field}={_value(trained[0], field)}" for field, _ in needs))
+            raise UserError(
+                f"{path} has an effect with {listed} alone. Received: it with {found}. Set both, or leave it out."
+            )
+
+
+def _value(config: Config, path: str) -> Any:
+    """The value of a field in a section."""
+    section, _, name = path.partition(".")
+    return getattr(getattr(config, section), name)
 
 
 def _require_weights_again(config: Config, start: str, result: dict[str, Any] | None) -> None:

@@ -126,11 +126,13 @@ def check_images(
             raise UserError(f"{rule} labels changed: now {'any number' if source.multi_label else 'one'} an image.")
         for name in ("train", "val", "test"):
             then, now = stored["data"].get(name), data.get(name)
-            if then and now:  # labels and boxes where both know them
+            if then and now:  # contents, labels and boxes where both know them
                 then, now = ({key: one[key] for key in then.keys() & now.keys()} for one in (then, now))
             if then != now:
                 counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
-                raise UserError(f"{rule} {name} images changed: {counts}, or others of other names, labels or boxes.")
+                raise UserError(
+                    f"{rule} {name} images changed: {counts}, or others of other names, contents, labels or boxes."
+                )
         return stored
 
     if config.architecture.num_classes not in (0, len(source.classes)):
@@ -158,6 +160,11 @@ def _images(source: Source) -> dict[str, Any]:
         name: {
             "images": split.size,
             "sha256_of_names": split.digest(),
+            **(
+                {"sha256_of_contents": hashlib.sha256(split.fingerprints.tobytes()).hexdigest()}
+                if split.fingerprints is not None
+                else {}
+            ),
             # which the names of a list do not hold; the boxes of a net of boxes, others have none
             **(
                 {"sha256_of_labels": hashlib.sha256(split.labels.tobytes()).hexdigest()}
