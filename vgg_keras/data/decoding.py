@@ -84,8 +84,20 @@ def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """The image (height, width, channels) rotated and flipped as its EXIF orientation, 1 to 8, requires.
 
-    Four operations and no branch, because training does it for every crop.
+    Of a crop, which is float32, four operations and no branch, because training does it for each.
     """
     reversed_axes = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(REVERSED, orientation))
-    turned = tf.transpose(reversed_axes, tf.gather(ORDERED, orientation))
+    if image.dtype == tf.uint8:
+        turned = tf.cond(orientation > 4, lambda: _transposed(reversed_axes), lambda: reversed_axes)
+    else:
+        turned = tf.transpose(reversed_axes, tf.gather(ORDERED, orientation))
     return tf.ensure_shape(turned, [None, None, image.shape[-1]])
+
+
+def _transposed(image: tf.Tensor) -> tf.Tensor:
+    """(height, width, channels) as (width, height, channels): blocks of a row's width make a batch of columns.
+
+    `tf.transpose` of integers logs an error where TensorFlow uses oneDNN, by default on CPUs with AVX512-VNNI and the like.
+    """
+    blocks = tf.stack([1, tf.shape(image)[1]])
+    return tf.squeeze(tf.space_to_batch(image[tf.newaxis], blocks, [[0, 0], [0, 0]]), 2)
