@@ -113,6 +113,13 @@ def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, messag
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_working_folder_that_was_removed_is_named(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = f"cd gone; rmdir ../gone; {sys.executable} -m vgg_keras.samples --config=quickstart"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "error: A command needs a working folder. Received: one that was rem" in done.stderr
+
+
 def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(run_command, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     runs = str(tmp_path / "home" / "none")

@@ -1,6 +1,7 @@
 """The flags that commands share, each defined once, and how a command starts: no TensorFlow before the flags are right."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -188,6 +189,7 @@ def run(
             restart_with_huge_pages()
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
         try:
+            _require_working_folder()
             _require_arguments(arguments[1:], words, many)
             status = main(*_expanded(arguments[1:]))
             sys.stdout.flush()
@@ -196,6 +198,16 @@ def run(
             return status_of(error)
 
     app.run(guarded, flags_parser=functools.partial(_parse, inner))
+
+
+def _require_working_folder() -> None:
+    """Refuses a working folder that was removed: the system's errors would name no file."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError(
+            "A command needs a working folder. Received: one that was removed. Change to another: cd FOLDER."
+        ) from None
 
 
 def _require_arguments(arguments: Sequence[str], words: Sequence[str], many: str) -> None:

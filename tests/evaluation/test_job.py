@@ -1,6 +1,9 @@
 """The values of an evaluation's flags: Q, the three scales of 3.2, and what a fusion takes."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -45,3 +48,16 @@ def test_the_table_and_a_line_of_json_are_printed(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "| table |" in lines and "| more |" not in lines and f"everything: {tmp_path}/report.html" in lines
     assert json.loads(lines[-1]) == {"top1_error": 25.6, "paper": None}
+
+
+def test_a_report_is_printed_in_a_locale_that_is_not_utf_8(tmp_path):
+    (tmp_path / "report.md").write_text("9.0 ± 1.0\n## more", encoding="utf-8")
+    script = (
+        "import pathlib; from vgg_keras import streams; from vgg_keras.evaluation import job; streams.prepare(False)\n"
+        "job.print_result({}, pathlib.Path())"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, cwd=tmp_path, env=os.environ | ascii_only
+    )
+    assert done.returncode == 0 and done.stdout.startswith(b"9.0 \\xb1 1.0\n"), done.stderr
