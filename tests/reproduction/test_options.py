@@ -48,6 +48,13 @@ def test_a_set_is_named_where_there_are_several(tmp_path):
     assert {one.name: one.source for one in several.sets} == {"photographs": str(tmp_path), "cifar10": "digits"}
 
 
+def test_a_set_that_is_not_there_is_named_before_another_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = "Received: 'flowers17/', which is no folder .* It is photographs of the suite: --data=photographs=SOURCE"
+    with pytest.raises(UserError, match=message):
+        suite_of(options_of("x", "small"))
+
+
 def test_given_nets_replace_the_trainings(tmp_path):
     def given(*weights):
         suite = suite_of(options_of("x", "imagenet", data=(str(tmp_path),), weights=weights))

@@ -53,7 +53,7 @@ def suite_of(options: Options) -> Suite:
             try:
                 require_source(one.source)
             except UserError as error:
-                raise UserError(f"{error} {one.name} of the suite: --data={one.name}=SOURCE.") from None
+                raise UserError(f"{error} It is {one.name} of the suite: --data={one.name}=SOURCE.") from None
     return suite
 
 
