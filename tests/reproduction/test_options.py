@@ -26,10 +26,13 @@ from vgg_keras.reproduction.options import suite_of
             {"suite": "imagenet", "weights": ("a.h5",)},
             r"--weights takes D=FILE, E=FILE or imagenet\. Received: 'a\.h5'",
         ),
-        ({"settings": ("training.epochs=1",)}, r"design of a suite is fixed\. Received: --set=training\.epochs"),
+        (
+            {"settings": ("training.epochs=1",)},
+            r"suite is fixed: --set takes checkpoint\..*, runtime\.cache_dir\. Received: training\.epochs\.$",
+        ),
         (
             {"settings": ("runtime.precision=float32",)},
-            r"design of a suite is fixed\. Received: --set=runtime\.precision",
+            r"suite is fixed: --set takes .* Received: runtime\.precision\.$",
         ),
     ],
 )
