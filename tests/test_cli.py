@@ -65,6 +65,14 @@ MISTAKES = [
     ("launch", [], "takes the word train and the flags of that command beside its flags. Received: none."),
     ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
     ("launch", ["train", "--workdir=run"], "error: --config is needed"),
+    (
+        "launch",
+        ["--config=E", "train"],
+        "Unknown command line flag 'config'. Flags of train stand behind the word train.",
+    ),
+    ("train", ["--config=E", "--log_dir=runs/E"], "Unknown command line flag 'log_dir'. Did you mean --workdir?"),
+    ("predict", ["--json=yes", "photo.jpg"], "--json takes true or false. Received: 'yes'."),
+    ("summarize", ["--teraflops=50"], "--teraflops is of --scaling. Received: --teraflops."),
     ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
     ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
     (
@@ -87,7 +95,7 @@ MISTAKES = [
         ["--model=r", "--out=o", "--query=no.jpg"],
         "--query takes photographs. Received: no.jpg, which is no file.",
     ),
-    ("features", ["--model=r", "--out=o", "--pooling=median"], "should be one of <mean|max>"),
+    ("features", ["--model=r", "--out=o", "--pooling=median"], "--pooling takes mean or max. Received: 'median'."),
     ("compare", [], "takes runs' folders beside its flags. Received: none."),
     ("compare", ["runs/none"], "Runs are compared by their folders. Received: runs/none, which is none."),
     ("summarize", ["--config=F"], "Received: 'F'"),
@@ -103,6 +111,13 @@ def test_mistakes_get_one_line_and_status_2(run_command, name, arguments, messag
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_working_folder_that_was_removed_is_named(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = f"cd gone; rmdir ../gone; {sys.executable} -m vgg_keras.samples --config=quickstart"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "error: A command needs a working folder. Received: one that was rem" in done.stderr
 
 
 def test_a_home_folder_is_meant_by_every_flag_that_takes_a_path(run_command, tmp_path, monkeypatch):

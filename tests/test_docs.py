@@ -1,8 +1,12 @@
 """README.md and docs/: what is generated is up to date, links lead somewhere, pictures are small."""
 
+import ast
 import importlib.util
 import json
 import re
+import shlex
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 
 from tests.conftest import write_images
 from vgg_keras import config
+from vgg_keras.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -114,6 +119,61 @@ def headings(page):
     """A page's headings as GitHub writes them into a link."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+# Reads command lines and parses each as the command does: its flags, its configuration and the overrides.
+PARSES = """
+import importlib, json, sys
+name, lines = sys.argv[1], json.load(sys.stdin)
+sys.argv = [name]
+importlib.import_module(f"vgg_keras.{name}")
+from absl import flags
+from absl.testing import flagsaver
+from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.recipes import load
+values = flags.FLAGS
+values.set_gnu_getopt(name != "launch")
+for line in lines:
+    with flagsaver.flagsaver():
+        try:
+            values([name, *line])
+            overrides = parse_assignments(values["set"].value) if "set" in values else {}
+            if "config" in values and values.config and not values.config.endswith(".py"):
+                override(load(values.config), overrides)
+        except Exception as error:
+            print(f"{name} {' '.join(line)}: {error}")
+"""
+
+
+def commands_of_docs() -> dict[str, list[list[str]]]:
+    """The command lines of the pages, of the recipes and of the commands' own files, by the command."""
+    docstrings = [ast.get_docstring(ast.parse(path.read_text())) or "" for path in ROOT.glob("configs/*.py")]
+    docstrings += [ast.get_docstring(ast.parse((ROOT / f"vgg_keras/{name}.py").read_text())) for name in COMMANDS]
+    blocks = ["\n".join(line for line in text.splitlines() if "vgg_keras." in line) for text in docstrings]
+    for page in PAGES:
+        blocks += re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        blocks += re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+    found = {name: [] for name in COMMANDS}
+    for block in blocks:
+        text = block.replace("\\\n", " ")
+        variables = re.findall(r"for (\w+) in (\S+)", text) + re.findall(r'^(\w+)="(.*)"$', text, re.MULTILINE)
+        for variable, value in variables:
+            text = re.sub(rf"\${variable}\b", value, text)
+        for name, words in re.findall(r"(?:python -m vgg_keras\.|vgg-keras )(\w+)\b *([^\n']*)", text):
+            words = shlex.split(words.partition(" 2> ")[0], comments=True)
+            if name in found:
+                found[name].append([word for word in words if "..." not in word])
+    return found
+
+
+@pytest.mark.slow
+def test_every_command_of_the_docs_is_one():
+    found = commands_of_docs()
+    assert sum(map(len, found.values())) > 150 and all(found.values())
+    for name, lines in found.items():
+        script = [sys.executable, "-c", PARSES, name]
+        done = subprocess.run(script, input=json.dumps(lines), capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 def test_readme_is_read_in_five_minutes():

@@ -3,7 +3,7 @@
 import pytest
 from absl import flags
 
-from vgg_keras.flag_hints import unknown_flag
+from vgg_keras.flag_hints import refused_value, unknown_flag
 
 
 def message(*arguments, known=("config", "data", "set", "workdir")):
@@ -32,4 +32,22 @@ def test_a_field_is_named_with_the_value_and_a_flag_by_its_name_here(arguments, 
 
 
 def test_without_set_no_field_is_named():
-    assert message("--learning_rate=0.1", known=("model",)) == "Unknown command line flag 'learning_rate'"
+    assert message("--learning_rate=0.1", known=("model",)) == "Unknown command line flag 'learning_rate'. See --help."
+
+
+def test_a_value_is_refused_by_what_the_flag_takes():
+    def message(*arguments):
+        values = flags.FlagValues()
+        flags.DEFINE_bool("json", False, "help", flag_values=values)
+        flags.DEFINE_integer("top", 5, "help", lower_bound=1, flag_values=values)
+        flags.DEFINE_enum("protocol", None, ["center", "dense", "both"], "help", flag_values=values)
+        with pytest.raises(flags.IllegalFlagValueError) as caught:
+            values(["predict", *arguments])
+        return refused_value(caught.value, values)
+
+    assert message("--json=yes") == "--json takes true or false. Received: 'yes'."
+    assert message("--top=a: b=c") == "--top takes a positive integer. Received: 'a: b=c'."
+    assert message("--top=") == "--top takes a positive integer. Received: ''."
+    protocols = "--protocol takes center, dense or both. Received:"
+    assert message("--protocol=dnse") == f"{protocols} 'dnse'. Did you mean 'dense'?"
+    assert message("--protocol=x") == f"{protocols} 'x'."

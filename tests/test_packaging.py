@@ -111,6 +111,23 @@ def test_windows_gets_one_line(tmp_path, arguments):
         assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_an_editable_installation_is_a_folder_on_the_path():
+    """As setuptools decides it: with another package_dir it installs a finder, behind a folder vgg_keras/ where one works."""
+    assert SETUP["options"]["package_dir"].split() == ["=", "."]
+    assert (ROOT / "configs").resolve() == ROOT.parent / "configs"
+
+
+def test_a_process_that_the_script_starts_imports_nothing_from_the_working_folder(tmp_path):
+    (tmp_path / "absl.py").write_text("raise SystemExit('absl.py of the working folder')")
+    script = (
+        "import subprocess, sys, vgg_keras.__main__ as command; sys.argv = ['vgg-keras', '--version']; command.main()\n"
+        "sys.exit(subprocess.run([sys.executable, '-m', 'vgg_keras.compare', 'none']).returncode)"
+    )
+    # -P: the script is in a folder of its own, and so is its path
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and "Received: none, which is none." in done.stderr
+
+
 def test_command_runs_with_flags_and_exit_status_of_its_module(tmp_path):
     done = vgg_keras_command("summarize", "--config=quickstart", cwd=tmp_path)
     assert done.returncode == 0 and "block5_conv4" in done.stdout
@@ -123,6 +140,7 @@ def test_a_run_records_the_command_that_repeats_it(monkeypatch):
     from vgg_keras import __main__, provenance
 
     monkeypatch.setattr(__main__.runpy, "run_module", lambda *args, **kwargs: None)
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
     monkeypatch.setattr(sys, "argv", ["vgg-keras", "train", "--config=E"])
     monkeypatch.setattr(sys, "orig_argv", ["python", "/bin/vgg-keras", "train", "--config=E"])
     __main__.main()

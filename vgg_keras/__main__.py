@@ -17,6 +17,9 @@ from vgg_keras.errors import NO_ROOM, WRONG_USE, nearest
 
 def main() -> int:
     """Runs the command that the first word names; returns the exit status where none runs."""
+    if __name__ != "__main__":  # the script `vgg-keras`, on whose path the working folder is not
+        # nor shall it be on that of the processes that it starts by `-m`: a folder keras/ there would come before Keras
+        os.environ["PYTHONSAFEPATH"] = "1"
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "-help", "-h", "help"):
         return _print(usage())

@@ -1,5 +1,7 @@
 """The flags that commands share, each defined once, and how a command starts: no TensorFlow before the flags are right."""
 
+import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ from vgg_keras import startup, streams
 from vgg_keras.config import Config
 from vgg_keras.errors import NO_ROOM, UNREAD, StoppedError, UserError, WorkerLostError, nearest
 from vgg_keras.exit_status import refused, status_of
-from vgg_keras.flag_hints import unknown_flag
+from vgg_keras.flag_hints import refused_value, unknown_flag
 from vgg_keras.huge_pages import restart_with_huge_pages
 from vgg_keras.overrides import override, parse, parse_assignments
 from vgg_keras.paths import require_writable, user_path
@@ -26,6 +28,7 @@ _NETS = {
 _FIELDS = {"data": "data.source", "strategy": "runtime.strategy"}  # that these flags set
 
 _FLAGS = flags.FLAGS
+del _FLAGS.log_dir  # absl's, which nothing here reads: `train --log_dir=runs/x` is refused instead, and --workdir named
 _SHARED = {
     "config": lambda: flags.DEFINE_string("config", None, "A name in configs/ or a path to a .py file with config()."),
     "set": lambda: flags.DEFINE_multi_string(
@@ -165,6 +168,7 @@ def run(
     outlives_output: bool = False,
     any_backend: bool = False,
     huge_pages: bool = False,
+    inner: str = "",
 ) -> None:
     """Parses the flags, runs a command and ends the process with its exit status.
 
@@ -175,6 +179,7 @@ def run(
         outlives_output: whether the command goes on when nobody reads its output any more.
         any_backend: whether Keras's backend may be another than TensorFlow.
         huge_pages: whether the command computes so long that memory in huge pages is worth another start of Python.
+        inner: the command that this one starts, whose flags stand behind its name.
     """
     streams.prepare(goes_on=outlives_output)
     startup.command_settings(any_backend)
@@ -184,6 +189,7 @@ def run(
             restart_with_huge_pages()
         absl_logging.set_verbosity(absl_logging.WARNING)  # absl raises it to INFO once the flags are parsed
         try:
+            _require_working_folder()
             _require_arguments(arguments[1:], words, many)
             status = main(*_expanded(arguments[1:]))
             sys.stdout.flush()
@@ -191,7 +197,17 @@ def run(
         except (UserError, OSError, StoppedError, WorkerLostError, KeyboardInterrupt) as error:
             return status_of(error)
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, inner))
+
+
+def _require_working_folder() -> None:
+    """Refuses a working folder that was removed: the system's errors would name no file."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError(
+            "A command needs a working folder. Received: one that was removed. Change to another: cd FOLDER."
+        ) from None
 
 
 def _require_arguments(arguments: Sequence[str], words: Sequence[str], many: str) -> None:
@@ -221,13 +237,15 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
     return [expanded(word) for word in arguments]
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def _parse(inner: str, arguments: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(arguments[1:]):
         sys.exit(_print_help())
     try:
         return _FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
-        sys.exit(refused(unknown_flag(error, _FLAGS, arguments)))
+        sys.exit(refused(unknown_flag(error, _FLAGS, arguments, inner)))
+    except flags.IllegalFlagValueError as error:
+        sys.exit(refused(refused_value(error, _FLAGS)))
     except flags.Error as error:
         sys.exit(refused(str(error)))
 

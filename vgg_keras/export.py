@@ -20,6 +20,7 @@ from vgg_keras import cli, stop
 from vgg_keras.config import EXPORT, PREDICT, READING, TEST, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
+from vgg_keras.exports.packages import require_packages
 from vgg_keras.paths import require_writable
 from vgg_keras.text_table import text_table
 from vgg_keras.weights import open_model
@@ -39,6 +40,7 @@ def main() -> None:
     if os.path.lexists(out):  # a link to nowhere too, which no folder can replace
         raise UserError(f"--out is a new folder. Received: {out}, which exists.")
     require_writable(out, "--out")
+    require_packages(FLAGS.format)
     if not (FLAGS.model or FLAGS.config):
         cli.require("data", rule="--weights needs --data, whose images the export is compared on.")
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)

@@ -40,4 +40,4 @@ def main(*words: str) -> int:
 
 if __name__ == "__main__":
     FLAGS.set_gnu_getopt(False)  # the flags behind `train` are the command's
-    cli.run(main, many="the word train and the flags of that command")
+    cli.run(main, many="the word train and the flags of that command", inner="train")

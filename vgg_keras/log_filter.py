@@ -17,10 +17,9 @@ _NOISE = (
     r"To enable the following instructions: .* rebuild TensorFlow with the appropriate compiler flags\.",
     r"(.*: )?INFO: .*",
     r"fully_quantize: \d+, inference_type: .*",  # the TFLite converter's
-    # errors in name only: a plug-in that is registered twice, and a kernel of oneDNN that there is none of
+    # errors in name only: a plug-in that is registered twice
     r".*Unable to register cu\w+ factory: .*already been registered.*",
     r".*computation already registered.*|.*computation_placer\.cc.*already registered.*",
-    r"E\d{4} .*oneDNN supports DT_\w+ only on platforms with AVX-512\. Falling back to the default .*",
 )
 # Without a GPU none can be initialized; with one this is an error.
 _NO_GPU = r"E.* failed call to cuInit: .*"

@@ -9,9 +9,8 @@ from vgg_keras.errors import UserError, nearest_configuration
 
 
 def config_folder() -> Path:
-    """The folder of the named configurations: inside an installed package, or at the top of a clone."""
-    installed = Path(__file__).parent / "configs"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+    """The folder of the named configurations; in a clone it is a link to the one at its top."""
+    return Path(__file__).parent / "configs"
 
 
 def load(name: str) -> Config:

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow as tf
 import vgg_keras
 from tests.data.awkward import KINDS, smooth
 from tests.data.images import JPEG_KINDS, ORIENTATIONS, encode_jpeg, pillow_decode, pillow_upright, smooth_noise
+from tests.warm import finished, run_code
 from vgg_keras.data import decoding
 
 
@@ -104,3 +106,15 @@ def test_a_jpeg_that_is_not_stored_as_luminance_and_colours_is_pillows_in_grey(n
     difference = decoding.decode(encoded, 1).numpy()[..., 0] - truth.astype(int)
     print(f"{name}: largest difference from Pillow's grey {np.abs(difference).max()}")
     assert np.abs(difference).max() <= 1
+
+
+def test_pixels_are_turned_and_measured_without_an_error_of_tensorflows_log(tmp_path):
+    """Of oneDNN, which TensorFlow uses by default on CPUs with AVX512-VNNI and the like: elsewhere there is none anyway."""
+    script = (
+        "import numpy as np, tensorflow as tf\n"
+        "from vgg_keras.data import decoding, statistics\n"
+        "pixels = tf.constant(np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3))\n"
+        "statistics.color_sums(decoding.upright(pixels, tf.constant(6)))\n"
+    )
+    done = finished(run_code, [sys.executable, "-c", script], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,6 +1,9 @@
 """The values of an evaluation's flags: Q, the three scales of 3.2, and what a fusion takes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,16 @@ def test_images_of_some_of_the_nets_classes_have_its_numbers(tmp_path, capsys):
     write_images(tmp_path / "photos" / "owl", [(8, 8)])
     with pytest.raises(UserError, match="whose class 0 is 'ant', the net's 'cat'"):
         job.tested_images(config, "all", net)
+
+
+def test_a_report_is_printed_in_a_locale_that_is_not_utf_8(tmp_path):
+    (tmp_path / "report.md").write_text("9.0 ± 1.0\n## more", encoding="utf-8")
+    script = (
+        "import pathlib; from vgg_keras import streams; from vgg_keras.evaluation import job; streams.prepare(False)\n"
+        "job.print_result({}, pathlib.Path())"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, cwd=tmp_path, env=os.environ | ascii_only
+    )
+    assert done.returncode == 0 and done.stdout.startswith(b"9.0 \\xb1 1.0\n"), done.stderr

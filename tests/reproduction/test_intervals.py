@@ -96,6 +96,22 @@ def test_seeds_that_each_gain_another_image_show_nothing():
     assert verdict(found, "lower") == "not decided" and found.most == "rest"
 
 
+def test_rounding_chooses_no_mean_square(random):
+    """Two nets that differ in one answer: the three mean squares are equal, and the seeds' counts, wherever the answer is."""
+    half = stats.t.ppf(0.975, 2) * 100 / 816
+    for seed, image in [
+        (0, 0),
+        (1, 100),
+        (2, 271),
+        *zip(random.integers(0, 3, 50), random.integers(0, 272, 50), strict=True),
+    ]:
+        first, second = np.zeros((3, 272), bool), np.zeros((3, 272), bool)
+        first[seed, image] = True
+        found = difference(first, second)
+        assert (found.mean, found.low) == pytest.approx((100 / 816, 100 / 816 - half), abs=1e-9)
+        assert verdict(found, "equal") == "not decided"
+
+
 def test_interval_covers_where_some_images_suit_one_of_the_nets(random):
     """An effect of net x image, the same for all seeds; the nets are equal over all images that there could be.
 

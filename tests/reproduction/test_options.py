@@ -26,10 +26,13 @@ from vgg_keras.reproduction.options import suite_of
             {"suite": "imagenet", "weights": ("a.h5",)},
             r"--weights takes D=FILE, E=FILE or imagenet\. Received: 'a\.h5'",
         ),
-        ({"settings": ("training.epochs=1",)}, r"design of a suite is fixed\. Received: --set=training\.epochs"),
+        (
+            {"settings": ("training.epochs=1",)},
+            r"suite is fixed: --set takes checkpoint\..*, runtime\.cache_dir\. Received: training\.epochs\.$",
+        ),
         (
             {"settings": ("runtime.precision=float32",)},
-            r"design of a suite is fixed\. Received: --set=runtime\.precision",
+            r"suite is fixed: --set takes .* Received: runtime\.precision\.$",
         ),
     ],
 )
@@ -46,6 +49,13 @@ def test_a_set_is_named_where_there_are_several(tmp_path):
     assert named == digits
     several = suite_of(options_of("x", "small", data=(f"photographs={tmp_path}", "cifar10=digits")))
     assert {one.name: one.source for one in several.sets} == {"photographs": str(tmp_path), "cifar10": "digits"}
+
+
+def test_a_set_that_is_not_there_is_named_before_another_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = "Received: 'flowers17/', which is no folder .* It is photographs of the suite: --data=photographs=SOURCE"
+    with pytest.raises(UserError, match=message):
+        suite_of(options_of("x", "small"))
 
 
 def test_given_nets_replace_the_trainings(tmp_path):

@@ -1,11 +1,8 @@
 """An image file to pixels: decoded as it is stored, then made upright."""
 
-import functools
 from collections.abc import Callable
 
 import tensorflow as tf
-
-from vgg_keras.log_filter import without_noise
 
 # For each EXIF orientation, from 0 (none): which axes are reversed, and the order of the axes after that.
 REVERSED = [(row in (3, 4, 6, 7), row in (2, 3, 7, 8), False) for row in range(9)]
@@ -87,21 +84,20 @@ def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """The image (height, width, channels) rotated and flipped as its EXIF orientation, 1 to 8, requires.
 
-    Four operations and no branch, because training does it for every crop.
+    Of a crop, which is float32, four operations and no branch, because training does it for each.
     """
     reversed_axes = tf.raw_ops.Reverse(tensor=image, dims=tf.gather(REVERSED, orientation))
-    turned = transpose(reversed_axes, tf.gather(ORDERED, orientation))
+    if image.dtype == tf.uint8:
+        turned = tf.cond(orientation > 4, lambda: _transposed(reversed_axes), lambda: reversed_axes)
+    else:
+        turned = tf.transpose(reversed_axes, tf.gather(ORDERED, orientation))
     return tf.ensure_shape(turned, [None, None, image.shape[-1]])
 
 
-def transpose(image: tf.Tensor, order: tf.Tensor | None = None) -> tf.Tensor:
-    """`tf.transpose` of an image in bytes, without a line on standard error that looks like an error."""
-    _transpose_bytes_once()
-    return tf.transpose(image, order)
+def _transposed(image: tf.Tensor) -> tf.Tensor:
+    """(height, width, channels) as (width, height, channels): blocks of a row's width make a batch of columns.
 
-
-@functools.cache
-def _transpose_bytes_once() -> None:
-    """At the first transposition of bytes in a process oneDNN writes that it has none: here, where the line is dropped."""
-    with tf.init_scope(), without_noise():
-        tf.transpose(tf.zeros([1, 1], tf.uint8))
+    `tf.transpose` of integers logs an error where TensorFlow uses oneDNN, by default on CPUs with AVX512-VNNI and the like.
+    """
+    blocks = tf.stack([1, tf.shape(image)[1]])
+    return tf.squeeze(tf.space_to_batch(image[tf.newaxis], blocks, [[0, 0], [0, 0]]), 2)

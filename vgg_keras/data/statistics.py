@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras import stop
-from vgg_keras.data.decoding import decode, transpose
+from vgg_keras.data.decoding import decode
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.pipeline import PREFETCH, without_autotune
 from vgg_keras.data.splits import Split, evenly, shown_sizes
@@ -112,7 +112,8 @@ def _sums_of_part(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """`color_sums` of (n, 3) uint8. Each colour's pixels are put in a row, over which a sum is several times faster."""
     count, channels = tf.shape(pixels)[0], pixels.shape[-1]
     block = tf.minimum(count, BLOCK)
-    padded = tf.pad(transpose(pixels), [[0, 0], [0, -count % block]])  # zeros add nothing
+    by_color = tf.stack(tf.unstack(pixels, axis=1))  # not tf.transpose, see `decoding._transposed`
+    padded = tf.pad(by_color, [[0, 0], [0, -count % block]])  # zeros add nothing
     colors = tf.unstack(tf.cast(tf.reshape(padded, [channels, -1, block]), tf.int32))
 
     def total(values):  # (blocks, block) int32

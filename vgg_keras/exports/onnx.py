@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.errors import UserError
 from vgg_keras.paths import plain_folder
 
 
@@ -21,15 +20,10 @@ def write(model: keras.Model, path: Path, output: str = "probabilities") -> None
         model: in float32, ends in a soft-max, or in boxes.
         path: of the `.onnx`.
         output: the name of the file's output.
-
-    Raises:
-        UserError: tf2onnx is not installed.
     """
-    try:
-        import onnx
-        import tf2onnx
-    except ImportError:
-        raise UserError("--format=onnx needs tf2onnx. Received: none. pip install 'vgg_keras[export]'.") from None
+    import onnx
+    import tf2onnx
+
     trained, others = model.trainable_variables, model.non_trainable_variables
     weights = {f"weight_{place}": variable.numpy() for place, variable in enumerate([*trained, *others])}
 

@@ -6,8 +6,8 @@ variance has both parts, and is estimated from the mean squares of the two-way l
 
     V = (max(MS_seeds, MS_rest) + max(MS_images - MS_rest, 0)) / (seeds x images)
 
-MS_seeds holds the rest's variance too. By chance it can be less, and 0 where every seed gains one image: then the rest stands
-for it. The interval is mean ± t sqrt(V), with the degrees of freedom of Hillis (2007, Statistics in Medicine 26:596-619), of the
+MS_seeds holds the rest's variance too. By chance it can be less, and 0 where every seed gains one image: then MS_rest replaces
+it. The interval is mean ± t sqrt(V), with the degrees of freedom of Hillis (2007, Statistics in Medicine 26:596-619), of the
 mean square that was taken:
 
     df = (MS + max(MS_images - MS_rest, 0))^2 / (MS^2 / df_MS), with df_MS = seeds - 1, or (seeds - 1)(images - 1) of the rest
@@ -31,6 +31,7 @@ LEVEL = 0.95
 MARGIN = 0.5
 
 Verdict = Literal["shown", "contradicted", "not decided"]
+Source = Literal["seeds", "images", "rest"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Difference:
     seeds: int
     images: int
     of_seeds: tuple[float, ...]
-    most: Literal["seeds", "images", "rest"] = "images"
+    most: Source = "images"
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -60,24 +61,32 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
     Args:
         first, second: (seeds, images) bool, whether each is a mistake; of the same seeds and images.
     """
-    d = 100.0 * (first.astype(np.float64) - second.astype(np.float64))
+    d = first.astype(np.int64) - second
     seeds, images = d.shape
-    mean, rows, columns = d.mean(), d.mean(axis=1), d.mean(axis=0)
-    most: Literal["seeds", "images", "rest"] = "images"
     if seeds == 1:
-        variance, freedom = d.var(ddof=1) / images, images - 1.0
+        variance, freedom, most = d.var(ddof=1) / images, images - 1.0, "images"
     else:
-        of_seeds = images * rows.var(ddof=1)
-        of_images = seeds * columns.var(ddof=1)
-        rest = ((d - rows[:, None] - columns + mean) ** 2).sum() / ((seeds - 1) * (images - 1))
-        square, of_square = max((of_seeds, seeds - 1), (rest, (seeds - 1) * (images - 1)))
-        total = square + max(of_images - rest, 0.0)
-        variance = total / (seeds * images)
-        parts = {"seeds": of_seeds - rest, "images": of_images - rest, "rest": rest}
-        most = max(parts, key=parts.__getitem__)  # type: ignore[assignment]
-        freedom = total**2 * of_square / square**2 if square else math.inf
-    half = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance) if variance else 0.0
-    return Difference(float(mean), float(mean) - half, float(mean) + half, seeds, images, tuple(map(float, rows)), most)
+        variance, freedom, most = _of_seeds_and_images(d)
+    half = 100 * float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance) if variance else 0.0
+    mean, of_seeds = 100 * float(d.mean()), tuple((100 * d.mean(axis=1)).tolist())
+    return Difference(mean, mean - half, mean + half, seeds, images, of_seeds, most)
+
+
+def _of_seeds_and_images(d: np.ndarray) -> tuple[float, float, Source]:
+    """The variance of the mean of differences (seeds, images), its degrees of freedom, and what most of it comes from."""
+    seeds, images = d.shape
+    total, rows, columns = d.sum(), d.sum(axis=1), d.sum(axis=0)
+    # Sums of squares, times d.size: in integers, because mean squares are often equal, and then rounding would choose between
+    # them. Of two nets that differ in a single answer all three are.
+    of_seeds, of_images = seeds * (rows**2).sum() - total**2, images * (columns**2).sum() - total**2
+    of_rest = d.size * (d**2).sum() - total**2 - of_seeds - of_images
+    free = (seeds - 1) * (images - 1)
+    ms_seeds, ms_images, ms_rest = of_seeds / (seeds - 1), of_images / (images - 1), of_rest / free
+    square, of_square = (ms_seeds, seeds - 1) if of_seeds * (images - 1) >= of_rest else (ms_rest, free)
+    spread = square + max(ms_images - ms_rest, 0.0)
+    parts: dict[Source, float] = {"seeds": ms_seeds - ms_rest, "images": ms_images - ms_rest, "rest": ms_rest}
+    freedom = spread**2 * of_square / square**2 if square else math.inf
+    return spread / d.size**2, freedom, max(parts, key=parts.__getitem__)
 
 
 def verdict(found: Difference, expected: Expected, given: bool = False) -> Verdict:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vgg_keras.config import RESUME, fields_with
 from vgg_keras.data.naming import require_source
-from vgg_keras.errors import UserError, nearest
+from vgg_keras.errors import UserError
 from vgg_keras.overrides import parse_assignments
 from vgg_keras.paths import user_path
 from vgg_keras.reproduction import suites
@@ -49,7 +49,7 @@ def suite_of(options: Options) -> Suite:
     allowed = [path for path in machine if path != "runtime.precision"]  # which a result depends on
     for path in parse_assignments(options.settings):
         if path not in allowed:
-            raise UserError(f"The design of a suite is fixed. Received: --set={path}. {nearest(path, allowed)}")
+            raise UserError(f"The design of a suite is fixed: --set takes {', '.join(allowed)}. Received: {path}.")
     suite = suites.of(options.suite, _weights(options.weights))
     suite = suite.on(_sources(options.data, suite))
     asked = suite.only(options.only) if options.only else suite
@@ -59,7 +59,7 @@ def suite_of(options: Options) -> Suite:
             try:
                 require_source(one.source)
             except UserError as error:
-                raise UserError(f"{error} {one.name} of the suite: --data={one.name}=SOURCE.") from None
+                raise UserError(f"{error} It is {one.name} of the suite: --data={one.name}=SOURCE.") from None
     return suite
 
 
