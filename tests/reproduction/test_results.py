@@ -1,32 +1,33 @@
 """Cells and claims of results.json: a mean by hand, and what decides nothing."""
 
 import dataclasses
-import json
+from itertools import starmap
 
 import numpy as np
 import pytest
 
-from tests.reproduction.fake_start import FakeStart, options_of
 from vgg_keras.errors import UserError
 from vgg_keras.reproduction import plan, results, suites
-from vgg_keras.reproduction.job import reproduce
-from vgg_keras.reproduction.options import suite_of
-from vgg_keras.reproduction.suite import Claim
 
 SUITE = suites.of("smoke", {})
 D_MINUS_B = SUITE.claims[0]  # of Table 3 at the small S, lower expected
 
 
-def test_a_net_that_is_not_trained_out_decides_nothing_of_depth(quick, tmp_path):
-    smoke = suite_of(options_of(tmp_path)).only(("table3",))
-    names = ("digits table3 D small", "digits table3 B small")
-    claims = tuple(Claim("4.1", f"of depth: {deep}", *names, "lower", of_depth=deep) for deep in (True, False))
-    suite = dataclasses.replace(smoke, claims=claims, trained_out=0.15)
-    for loss, expected in ((0.2, "not decided: D not trained out"), (0.1, None)):
-        out = tmp_path / str(loss)
-        assert reproduce(suite, options_of(out), FakeStart(loss=loss)) == 0
-        deep, other = (claim["verdict"] for claim in json.loads((out / "results.json").read_text())["claims"])
-        assert deep == (expected or other) and "trained out" not in other
+def test_nothing_is_decided_against_a_deeper_net_with_the_higher_training_loss():
+    deep, other = (SUITE.cell(name).parts[0].training for name in (D_MINUS_B.first, D_MINUS_B.second))
+
+    def verdicts(of_deep, of_other, better, expected="lower", of_depth=True):
+        trained = [{"name": name, "seed": 0, "loss": loss} for name, loss in ((deep, of_deep), (other, of_other))]
+        claim = dataclasses.replace(D_MINUS_B, of_depth=of_depth, expected=expected)
+        rows = ([[0] * 90 + [1] * 10] * 2, [[0] * 50 + [1] * 50] * 2)  # wrong: 10 and 50 of 100
+        found = dict(zip((claim.first, claim.second), starmap(of_seeds, rows if better else rows[::-1]), strict=True))
+        return results._claim(SUITE, trained, claim, found)["verdict"]
+
+    higher = "not decided: D has the higher training loss, 0.300 against 0.200"
+    assert verdicts(0.3, 0.2, better=False) == higher
+    assert verdicts(0.3, 0.2, better=False, expected="equal") == verdicts(0.3, 0.2, True, "equal") == higher
+    assert verdicts(0.3, 0.2, better=True) == "shown"  # although it has learned less
+    assert verdicts(0.2, 0.2, better=False) == verdicts(0.3, 0.2, better=False, of_depth=False) == "contradicted"
 
 
 def test_given_nets_are_within_a_tenth_of_the_papers_errors():

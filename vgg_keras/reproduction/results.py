@@ -53,7 +53,6 @@ def collect(
         "cells": [_cell(suite, cell, found[cell.name]) for cell in suite.cells],
         "claims": [_claim(suite, trainings, claim, found) for claim in suite.claims],
         "passes": merging.passes(merged, _passes(suite, runs), suite),
-        "trained_out": suite.trained_out,
         "failed": dict(failed),
     }
 
@@ -226,29 +225,32 @@ def _claim(
     }
     if claim.expected:
         trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
-        result["verdict"] = _undecided(suite, trained, claim, trainings, seeds) or verdict(
-            measured, claim.expected, all(training.weights for training in trainings)
-        )
+        decided = verdict(measured, claim.expected, all(training.weights for training in trainings))
+        result["verdict"] = _undecided(trained, claim, trainings, seeds, decided) or decided
     return result
 
 
 def _undecided(
-    suite: Suite,
     trained: Sequence[dict[str, Any]],
     claim: Claim,
     trainings: Sequence[Training],
     seeds: Sequence[int],
+    decided: str,
 ) -> str:
-    """Why a claim cannot be decided whatever its interval says; empty where it can."""
+    """Why a claim is not decided whatever its interval says; empty where it is."""
     planned = len(trainings[0].seeds)
     if len(seeds) < planned:  # those that diverged may be the ones that would contradict
         return f"not decided: {len(seeds)} of {planned} seeds"
-    if claim.of_depth and suite.trained_out is not None:
-        for training in trainings:
-            losses = [one.get("loss") for one in trained if one["name"] == training.name]
-            if not all(loss is not None and loss <= suite.trained_out for loss in losses):
-                return f"not decided: {training.net} not trained out"
+    if claim.of_depth and not (claim.expected == "lower" and decided == "shown"):
+        deeper, other = (_training_loss(trained, training) for training in trainings)
+        if deeper is not None and other is not None and deeper > other:
+            return f"not decided: {trainings[0].net} has the higher training loss, {deeper:.3f} against {other:.3f}"
     return ""
+
+
+def _training_loss(trained: Sequence[dict[str, Any]], training: Training) -> float | None:
+    """The last epoch's mean over seeds."""
+    return _mean([one.get("loss") for one in trained if one["name"] == training.name])
 
 
 # ---- trainings

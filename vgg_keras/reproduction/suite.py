@@ -120,8 +120,8 @@ class Claim:
         expected: lower: the first error is lower. no_gain: the first net is no better. equal: nor is it worse. None: only the
             difference is stated, as beyond the paper or where the paper's is 0.
         paper: the paper's difference in points where its cells do not give it.
-        of_depth: whether nets that are not trained out decide nothing, since a deep net that has failed to learn is no
-            evidence on depth.
+        of_depth: whether the first net is the deeper one. Then nothing is decided against it where its training loss is
+            higher than the second's: a deep net that has not learned its training images is no evidence on depth.
         note: what a reader must know of it.
     """
 
@@ -141,7 +141,6 @@ class Suite:
 
     Attributes:
         about: a paragraph each, what was chosen and why.
-        trained_out: the highest training loss of a last epoch with which a net counts as trained out; None: any.
     """
 
     name: str
@@ -151,7 +150,6 @@ class Suite:
     trainings: tuple[Training, ...]
     cells: tuple[Cell, ...]
     claims: tuple[Claim, ...]
-    trained_out: float | None = None
 
     def __post_init__(self):
         names, cells = [one.name for one in self.trainings], {cell.name: cell for cell in self.cells}

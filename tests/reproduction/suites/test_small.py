@@ -6,7 +6,7 @@ from vgg_keras.reproduction import suites
 def test_small_suite_says_what_else_differs_from_the_paper():
     suite = suites.of("small", {})
     of_cifar = [cell for cell in suite.cells if cell.data == "cifar10" and cell.table == "3"]
-    assert {cell.note for cell in of_cifar} == {"centre crop; the paper's is dense"} and suite.trained_out == 0.15
+    assert {cell.note for cell in of_cifar} == {"centre crop; the paper's is dense"}
     longer = [one for one in suite.claims if one.first.startswith("photographs table3")]
     assert len(longer) == 9 and all("trained longer" in one.note for one in longer)
     # the paper's two C of S=256 and S=384 have the same error
