@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
+from vgg_keras.data.class_names import class_name, order_of
 from vgg_keras.data.splits import Source, Split, divided
 from vgg_keras.errors import UserError, nearest
 
@@ -188,13 +189,14 @@ def _classes(labels: np.ndarray, known: Sequence[str] | None) -> tuple[np.ndarra
         return labels.argmax(axis=1), tuple(map(str, range(labels.shape[1])))
     if labels.ndim == 2 and labels.shape[1] > 1 and np.isin(labels, (0, 1)).all():  # several labels an image
         return labels.astype(np.int8), tuple(map(str, range(labels.shape[1])))
+    if labels.dtype.kind == "O" and all(isinstance(one, int | np.integer) for one in labels.flat):  # as of pandas
+        labels = labels.astype(np.int64)
     if labels.ndim == 1 and labels.dtype.kind in "USO":
         missing = [image for image, label in enumerate(labels.tolist()) if label is None or label != label]
         if missing:  # as a table has them: None, or a NaN, which is not equal to itself
             raise UserError(f"Each image has a label. Received: image {missing[0]} with {labels[missing[0]]}.")
-        texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
-        names, numbers = np.unique(texts, return_inverse=True)
-        return (numbers, tuple(names.tolist())) if known is None else (_numbered(texts, known), tuple(known))
+        texts = [class_name(label if isinstance(label, bytes) else str(label)) for label in labels.tolist()]
+        return _numbered(texts, sorted(set(texts), key=order_of(set(texts))) if known is None else known)
     whole = labels.dtype.kind == "f" and (labels % 1 == 0).all()  # as Keras's binary labels
     if whole or labels.dtype.kind == "b":
         labels = labels.astype(np.int64)
@@ -206,17 +208,18 @@ def _classes(labels: np.ndarray, known: Sequence[str] | None) -> tuple[np.ndarra
     return labels.astype(np.int64), tuple(map(str, range(int(labels.max(initial=0)) + 1)))
 
 
-def _numbered(texts: Sequence[str], known: Sequence[str]) -> np.ndarray:
-    """The numbers (n,) of labels that are names, by their places among the known ones."""
-    if not len(known):
+def _numbered(texts: Sequence[str], known: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The numbers (n,) of labels that are names, by their places among the known ones, and these."""
+    if len(texts) and not len(known):
         raise UserError(
             "validation_data() takes the classes of the training images beside labels that are names: where images lack a class, "
             "the others would have other numbers. Received: none. Give classes=..., of describe_data()."
         )
+    known = tuple(known)
     places = {name: place for place, name in enumerate(known)}
     if unknown := [image for image, text in enumerate(texts) if text not in places]:
         text = texts[unknown[0]]
         raise UserError(
             f"Labels are names of the classes. Received: image {unknown[0]} with {text!r}. {nearest(text, places)}"
         )
-    return np.array([places[text] for text in texts], np.int64)
+    return np.array([places[text] for text in texts], np.int64), known
