@@ -104,7 +104,7 @@ def _shortened(part: str) -> str:
     return f"{content[:150].decode(errors='ignore')}-{digest}-{content[-50:].decode(errors='ignore')}"
 
 
-def printable(name: Path | str) -> str:
+def printable(name: Path | str | bytes) -> str:
     """A name from the disk as one line of text that can be written anywhere.
 
     Bytes that are not UTF-8, control characters and line separators become escapes such as `\\xe9` and `\\n`. Two names
@@ -117,15 +117,6 @@ def printable(name: Path | str) -> str:
     if not unsafe and not _ESCAPE.search(text):
         return text
     return "".join(map(_escaped, text))
-
-
-def class_name(text: Path | str) -> str:
-    """A folder's name or a label of a list as the name of a class: one line of text, in Unicode's composed form (NFC).
-
-    macOS gives the names of folders with accents apart from their letters (NFD). Of two machines the same class would else have
-    two names that look alike.
-    """
-    return unicodedata.normalize("NFC", printable(text))
 
 
 def _escaped(character: str) -> str:

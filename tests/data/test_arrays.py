@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
-from vgg_keras.data.arrays import _of_dataset
+from vgg_keras.data.arrays import _classes, _of_dataset
 
 PLAIN = {"crop": 32, "scale": (32,), "flip": False, "color_shift": 0.0, "batch": 4}
 
@@ -127,6 +127,20 @@ def test_a_nearly_black_image_of_a_dataset_is_one_in_0_to_255(random, batch):
     assert not found[0].any() and np.array_equal(np.stack(found[1:]), pixels[1:])
     with pytest.raises(vgg_keras.UserError, match=r"values from 0 to 1\. Multiply them by 255"):
         _of_dataset(tf.data.Dataset.from_tensor_slices((np.array([[0, 0.5], [1, 1]])[..., None, None], [0, 1])))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "numbers"),
+    [
+        (np.array([10, 2, 9], object), tuple(map(str, range(11))), [10, 2, 9]),  # as of a pandas column
+        (["10", "2", "9"], ("2", "9", "10"), [2, 0, 1]),  # as in a list
+        (["10", "2", "b"], ("10", "2", "b"), [0, 1, 2]),
+        ([b"\xe9", b"b\n", "da\u0308ne".encode()], ("\\xe9", "b\\n", "d\u00e4ne"), [0, 1, 2]),
+    ],
+)
+def test_names_of_classes_are_written_and_ordered_as_those_of_files(labels, classes, numbers):
+    found, names = _classes(np.asarray(labels), (), True)
+    assert names == classes and found.tolist() == numbers
 
 
 def test_labels_of_a_comparison_are_two_classes(random):

@@ -1,5 +1,6 @@
 """The values of an evaluation's flags: Q, the three scales of 3.2, and what a fusion takes."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -65,6 +66,9 @@ def test_images_of_some_of_the_nets_classes_have_its_numbers(tmp_path, capsys):
     assert classes == images.split.classes == names and images.split.class_counts.tolist() == [0, 2, 0, 2]
     assert labels(images.split) == images.split.labels.tolist() == [3, 3, 1, 1]
     assert "note: the data has 2 of the net's 4 classes" in capsys.readouterr().out
+    turned = dataclasses.replace(net, classes=("dog", "ant"))
+    assert job.tested_images(config, "all", turned)[0].split.labels.tolist() == [1, 1, 0, 0]
+    assert "note: the data has the net's classes in another order" in capsys.readouterr().out
     write_images(tmp_path / "photos" / "owl", [(8, 8)])
     with pytest.raises(UserError, match="whose class 0 is 'ant', the net's 'cat'"):
         job.tested_images(config, "all", net)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
+from vgg_keras.data.class_names import class_name, order_of
 from vgg_keras.data.splits import Source, Split, divided
 from vgg_keras.errors import UserError, nearest
 
@@ -29,7 +30,7 @@ def class_names(classes: Any) -> tuple[str, ...]:
     """
     if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
         raise UserError(f"classes must be a list of names. Received: {classes!r}.")
-    names = tuple(map(str, classes))
+    names = tuple(class_name(name if isinstance(name, bytes) else str(name)) for name in classes)
     if len(set(names)) < len(names):
         raise UserError(f"classes must be a list of different names. Received: {list(names)}.")
     return names
@@ -201,6 +202,8 @@ def _classes(labels: np.ndarray, names: tuple[str, ...], complete: bool) -> tupl
 
     With `names` these are the classes: texts are found among them, and numbers are their places.
     """
+    if labels.dtype.kind == "O" and all(isinstance(one, int | np.integer) for one in labels.flat):  # as of pandas
+        labels = labels.astype(np.int64)
     numbers, found = _numbers(labels)
     are_names = labels.dtype.kind in "USO"
     if not names and are_names and not complete:
@@ -235,9 +238,9 @@ def _numbers(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         missing = [image for image, label in enumerate(labels.tolist()) if label is None or label != label]
         if missing:  # as a table has them: None, or a NaN, which is not equal to itself
             raise UserError(f"Each image has a label. Received: image {missing[0]} with {labels[missing[0]]}.")
-        texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
-        names, numbers = np.unique(texts, return_inverse=True)
-        return numbers, tuple(names.tolist())
+        texts = [class_name(label if isinstance(label, bytes) else str(label)) for label in labels.tolist()]
+        places = {name: place for place, name in enumerate(sorted(set(texts), key=order_of(set(texts))))}
+        return np.array([places[text] for text in texts], np.int64), tuple(places)
     whole = labels.dtype.kind == "f" and (labels % 1 == 0).all()  # as Keras's binary labels
     if whole or labels.dtype.kind == "b":
         labels = labels.astype(np.int64)

@@ -148,7 +148,10 @@ def hold_out(root: Path, files: Files, share: float, by_class: bool = True) -> t
     counts = np.bincount([label for _, label in files]) if by_class else [len(files)]
     validates = np.concatenate([held_out(count, share) for count in counts])
     if not validates.any():
-        remedy = "Name a larger share, or say which images validate: those in val/, or a list's with the split val."
+        remedy = (
+            "Name a larger share, or say which images validate: those in val/, or a list's with the split val. A test of all "
+            "images takes --split=all."
+        )
         what, received = ("class", ", where none has so many") if by_class else ("set", f" with {len(files)}")
         raise UserError(
             f"A {what} needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.data.boxes import COLUMNS
+from vgg_keras.data.class_names import class_name
 from vgg_keras.data.listed_boxes import Box, parsed
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.paths import class_name, printable
+from vgg_keras.paths import printable
 
 SPLITS = ("train", "val", "test")
 SEPARATOR = "|"  # between the labels of an image

@@ -7,8 +7,9 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from vgg_keras.data.class_names import class_name
 from vgg_keras.errors import UserError
-from vgg_keras.paths import class_name, printable
+from vgg_keras.paths import printable
 
 Files = list[tuple[str, int]]  # the path and the label of each
 # What systems leave in folders, beside names that begin with a dot: Windows, zip files of macOS, Synology, disks of Linux. None

@@ -18,7 +18,6 @@ A row of such a list is a box, in pixels of the image as it is shown; empty colu
 several classes is an image of each of them. What is wrong with a box is known once the image's size is: see `scan.py`.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.config import Data
+from vgg_keras.data.class_names import order_of
 from vgg_keras.data.folders import hold_out, parts_of, test_part
 from vgg_keras.data.image_files import split_of_files
 from vgg_keras.data.list_rows import (
@@ -160,15 +160,10 @@ def _numbered(rows: Sequence[Row], multi_label: bool) -> tuple[list[Row], dict[t
     """The rows by label and path, the numbers of `_Listed`, and the classes."""
     pairs = {(row.label, row.ignore) for row in rows}
     names = {name for pair in pairs for name in (_names(pair) if multi_label else pair[:1])}
-    order = int if all(map(_is_number, names)) else str  # class 10 behind 9, as of a net whose classes have no names
+    order = order_of(names)
     of_label = str if multi_label else order
     numbers = {pair: number for number, pair in enumerate(sorted(pairs, key=lambda pair: (of_label(pair[0]), pair[1])))}
     return sorted(rows, key=lambda row: (of_label(row.label), row.path)), numbers, tuple(sorted(names, key=order))
-
-
-def _is_number(name: str) -> bool:
-    """Whether a label is a whole number as it is usually written; 007 is a name."""
-    return re.fullmatch(r"0|[1-9][0-9]{0,8}", name) is not None
 
 
 def _divided(listed: _Listed, data: Data) -> tuple[Files, Files, Files | None, str]:

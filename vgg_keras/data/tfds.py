@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
+from vgg_keras.data.class_names import class_name
 from vgg_keras.data.splits import Source, Split, divided, evenly
 from vgg_keras.data.stamps import stamps
 from vgg_keras.data.tfds_labels import LabelFeature, label_feature, with_labels
 from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
-from vgg_keras.paths import printable, user_path
+from vgg_keras.paths import user_path
 
 
 def open_builder(data: Data) -> Source:
@@ -84,7 +85,7 @@ class _Records:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the labels."""
-        return tuple(map(printable, self.label.names))
+        return tuple(map(class_name, self.label.names))
 
     def split(self, name: str) -> Split:
         """Its split of this name."""

@@ -132,7 +132,9 @@ def tested_images(config: Config, name: str | None, net: Any | None = None) -> t
         require_classes(net, classes, config.data.source)
     images = scanned_images(split, name, description, config)
     if places:
-        print(f"note: the data has {len(places):,} of the net's {len(net.classes):,} classes", flush=True)
+        some = f"{len(places):,} of the net's {len(net.classes):,} classes"
+        same = "the net's classes in another order"
+        print(f"note: the data has {some if len(places) < len(net.classes) else same}", flush=True)
         images, classes = dataclasses.replace(images, split=images.split.relabelled(places, net.classes)), net.classes
     if net is not None:
         labelled = for_net(images.split, net.config.architecture, config.data.source)

@@ -1,0 +1,27 @@
+"""The names of classes: one text on every machine, and their order."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from vgg_keras.paths import printable
+
+
+def class_name(text: Path | str | bytes) -> str:
+    """A folder's name or a label as the name of a class: one line of text, in Unicode's composed form (NFC).
+
+    macOS gives the names of folders with accents apart from their letters (NFD). Of two machines the same class would else have
+    two names that look alike.
+    """
+    return unicodedata.normalize("NFC", printable(text))
+
+
+def order_of(names: Iterable[str]) -> type:
+    """What labels are sorted by: `int` where all are numbers, as of a net whose classes have no names, else `str`."""
+    return int if all(map(_is_number, names)) else str
+
+
+def _is_number(name: str) -> bool:
+    """Whether a label is a whole number as it is usually written; 007 is a name."""
+    return re.fullmatch(r"0|[1-9][0-9]{0,8}", name) is not None
