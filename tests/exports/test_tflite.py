@@ -37,9 +37,7 @@ def fed_as_documented(path, images):
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(model_path=str(path)).get_signature_runner()
-    return (
-        np.concatenate([next(iter(run(image=image[np.newaxis].astype(np.uint8)).values())) for image in images]) / 256
-    )
+    return np.concatenate([run(image=image[np.newaxis].astype(np.uint8))["probabilities"] for image in images]) / 256
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ PROBABILITY = 1 / 256  # the scale of int8's output of probabilities, whose zero
 def write(
     model: keras.Model, variant: str, representative: Iterable[np.ndarray], path: Path, boxes: bool = False
 ) -> None:
-    """Writes one file: (1, crop, crop, 3) RGB 0-255 to (1, classes) probabilities, or to the numbers of boxes.
+    """Writes one file: `image` (1, crop, crop, 3), RGB 0-255, to `probabilities` (1, classes), or to `boxes`, their numbers.
 
     Args:
         model: in float32, ends in a soft-max, or in boxes.
@@ -32,7 +32,8 @@ def write(
         tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as temporary,
         plain_folder(temporary) as folder,
     ):
-        model.export(folder, verbose=False)  # as `from_keras_model` does, which prints every variable
+        named = keras.Model(model.input, {"boxes" if boxes else "probabilities": model.output})
+        named.export(folder, verbose=False)  # as `from_keras_model` does, which prints every variable
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if variant != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
