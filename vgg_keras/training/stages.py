@@ -136,9 +136,7 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
         if needs and not any(_value(one, field) == value for one in trained for field, value in needs):
             listed = " or ".join(needs_of(path))
             found = ", ".join(dict.fromkeys(f"{field}={_value(trained[0], field)}" for field, _ in needs))
-            raise UserError(
-                f"{path} has an effect with {listed} alone. Received: it with {found}. Set both, or leave it out."
-            )
+            raise UserError(f"{path} belongs to {listed}. Received: {path} with {found}. Set both, or leave it out.")
 
 
 def _value(config: Config, path: str) -> Any:
