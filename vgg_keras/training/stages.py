@@ -130,6 +130,7 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
         if path in overrides and chosen and all(getattr(stage, field.name) for _, stage in chosen):
             listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
             raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
+    config.architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
     trained = [config.of_stage(stage) for _, stage in chosen] or [config]
     for path in overrides:
         needs = [assignment.split("=") for assignment in needs_of(path)]
