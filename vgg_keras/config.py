@@ -8,6 +8,7 @@ configuration before TensorFlow starts.
 import dataclasses
 import math
 import typing
+from collections.abc import Collection
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
@@ -136,6 +137,22 @@ class Architecture(_Checked):
             mean=self.mean or mean,
             multi_label=self.multi_label or multi_label,
         )
+
+    def require_hidden_layers(self, given: Collection[str]) -> None:
+        """Refuses fields of hidden FC layers where a user gives them for a net that has none.
+
+        Args:
+            given: the names of the fields that the user gives.
+
+        Raises:
+            UserError: one of these has no effect.
+        """
+        names = [name for name in ("fc_units", "dropout") if name in given and getattr(self, name)]
+        if names and not self.hidden_units:
+            raise UserError(
+                f"architecture.{names[0]} is that of hidden FC layers. Received: it with head={self.head}, which has none unless "
+                "fc_layers or several fc_units name them. Set architecture.fc_layers=1, or leave it out."
+            )
 
     @property
     def outputs(self) -> int:

@@ -162,6 +162,7 @@ def test_keras_quantises_the_fc_layers(random, tmp_path):
         ({"classifier_activation": "linear"}, r"is 'softmax', which gives .* or None, .* Received: 'linear'"),
         ({"classifier_activation": "softmax", "multi_label": True}, r"is 'sigmoid', .* Received: 'softmax'"),
         ({"classifier_activation": "softmax", "boxes": "scr"}, r"of a net of boxes is None.* Received: 'softmax'"),
+        ({"head": "gap", "fc_units": 512}, r"fc_units is that of hidden FC layers\. Received: it with head=gap"),
         ({"num_classes": 0}, r"head='fc', 'gap' or 'gmp'\. Received: num_classes=0\. Its maps"),
         ({"architecture": None}, "takes an Architecture or its name. Received: None"),
         ({"activation": "leaky-relu"}, "must be one of relu, leaky_relu"),

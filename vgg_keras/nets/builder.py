@@ -77,6 +77,7 @@ def build(
     if fields.get("num_classes", 1) == 0:  # which is a net without its head elsewhere
         raise _without_head("num_classes=0.")
     architecture = dataclasses.replace(architecture, **fields)
+    architecture.require_hidden_layers(fields)
     _require_activation(architecture, classifier_activation)
     architecture = architecture.resolved(1000, mean_of_channels(IMAGENET_MEAN, architecture.channels))
     return _functional(architecture, classifier_activation, dtype, seed)

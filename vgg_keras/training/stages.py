@@ -130,15 +130,14 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
         if path in overrides and chosen and all(getattr(stage, field.name) for _, stage in chosen):
             listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
             raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
+    config.architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
     trained = [config.of_stage(stage) for _, stage in chosen] or [config]
     for path in overrides:
         needs = [assignment.split("=") for assignment in needs_of(path)]
         if needs and not any(_value(one, field) == value for one in trained for field, value in needs):
             listed = " or ".join(needs_of(path))
             found = ", ".join(dict.fromkeys(f"{field}={_value(trained[0], field)}" for field, _ in needs))
-            raise UserError(
-                f"{path} has an effect with {listed} alone. Received: it with {found}. Set both, or leave it out."
-            )
+            raise UserError(f"{path} belongs to {listed}. Received: {path} with {found}. Set both, or leave it out.")
 
 
 def _value(config: Config, path: str) -> Any:
