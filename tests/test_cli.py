@@ -84,6 +84,8 @@ MISTAKES = [
     ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
     ("features", ["--data=digits", "--out=o"], "give one. Received: none of them."),
     ("features", ["--weights=x.h5", "--out=o"], "--out is needed, and --data beside --weights. Received: no --data."),
+    ("features", ["--query=a.jpg", "--query=b.jpg"], "--query takes several values with commas between them. Rec"),
+    ("evaluate", ["--scales=256", "--scales=384"], "Received: it 2 times. Give it once."),
     ("features", ["--model=r", "--out=o", "--splits=3"], "--splits counts the random divisions of --per_class."),
     (
         "features",
