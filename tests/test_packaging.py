@@ -125,7 +125,8 @@ def test_windows_gets_one_line(tmp_path, arguments):
 def test_an_editable_installation_is_a_folder_on_the_path():
     """As setuptools decides it: with another package_dir it installs a finder, behind a folder vgg_keras/ where one works."""
     assert SETUP["options"]["package_dir"].split() == ["=", "."]
-    assert (ROOT / "configs").resolve() == ROOT.parent / "configs"
+    recipes = [sorted(path.name for path in (above / "configs").glob("*.py")) for above in (ROOT, ROOT.parent)]
+    assert recipes[0] == recipes[1] != []  # the first is a link, in a source distribution a copy
 
 
 def test_a_process_that_the_script_starts_imports_nothing_from_the_working_folder(tmp_path):
