@@ -219,7 +219,8 @@ def _require_arguments(arguments: Sequence[str], words: Sequence[str], many: str
         hint = nearest(received, words)
         raise UserError(f"This command takes one word beside its flags. Received: {received or 'none'}. {hint}")
     if arguments and not words and not many:
-        raise UserError(f"This command takes flags only. Received: {arguments[0]!r}. See --help.")
+        hint = f"Did you mean --set={arguments[0]}?" if "=" in arguments[0] and "set" in _FLAGS else "See --help."
+        raise UserError(f"This command takes flags only. Received: {arguments[0]!r}. {hint}")
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
