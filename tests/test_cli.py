@@ -74,6 +74,7 @@ MISTAKES = [
     ("predict", ["--json=yes", "photo.jpg"], "--json takes true or false. Received: 'yes'."),
     ("summarize", ["--teraflops=50"], "--teraflops is of --scaling. Received: --teraflops."),
     ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
+    ("train", ["training.epochs=3", "--config=E"], "'training.epochs=3'. Did you mean --set=training.epochs=3?"),
     ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),
     (
         "benchmark",
@@ -84,6 +85,8 @@ MISTAKES = [
     ("samples", ["--out=samples.txt"], "--out must be a picture, such as picture.png. Received: samples.txt"),
     ("features", ["--data=digits", "--out=o"], "give one. Received: none of them."),
     ("features", ["--weights=x.h5", "--out=o"], "--out is needed, and --data beside --weights. Received: no --data."),
+    ("features", ["--query=a.jpg", "--query=b.jpg"], "--query takes several values with commas between them. Rec"),
+    ("evaluate", ["--scales=256", "--scales=384"], "Received: it 2 times. Give it once."),
     ("features", ["--model=r", "--out=o", "--splits=3"], "--splits counts the random divisions of --per_class."),
     (
         "features",

@@ -61,6 +61,28 @@ def test_a_configuration_file_of_ones_own(tmp_path):
         load("quikstart")
 
 
+def test_a_configuration_file_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    for name, hint in (
+        ("mine", "Did you mean 'mine.py'?"),
+        ("other/mine.py", "There is no such file."),
+        ("configs/E.py", "There is no such file. Did you mean 'E'?"),
+    ):
+        with pytest.raises(UserError, match=re.escape(f"Received: {name!r}. {hint}") + "$"):
+            load(name)
+
+
+def test_a_configuration_file_has_dataclasses_of_its_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\nimport dataclasses\nfrom vgg_keras.config import Config\n"
+        "@dataclasses.dataclass\nclass Mine:\n    seed: int = 5\n"
+        "def config() -> Config:\n    return Config(seed=Mine().seed)\n"
+    )
+    assert load(str(path)).seed == 5
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Three classes of 32x32 noise, unlike in number, so that a net that always says one thing errs unlike on each split."""

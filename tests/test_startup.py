@@ -207,6 +207,21 @@ def test_a_keras_json_that_keras_cannot_read_gets_one_line(tmp_path, text, recei
     assert len(done.stderr.splitlines()) == 1 and received in done.stderr and "keras.json" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("backend", "installed", "said"),
+    [
+        ("Jax", True, "KERAS_BACKEND must name one of Keras's backends. Received: 'Jax'. Did you mean 'jax'?"),
+        ("jax", False, "KERAS_BACKEND=jax needs the package jax. Received: none. Try pip install jax."),
+    ],
+)
+def test_a_backend_that_cannot_be_imported_gets_one_line(tmp_path, backend, installed, said):
+    if not installed:
+        (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules[{backend!r}] = None")
+    environment = {"KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
+    done = run("benchmark", "train", "--config=quickstart", folder=tmp_path, **environment)
+    assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
+
+
 @pytest.mark.slow
 def test_no_command_writes_anothers_words_to_standard_error(tmp_path, plain):
     """The training of `plain`, and what is done with its net."""

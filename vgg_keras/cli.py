@@ -219,7 +219,8 @@ def _require_arguments(arguments: Sequence[str], words: Sequence[str], many: str
         hint = nearest(received, words)
         raise UserError(f"This command takes one word beside its flags. Received: {received or 'none'}. {hint}")
     if arguments and not words and not many:
-        raise UserError(f"This command takes flags only. Received: {arguments[0]!r}. See --help.")
+        hint = f"Did you mean --set={arguments[0]}?" if "=" in arguments[0] and "set" in _FLAGS else "See --help."
+        raise UserError(f"This command takes flags only. Received: {arguments[0]!r}. {hint}")
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
@@ -241,13 +242,26 @@ def _parse(inner: str, arguments: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(arguments[1:]):
         sys.exit(_print_help())
     try:
-        return _FLAGS(arguments)
+        words = _FLAGS(arguments)
+        _require_lists_once()
+        return words
     except flags.UnrecognizedFlagError as error:
         sys.exit(refused(unknown_flag(error, _FLAGS, arguments, inner)))
     except flags.IllegalFlagValueError as error:
         sys.exit(refused(refused_value(error, _FLAGS)))
-    except flags.Error as error:
+    except (flags.Error, UserError) as error:
         sys.exit(refused(str(error)))
+
+
+def _require_lists_once() -> None:
+    """Refuses a list in two flags, of which absl would keep the second: `--query=a.jpg --query=b.jpg`."""
+    for name in _FLAGS:
+        lists = isinstance(_FLAGS[name].parser, flags.ListParser) or name == "scales"
+        if lists and _FLAGS[name].present > 1:
+            raise UserError(
+                f"--{name} takes several values with commas between them. Received: it {_FLAGS[name].present} times. "
+                "Give it once."
+            )
 
 
 def _print_help() -> int:

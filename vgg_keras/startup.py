@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, nearest
 from vgg_keras.log_filter import LOG_LEVEL, errors_only, has_gpu, without_noise
 
 BACKEND = "KERAS_BACKEND"
 TENSORFLOW = "tensorflow"
+
+_BACKENDS = (TENSORFLOW, "jax", "torch", "numpy", "openvino")  # of Keras; each is the name of its package too
 
 # Keras's own defaults. What differs from them in keras.json is not used by a command.
 _DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
@@ -78,7 +80,9 @@ def _apply_settings(start: Callable[[], None], any_backend: bool) -> None:
     path, stored = _stored()
     unused = [f"{name}={os.environ.pop(name)}" for name in _LIMITS if os.environ.get(name)]
     chosen = os.environ.get(BACKEND)
-    if not (any_backend and chosen):
+    if any_backend and chosen:
+        _require_backend(chosen)
+    else:
         if chosen and chosen != TENSORFLOW:
             unused.append(f"{BACKEND}={chosen}")
         elif not chosen and stored.get("backend", TENSORFLOW) != TENSORFLOW:
@@ -101,6 +105,14 @@ def _apply_settings(start: Callable[[], None], any_backend: bool) -> None:
     keras.config.set_floatx(_DEFAULTS["floatx"])
     keras.config.set_epsilon(_DEFAULTS["epsilon"])
     keras.config.set_image_data_format(_DEFAULTS["image_data_format"])
+
+
+def _require_backend(name: str) -> None:
+    """Refuses a backend that Keras does not know, or that is not installed: its import would end in a traceback."""
+    if name not in _BACKENDS:
+        raise UserError(f"{BACKEND} must name one of Keras's backends. Received: {name!r}. {nearest(name, _BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        raise UserError(f"{BACKEND}={name} needs the package {name}. Received: none. Try pip install {name}.")
 
 
 def _stored() -> tuple[Path, dict[str, Any]]:

@@ -1,14 +1,21 @@
 """The plan's hours by hand, from epochs that were made and from an operation's time."""
 
 import json
+import multiprocessing
+import threading
+from pathlib import Path
 
 import pytest
 
+from vgg_keras import stop
 from vgg_keras.config import Architecture
+from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
 from vgg_keras.plain_values import to_dict
 from vgg_keras.reproduction import hours, plan, suites
 from vgg_keras.reproduction.hours import Pace
+
+RUNS = plan.runs_of(suites.of("smoke", {}), Path("none"))[:1]  # nothing is there
 
 
 def test_hours_follow_from_made_epochs_and_count_those_that_are_left(tmp_path):
@@ -49,3 +56,17 @@ def test_hours_of_a_test_count_its_crops_and_mirror_images(tmp_path):
     assert jobs["photographs/D-jitter/0/multi_crop"].test == ("multi_crop", (128, 192, 256))
     found = hours.hours(jobs["photographs/D-jitter/0/multi_crop"], pace)
     assert found == pytest.approx(272 * 2 * 2 * crops * 1e-9 / 3600)
+
+
+def test_a_request_ends_the_process_that_times_steps(monkeypatch):
+    monkeypatch.setattr(stop, "_requested", True)
+    with pytest.raises(StoppedError, match="the same command resumes"):
+        hours.paces(RUNS)
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_was_killed_is_named():
+    timer = threading.Timer(0.5, lambda: [child.kill() for child in multiprocessing.active_children()])
+    timer.start()
+    with pytest.raises(UserError, match=r"Received: its end with status -9\. Memory may be full\."):
+        hours.paces(RUNS)

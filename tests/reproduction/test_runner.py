@@ -17,9 +17,12 @@ def test_a_job_waits_for_the_net_that_it_needs(jobs, tmp_path):
         assert place(f"digits_D-jitter_{seed}_train") < place(f"digits_D-jitter_{seed}_both")
 
 
-def test_a_failure_stops_what_needs_it_and_nothing_else(jobs, tmp_path):
+def test_a_failure_stops_what_needs_it_and_nothing_else(jobs, tmp_path, capsys):
     machine = Machine({"digits_D-small_0_train": -9})
-    assert runner.run(jobs, tmp_path, 1, machine) == {"digits/D-small/0/train": -9}
+    failed = runner.run(jobs, tmp_path, 1, machine)
+    assert failed == {"digits/D-small/0/train": -9}
+    assert "fail  digits/D-small/0/train, ended by SIGKILL: " in capsys.readouterr().out
+    assert (runner.exit_status(failed), runner.exit_status({}), runner.exit_status({"a": 74, "b": 2})) == (137, 0, 74)
     missing = {job.name.replace("/", "_") for job in jobs} - set(machine.begun)
     assert missing == {"digits_D-jitter_0_train", "digits_D-jitter_0_both"}
 

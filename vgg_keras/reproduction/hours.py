@@ -5,18 +5,23 @@ largest net are timed, in a process of its own. A pass of a test costs an image'
 """
 
 import json
+import signal
 import statistics
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
+from vgg_keras import stop
 from vgg_keras.config import Architecture, Config
+from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
 from vgg_keras.reproduction.plan import Job, Run
 from vgg_keras.reproduction.suite import PASSES
 from vgg_keras.runs import METRICS, read_config
 from vgg_keras.training.trained_layers import trained_layers
+
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,44 @@ def _of_training(config: Config, architecture: Architecture) -> int:
 
 
 def _in_a_process(config: Config) -> Pace:
-    """TensorFlow's memory is free again afterwards, and its devices are untouched in this process."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(measure, config).result()
+    """TensorFlow's memory is free again afterwards, and its devices are untouched in this process.
+
+    Raises:
+        UserError, OSError: of `measure`.
+        UserError: the process failed or was killed.
+        StoppedError: by SIGTERM or Ctrl-C.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(theirs, config))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a process inherits: Ctrl-C is ours to handle
+    process.start()
+    signal.signal(signal.SIGINT, before)
+    theirs.close()
+    try:
+        while not ours.poll(POLL_SECONDS):
+            stop.raise_if_requested()
+        found = ours.recv()
+    except EOFError:
+        process.join()
+        stop.raise_if_requested()
+        raise UserError(
+            "The hours come from a few steps of the largest net, in a process of their own. "
+            f"Received: its end with status {process.exitcode}. Memory may be full."
+        ) from None
+    finally:
+        process.terminate()
+        process.join()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _send(output: Connection, config: Config) -> None:
+    try:
+        output.send(measure(config))
+    except (UserError, OSError) as error:  # another one is printed here, with its traceback
+        output.send(error)
 
 
 def measure(config: Config) -> Pace:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 from vgg_keras import stop
-from vgg_keras.errors import INTERRUPTED, StoppedError
+from vgg_keras.errors import StoppedError
 from vgg_keras.locks import locked, require_lockable
 from vgg_keras.reproduction import hours, merging, plan, runner
 from vgg_keras.reproduction.options import Options
@@ -26,7 +26,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         start: starts a job's process.
 
     Returns:
-        The exit status: 0, or that of the first job that failed.
+        The exit status: 0, or that of the first job that failed; 137 where SIGKILL ended it.
 
     Raises:
         UserError: the folder holds other runs or is in use.
@@ -53,7 +53,9 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         renewed = time.monotonic()
 
         def lines(failed: Mapping[str, int]) -> dict[str, str]:
-            return {name: f"status {status}: {runner.last_line(folder, name)}" for name, status in failed.items()}
+            return {
+                name: f"{runner.ending(status)}: {runner.last_line(folder, name)}" for name, status in failed.items()
+            }
 
         def ended(job: Job, failed: Mapping[str, int]) -> None:
             nonlocal renewed
@@ -67,7 +69,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
 
         failed = runner.run(jobs, folder, options.jobs, start, ended)
         if failed:  # before all that may raise
-            names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
+            names = ", ".join(f"{name} ({runner.ending(status)})" for name, status in failed.items())
             logs = folder / plan.LOGS
             print(f"failed: {names}; their output is in {logs}; the same command runs them again", flush=True)
         found = page.write(suite, runs, folder, lines(failed), merged)
@@ -75,7 +77,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         raise StoppedError(f"stopped; the same command resumes; {folder}/report.html has what is there")
     print(page.summary(found))
     print(f"everything: {folder}/report.html, report.md, results.json")
-    return next((status if 0 < status < 126 else INTERRUPTED for status in failed.values()), 0)
+    return runner.exit_status(failed)
 
 
 def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options: Options) -> None:

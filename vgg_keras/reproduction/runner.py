@@ -112,7 +112,7 @@ def _run(
                 ended(job, failed)
             elif not (stopping and status in (INTERRUPTED, -signal.SIGTERM)):
                 failed[job.name] = status
-                print(f"fail  {job.name}, status {status}: {last_line(folder, job.name)}", flush=True)
+                print(f"fail  {job.name}, {ending(status)}: {last_line(folder, job.name)}", flush=True)
                 if status == NO_ROOM and not stopping:  # what the others would write has no room either
                     stopping, waiting = True, []
                     _ask_to_save(running)
@@ -133,6 +133,16 @@ def _next(waiting: Sequence[Job], running: dict[Job, tuple], failed: dict[str, i
             continue
         return job
     return None
+
+
+def exit_status(failed: Mapping[str, int]) -> int:
+    """Of a suite: 0, or the status of the first job that failed; where a signal ended it as a shell has it, 137 of SIGKILL."""
+    return next((status if status > 0 else 128 - status for status in failed.values()), 0)
+
+
+def ending(status: int) -> str:
+    """How a process that failed has ended: its exit status, or the signal that ended it, as where memory was full."""
+    return f"status {status}" if status > 0 else f"ended by {signal.Signals(-status).name}"
 
 
 def last_line(folder: Path, name: str) -> str:
