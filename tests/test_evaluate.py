@@ -160,7 +160,10 @@ MISTAKES = [
     (["--weights=a.pth", "--data=b", "--out=o", "--set=evaluation.flp=0"], "Did you mean 'evaluation.flip'?"),
     (["--fuse=a.npz,b.npz"], "--fuse needs --out"),
     (["--fuse=a.npz,b.npz", "--out=o", "--protocol=dense"], "no net is run. Received: --protocol."),
-    (["--model=a", "--protocol=dence"], "should be one of"),
+    (
+        ["--model=a", "--protocol=dence"],
+        "takes center, dense, multi_crop or both. Received: 'dence'. Did you mean 'dense'",
+    ),
     (["--fuse=a.npz,b.npz", "--out=o", "--split=all"], "for the pictures of --data alone"),
     (["--model=a"], "Received: a, which does not exist."),
     (["--model=a", "--heatmap_images=3"], "--heatmap_images needs --heatmap"),

@@ -39,7 +39,8 @@ def test_two_devices_train_the_same_net_also_when_they_were_stopped(folder, pcr)
     for name in ("loss", "top1_error", "mean_iou", "val_loss", "val_top1_error", "val_mean_iou"):
         found = [[line[name] for line in metrics(workdir) if "epoch" in line] for workdir in (pcr, two)]
         print(f"{name} on one device and on two: {found}")
-        np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)  # an IoU can be near 0
+        # in bf16 where the processor has it; an IoU can be near 0
+        np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-5)
 
 
 def test_a_net_on_disk_knows_that_it_gives_boxes(folder, pcr, scr, tmp_path):

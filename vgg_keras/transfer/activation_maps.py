@@ -284,7 +284,7 @@ def _side(net: LoadedModel, side: int | None) -> int:
     return int(side)
 
 
-def _wanted(classes: Any, names: Sequence[str], count: int) -> list[int | None]:
+def _wanted(classes: Any, names: Sequence[str], count: int) -> Sequence[int | None]:
     """The number of the class of each of `count` photographs; None: its most probable one."""
     if classes is None:
         return [None] * count
