@@ -111,7 +111,11 @@ def test_errors_over_q_are_of_nets_that_the_files_suite_trained_to_their_end():
         (lambda content: content["trainings"][0].update(design="other"), "was trained by another recipe"),
         (
             lambda content: content["sets"]["digits"]["train"].update(sha256_of_names="other"),
-            "whose train images of digits are not those of this folder",
+            "whose train images of digits are not those of this folder: other names",
+        ),
+        (
+            lambda content: content["sets"]["digits"]["val"].update(sha256_of_contents="other"),
+            "whose val images of digits are not those of this folder: other contents",
         ),
     ],
 )

@@ -91,10 +91,12 @@ def _splits(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]]) -> None:
     for split in identity.SPLITS:
-        stated = [(where, one[split]["sha256_of_names"]) for where, one in known if split in one]
-        for where, digest in stated[1:]:
-            if digest != stated[0][1]:
-                raise UserError(f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}.")
+        stated = [(where, one[split]) for where, one in known if split in one]
+        for where, images in stated[1:]:
+            if differ := identity.difference_of_images(stated[0][1], images):
+                raise UserError(
+                    f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}: other {differ}."
+                )
 
 
 def tests(merged: Sequence[dict[str, Any]], suite: Suite) -> dict[str, dict[int, Tested]]:
