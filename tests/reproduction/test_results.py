@@ -77,7 +77,8 @@ def test_a_claim_is_of_the_seeds_that_both_nets_have():
 def test_nets_that_were_tested_on_other_images_are_not_compared():
     found = {D_MINUS_B.first: of_seeds([0, 1]), D_MINUS_B.second: of_seeds([0, 1], images="34")}
     with pytest.raises(
-        UserError, match="compared on the same images. Received: digits table3 D small and digits table3 B"
+        UserError,
+        match="same images. Received: digits table3 D small and digits table3 B.* Leave out the --merge of other",
     ):
         results._claim(SUITE, [], D_MINUS_B, found)
 

@@ -211,7 +211,7 @@ def _claim(
     if len({tests[seed].images_sha256 for tests in (first, second) for seed in seeds}) > 1:
         raise UserError(
             f"Two nets are compared on the same images. Received: {claim.first} and {claim.second}, tested on different images. "
-            "Name another --out."
+            "Leave out the --merge of other images, or name another --out."
         )
     measured = difference(*(np.stack([tests[seed].wrong for seed in seeds]) for tests in (first, second)))
     rounded = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
