@@ -134,7 +134,11 @@ def digest(workdir: Path) -> str:
 def describe(source: str) -> dict:
     """What `config.json` says of the images of a source."""
     return {
-        split: {"images": count, "sha256_of_names": sha256_of("".join(f"{name}\n" for name in names(source, split)))}
+        split: {
+            "images": count,
+            "sha256_of_names": sha256_of("".join(f"{name}\n" for name in names(source, split))),
+            "sha256_of_contents": sha256_of(f"contents of {split}"),
+        }
         for split, count in (("train", 240), ("val", IMAGES))
     }
 

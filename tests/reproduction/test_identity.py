@@ -158,6 +158,21 @@ def test_runs_of_one_set_have_the_same_images():
     runs = [(Path(f"run-{seed}"), {"data": describe("digits")}) for seed in range(3)]
     identity.require_same_images(runs)
     identity.require_same_images([])
-    runs[2][1]["data"]["train"] = {"images": 1200, "sha256_of_names": "0"}
-    with pytest.raises(UserError, match=r"run-0 and run-2, whose train images differ: 240 and 1,200\. Name another"):
+    train, val = (runs[2][1]["data"][split] for split in ("train", "val"))
+    # files of the same names: the nets would be compared although they were trained on others
+    for digest, other in (
+        ("contents", {"sha256_of_contents": "0"}),
+        ("names", {"images": 1200, "sha256_of_names": "0"}),
+    ):
+        runs[2][1]["data"]["train"] = train | other
+        differ = rf"whose train images differ: 240 and {other.get('images', 240):,}, of other {digest}\. Name another"
+        with pytest.raises(UserError, match=f"run-0 and run-2, {differ}"):
+            identity.require_same_images(runs)
+    runs[2][1]["data"] = {
+        "train": {name: one for name, one in train.items() if name != "sha256_of_contents"},
+        "val": val,
+    }
+    identity.require_same_images(runs)  # of contents that one does not state nothing is said
+    runs[2][1]["data"]["val"] = None
+    with pytest.raises(UserError, match=r"whose val images differ: 60 and 0\. Name another"):
         identity.require_same_images(runs)

@@ -89,16 +89,33 @@ def test_a_fusion_of_nets_of_two_machines_is_trained_again(tmp_path):
     assert merging.tests([content], suite)["both"] == {}
 
 
+def test_errors_over_q_are_of_nets_that_the_files_suite_trained_to_their_end():
+    """As the tests are: a given net of the same name is another net, of which no cell counts either."""
+    net = SUITE.trainings[0].name
+    one = {"training": net, "data": "digits", "net": "B", "S": "36", "protocol": "center", "Q": 36}
+    passes = [{**one, "top1_errors": {"0": 9.0, "1": 8.0}}]
+    trained = [{"name": net, "seed": seed, "finished": seed == 0, "design": "d"} for seed in (0, 1)]
+    given = [{"name": net, "seed": 0, "finished": True, "weights": "imagenet"}]
+    assert merging.passes([{"trainings": given, "passes": passes}], [], SUITE) == []
+    (found,) = merging.passes([{"trainings": trained, "passes": passes}], [], SUITE)
+    assert found == {**one, "top1_errors": {"0": 9.0}}
+
+
 @pytest.mark.parametrize(
     ("change", "received"),
     [
         (lambda content: content.update(suite="small"), "of the suite 'small', not smoke"),
         (lambda content: content.pop("cells"), "which is none, or an older version's"),
+        (lambda content: content.pop("passes"), "which is none, or an older version's"),
         (lambda content: content["cells"][0]["tests"]["0"].update(wrong="AA=="), "which is none, or an older"),
         (lambda content: content["trainings"][0].update(design="other"), "was trained by another recipe"),
         (
             lambda content: content["sets"]["digits"]["train"].update(sha256_of_names="other"),
-            "whose train images of digits are not those of this folder",
+            "whose train images of digits are not those of this folder: other names",
+        ),
+        (
+            lambda content: content["sets"]["digits"]["val"].update(sha256_of_contents="other"),
+            "whose val images of digits are not those of this folder: other contents",
         ),
     ],
 )

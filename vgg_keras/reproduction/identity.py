@@ -23,6 +23,8 @@ GIVEN = "given.json"
 # Known when a run begins: the data decide them.
 _MEASURED = ("architecture.num_classes", "architecture.mean")
 SPLITS = ("train", "val", "test")
+# What identifies the images of a split; the contents of a set in memory, and labels that the names hold, are not always stated.
+DIGESTS = ("sha256_of_names", "sha256_of_contents", "sha256_of_labels")
 _RULE = "A suite goes on in the folder that it was begun in. Received:"
 _ADVICE = "Name another --out, or remove that run."
 
@@ -68,11 +70,18 @@ def require_same_images(stored: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     for folder, content in stored[1:]:
         for split in SPLITS:
             first, other = (one.get("data", {}).get(split) or {} for one in (stored[0][1], content))
-            if first.get("sha256_of_names") != other.get("sha256_of_names"):
+            if bool(first) != bool(other) or (differ := difference_of_images(first, other)):
                 counts = " and ".join(f"{one.get('images', 0):,}" for one in (first, other))
+                what = f", of other {differ}" if first and other else ""
                 raise UserError(
-                    f"{_RULE} {stored[0][0]} and {folder}, whose {split} images differ: {counts}. {_ADVICE}"
+                    f"{_RULE} {stored[0][0]} and {folder}, whose {split} images differ: {counts}{what}. {_ADVICE}"
                 )
+
+
+def difference_of_images(first: dict[str, Any], other: dict[str, Any]) -> str:
+    """What differs between the images of a split as two runs or results state them: names, contents or labels; empty: nothing."""
+    different = (name for name in DIGESTS if name in first and name in other and first[name] != other[name])
+    return next(different, "").removeprefix("sha256_of_")
 
 
 def require_same_given(folder: Path, training: Training, source: str, writes: bool) -> None:
@@ -160,11 +169,13 @@ def design_digest(config: Config, start: str) -> str:
 
 
 def images_of(runs: Sequence[Any]) -> dict[str, Any]:
-    """How many images the splits of a set have, and the digest of their names, from its first run that has begun."""
+    """How many images the splits of a set have, and their `DIGESTS`, from its first run that has begun."""
     stored = [read_config(run.folder) for run in runs if not run.training.weights]
     images = next((one.get("data", {}) for one in stored if one), {})
     splits = {split: images.get(split) or {} for split in SPLITS}
-    return {split: {key: one[key] for key in ("images", "sha256_of_names")} for split, one in splits.items() if one}
+    return {
+        split: {key: one[key] for key in ("images", *DIGESTS) if key in one} for split, one in splits.items() if one
+    }
 
 
 def _place(start: str) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
         content = json.loads(read_regular(path))
         name = content["suite"]
         if name == suite.name:
-            _tests(content, suite)  # that it can be parsed
+            _tests(content, suite), _passes(content)  # that they can be parsed
             assert all("sha256_of_names" in part for one in _splits(content) for part in one.values())
     except OSError as error:
         raise UserError(f"{_RULE} {path}: {error.strerror}.") from None
@@ -91,10 +91,12 @@ def _splits(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]]) -> None:
     for split in identity.SPLITS:
-        stated = [(where, one[split]["sha256_of_names"]) for where, one in known if split in one]
-        for where, digest in stated[1:]:
-            if digest != stated[0][1]:
-                raise UserError(f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}.")
+        stated = [(where, one[split]) for where, one in known if split in one]
+        for where, images in stated[1:]:
+            if differ := identity.difference_of_images(stated[0][1], images):
+                raise UserError(
+                    f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}: other {differ}."
+                )
 
 
 def tests(merged: Sequence[dict[str, Any]], suite: Suite) -> dict[str, dict[int, Tested]]:
@@ -108,7 +110,7 @@ def tests(merged: Sequence[dict[str, Any]], suite: Suite) -> dict[str, dict[int,
 
 def _tests(content: dict[str, Any], suite: Suite) -> dict[str, dict[int, Tested]]:
     """Of one file: the tests of nets that it trained to their end."""
-    finished = {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "design" in one}
+    finished = _finished(content)
     cells: dict[str, Cell] = {cell.name: cell for cell in suite.cells}
     found = {}
     for one in content["cells"]:
@@ -119,6 +121,11 @@ def _tests(content: dict[str, Any], suite: Suite) -> dict[str, dict[int, Tested]
                 seed: test for seed, test in of_seeds.items() if all((net, seed) in finished for net in nets)
             }
     return found
+
+
+def _finished(content: dict[str, Any]) -> set[tuple[str, int]]:
+    """The nets and seeds that a file's suite trained to their end; a given net has no design."""
+    return {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "design" in one}
 
 
 def left(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) -> list[Run]:
@@ -155,9 +162,9 @@ def trainings(
 
 
 def passes(merged: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]], suite: Suite) -> list[dict[str, Any]]:
-    """The passes of this folder and of the files, each seed once, in the order of the suite."""
+    """The passes of this folder, and those of the nets that the files' suites trained, each seed once, in the suite's order."""
     found: dict[tuple, dict[str, Any]] = {}
-    for one in [*own, *(one for content in merged for one in content["passes"])]:
+    for one in [*own, *(one for content in merged for one in _passes(content))]:
         key = one["training"], one["protocol"], one["Q"]
         known = found.setdefault(key, {**one, "top1_errors": {}})
         known["top1_errors"] = one["top1_errors"] | known["top1_errors"]
@@ -168,3 +175,13 @@ def passes(merged: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]], suit
         for side in sides
     ]
     return [found[key] for key in order if key in found]
+
+
+def _passes(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of one file: the passes of nets that it trained to their end, as its tests are."""
+    finished, found = _finished(content), []
+    for one in content["passes"]:
+        errors = {seed: error for seed, error in one["top1_errors"].items() if (one["training"], int(seed)) in finished}
+        if errors:
+            found.append({**one, "top1_errors": errors})
+    return found

@@ -211,7 +211,7 @@ def _claim(
     if len({tests[seed].images_sha256 for tests in (first, second) for seed in seeds}) > 1:
         raise UserError(
             f"Two nets are compared on the same images. Received: {claim.first} and {claim.second}, tested on different images. "
-            "Name another --out."
+            "Leave out the --merge of other images, or name another --out."
         )
     measured = difference(*(np.stack([tests[seed].wrong for seed in seeds]) for tests in (first, second)))
     rounded = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
@@ -226,7 +226,8 @@ def _claim(
     if claim.expected:
         trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
         decided = verdict(measured, claim.expected, all(training.weights for training in trainings))
-        result["verdict"] = _undecided(trained, claim, trainings, seeds, decided) or decided
+        for_the_first = measured.mean < 0 and decided == ("shown" if claim.expected == "lower" else "contradicted")
+        result["verdict"] = _undecided(trained, claim, trainings, seeds, for_the_first) or decided
     return result
 
 
@@ -235,13 +236,21 @@ def _undecided(
     claim: Claim,
     trainings: Sequence[Training],
     seeds: Sequence[int],
-    decided: str,
+    for_the_first: bool,
 ) -> str:
-    """Why a claim is not decided whatever its interval says; empty where it is."""
+    """Why a claim is not decided whatever its interval says; empty where it is.
+
+    Args:
+        trained: the trainings of results.json.
+        claim: of the suite.
+        trainings: of its two cells, the first one's before.
+        seeds: that both cells have.
+        for_the_first: whether the interval decides that the first net is the better one.
+    """
     planned = len(trainings[0].seeds)
     if len(seeds) < planned:  # those that diverged may be the ones that would contradict
         return f"not decided: {len(seeds)} of {planned} seeds"
-    if claim.of_depth and not (claim.expected == "lower" and decided == "shown"):
+    if claim.of_depth and not for_the_first:
         deeper, other = (_training_loss(trained, training) for training in trainings)
         if deeper is not None and other is not None and deeper > other:
             return f"not decided: {trainings[0].net} has the higher training loss, {deeper:.3f} against {other:.3f}"

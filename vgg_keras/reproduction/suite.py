@@ -120,8 +120,9 @@ class Claim:
         expected: lower: the first error is lower. no_gain: the first net is no better. equal: nor is it worse. None: only the
             difference is stated, as beyond the paper or where the paper's is 0.
         paper: the paper's difference in points where its cells do not give it.
-        of_depth: whether the first net is the deeper one. Then nothing is decided against it where its training loss is
-            higher than the second's: a deep net that has not learned its training images is no evidence on depth.
+        of_depth: whether the first net is the deeper one, or D beside C, which has 3x3 layers where C has 1x1. Then nothing is
+            decided against it where its training loss is higher than the second's: a deep net that has not learned its
+            training images is no evidence on depth.
         note: what a reader must know of it.
     """
 
