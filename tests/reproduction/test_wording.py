@@ -92,7 +92,9 @@ def test_a_claims_row():
     assert rows[3] == ["4.1", "depth: D - B", "digits", "-", "-", "-", "-", "-", "no runs yet"]
     assert wording.claims(every, beyond=True)[1:] == [["-", *rows[0][1:-1], ""]]
     assert wording.claims(found()) == []
-    more = [CLAIM | {"verdict": f"not decided: {reason}"} for reason in ("1 of 2 seeds", "D not trained out")]
+    more = [
+        CLAIM | {"verdict": f"not decided: {reason}"} for reason in ("1 of 2 seeds", "D has the higher training loss")
+    ]
     counted = {"shown": 1, "not decided": 4, "no runs yet": 1}
     assert wording.verdicts(found(claims=[*every["claims"], *more])) == counted
 
