@@ -161,10 +161,10 @@ def design_digest(config: Config, start: str) -> str:
 
 def images_of(runs: Sequence[Any]) -> dict[str, Any]:
     """How many images the splits of a set have, and the digest of their names, from its first run that has begun."""
-    stored = [read_config(run.folder) for run in runs if not run.training.weights]
-    images = next((one.get("data", {}) for one in stored if one), {})
-    splits = {split: images.get(split) or {} for split in SPLITS}
-    return {split: {key: one[key] for key in ("images", "sha256_of_names")} for split, one in splits.items() if one}
+    stored = (read_config(run.folder) for run in runs if not run.training.weights)
+    data = next((one.get("data", {}) for one in stored if one), {})
+    known = [split for split in SPLITS if data.get(split)]
+    return {split: {key: data[split][key] for key in ("images", "sha256_of_names")} for split in known}
 
 
 def _place(start: str) -> tuple[str, ...]:
