@@ -72,7 +72,7 @@ MISTAKES = [
     ),
     ("train", ["--config=E", "--log_dir=runs/E"], "Unknown command line flag 'log_dir'. Did you mean --workdir?"),
     ("predict", ["--json=yes", "photo.jpg"], "--json takes true or false. Received: 'yes'."),
-    ("summarize", ["--teraflops=50"], "--teraflops is of --scaling. Received: --teraflops."),
+    ("summarize", ["--teraflops=50"], "--teraflops belongs to --scaling. Received: --teraflops."),
     ("summarize", ["--scaling", "--side=256"], "--scaling takes --config with --set, --batch and --teraflops."),
     ("train", ["training.epochs=3", "--config=E"], "'training.epochs=3'. Did you mean --set=training.epochs=3?"),
     ("train", ["quickstart"], "This command takes flags only. Received: 'quickstart'"),

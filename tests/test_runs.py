@@ -53,7 +53,7 @@ def test_a_path_in_a_run_names_the_run(tmp_path):
     inside = tmp_path / "chain" / "S256" / "checkpoints" / "epoch-0001-step-000000045"
     assert run_of(inside / "digests.json") == run_of(inside) == tmp_path / "chain" / "S256"
     assert run_of(tmp_path / "chain" / "S256") is None  # the folder itself
-    with pytest.raises(UserError, match=rf"Did you mean {tmp_path / 'chain' / 'S256'}\?"):
+    with pytest.raises(UserError, match=rf"Give the run's folder, {tmp_path / 'chain' / 'S256'}\."):
         run_config(inside)
     with pytest.raises(UserError, match=r"Each stage of a chain is a run: name one of .*S256\."):
         run_config(tmp_path / "chain")

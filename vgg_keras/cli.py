@@ -256,8 +256,8 @@ def _parse(inner: str, arguments: list[str]) -> list[str]:
 def _require_lists_once() -> None:
     """Refuses a list in two flags, of which absl would keep the second: `--query=a.jpg --query=b.jpg`."""
     for name in _FLAGS:
-        lists = isinstance(_FLAGS[name].parser, flags.ListParser) or name == "scales"
-        if lists and _FLAGS[name].present > 1:
+        is_list = isinstance(_FLAGS[name].parser, flags.ListParser) or name == "scales"  # a text, which may be `multi`
+        if is_list and _FLAGS[name].present > 1:
             raise UserError(
                 f"--{name} takes several values with commas between them. Received: it {_FLAGS[name].present} times. "
                 "Give it once."

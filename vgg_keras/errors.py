@@ -18,6 +18,11 @@ class UserError(ValueError):
     """A mistake that the user can correct: the command line prints it as one line, without a traceback."""
 
 
+def described(value: Any) -> str:
+    """A value for a message, in one short line: its type, and the beginning of its text."""
+    return "None" if value is None else f"{type(value).__name__} {' '.join(repr(value).split())[:40]}"
+
+
 def nearest(received: str, known: typing.Iterable[str]) -> str:
     """A sentence that names the known word nearest to `received`, or all of them if none is near."""
     known = sorted(known)

@@ -106,6 +106,9 @@ def read_regular(path: Path | str) -> bytes:
         return file.read()
 
 
+_ahead: dict[tuple[int, ...], Future] = {}  # digests that `hash_ahead` computes, by `_version`
+
+
 def sha256(path: Path | str) -> str:
     """The file's digest in hexadecimal; the file is opened by `open_regular`."""
     with open_regular(path) as file:
@@ -131,16 +134,17 @@ def hash_ahead(path: Path | str) -> None:
     threading.Thread(target=run, daemon=True).start()  # no process waits for it at its end
 
 
-_ahead: dict[tuple[int, ...], Future] = {}  # by what changes when a file does
-
-
 def _version(file: BinaryIO) -> tuple[int, ...]:
+    """What changes when a file does."""
     found = os.fstat(file.fileno())
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(file: BinaryIO) -> str:
-    # few and large parts: between two of them the thread of `hash_ahead` waits for Python, which imports meanwhile
+    """The sha256 of the rest of a file, read in few and large parts.
+
+    Between two of them the thread of `hash_ahead` waits for Python, which imports meanwhile.
+    """
     found, part = hashlib.sha256(), memoryview(bytearray(min(2**24, os.fstat(file.fileno()).st_size) or 1))
     while count := file.readinto(part):
         found.update(part[:count])

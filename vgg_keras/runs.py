@@ -83,10 +83,8 @@ def run_config(workdir: Path) -> Config:
     stored = read_config(workdir)
     if stored is None:
         found = "which is none" if workdir.exists() else "which does not exist"
-        run = run_of(workdir)
-        hint = f" Did you mean {run}?" if run else hint_of(workdir)
         raise UserError(
-            f"--model takes a run's folder, the --workdir of its training. Received: {workdir}, {found}.{hint}"
+            f"--model takes a run's folder, the --workdir of its training. Received: {workdir}, {found}.{hint_of(workdir)}"
         )
     return from_dict(Config, stored["config"])
 
@@ -109,10 +107,9 @@ def weights_digest(workdir: Path) -> str:
         UserError: no run, or one that has not saved weights yet.
     """
     if read_config(workdir) is None:
-        run = run_of(workdir)
-        hint = f" Give the run's folder, {run}." if run else hint_of(workdir)
         raise UserError(
-            f"A net starts from a run's folder, the --workdir of its training. Received: {workdir}, which is none.{hint}"
+            "A net starts from a run's folder, the --workdir of its training. "
+            f"Received: {workdir}, which is none.{hint_of(workdir)}"
         )
     return _manifest_with_weights(workdir)[WEIGHTS][-1]
 
@@ -188,13 +185,14 @@ def read_json(path: Path, *fields: str) -> dict[str, Any]:
     return found
 
 
-def hint_of(workdir: Path) -> str:
-    """A sentence that names what to give instead of a folder: a chain's stages, a SavedModel's net; empty for another one."""
-    if (workdir / "saved_model.pb").exists():
+def hint_of(path: Path) -> str:
+    """A sentence that names what to give instead of a path that is no run's folder; empty where nothing is known.
+
+    Known are the run that it lies in, the net of a SavedModel, and the stages of a chain.
+    """
+    if run := run_of(path):
+        return f" Give the run's folder, {run}."
+    if (path / "saved_model.pb").exists():
         return " A SavedModel is not read: give the net that it was made of, a run's folder, a .keras or an .h5 file."
-    stages = sorted(path.parent.name for path in workdir.glob(f"*/{CONFIG}"))
-    return (
-        f" Each stage of a chain is a run: name one of {', '.join(str(workdir / name) for name in stages)}."
-        if stages
-        else ""
-    )
+    stages = sorted(str(config.parent) for config in path.glob(f"*/{CONFIG}"))
+    return f" Each stage of a chain is a run: name one of {', '.join(stages)}." if stages else ""

@@ -36,7 +36,7 @@ def main() -> None:
             family = {architecture.name: architecture.resolved(1000, ())}
         print(summarize_scaling(family, batch, flags.FLAGS.teraflops))
         return
-    cli.refuse("teraflops", rule="--teraflops is of --scaling.")
+    cli.refuse("teraflops", rule="--teraflops belongs to --scaling.")
     if flags.FLAGS.config:
         architecture = cli.configuration().architecture
         architecture = architecture.resolved(1000, ())

@@ -59,7 +59,7 @@ def test_interval_of_three_seeds_holds_the_truth_in_93_to_97_of_100_trials(rando
 
 def test_verdicts_follow_the_interval():
     def of(low, high, expected, seeds=3, given=False):
-        return verdict(Difference((low + high) / 2, low, high, seeds, 100, ()), expected, given)
+        return verdict(Difference((low + high) / 2, low, high, seeds, 100, (), "seeds"), expected, given)
 
     assert [of(*ends, "lower") for ends in ((-3, -1), (1, 3), (-1, 1), (0, 0))] == [
         "shown",

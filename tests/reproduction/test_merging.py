@@ -8,7 +8,7 @@ import pytest
 
 from tests.reproduction.fake_start import FakeStart, options_of
 from vgg_keras.errors import UserError
-from vgg_keras.reproduction import merging
+from vgg_keras.reproduction import merging, tested
 from vgg_keras.reproduction.job import reproduce
 from vgg_keras.reproduction.options import suite_of
 from vgg_keras.reproduction.suite import Cell, Part
@@ -22,14 +22,6 @@ def run(folder, merge=(), only=(), start=None):
     options = options_of(folder, merge=tuple(map(str, merge)), only=only)
     assert reproduce(suite_of(options), options, start) == 0
     return json.loads((folder / "results.json").read_text()), start.names
-
-
-def test_a_test_is_the_same_after_json():
-    wrong = np.random.default_rng(0).integers(0, 2, 21).astype(bool)
-    there = json.loads(json.dumps(merging.Tested(wrong, 12.5, "ab").to_json()))
-    back = merging.Tested.from_json(there, 21)
-    np.testing.assert_array_equal(back.wrong, wrong)
-    assert (back.top1_error, back.top5_error, back.images_sha256) == (100 * wrong.mean(), 12.5, "ab")
 
 
 def test_two_machines_make_the_results_of_one(quick, tmp_path):
@@ -81,9 +73,9 @@ def test_a_fusion_of_nets_of_two_machines_is_trained_again(tmp_path):
     nets = [training.name for training in SUITE.trainings][:2]
     cell = Cell("6", "digits", "both", tuple(Part(net, "center", (36,)) for net in nets))
     suite = dataclasses.replace(SUITE, cells=(cell,), claims=())
-    tested = merging.Tested(np.zeros(3, bool), None, "ab").to_json()
+    right = tested.Tested(np.zeros(3, bool), None, "ab").to_json()
     trained = [{"name": net, "seed": 0, "finished": True, "design": "d"} for net in nets]
-    content = {"cells": [{"name": "both", "images": 3, "tests": {"0": tested}}], "trainings": trained}
+    content = {"cells": [{"name": "both", "images": 3, "tests": {"0": right}}], "trainings": trained}
     assert set(merging.tests([content], suite)["both"]) == {0}
     content["trainings"] = trained[:1]
     assert merging.tests([content], suite)["both"] == {}

@@ -133,7 +133,7 @@ def test_a_runs_own_files_are_refused_with_the_runs_folder(tmp_path):
                 with pytest.raises(UserError, match=f"Give the run's folder, {folder}") as caught:
                     refusing(folder / name)
                 assert "\n" not in str(caught.value)
-            with pytest.raises(UserError, match=f"Did you mean {folder}\\?"):
+            with pytest.raises(UserError, match=f"Give the run's folder, {folder}\\."):
                 run_config(folder / name)
     # another file in a run's folder, and one beside another program's config.json, are what they are
     net = torch_vgg("A", width=1 / 16, crop=32)

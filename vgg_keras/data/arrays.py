@@ -1,16 +1,16 @@
 """Images in memory as a data set: NumPy arrays with their labels, or a `tf.data.Dataset` of both."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras.config import Data
-from vgg_keras.data.class_names import class_name, order_of
+from vgg_keras.data.array_labels import numbered
 from vgg_keras.data.splits import Source, Split, divided
-from vgg_keras.errors import UserError, nearest
+from vgg_keras.errors import UserError
 
 CHANNELS = 16  # of an image at most
 NAME = "arrays"  # as `data.source` in messages
@@ -22,35 +22,19 @@ def is_arrays(source: Any) -> bool:
     return not isinstance(source, str) and not hasattr(source, "__fspath__")
 
 
-def class_names(classes: Any) -> tuple[str, ...]:
-    """Names that a user gives for classes.
-
-    Raises:
-        UserError: they are no list of names, or two are equal.
-    """
-    if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
-        raise UserError(f"classes must be a list of names. Received: {classes!r}.")
-    names = tuple(class_name(name if isinstance(name, bytes) else str(name)) for name in classes)
-    if len(set(names)) < len(names):
-        raise UserError(f"classes must be a list of different names. Received: {list(names)}.")
-    return names
-
-
 def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] = (), complete: bool = True) -> Source:
     """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share validates.
 
     Args:
         source: (n, height, width) or (n, height, width, channels) of integers or floats in 0-255; a pair of these and labels; or
             a `tf.data.Dataset` of (image, label), in batches or not, whose images may have several sizes.
-        labels: (n,) integers from 0 on or names, (n, 1), or (n, classes) of 0 and 1, one-hot or of several labels; None where the
-            source has them.
+        labels: as in `array_labels.numbered`; None where the source has them.
         data: its `validation` and `holdout` are read.
-        classes: of `class_names`: all classes in the order of the labels; none: the numbers, or the labels' own names, sorted.
-        complete: whether images may be taken to have every class; else `classes` are needed where labels are names.
+        classes, complete: as in `array_labels.numbered`.
 
     Raises:
-        UserError: something else, a label that is none of the classes, values beyond 0-255 or in 0-1, or other numbers of images
-            and labels.
+        UserError: something else, labels that `numbered` refuses, values beyond 0-255 or in 0-1, or other numbers of images and
+            labels.
     """
     if labels is None and isinstance(source, tuple | list) and len(source) == 2:
         source, labels = source
@@ -64,7 +48,7 @@ def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] =
         raise UserError(f"{_RULE} Received: {type(source).__name__}, which has no length. Give an array or a list.")
     else:
         images = _pixels(source)
-    numbers, classes = _classes(_array(labels, "labels"), classes, complete)
+    numbers, classes = numbered(_array(labels, "labels"), classes, complete)
     if len(images) != len(numbers) or not len(numbers):
         raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
     everything = split_of_arrays(images, numbers, classes)
@@ -195,58 +179,3 @@ def _require_255(ranges: Sequence[_Range]) -> None:
     least, most = min(one.least for one in ranges), max(one.most for one in ranges)
     if most <= 1 and any(one.fractions for one in ranges):
         raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}. Multiply them by 255.")
-
-
-def _classes(labels: np.ndarray, names: tuple[str, ...], complete: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The classes of labels as numbers (n,), of several labels an image as (n, classes) of 0 and 1, and their names.
-
-    With `names` these are the classes: texts are found among them, and numbers are their places.
-    """
-    if labels.dtype.kind == "O" and all(isinstance(one, int | np.integer) for one in labels.flat):  # as of pandas
-        labels = labels.astype(np.int64)
-    numbers, found = _numbers(labels)
-    are_names = labels.dtype.kind in "USO"
-    if not names and are_names and not complete:
-        raise UserError(
-            "validation_data() takes the classes of the training images beside labels that are names: where images lack a class, "
-            "the others would have other numbers. Received: none. Give classes=..., of describe_data()."
-        )
-    if not names:
-        return numbers, found
-    if are_names:
-        unknown = [image for image, number in enumerate(numbers) if found[number] not in names]
-        if unknown:
-            name = found[numbers[unknown[0]]]
-            raise UserError(
-                f"Each label is one of the classes. Received: image {unknown[0]} with {name!r}. {nearest(name, names)}"
-            )
-        return np.array([names.index(name) for name in found])[numbers], names
-    if len(found) > len(names) or (labels.ndim == 2 and labels.shape[1] not in (1, len(names))):
-        raise UserError(f"Each label is one of the {len(names)} classes. Received: labels of {len(found)} classes.")
-    return numbers, names
-
-
-def _numbers(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The same without `names`."""
-    if labels.ndim == 2 and labels.shape[1] == 1:  # as of keras.datasets.cifar10
-        labels = labels[:, 0]
-    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
-        return labels.argmax(axis=1), tuple(map(str, range(labels.shape[1])))
-    if labels.ndim == 2 and labels.shape[1] > 1 and np.isin(labels, (0, 1)).all():  # several labels an image
-        return labels.astype(np.int8), tuple(map(str, range(labels.shape[1])))
-    if labels.ndim == 1 and labels.dtype.kind in "USO":
-        missing = [image for image, label in enumerate(labels.tolist()) if label is None or label != label]
-        if missing:  # as a table has them: None, or a NaN, which is not equal to itself
-            raise UserError(f"Each image has a label. Received: image {missing[0]} with {labels[missing[0]]}.")
-        texts = [class_name(label if isinstance(label, bytes) else str(label)) for label in labels.tolist()]
-        places = {name: place for place, name in enumerate(sorted(set(texts), key=order_of(set(texts))))}
-        return np.array([places[text] for text in texts], np.int64), tuple(places)
-    whole = labels.dtype.kind == "f" and (labels % 1 == 0).all()  # as Keras's binary labels
-    if whole or labels.dtype.kind == "b":
-        labels = labels.astype(np.int64)
-    if labels.ndim != 1 or labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
-        raise UserError(
-            "Labels are (n,) integers from 0 on or names, or (n, classes) of 0 and 1. "
-            f"Received: shape {labels.shape} of {labels.dtype}."
-        )
-    return labels.astype(np.int64), tuple(map(str, range(int(labels.max(initial=0)) + 1)))

@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
+from typing import Any
 
+from vgg_keras.errors import UserError, described
 from vgg_keras.paths import printable
 
 
@@ -15,6 +17,12 @@ def class_name(text: Path | str | bytes) -> str:
     two names that look alike.
     """
     return unicodedata.normalize("NFC", printable(text))
+
+
+def require_list(classes: Any) -> None:
+    """Refuses what a user gives for the names of classes and is no list: a text, or what has no order."""
+    if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
+        raise UserError(f"classes must be a list of names. Received: {described(classes)}.")
 
 
 def order_of(names: Iterable[str]) -> type:

@@ -134,8 +134,8 @@ def _bmp(data):
 def _gif(data):
     """Counts the pixels of all frames: TensorFlow decodes them all before it returns the first.
 
-    Its picture is as large as the largest frame. A first frame that lies beside that, as ImageMagick's -crop leaves it without
-    +repage, is cut off and black.
+    Its picture is as large as the largest frame. A first frame that reaches beyond that is cut off, and the rest is black.
+    ImageMagick's -crop leaves one so without +repage.
     """
     end = tf.size(data) - _PADDING
 
@@ -152,14 +152,14 @@ def _gif(data):
             tf.concat([data[place : place + 256 * _CHAIN : 256] < 255, [True]], axis=0), output_type=tf.int32
         )
         chain = tf.where(full > 0, 256 * full, kind + 1)
-        frame, extension = kind == 0x2C, kind == 0x21
+        frame, extension = ~inside & (kind == 0x2C), kind == 0x21
         flags = tf.cast(data[place + 9], tf.int32)
         outside = tf.where(frame, 11 + table(flags), tf.where(extension, 2, end))  # others end the file
         size = tf.stack([number(place + 5), number(place + 7)])
-        area = tf.where(frame & ~inside, tf.reduce_prod(tf.cast(size, tf.int64)), 0)
+        area = tf.where(frame, tf.reduce_prod(tf.cast(size, tf.int64)), 0)
         corner = tf.stack([number(place + 1), number(place + 3)])
-        first = tf.where(frame & ~inside & tf.reduce_all(first == 0), corner + size, first)
-        largest = tf.where(frame & ~inside, tf.maximum(largest, size), largest)
+        first = tf.where(frame & tf.reduce_all(first == 0), corner + size, first)
+        largest = tf.where(frame, tf.maximum(largest, size), largest)
         following = tf.minimum(place + tf.where(inside, chain, outside), end)  # inside: chains of up to 255 bytes
         return following, tf.where(inside, kind > 0, True), pixels + area, first, largest
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from vgg_keras import synonyms
 from vgg_keras.config import READING, Architecture, Config, Data, fields_with
 from vgg_keras.data import arrays, pipeline, statistics
+from vgg_keras.data.array_labels import class_names
 from vgg_keras.data.scan import remarks, without_bad_images
 from vgg_keras.data.sources import open_source
 from vgg_keras.data.splits import Source, Split
@@ -65,11 +66,10 @@ def training_data(
     Example:
         model.fit(vgg_keras.training_data("digits", crop=32, batch=32, flip=False), epochs=10, shuffle=False)
     """
-    data = _data(source, crop, fields)
-    # checks S against the crop
-    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data, seed=seed)
+    config = _config(source, crop, channels, fields, seed)
+    data, seed = config.data, config.seed
     train = _open(config, source, labels, classes).train
-    basis, seed = _measure(train, data).color_basis, config.seed
+    basis = _measure(train, data).color_basis
     steps = pipeline.steps_per_epoch(train.size, data.batch)
     passes = itertools.count()
 
@@ -102,11 +102,11 @@ def validation_data(
     Raises:
         UserError: as in `training_data`.
     """
-    data = _data(source, crop, fields)
-    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)
+    config = _config(source, crop, channels, fields)
     # where a share of these images is held out, the rest trains: all classes are there
-    val = _open(config, source, labels, classes, complete=data.validation == "held_out").val
-    return pipeline.validation(val, data, crop, config.middle_scale, data.batch).map(_unfilled)
+    complete = config.data.validation == "held_out"
+    val = _open(config, source, labels, classes, complete).val
+    return pipeline.validation(val, config.data, crop, config.middle_scale, config.data.batch).map(_unfilled)
 
 
 def describe_data(
@@ -125,31 +125,32 @@ def describe_data(
     Raises:
         UserError: as in `training_data`.
     """
-    data = _data(source, crop, fields)
-    config = Config(architecture=Architecture(crop=crop, channels=channels), data=data)
+    config = _config(source, crop, channels, fields)
     found = _open(config, source, labels, classes)
-    return found.classes, _measure(found.train, data).mean
+    return found.classes, _measure(found.train, config.data).mean
 
 
-def _data(source: str, crop: int, fields: dict[str, Any]) -> Data:
+def _config(source: Any, crop: int, channels: int, fields: dict[str, Any], seed: int = 0) -> Config:
+    """The configuration of these arguments; its checks hold for a notebook too, such as S against the crop."""
     known = [field.name for field in dataclasses.fields(Data) if field.name != "source"]
     for name, value in fields.items():
         if name not in known and synonyms.plain(name) in synonyms.FIELDS:
             raise unknown_argument(
                 "training_data(), as its relatives,", name, value, [*known, "crop", "classes", "seed"]
             )
-    return from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
+    data = from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
+    return Config(architecture=Architecture(crop=crop, channels=channels), data=data, seed=seed)
 
 
-_opened: dict[str, tuple[str, list[str]]] = {}  # by source: the identity of its images, what was printed
-_measured: dict[
-    tuple[str, int, int], statistics.Statistics
-] = {}  # by the identity of training images, and how many of them
+# by source: the identity of its images, what was printed
+_opened: dict[str, tuple[str, list[str]]] = {}
+# by the identity of training images, how many of them are measured, and their channels
+_measured: dict[tuple[str, int, int], statistics.Statistics] = {}
 
 
 def _open(config: Config, given: Any, labels: Any, classes: Sequence[str], complete: bool = True) -> Source:
     """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
-    data, classes = config.data, arrays.class_names(classes)
+    data, classes = config.data, class_names(classes)
     if arrays.is_arrays(given):
         found = without_bad_images(arrays.open_arrays(given, labels, data, classes, complete), config)[0]
         for line in remarks([], found.notes):

@@ -7,8 +7,7 @@ what an image is, and `scan_cache` keeps it, so that only new and changed files 
 
 import dataclasses
 import time
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +19,13 @@ from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.decoding import FILE_CHANNELS
 from vgg_keras.data.inspection import NotRead, inspect_images
 from vgg_keras.data.scan_cache import ROW, ScanCache, cache_path
+from vgg_keras.data.split_notes import noting_classes, noting_copies
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 from vgg_keras.progress import progress
 
 SAVE_SECONDS = 60
-MAJORITY = 0.9  # a class with a larger share of a split's images is named
-_NAMED = 20  # classes in a line
 
 
 @dataclass(frozen=True)
@@ -53,20 +51,8 @@ def without_bad_images(source: Source, config: Config) -> tuple[Source, list[Bad
     bad = bad_train + bad_val + bad_test
     _require_few_bad(bad, source.train.size + source.val.size + (source.test.size if source.test else 0), config)
     if train.stamps is not None:  # arrays may all train and all validate
-        val, test = _noting_copies(val, "val", train), test and _noting_copies(test, "test", train)
+        val, test = noting_copies(val, "val", train), test and noting_copies(test, "test", train)
     return dataclasses.replace(source, train=train, val=val, test=test), bad
-
-
-def _noting_copies(split: Split, name: str, train: Split) -> Split:
-    """The split with a line where files of it have the bytes of training images."""
-    copies = np.flatnonzero(np.isin(split.fingerprints, train.fingerprints))
-    if not len(copies):
-        return split
-    note = (
-        f"{len(copies):,} of {split.size:,} {name} images are copies of training images, such as "
-        f"{split.path(int(copies[0]))}: the errors on them are too low"
-    )
-    return dataclasses.replace(split, notes=(*split.notes, note))
 
 
 def readable(split: Split, name: str, config: Config) -> tuple[Split, list[BadImage]]:
@@ -132,7 +118,7 @@ def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[Ba
             f"Received: --data={source}, {found}."
         )
     if split.stamps is None:  # nothing can be damaged
-        return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), []
+        return noting_classes(split, name), []
     cache = ScanCache(cache_path(split.root, name, config))
     table, reasons = _scan(split, f"{source} {name}", cache, config.data)
     reasons = _with_labels(table, reasons, split)
@@ -152,7 +138,7 @@ def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[Ba
     split, bad = _with_findings(split, table, reasons, config.data)
     split = split.select(np.setdiff1d(np.arange(split.size), list(reasons))) if bad else split
     split = usable_boxes.prepared(split, name, config.data) if wants_boxes else dataclasses.replace(split, boxes=None)
-    return dataclasses.replace(split, notes=split.notes + _notes_of_classes(split, name)), bad
+    return noting_classes(split, name), bad
 
 
 _UNLABELLED = "its label is -1"
@@ -168,53 +154,6 @@ def _with_labels(table: np.ndarray, reasons: dict[int, str], split: Split) -> di
         if image not in reasons
     }
     return dict(sorted((reasons | beyond).items()))
-
-
-def _notes_of_classes(split: Split, name: str) -> tuple[str, ...]:
-    """What a user should know of how many images each class has."""
-    if len(split.classes) < 2 or split.labels is None:
-        return ()
-    counts = split.class_counts
-    majority = () if split.multi_label else _majority(split, name, counts)
-    alike = _alike_classes(split.classes) if name == "train" else ()
-    return alike + majority + _absent_classes(split, name, counts)
-
-
-def _alike_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """A line where the names of two classes differ in case or spaces alone, as one class that several people wrote."""
-    known: dict[str, str] = {}
-    pairs = []
-    for name in classes:
-        visible = (one for one in name.casefold() if unicodedata.category(one) not in ("Zs", "Cf"))  # Cf: zero width
-        first = known.setdefault("".join(visible), name)
-        pairs += [(first, name)] if first != name else []
-    if not pairs:
-        return ()
-    more = f", and so do {len(pairs) - 1} more" if len(pairs) > 1 else ""
-    return (f"the classes {pairs[0][0]!r} and {pairs[0][1]!r} differ in case or spaces alone{more}",)
-
-
-def _majority(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:
-    """A line where one class has nearly all images."""
-    label, share = int(np.argmax(counts)), counts.max() / split.size
-    if not MAJORITY < share < 1:  # of 1 the other classes are named as absent
-        return ()
-    return (
-        f"{share:.1%} of the {name} images are of class '{split.classes[label]}': a net that answers nothing else has an "
-        f"error of {1 - share:.1%}",
-    )
-
-
-def _absent_classes(split: Split, name: str, counts: np.ndarray) -> tuple[str, ...]:
-    """A line with the classes of which no image can be read; empty where there are none."""
-    absent = [split.classes[label] for label in np.flatnonzero(counts == 0)]
-    if not absent:
-        return ()
-    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-    lacking = f"{len(absent)} of {len(split.classes)} classes have no readable {name} image"
-    effect = "nothing trains them" if name == "train" else "no error counts them"
-    names = ", ".join(f"'{one}'" for one in absent[:_NAMED])
-    return (f"{lacking}, so that {effect}: {names}{more}",)
 
 
 def _with_findings(

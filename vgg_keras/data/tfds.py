@@ -18,7 +18,7 @@ from vgg_keras.config import Data
 from vgg_keras.data.class_names import class_name
 from vgg_keras.data.splits import Source, Split, divided, evenly
 from vgg_keras.data.stamps import stamps
-from vgg_keras.data.tfds_labels import LabelFeature, label_feature, with_labels
+from vgg_keras.data.tfds_labels import LabelFeature, label_feature, meant_of, with_labels
 from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import user_path
@@ -163,8 +163,7 @@ def _image_and_label(builder, source: str) -> tuple[str, LabelFeature]:
     if not isinstance(features, tfds.features.FeaturesDict):
         features = {}
     meant = [key for key in builder.info.supervised_keys or () if isinstance(key, str)]
-    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    images = images if len(images) == 1 else [key for key in images if key in meant] or images
+    images = meant_of(_image_keys(features), meant)
     if len(images) != 1:
         raise UserError(
             f"A classification set has one image feature. Received: {source!r} with {len(images)}: "
@@ -174,6 +173,13 @@ def _image_and_label(builder, source: str) -> tuple[str, LabelFeature]:
     if features[images[0]].np_dtype != np.uint8:
         raise UserError(f"Images must be 8 bits deep. Received: {source!r} with {features[images[0]].np_dtype}.")
     return images[0], label
+
+
+def _image_keys(features: Any) -> list[str]:
+    """The keys of all images in an example."""
+    import tensorflow_datasets as tfds
+
+    return [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
 
 
 def _data_dir(name: str) -> str | None:
@@ -232,8 +238,7 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    decoders = {key: tfds.decode.SkipDecoding() for key in images}
+    decoders = {key: tfds.decode.SkipDecoding() for key in _image_keys(features)}
     shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
     offsets = [record_offsets(path) for path in shards]
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])

@@ -100,9 +100,9 @@ def label_feature(features: Any, source: str, meant: Collection[str] = ()) -> La
     """
     import tensorflow_datasets as tfds
 
-    single = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
-    if len(single) > 1:
-        single = [key for key in single if key in meant] or single
+    single = meant_of(
+        [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)], meant
+    )
     if len(single) == 1:
         return LabelFeature(tuple(features[single[0]].names), single[0])
     sequences = dict(_sequences(features))
@@ -110,8 +110,7 @@ def label_feature(features: Any, source: str, meant: Collection[str] = ()) -> La
     if not single and set(DIFFICULT) == set(plain):
         names = sequences[DIFFICULT[0]][1]
         return LabelFeature(names, DIFFICULT[0], counted=DIFFICULT[1], multi_label=True)
-    chosen = plain or list(sequences)
-    chosen = chosen if len(chosen) == 1 else [key for key in chosen if key in meant] or chosen
+    chosen = meant_of(plain or list(sequences), meant)
     if single or len(chosen) != 1:
         found = single or chosen
         raise UserError(
@@ -120,6 +119,11 @@ def label_feature(features: Any, source: str, meant: Collection[str] = ()) -> La
         )
     inner, names = sequences[chosen[0]]
     return LabelFeature(names, chosen[0], inner, multi_label=True)
+
+
+def meant_of(keys: list[str], meant: Collection[str]) -> list[str]:
+    """Of several keys those that the set names for supervised learning, if it names some of them; else all."""
+    return keys if len(keys) == 1 else [key for key in keys if key in meant] or keys
 
 
 def _sequences(features: Any) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:

@@ -117,9 +117,9 @@ def print_result(result: dict[str, Any], out: Path) -> None:
 
 
 def tested_images(config: Config, name: str | None, net: Any | None = None) -> tuple[Any, tuple[str, ...]]:
-    """The readable images of a split, of `evaluation.images`, and the set's classes; if a net is given, the net's.
+    """The readable images of a split, of `evaluation.images`, and the names of their labels' classes.
 
-    The images of one label each may be of some of the net's classes, in any order: their labels are then the net's numbers.
+    With a net the labels are the net's numbers. Images of one label each may be of some of its classes, in any order.
     """
     from vgg_keras.data.multi_label import for_net
     from vgg_keras.data.sources import open_test
@@ -127,19 +127,20 @@ def tested_images(config: Config, name: str | None, net: Any | None = None) -> t
     from vgg_keras.weights.classes import places_of_some, require_classes
 
     description, classes, name, split = open_test(config.data, name)
-    places = places_of_some(net.classes, classes) if net is not None and not split.multi_label else None
-    if net is not None and not places:  # before every image is read
+    if net is None:
+        return scanned_images(split, name, description, config), classes
+    places = None if split.multi_label else places_of_some(net.classes, classes)
+    if not places:  # before every image is read
         require_classes(net, classes, config.data.source)
     images = scanned_images(split, name, description, config)
+    split = images.split
     if places:
         some = f"{len(places):,} of the net's {len(net.classes):,} classes"
         same = "the net's classes in another order"
         print(f"note: the data has {some if len(places) < len(net.classes) else same}", flush=True)
-        images, classes = dataclasses.replace(images, split=images.split.relabelled(places, net.classes)), net.classes
-    if net is not None:
-        labelled = for_net(images.split, net.config.architecture, config.data.source)
-        images = dataclasses.replace(images, split=labelled)
-    return images, classes
+        split, classes = split.relabelled(places, net.classes), net.classes
+    split = for_net(split, net.config.architecture, config.data.source)
+    return dataclasses.replace(images, split=split), classes
 
 
 def with_multi_scales(config: Config) -> Config:

@@ -16,7 +16,7 @@ from vgg_keras.data.image_files import of_files
 from vgg_keras.data.listing import files_below
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, described
 from vgg_keras.paths import user_path
 
 # of the image files in a folder; browsers on Windows save photographs as .jfif
@@ -87,10 +87,10 @@ def _each(images: Any) -> Iterator[Any]:
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping):
         for one in images:
             if not isinstance(one, str | os.PathLike | Image.Image) and not hasattr(one, "__array__"):
-                raise UserError(f"{_RULE} Received: {shown(one)} among them.")
+                raise UserError(f"{_RULE} Received: {described(one)} among them.")
             yield one
     else:
-        raise UserError(f"{_RULE} Received: {shown(images)}.")
+        raise UserError(f"{_RULE} Received: {described(images)}.")
 
 
 def _pixels(image: Any, upright: bool, channels: int) -> np.ndarray:
@@ -144,9 +144,3 @@ def _files(path: Path) -> list[str]:
     if not inside:
         raise UserError(f"A folder to predict holds pictures. Received: {path}, without any {', '.join(ENDINGS)}.")
     return inside
-
-
-def shown(value: Any) -> str:
-    """A value for a message: its type, and the beginning of its text."""
-    kind, text = type(value).__name__, " ".join(repr(value).split())
-    return text if value is None else f"{kind} {text[:40]}"

@@ -4,7 +4,7 @@ import math
 import numbers
 import os
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,16 @@ import keras
 import numpy as np
 
 from vgg_keras.config import Config, Data, Evaluation
+from vgg_keras.data.class_names import require_list
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.image_files import of_files
 from vgg_keras.data.pipeline import picture
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
-from vgg_keras.errors import UserError, nearest
+from vgg_keras.errors import UserError, described, nearest
 from vgg_keras.evaluation import plots, protocols
 from vgg_keras.evaluation.measures import HALF
-from vgg_keras.evaluation.photographs import listed, opened, shown
+from vgg_keras.evaluation.photographs import listed, opened
 from vgg_keras.paths import printable
 from vgg_keras.weights.classes import require_scores
 from vgg_keras.weights.formats.run_folder import LoadedModel
@@ -163,7 +164,7 @@ def require_top(top: Any) -> None:
 def require_config(config: Any) -> None:
     """Refuses what is no configuration."""
     if not isinstance(config, Config):
-        raise UserError(f"config must be a vgg_keras.config.Config. Received: {shown(config)}.")
+        raise UserError(f"config must be a vgg_keras.config.Config. Received: {described(config)}.")
 
 
 def config_of(net: LoadedModel, config: Config | None) -> Config:
@@ -185,9 +186,8 @@ def config_of(net: LoadedModel, config: Config | None) -> Config:
 def names_of(net: LoadedModel, classes: Sequence[str]) -> tuple[str, ...]:
     """The names of a net's classes: `classes`, else its own, else numbers."""
     count = net.config.architecture.num_classes
-    text = isinstance(classes, str) and len(classes) != count
-    if text or not isinstance(classes, Iterable) or isinstance(classes, Mapping | Set | bytes):
-        raise UserError(f"classes must be a list of names. Received: {shown(classes)}.")
+    if not (isinstance(classes, str) and len(classes) == count):  # as "0123456789" of digits
+        require_list(classes)
     classes = tuple(map(str, classes)) or net.classes or tuple(map(str, range(count)))
     if len(classes) != count:
         raise UserError(f"Each of the net's {count} classes has a name. Received: {len(classes)} names.")

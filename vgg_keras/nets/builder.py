@@ -119,13 +119,13 @@ def _without_head(received: str) -> UserError:
 
 def _require_activation(architecture: Architecture, activation: Any) -> None:
     """Refuses an end of a net that gives no probabilities of its classes."""
-    own = "sigmoid" if architecture.multi_label else "softmax"
-    if activation is None or (activation == own and architecture.boxes == "none"):
-        return
-    rule = f"classifier_activation is {own!r}, which gives the probabilities of this net's classes, or None"
-    if architecture.boxes != "none":
-        rule = "classifier_activation of a net of boxes is None"
-    raise UserError(f"{rule}, which ends it in its own outputs. Received: {activation!r}.")
+    if architecture.boxes == "none":
+        own = "sigmoid" if architecture.multi_label else "softmax"
+        rule = f"classifier_activation is {own!r}, which gives the probabilities of this net's classes, or None"
+    else:
+        own, rule = None, "classifier_activation of a net of boxes is None"
+    if activation not in (None, own):
+        raise UserError(f"{rule}, which ends it in its own outputs. Received: {activation!r}.")
 
 
 def _functional(architecture: Architecture, classifier_activation, dtype, seed, weights=None) -> VGG:

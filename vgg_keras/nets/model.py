@@ -1,5 +1,6 @@
 """Nets that know their `Architecture`: the classes of the models that `build` and `to_fully_convolutional` make."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -52,23 +53,24 @@ class VGG(_Net):
     Keras's old `.h5` format names a model by its class alone: `load_model` needs custom_objects={"VGG": vgg_keras.VGG} there.
     The bare name is not registered, since Keras would then prefer it to a user's own class of that name.
 
-    `predict` refuses images of another size, also once Keras has traced it for any size: a net with FC layers then ends in
-    TensorFlow's words, one without runs on.
+    `predict` refuses images of another size. Once Keras has traced it for any size, a net with FC layers would end in a
+    traceback of TensorFlow, and one without them would run on.
     """
 
     def predict(self, x, *args, **kwargs):
-        shape, (height, width) = (
-            getattr(x, "shape", None),
-            self.input_shape[1:3],
-        )  # of a clone for any size these are None
-        if shape is not None and (
-            len(shape) != 4 or shape[1] != (height or shape[1]) or shape[2] != (width or shape[2])
-        ):
+        shape, sides = getattr(x, "shape", None), self.input_shape[1:3]
+        if shape is not None and not (len(shape) == 4 and _agree(shape[1:3], sides)):
+            height, width = sides
             raise UserError(
                 f"predict() takes a batch of images of {height} x {width} pixels. Received: {' x '.join(map(str, shape))}. One "
                 "image is a batch as image[np.newaxis]; vgg_keras.predict_images takes any size, and so does the dense net."
             )
         return super().predict(x, *args, **kwargs)
+
+
+def _agree(given: Sequence[int], own: Sequence[int | None]) -> bool:
+    """Whether images have a net's sides; those of a clone for any size are None."""
+    return all(side in (None, one) for one, side in zip(given, own, strict=True))
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")

@@ -1,7 +1,7 @@
 """The plan's hours: the time of an operation on this machine, times the operations of each job.
 
-Of a set of images that has runs the time of an operation comes from their metrics.jsonl; of another one a few steps of its
-largest net are timed, in a process of its own. A pass of a test costs an image's multiply-adds at that Q.
+Of a set of images that has runs the time of an operation comes from their metrics.jsonl. Of another one a few steps of its
+largest net are timed, in a process of their own. A pass of a test costs an image's multiply-adds at that Q.
 """
 
 import json
@@ -116,8 +116,8 @@ def _in_a_process(config: Config) -> Pace:
     """TensorFlow's memory is free again afterwards, and its devices are untouched in this process.
 
     Raises:
-        UserError, OSError: of `measure`.
-        UserError: the process failed or was killed.
+        UserError, OSError: those of `measure`.
+        UserError: another error, or the process was killed, as where memory is full.
         StoppedError: by SIGTERM or Ctrl-C.
     """
     context = get_context("spawn")

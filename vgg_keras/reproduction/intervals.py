@@ -52,7 +52,7 @@ class Difference:
     seeds: int
     images: int
     of_seeds: tuple[float, ...]
-    most: Source = "images"
+    most: Source
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 from vgg_keras import stop
 from vgg_keras.errors import StoppedError
@@ -37,14 +38,8 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         require_lockable(folder, "--out")
     with nullcontext() if options.dry_run else locked(folder, "--out"):
         runs = plan.runs_of(suite, folder)
-        asked = suite.only(options.only) if options.only else suite  # the page is of all
         merged = merging.read(options.merged, suite, runs)
-        of_asked = [run for run in runs if run.training in asked.trainings]
-        left = merging.left(of_asked, asked, merged)
-        if merged:
-            print(f"{len(of_asked) - len(left)} of {len(of_asked)} runs are not needed: --merge has their results")
-        jobs = plan.jobs_of(asked, left, options.settings)
-        _print_plan(asked, left, jobs, options)
+        jobs = _planned(suite, runs, merged, options)
         if options.dry_run:
             return 0
         plan.note_given(suite, runs)
@@ -52,17 +47,18 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
 
         renewed = time.monotonic()
 
-        def lines(failed: Mapping[str, int]) -> dict[str, str]:
-            return {
+        def write_page(failed: Mapping[str, int]) -> dict[str, Any]:
+            lines = {
                 name: f"{runner.ending(status)}: {runner.last_line(folder, name)}" for name, status in failed.items()
             }
+            return page.write(suite, runs, folder, lines, merged)
 
         def ended(job: Job, failed: Mapping[str, int]) -> None:
             nonlocal renewed
             if job.test is not None or time.monotonic() - renewed < RENEWED_SECONDS:
                 return
             try:
-                page.write(suite, runs, folder, lines(failed), merged)
+                write_page(failed)
                 renewed = time.monotonic()
             except Exception as error:  # the trainings that are left take days: at their end it is raised
                 print(f"the page was not renewed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -72,12 +68,24 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
             names = ", ".join(f"{name} ({runner.ending(status)})" for name, status in failed.items())
             logs = folder / plan.LOGS
             print(f"failed: {names}; their output is in {logs}; the same command runs them again", flush=True)
-        found = page.write(suite, runs, folder, lines(failed), merged)
+        found = write_page(failed)
     if stop.requested():
         raise StoppedError(f"stopped; the same command resumes; {folder}/report.html has what is there")
     print(page.summary(found))
     print(f"everything: {folder}/report.html, report.md, results.json")
     return runner.exit_status(failed)
+
+
+def _planned(suite: Suite, runs: Sequence[Run], merged: Sequence[dict[str, Any]], options: Options) -> Sequence[Job]:
+    """The jobs of the tables that `--only` names, without those whose results are in `merged`; prints them."""
+    asked = suite.only(options.only) if options.only else suite
+    of_asked = [run for run in runs if run.training in asked.trainings]
+    needed = merging.needed(of_asked, asked, merged)
+    if merged:
+        print(f"{len(of_asked) - len(needed)} of {len(of_asked)} runs are not needed: --merge has their results")
+    jobs = plan.jobs_of(asked, needed, options.settings)
+    _print_plan(asked, needed, jobs, options)
+    return jobs
 
 
 def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options: Options) -> None:

@@ -1,47 +1,18 @@
 """Results of the same suite from elsewhere (`--merge`): their cells count, and their nets are not trained again."""
 
-import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vgg_keras.errors import UserError
 from vgg_keras.files import read_regular
 from vgg_keras.reproduction import identity
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Cell, Suite
+from vgg_keras.reproduction.tested import Tested
 
 _RULE = "--merge takes results.json files of the same suite. Received:"
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A cell's test with one seed: of each image whether the net is wrong; the top-5 error in percent."""
-
-    wrong: np.ndarray
-    top5_error: float | None
-    images_sha256: str
-
-    @property
-    def top1_error(self) -> float:
-        """In percent."""
-        return 100 * float(np.mean(self.wrong))
-
-    def to_json(self) -> dict[str, Any]:
-        """As results.json has it: a bit an image, the first one's is the highest of the first byte."""
-        wrong = base64.b64encode(np.packbits(self.wrong).tobytes()).decode()
-        return {"top5_error": self.top5_error, "images_sha256": self.images_sha256, "wrong": wrong}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any], images: int) -> "Tested":
-        """The inverse of `to_json`."""
-        packed = np.frombuffer(base64.b64decode(content["wrong"]), np.uint8)
-        assert packed.size == -(-images // 8)
-        return cls(np.unpackbits(packed, count=images).astype(bool), content["top5_error"], content["images_sha256"])
 
 
 def read(paths: Sequence[Path], suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -64,7 +35,7 @@ def read(paths: Sequence[Path], suite: Suite, runs: Sequence[Run]) -> list[dict[
     for data in suite.sets:
         begun = identity.images_of([run for run in runs if run.training.data == data.name])
         known = [("this folder", begun)] if begun else []
-        known += [(path, one["sets"][data.name]) for path, one in zip(paths, found, strict=True)]
+        known += [(path, images(one, data.name)) for path, one in zip(paths, found, strict=True)]
         _require_same_images(data.name, known)
     return found
 
@@ -75,7 +46,8 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
         name = content["suite"]
         if name == suite.name:
             _tests(content, suite), _passes(content)  # that they can be parsed
-            assert all("sha256_of_names" in part for one in _splits(content) for part in one.values())
+            of_sets = [images(content, data.name) for data in suite.sets]
+            assert all("sha256_of_names" in part for one in of_sets for part in one.values())
     except OSError as error:
         raise UserError(f"{_RULE} {path}: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
@@ -85,8 +57,10 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
     return content
 
 
-def _splits(content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{split: one[split] for split in identity.SPLITS if split in one} for one in content["sets"].values()]
+def images(content: dict[str, Any], data: str) -> dict[str, Any]:
+    """The splits of a set in a file, as `identity.images_of` returns those of runs."""
+    found = content["sets"][data]
+    return {split: found[split] for split in identity.SPLITS if split in found}
 
 
 def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]]) -> None:
@@ -128,7 +102,7 @@ def _finished(content: dict[str, Any]) -> set[tuple[str, int]]:
     return {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "design" in one}
 
 
-def left(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) -> list[Run]:
+def needed(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) -> list[Run]:
     """The runs whose tests are not all in the files, and the runs that these start from, if they are not trained here.
 
     Args:
@@ -137,16 +111,16 @@ def left(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) ->
         merged: of `read`.
     """
     known = tests(merged, suite)
-    needed: set[tuple[str, int]] = set()
+    found: set[tuple[str, int]] = set()
     for run in reversed(runs):
         name, seed = run.training.name, run.seed
         cells = [cell for cell in suite.cells if any(part.training == name for part in cell.parts)]
         # a net without a cell of its own is there for what starts from it
-        if (name, seed) in needed or any(seed not in known[cell.name] for cell in cells):
-            needed.add((name, seed))
+        if (name, seed) in found or any(seed not in known[cell.name] for cell in cells):
+            found.add((name, seed))
             if run.training.start and not run.trained:
-                needed.add((run.training.start, seed))
-    return [run for run in runs if (run.training.name, run.seed) in needed]
+                found.add((run.training.start, seed))
+    return [run for run in runs if (run.training.name, run.seed) in found]
 
 
 def trainings(

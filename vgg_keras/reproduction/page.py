@@ -22,8 +22,14 @@ def write(
     failed: Mapping[str, str] = MappingProxyType({}),
     merged: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Writes results.json, the charts, report.html and report.md with the runs there are, the results of `merging.read`, and the
-    jobs that failed, each with the last line of its output; returns the results."""
+    """Writes results.json, the charts, report.html and report.md; returns the results.
+
+    Args:
+        suite, runs: the whole suite, and its runs in `folder`.
+        folder: of the suite.
+        failed: how each job that failed has ended, with the last line of its output.
+        merged: of `merging.read`.
+    """
     found = results.write(suite, runs, folder, failed, merged)
     write_page(found, folder)
     return found

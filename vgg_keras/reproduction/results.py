@@ -1,7 +1,7 @@
 """What a suite's runs reached: results.json, from which the page and docs/results.md are made without any run.
 
-It holds every cell with each seed's errors, every claim with its difference, interval and verdict, and every training with its
-last epoch, its hours and the command that repeats it.
+It holds every cell with each seed's errors and mistakes, and every claim with its difference, interval and verdict. Of every
+training it has the last epoch, the hours and the command that repeats it.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.reproduction import identity, merging
 from vgg_keras.reproduction.hours import epochs
-from vgg_keras.reproduction.intervals import difference, verdict
-from vgg_keras.reproduction.merging import Tested
+from vgg_keras.reproduction.intervals import Difference, difference, verdict
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Suite, Training
 from vgg_keras.reproduction.tables import METHODS
+from vgg_keras.reproduction.tested import Tested
 from vgg_keras.runs import read_config
 
 RESULTS = "results.json"
@@ -74,8 +74,7 @@ def _set(data: DataSet, runs: Sequence[Run], merged: Sequence[dict[str, Any]]) -
     """What a set's images are, from its first run that has begun, here or elsewhere."""
     images = identity.images_of([run for run in runs if run.training.data == data.name])
     for content in merged:
-        known = content["sets"][data.name]
-        images = images or {split: known[split] for split in identity.SPLITS if split in known}
+        images = images or merging.images(content, data.name)
     return {"about": data.about, "source": data.source, **images}
 
 
@@ -214,21 +213,26 @@ def _claim(
             "Leave out the --merge of other images, or name another --out."
         )
     measured = difference(*(np.stack([tests[seed].wrong for seed in seeds]) for tests in (first, second)))
-    rounded = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
-    of_seeds = {str(seed): round(value, 4) for seed, value in zip(seeds, measured.of_seeds, strict=True)}
-    result["difference"] = {
-        **rounded,
-        "seeds": len(seeds),
-        "images": measured.images,
-        "of_seeds": of_seeds,
-        "most": measured.most,
-    }
+    result["difference"] = _rounded(measured, seeds)
     if claim.expected:
         trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
         decided = verdict(measured, claim.expected, all(training.weights for training in trainings))
         for_the_first = measured.mean < 0 and decided == ("shown" if claim.expected == "lower" else "contradicted")
         result["verdict"] = _undecided(trained, claim, trainings, seeds, for_the_first) or decided
     return result
+
+
+def _rounded(measured: Difference, seeds: Sequence[int]) -> dict[str, Any]:
+    """A difference as results.json has it."""
+    numbers = {name: round(value, 4) for name, value in to_dict(measured).items() if isinstance(value, float)}
+    of_seeds = {str(seed): round(value, 4) for seed, value in zip(seeds, measured.of_seeds, strict=True)}
+    return {
+        **numbers,
+        "seeds": len(seeds),
+        "images": measured.images,
+        "of_seeds": of_seeds,
+        "most": measured.most,
+    }
 
 
 def _undecided(

@@ -136,7 +136,7 @@ def _next(waiting: Sequence[Job], running: dict[Job, tuple], failed: dict[str, i
 
 
 def exit_status(failed: Mapping[str, int]) -> int:
-    """Of a suite: 0, or the status of the first job that failed; where a signal ended it as a shell has it, 137 of SIGKILL."""
+    """Of a suite: 0, or the status of the first job that failed; after a signal it is a shell's, such as 137 of SIGKILL."""
     return next((status if status > 0 else 128 - status for status in failed.values()), 0)
 
 

@@ -131,7 +131,11 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
             listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
             raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
     config.architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
-    trained = [config.of_stage(stage) for _, stage in chosen] or [config]
+    _require_needed_settings([config.of_stage(stage) for _, stage in chosen] or [config], overrides)
+
+
+def _require_needed_settings(trained: Sequence[Config], overrides: Collection[str]) -> None:
+    """Refuses an override that belongs to a setting which none of these configurations has."""
     for path in overrides:
         needs = [assignment.split("=") for assignment in needs_of(path)]
         if needs and not any(_value(one, field) == value for one in trained for field, value in needs):

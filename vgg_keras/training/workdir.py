@@ -8,7 +8,7 @@ from typing import Any
 
 from vgg_keras import provenance, stop
 from vgg_keras.config import LIMIT, RESUME, Config, fields_with
-from vgg_keras.data.splits import Source
+from vgg_keras.data.splits import Source, Split
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
@@ -109,7 +109,6 @@ def check_images(
     Raises:
         UserError: the run was begun with another data set, or this worker's start differs from the chief's.
     """
-    data = _images(source)
     if begun(workdir) or not writes:
         stored = read_config(workdir) if writes else _read_when_there(workdir)
         if stored is None:
@@ -118,21 +117,7 @@ def check_images(
             first = from_dict(Config, stored["config"]).training.start
             theirs, mine = describe(first, stored["started_from"]), describe(config.training.start, start.digest)
             raise UserError(f"All workers start from the same weights. Received: {theirs} for the first, {mine} here.")
-        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
-        if stored["classes"] != list(source.classes):
-            first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
-            raise UserError(f"{rule} classes changed: {first!r} is not in both.")
-        if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
-            raise UserError(f"{rule} labels changed: now {'any number' if source.multi_label else 'one'} an image.")
-        for name in ("train", "val", "test"):
-            then, now = stored["data"].get(name), data.get(name)
-            if then and now:  # contents, labels and boxes where both know them
-                then, now = ({key: one[key] for key in then.keys() & now.keys()} for one in (then, now))
-            if then != now:
-                counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
-                raise UserError(
-                    f"{rule} {name} images changed: {counts}, or others of other names, contents, labels or boxes."
-                )
+        _require_same_images(workdir, stored, source)
         return stored
 
     if config.architecture.num_classes not in (0, len(source.classes)):
@@ -145,6 +130,26 @@ def check_images(
     return None
 
 
+def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) -> None:
+    """Refuses other images, labels or classes than those of a run's `config.json`."""
+    rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
+    if stored["classes"] != list(source.classes):
+        first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
+        raise UserError(f"{rule} classes changed: {first!r} is not in both.")
+    if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
+        raise UserError(f"{rule} labels changed: now {'any number' if source.multi_label else 'one'} an image.")
+    images = _images(source)
+    for name in ("train", "val", "test"):
+        then, now = stored["data"].get(name), images.get(name)
+        if then and now:  # contents, labels and boxes where both know them
+            then, now = ({key: one[key] for key in then.keys() & now.keys()} for one in (then, now))
+        if then != now:
+            counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
+            raise UserError(
+                f"{rule} {name} images changed: {counts}, or others of other names, contents, labels or boxes."
+            )
+
+
 def _read_when_there(workdir: Path) -> dict[str, Any] | None:
     """The content of the `config.json` that the chief has written; None where it does not appear."""
     deadline = time.monotonic() + SHARED_SECONDS
@@ -155,27 +160,20 @@ def _read_when_there(workdir: Path) -> dict[str, Any] | None:
 
 
 def _images(source: Source) -> dict[str, Any]:
-    """What identifies the images of a run."""
-    return {
-        name: {
-            "images": split.size,
-            "sha256_of_names": split.digest(),
-            **(
-                {"sha256_of_contents": hashlib.sha256(split.fingerprints.tobytes()).hexdigest()}
-                if split.fingerprints is not None
-                else {}
-            ),
-            # which the names of a list do not hold; the boxes of a net of boxes, others have none
-            **(
-                {"sha256_of_labels": hashlib.sha256(split.labels.tobytes()).hexdigest()}
-                if split.labels is not None
-                else {}
-            ),
-            **({"sha256_of_boxes": split.boxes.sha256} if split.boxes is not None else {}),
-        }
-        for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
-        if split is not None
-    }
+    """What identifies the images of each split of a run."""
+    splits = {"train": source.train, "val": source.val, "test": source.test}
+    return {name: _identity(split) for name, split in splits.items() if split is not None}
+
+
+def _identity(split: Split) -> dict[str, Any]:
+    """The number of images and their digests: of contents and labels where these are known, of boxes for a net of boxes."""
+    found = {"images": split.size, "sha256_of_names": split.digest()}
+    for name, array in (("contents", split.fingerprints), ("labels", split.labels)):
+        if array is not None:
+            found[f"sha256_of_{name}"] = hashlib.sha256(array.tobytes()).hexdigest()
+    if split.boxes is not None:
+        found["sha256_of_boxes"] = split.boxes.sha256
+    return found
 
 
 def prepare(

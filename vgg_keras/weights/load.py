@@ -111,13 +111,7 @@ def load_net(
     elif headless:
         config = _without_head(config)
     architecture = resolved(config.architecture, weights)
-    for name in stated:
-        ours, theirs = getattr(wanted, name), getattr(architecture, name)
-        if ours != theirs:
-            raise UserError(
-                f"A field of a net is stated where its file lacks it. Received: {name}={ours} for {source}, "
-                f"whose {name} is {theirs}."
-            )
+    _require_agreement(source, stated, wanted, architecture)
     converted = convert_or_suggest(weights, architecture, prefix="--set=architecture.")
     if not headless:
         _require_every_layer(source, weights, architecture, converted)
@@ -135,6 +129,17 @@ def _require_fields(stated: Mapping[str, Any]) -> None:
     for name, value in stated.items():
         if name not in known:
             raise unknown_argument("stated of load_net()", name, value, known)
+
+
+def _require_agreement(source: str | Path, stated: Collection[str], wanted: Architecture, found: Architecture) -> None:
+    """Refuses a stated field of which the source has another value."""
+    for name in stated:
+        ours, theirs = getattr(wanted, name), getattr(found, name)
+        if ours != theirs:
+            raise UserError(
+                f"A field of a net is stated where its file lacks it. Received: {name}={ours} for {source}, "
+                f"whose {name} is {theirs}."
+            )
 
 
 def _is_run(source: str | Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.config import READING, Config, fields_with
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, described
 from vgg_keras.files import hash_ahead
 from vgg_keras.overrides import override
 from vgg_keras.paths import user_path
@@ -99,10 +99,9 @@ def open_model(net: Any, dtype: str | None = None, convolutions: bool = False):
     if isinstance(net, str | os.PathLike):
         return load_net(net, dtype=dtype, convolutions=convolutions)
     if not isinstance(net, keras.Model):
-        received = "None" if net is None else f"{type(net).__name__} {' '.join(repr(net).split())[:40]}"
         raise UserError(
             "A net is a run's folder, another source of load_net, what that returns, or a model of vgg_keras.build. "
-            f"Received: {received}."
+            f"Received: {described(net)}."
         )
     architecture = architecture_of(net)
     return LoadedModel(_ending_in_logits(net), Config(architecture=architecture), (), Path(net.name), "")

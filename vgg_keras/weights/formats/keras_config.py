@@ -173,8 +173,8 @@ def _forward(config: Mapping[str, Any], by_name: Mapping[str, dict], file: Model
 
 def _require_inference(layer: Mapping[str, Any], file: ModelFile) -> None:
     calls = layer["inbound_nodes"]
-    # Keras 3 writes training=True for the calls of its Random layers, which pass their input on in `predict` all the same,
-    # and of others that are refused by their class
+    # Keras 3 writes training=True for the calls of its Random layers, which pass their input on in `predict` all the same.
+    # Of other layers with it, those that are not known are refused by their class
     default = layer["class_name"].startswith("Random") and calls and isinstance(calls[0], dict)
     if _in_training(calls) and not default and kind_of(layer) in _KNOWN:
         raise file.another(f"{_name(layer)} called with training=True")

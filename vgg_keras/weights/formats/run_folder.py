@@ -28,7 +28,6 @@ from vgg_keras.runs import (
     read_config,
     read_manifest,
     require_unchanged,
-    run_of,
 )
 from vgg_keras.weights.convert import convert, random_layers
 from vgg_keras.weights.formats.keras_files import read_keras
@@ -96,10 +95,9 @@ def read(workdir: Path) -> StoredRun:
     """
     stored = read_config(workdir)
     if stored is None:
-        run = run_of(workdir)
-        hint = f" Give the run's folder, {run}." if run else hint_of(workdir)
         raise UserError(
-            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. Received: {workdir}, without {CONFIG}.{hint}"
+            f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. "
+            f"Received: {workdir}, without {CONFIG}.{hint_of(workdir)}"
         )
     digests = require_unchanged(workdir)
     config = from_dict(Config, stored["config"])
