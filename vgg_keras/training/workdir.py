@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance, stop
-from vgg_keras.config import LIMIT, RESUME, Config, fields_with
+from vgg_keras.config import LIMIT, RESUME, Config, fields_with, unused_fields
 from vgg_keras.data.splits import Source
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
@@ -63,7 +63,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     before = from_dict(Config, stored["config"])
-    old, new = resume_fields(before), resume_fields(_resolved_as(config, before))
+    old, new = _what_counts(before, _resolved_as(config, before))
     start = stored["started_from"] if outlives_start(workdir, config) else digest(config)
     if stored.get("started_from") != start:
         old_start = describe(before.training.start, stored.get("started_from"))
@@ -84,7 +84,10 @@ def worker_fields(config: Config) -> dict[str, Any]:
 
     Paths of the images and of the start may differ: names and digests are compared instead.
     """
-    return without(to_dict(config), fields_with(RESUME))
+    changeable = set(fields_with(RESUME))
+    if config.predicts_boxes:  # whose validation counts the right boxes by it: the best net follows, and the rate
+        changeable.remove("localization.iou")
+    return without(to_dict(config), changeable)
 
 
 def resume_fields(config: Config) -> dict[str, Any]:
@@ -93,6 +96,12 @@ def resume_fields(config: Config) -> dict[str, Any]:
     if config.architecture.batch_norm:  # whose mean and variance are those of the micro-batch
         limits.remove("data.micro_batch")
     return without(worker_fields(config), limits)
+
+
+def _what_counts(before: Config, now: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run was begun with and is resumed with, without the fields that have no effect in either."""
+    unused = unused_fields(before) & unused_fields(now)
+    return without(resume_fields(before), unused), without(resume_fields(now), unused)
 
 
 def check_images(
@@ -109,7 +118,6 @@ def check_images(
     Raises:
         UserError: the run was begun with another data set, or this worker's start differs from the chief's.
     """
-    data = _images(source)
     if begun(workdir) or not writes:
         stored = read_config(workdir) if writes else _read_when_there(workdir)
         if stored is None:
@@ -118,21 +126,7 @@ def check_images(
             first = from_dict(Config, stored["config"]).training.start
             theirs, mine = describe(first, stored["started_from"]), describe(config.training.start, start.digest)
             raise UserError(f"All workers start from the same weights. Received: {theirs} for the first, {mine} here.")
-        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
-        if stored["classes"] != list(source.classes):
-            first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
-            raise UserError(f"{rule} classes changed: {first!r} is not in both.")
-        if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
-            raise UserError(f"{rule} labels changed: now {'any number' if source.multi_label else 'one'} an image.")
-        for name in ("train", "val", "test"):
-            then, now = stored["data"].get(name), data.get(name)
-            if then and now:  # contents, labels and boxes where both know them
-                then, now = ({key: one[key] for key in then.keys() & now.keys()} for one in (then, now))
-            if then != now:
-                counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
-                raise UserError(
-                    f"{rule} {name} images changed: {counts}, or others of other names, contents, labels or boxes."
-                )
+        _require_same_images(workdir, stored, source)
         return stored
 
     if config.architecture.num_classes not in (0, len(source.classes)):
@@ -143,6 +137,32 @@ def check_images(
     if start is not None:
         require_classes(start, config, source.classes)
     return None
+
+
+def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) -> None:
+    """Refuses images, labels or classes that are not those of a run, which is resumed, or which the first worker has begun."""
+    if begun(workdir):
+        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
+        changed, now = "changed", "now"
+    else:
+        rule = "All workers train with the same images. Received: this one's, of which the"
+        changed, now = "differ from the first one's", "here"
+    if stored["classes"] != list(source.classes):
+        first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
+        raise UserError(f"{rule} classes {changed}: {first!r} is not in both.")
+    if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
+        number = "any number" if source.multi_label else "one"
+        raise UserError(f"{rule} labels {changed}: {now} {number} an image.")
+    data = _images(source)
+    for name in ("train", "val", "test"):
+        theirs, ours = stored["data"].get(name), data.get(name)
+        if theirs and ours:  # contents, labels and boxes where both know them
+            theirs, ours = ({key: one[key] for key in theirs.keys() & ours.keys()} for one in (theirs, ours))
+        if theirs != ours:
+            counts = f"{theirs['images'] if theirs else 0}, {now} {ours['images'] if ours else 0}"
+            raise UserError(
+                f"{rule} {name} images {changed}: {counts}, or others of other names, contents, labels or boxes."
+            )
 
 
 def _read_when_there(workdir: Path) -> dict[str, Any] | None:
