@@ -6,7 +6,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from vgg_keras import runtime
+from vgg_keras import runtime, stop
 from vgg_keras.cluster import Cluster
 from vgg_keras.config import Config, Runtime
 from vgg_keras.errors import StoppedError, UserError, WorkerLostError
@@ -91,6 +91,17 @@ def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone
         with alone.together():
             print(f"chief: {chief}", flush=True)
     assert capsys.readouterr().out == "chief: True\n"
+
+
+def test_a_stop_of_one_worker_between_two_stages_is_that_of_all(alone, monkeypatch, tmp_path):
+    """As in the final evaluation, for which the others wait: alone it would be a lost worker to the rest."""
+    alone.rank, alone.count, alone.chief = 1, 2, False
+    reported = []
+    alone.any = lambda *conditions: reported.append(conditions) or conditions
+    monkeypatch.setattr(stop, "_requested", True)
+    with pytest.raises(StoppedError):
+        job._train_one(PlannedRun("S384", Config(), tmp_path), [], None, alone, "float32")
+    assert reported == [(False, False, False), (True, False, False)]
 
 
 TWO = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}})

@@ -62,7 +62,7 @@ def _train_one(
 
     What the final evaluation would refuse, of this run or of the `later` ones of its chain, is refused before the first step.
     """
-    stop.raise_if_requested()
+    workers.chief_first(stop.raise_if_requested)  # of any worker, as in the final evaluation of the stage before
     starting_weights = inspect_start(run, workers)
     with locked(run.workdir, "--workdir") if workers.chief else contextlib.nullcontext():
         # ---- open and scan the images
