@@ -10,6 +10,7 @@ from vgg_keras import runtime, stop
 from vgg_keras.cluster import Cluster
 from vgg_keras.config import Config, Runtime
 from vgg_keras.errors import StoppedError, UserError, WorkerLostError
+from vgg_keras.locks import locked
 from vgg_keras.training import job
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.training.workers import Workers
@@ -102,6 +103,16 @@ def test_a_stop_of_one_worker_between_two_stages_is_that_of_all(alone, monkeypat
     with pytest.raises(StoppedError):
         job._train_one(PlannedRun("S384", Config(), tmp_path), [], None, alone, "float32")
     assert reported == [(False, False, False), (True, False, False)]
+
+
+def test_a_folder_in_use_is_a_mistake_of_all_workers(alone, monkeypatch, tmp_path):
+    alone.rank, alone.count, reported = 0, 2, []
+    alone.any = lambda *conditions: reported.append(conditions) or conditions
+    monkeypatch.setattr(job, "inspect_start", lambda *_: None)
+    run = PlannedRun("single", Config(), tmp_path)
+    with locked(tmp_path, "--workdir"), pytest.raises(UserError, match="One run at a time works in the folder"):
+        job._train_one(run, [], None, alone, "float32")
+    assert reported[-1] == (False, True, False)
 
 
 TWO = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}})
