@@ -40,6 +40,9 @@ def test_tf_config_names_the_workers_and_a_chief_is_the_first(monkeypatch):
         "[]",
         '{"cluster": {"worker": ["a", "b"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:99999"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", ":1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "task": {"type": "ps", "index": 0}}',
     ],
 )
@@ -112,6 +115,17 @@ def test_workers_of_different_runs_do_not_meet(addresses):
     for error in ends.values():
         assert isinstance(error, UserError)
         assert f"Received: worker 2 ({addresses[2]}) with run.seed: 0, now 1." in str(error)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_workers_port_must_be_free(addresses, rank):
+    """As behind an earlier run that has not ended: TensorFlow would end in a traceback."""
+    with socket.create_server(("", int(addresses[rank].rpartition(":")[2]))):
+        ends, seconds = together(addresses, {rank: {}})
+    assert isinstance(ends[rank], WorkerLostError) and seconds < 5
+    assert f"A worker's port must be free. Received: worker {rank} ({addresses[rank]}): Address already" in str(
+        ends[rank]
+    )
 
 
 def test_whoever_else_calls_is_not_counted(addresses):

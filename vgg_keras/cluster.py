@@ -49,11 +49,13 @@ class Cluster:
             described = json.loads(text)
             jobs, task = described.get("cluster", {}), described.get("task", {})
             chiefs, workers = jobs.get("chief", []), jobs.get("worker", [])
-            addresses = tuple(f"{host}:{int(port)}" for host, port in (one.rsplit(":", 1) for one in chiefs + workers))
+            addresses = tuple(map(_address, chiefs + workers))
             kind, index = task.get("type", "worker"), int(task.get("index", 0))
             mine = {"chief": chiefs, "worker": workers}[kind]
             if len(addresses) > 1 and not 0 <= index < len(mine):
                 raise ValueError(f"task {index} of {len(mine)}")
+            if len(set(addresses)) < len(addresses):
+                raise ValueError("two workers of one address")
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise UserError(
                 f"{VARIABLE} must name host:port of each worker, and which this one is, as in "
@@ -114,12 +116,7 @@ def _gather(cluster: Cluster, deadline: float, must_match: dict[str, Any]) -> li
     """The first worker's part: the ranks that did not come."""
     others = range(1, len(cluster.addresses))
     with contextlib.ExitStack() as stack:
-        try:
-            server = stack.enter_context(socket.create_server(("", _port(cluster.addresses[0]))))
-        except OSError as error:
-            raise WorkerLostError(
-                f"A worker's port must be free. Received: {cluster.name(0)}: {error.strerror}."
-            ) from None
+        server = stack.enter_context(_own_server(cluster))
         came: dict[int, tuple[socket.socket, dict]] = {}
         while len(came) < len(others) and (remaining := deadline - time.monotonic()) > 0:
             stop.raise_if_requested()
@@ -149,6 +146,7 @@ def _gather(cluster: Cluster, deadline: float, must_match: dict[str, Any]) -> li
 
 def _report(cluster: Cluster, deadline: float, seconds: float, must_match: dict[str, Any]) -> list[int]:
     """Another worker's part: the ranks that did not come, from the first worker, or the first worker itself."""
+    _own_server(cluster).close()  # TensorFlow ends in a traceback where another process has the port
     host = cluster.addresses[0].rsplit(":", 1)[0]
     while (remaining := deadline - time.monotonic()) > 0:
         stop.raise_if_requested()
@@ -166,6 +164,23 @@ def _report(cluster: Cluster, deadline: float, seconds: float, must_match: dict[
             raise UserError(refused)
         return missing
     return [0]
+
+
+def _own_server(cluster: Cluster) -> socket.socket:
+    """A server at this worker's port, which TensorFlow takes after the meeting."""
+    try:
+        return socket.create_server(("", _port(cluster.addresses[cluster.rank])))
+    except OSError as error:
+        name = cluster.name(cluster.rank)
+        raise WorkerLostError(f"A worker's port must be free. Received: {name}: {error.strerror}.") from None
+
+
+def _address(text: str) -> str:
+    """host:port of TF_CONFIG; a `ValueError` where it is none."""
+    host, _, port = text.rpartition(":")
+    if not host or not 0 < int(port) < 2**16:
+        raise ValueError(f"no host:port: {text!r}")
+    return f"{host}:{int(port)}"
 
 
 def _port(address: str) -> int:

@@ -634,6 +634,18 @@ def needs_of(path: str) -> tuple[str, ...]:
     return one.metadata.get("needs", ())
 
 
+def unused_fields(config: Config) -> set[str]:
+    """The paths of the fields that have no effect in a training of this configuration, whatever their values."""
+
+    def holds(assignment: str) -> bool:
+        path, _, value = assignment.partition("=")
+        section, _, name = path.partition(".")
+        return getattr(getattr(config, section), name) == value
+
+    unused = {path for path in every_field() if (needs := needs_of(path)) and not any(map(holds, needs))}
+    return unused if config.architecture.hidden_units else unused | {"architecture.fc_units", "architecture.dropout"}
+
+
 def every_field(cls: type = Config, prefix: str = "") -> list[str]:
     """The paths of all fields, as `--set` names them."""
     paths = []

@@ -5,8 +5,10 @@ import dataclasses
 import faulthandler
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+import vgg_keras
 from vgg_keras import processor
 from vgg_keras.cluster import VARIABLE, Cluster, meet
 from vgg_keras.config import Runtime
@@ -82,7 +84,10 @@ def _over_workers(cluster: Cluster, runtime: Runtime, gpus: int, must_match: dic
         raise UserError(
             f"A worker without GPUs has one CPU device. Received: runtime.cpu_devices={runtime.cpu_devices}. Leave it at 1."
         )
-    meet(cluster, runtime.start_seconds, {**must_match, "precision": choose_precision(runtime), "GPUs": gpus})
+    # other versions may draw other crops of an image, and config.json states the first worker's
+    versions = {package.__name__: package.__version__ for package in (vgg_keras, tf, keras)}
+    here = {"precision": choose_precision(runtime), "GPUs": gpus, "versions": versions}
+    meet(cluster, runtime.start_seconds, {**must_match, **here})
     # TensorFlow would wait without end for a worker that dies between here and its own meeting, and no Python can run then.
     faulthandler.dump_traceback_later(runtime.start_seconds, exit=True)
     try:

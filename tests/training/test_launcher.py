@@ -79,6 +79,16 @@ def test_gpus_are_dealt_out(monkeypatch):
     assert launcher.deal_gpus(2) == [None, None]
 
 
+def test_a_containers_gpus_are_counted_as_cuda_counts_them(monkeypatch, tmp_path):
+    """Docker gives a container /dev/nvidia2 and /dev/nvidia5 as the GPUs 0 and 1 of CUDA."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(launcher, "DEVICES", tmp_path)
+    for name in ("nvidia5", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert launcher.deal_gpus(2) == ["0", "1"]
+    assert launcher.deal_gpus(1) == ["0,1"]
+
+
 def test_workers_that_did_nothing_leave_none_of_the_folders_that_were_made_for_them(tmp_path):
     program = ["-c", "raise SystemExit(2)"]
     assert launcher.launch([], 2, 0, tmp_path / "runs" / "E", program) == 2

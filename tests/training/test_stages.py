@@ -379,6 +379,7 @@ def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config,
             r"dropout is that of hidden FC layers\. .* Set architecture\.fc_layers=1",
         ),
         ("finetune", "architecture.dropout", 0.0, (), None),
+        ("finetune", "training.weight_decay", 0.0, (), None),  # there is none, with Adam
         ("d_bn", "architecture.initializer_std", 0.1, (), None),
         ("localisation", "data.visible_box", 0.1, (), None),
         ("cifar10_bn", "training.l2", 1e-3, (), None),

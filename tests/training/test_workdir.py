@@ -1,6 +1,7 @@
 """A run's folder as the workers that do not write find it; tests/training/test_job.py resumes through the command line."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -99,9 +100,15 @@ def test_an_edited_label_of_a_list_is_refused(tmp_path):
 
     first = prepared("aaabbbaabb", writes=True)
     assert prepared("aaabbbaabb") == first
-    with pytest.raises(UserError, match=r"train images changed: 6, now 6, or others of other names, contents, labels"):
+    with pytest.raises(
+        UserError,
+        match=r"train images differ from the first one's: 6, here 6, or others of other names, contents, labels",
+    ):
         prepared("aabbbbaabb")
-    with pytest.raises(UserError, match=r"val images changed: 4, now 4, or"):
+    with pytest.raises(
+        UserError,
+        match=r"same images\. Received: this one's, of which the val images differ from the first one's: 4, here 4, or",
+    ):
         prepared("aaabbbabbb")
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     del stored["data"]["val"]["sha256_of_labels"]
@@ -126,7 +133,8 @@ def test_an_edited_box_of_a_list_is_refused(tmp_path):
     assert prepared((1, 1, 20, 20)) == first
     for boxes in (((1, 1, 20, 21),), (), ((1, 1, 20, 20), (2, 2, 9, 9))):
         with pytest.raises(
-            UserError, match=r"train images changed: 3, now 3, or others of other names, contents, labels or boxes"
+            UserError,
+            match=r"train images differ from the first one's: 3, here 3, or others of other names, contents, labels or boxes",
         ):
             prepared(*boxes)
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -153,7 +161,7 @@ def test_another_image_under_the_same_name_is_refused(tmp_path, place):
     content = file.read_bytes()
     write_images(tmp_path / "other", [(40, 50)], seed=7)
     file.write_bytes((tmp_path / "other" / "000.jpg").read_bytes())
-    with pytest.raises(UserError, match=r"images changed: .* or others of other names, contents, labels or boxes"):
+    with pytest.raises(UserError, match=r"images differ from .*, or others of other names, contents, labels or boxes"):
         prepared()
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     without = {name: {**one} for name, one in stored["data"].items() if isinstance(one, dict)}
@@ -303,6 +311,43 @@ def test_a_resume_takes_other_limits_and_nothing_else(tmp_path):
         for other in ("data.batch=32", "evaluation.flip=false", "evaluation.scales=384", "training.epochs=3", "seed=1"):
             with pytest.raises(UserError, match=f"begun with {other.split('=')[0]}: "):
                 check(folder, override(begun, parse_assignments([other])))
+
+
+def folder_of(config, folder):
+    """The folder of a run with a checkpoint, as far as `check` reads it."""
+    write_json(folder / "config.json", {"config": to_dict(config), "classes": [], "started_from": None})
+    write_json(folder / "manifest.json", {"config.json": [sha256(folder / "config.json")]})
+    (folder / "checkpoints" / "epoch-0001-step-000000045").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "unused", "used"),
+    [
+        ("training.optimizer=adam", "training.weight_decay=1e-4", "training.optimizer=sgdw"),
+        ("training.optimizer=sgdw", "training.l2=1e-3", "training.optimizer=l2"),
+        ("training.schedule=cosine", "training.plateau_patience=9", "training.schedule=plateau"),
+        ("architecture.head=gap", "architecture.fc_units=512", "architecture.head=fc"),
+        ("architecture.head=gap", "architecture.dropout=0.1", "architecture.head=fc"),
+        ("architecture.boxes=none", "localization.iou=0.75", "architecture.boxes=pcr"),
+    ],
+)
+def test_a_field_without_effect_stops_no_resume(tmp_path, setting, unused, used):
+    """`train` refuses such an override, so a run that was begun with it goes on without it, and one with an effect does not."""
+    test = {"data.scale": (256,), "evaluation.protocol": "center"}
+    plain = override(Config(), {**test, **parse_assignments([setting])})
+    begun = override(plain, parse_assignments([unused]))
+    folder_of(begun, tmp_path / "begun")
+    folder_of(plain, tmp_path / "plain")
+    for folder, one in itertools.product((tmp_path / "begun", tmp_path / "plain"), (begun, plain)):
+        check(folder, one)
+    other = override(plain, parse_assignments([used]))
+    with pytest.raises(UserError, match=f"begun with {used.partition('=')[0]}: "):
+        check(tmp_path / "plain", other)
+    folder_of(other, tmp_path / "other")
+    changed = override(other, parse_assignments([unused]))
+    with pytest.raises(UserError, match=f"begun with {unused.partition('=')[0]}: "):
+        check(tmp_path / "other", changed)
+    assert worker_fields(other) != worker_fields(changed)
 
 
 @pytest.mark.slow

@@ -6,10 +6,11 @@ import json
 import pytest
 import tensorflow as tf
 
-from vgg_keras import runtime
+from vgg_keras import runtime, stop
 from vgg_keras.cluster import Cluster
 from vgg_keras.config import Config, Runtime
 from vgg_keras.errors import StoppedError, UserError, WorkerLostError
+from vgg_keras.locks import locked
 from vgg_keras.training import job
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.training.workers import Workers
@@ -36,8 +37,8 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
 @pytest.mark.parametrize(
     ("end", "received", "message"),
     [
-        (StoppedError("at step 3"), (True, False), "stopped with the first worker"),
-        (UserError("A rule."), (False, True), "a mistake, which the first worker names"),
+        (StoppedError("at step 3"), (True, False), "stopped with another worker"),
+        (UserError("A rule."), (False, True), r"a mistake, which worker 0 \(a:1\) names"),
     ],
 )
 def test_what_ends_the_chief_ends_all(alone, end, received, message):
@@ -51,10 +52,29 @@ def test_what_ends_the_chief_ends_all(alone, end, received, message):
     with pytest.raises(type(end), match=str(end)):
         alone.chief_only(work)
     assert reported == [received]
-    alone.chief, alone.any = False, lambda *conditions: received
+    alone.chief, alone.any, alone._cluster = False, lambda *conditions: received, Cluster(("a:1", "b:2"), 1)
     for call in (alone.chief_only, alone.chief_first):
         with pytest.raises(type(end), match=message):
             call(lambda: pytest.fail("this is the first worker's work"))
+
+
+def test_what_ends_another_worker_ends_all(alone):
+    """Else the first worker would report it as lost, and all be started again with its mistake."""
+    alone.rank, alone.count, alone.chief, alone._cluster = 1, 2, False, Cluster(("a:1", "b:2"), 1)
+    reported = []
+    alone.any = lambda *conditions: reported.append(conditions) or conditions
+
+    def mistake():
+        raise UserError("A rule.")
+
+    with pytest.raises(UserError, match=r"A rule\."):
+        alone.chief_first(mistake)
+    assert reported == [(False, False, False), (False, False, True)]
+    alone.rank, alone.chief = 0, True
+    alone.any = lambda *_: reported.pop(0)
+    with pytest.raises(UserError, match=r"a mistake, which worker 1 \(b:2\) names"):
+        alone.chief_first(lambda: 3)
+    assert not reported
 
 
 def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone, capsys):
@@ -72,6 +92,27 @@ def test_an_error_of_a_lost_worker_names_it_and_any_other_stays_what_it_is(alone
         with alone.together():
             print(f"chief: {chief}", flush=True)
     assert capsys.readouterr().out == "chief: True\n"
+
+
+def test_a_stop_of_one_worker_between_two_stages_is_that_of_all(alone, monkeypatch, tmp_path):
+    """As in the final evaluation, for which the others wait: alone it would be a lost worker to the rest."""
+    alone.rank, alone.count, alone.chief = 1, 2, False
+    reported = []
+    alone.any = lambda *conditions: reported.append(conditions) or conditions
+    monkeypatch.setattr(stop, "_requested", True)
+    with pytest.raises(StoppedError):
+        job._train_one(PlannedRun("S384", Config(), tmp_path), [], None, alone, "float32")
+    assert reported == [(False, False, False), (True, False, False)]
+
+
+def test_a_folder_in_use_is_a_mistake_of_all_workers(alone, monkeypatch, tmp_path):
+    alone.rank, alone.count, reported = 0, 2, []
+    alone.any = lambda *conditions: reported.append(conditions) or conditions
+    monkeypatch.setattr(job, "inspect_start", lambda *_: None)
+    run = PlannedRun("single", Config(), tmp_path)
+    with locked(tmp_path, "--workdir"), pytest.raises(UserError, match="One run at a time works in the folder"):
+        job._train_one(run, [], None, alone, "float32")
+    assert reported[-1] == (False, True, False)
 
 
 TWO = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}})

@@ -90,6 +90,20 @@ def test_nets_without_hidden_fc_layers_give_what_they_have(tmp_path):
     assert set(layers.copied) == {"block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "predictions"}
 
 
+def test_a_field_without_effect_in_either_net_may_differ():
+    """As the slope of leaky_relu in nets with ReLU, which `train` no longer takes."""
+    for field, value, setting in (
+        ("negative_slope", 0.1, {"activation": "leaky_relu"}),
+        ("box_unit", "pixels", {"boxes": "pcr"}),
+    ):
+        initialize.require_family(Architecture("A", **{field: value}), Architecture("E"), "runs/A")
+        with pytest.raises(UserError, match=f"runs/A, whose {field} is {value}"):
+            initialize.require_family(
+                Architecture("A", **{field: value}, **setting), Architecture("E", **setting), "runs/A"
+            )
+    initialize.require_family(Architecture("A", head="gap", fc_units=(512,)), Architecture("E", head="gap"), "runs/A")
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [

@@ -62,9 +62,11 @@ def _train_one(
 
     What the final evaluation would refuse, of this run or of the `later` ones of its chain, is refused before the first step.
     """
-    stop.raise_if_requested()
+    workers.chief_first(stop.raise_if_requested)  # of any worker, as in the final evaluation of the stage before
     starting_weights = inspect_start(run, workers)
-    with locked(run.workdir, "--workdir") if workers.chief else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        workers.chief_only(lambda: stack.enter_context(locked(run.workdir, "--workdir")))
+
         # ---- open and scan the images
         source, bad_images = _open_images(run.config, workers)
         for planned in (run, *later):

@@ -21,6 +21,7 @@ from vgg_keras.runs import CHECKPOINTS, FINISHED, WORKER_LOGS, checkpoints_in
 TRAIN = ("-m", "vgg_keras.train")
 # A lost worker is noticed within 10 s; then the others end by themselves and name it.
 END_SECONDS = 12.0
+DEVICES = Path("/dev")  # with a file for each GPU, nvidia0 and so on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +81,9 @@ def deal_gpus(workers: int) -> list[str | None]:
         UserError: they cannot be dealt out equally.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-    gpus = sorted(found, key=int) if named is None else [gpu for gpu in named.split(",") if gpu not in ("", "-1")]
+    # CUDA counts from 0 what a container holds; the names of their files keep the machine's numbers
+    found = [str(place) for place, _ in enumerate(DEVICES.glob("nvidia[0-9]*"))]
+    gpus = found if named is None else [gpu for gpu in named.split(",") if gpu not in ("", "-1")]
     if not gpus:
         return [None] * workers
     if len(gpus) % workers:

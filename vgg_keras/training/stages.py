@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of
+from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of, unused_fields
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
 from vgg_keras.runs import (
@@ -115,6 +115,8 @@ def leaves_chain_out(config: Config) -> bool:
 def require_used(config: Config, overrides: Collection[str], names: Sequence[str]) -> None:
     """Refuses an override without effect: each stage has a value of its own, or it belongs to a setting that none has.
 
+    A value of 0, which says that there is none of it, is right without the setting too: no decay, with Adam.
+
     Args:
         config: with the overrides.
         overrides: the paths of their fields.
@@ -131,16 +133,18 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
             listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
             raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
     config.architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
-    _require_needed_settings([config.of_stage(stage) for _, stage in chosen] or [config], overrides)
+    _require_needed_settings(config, [config.of_stage(stage) for _, stage in chosen] or [config], overrides)
 
 
-def _require_needed_settings(trained: Sequence[Config], overrides: Collection[str]) -> None:
-    """Refuses an override that belongs to a setting which none of these configurations has."""
+def _require_needed_settings(config: Config, trained: Sequence[Config], overrides: Collection[str]) -> None:
+    """Refuses an override that belongs to a setting which none of the trained configurations has."""
+    unused = set.intersection(*map(unused_fields, trained))
     for path in overrides:
-        needs = [assignment.split("=") for assignment in needs_of(path)]
-        if needs and not any(_value(one, field) == value for one in trained for field, value in needs):
-            listed = " or ".join(needs_of(path))
-            found = ", ".join(dict.fromkeys(f"{field}={_value(trained[0], field)}" for field, _ in needs))
+        if path in unused and _value(config, path):
+            needs = needs_of(path)
+            listed = " or ".join(needs)
+            fields = dict.fromkeys(assignment.partition("=")[0] for assignment in needs)
+            found = ", ".join(f"{field}={_value(trained[0], field)}" for field in fields)
             raise UserError(f"{path} belongs to {listed}. Received: {path} with {found}. Set both, or leave it out.")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance, stop
-from vgg_keras.config import LIMIT, RESUME, Config, fields_with
+from vgg_keras.config import LIMIT, RESUME, Config, fields_with, unused_fields
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
@@ -63,7 +63,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
             )
         return
     before = from_dict(Config, stored["config"])
-    old, new = resume_fields(before), resume_fields(_resolved_as(config, before))
+    old, new = _what_counts(before, _resolved_as(config, before))
     start = stored["started_from"] if outlives_start(workdir, config) else digest(config)
     if stored.get("started_from") != start:
         old_start = describe(before.training.start, stored.get("started_from"))
@@ -84,7 +84,10 @@ def worker_fields(config: Config) -> dict[str, Any]:
 
     Paths of the images and of the start may differ: names and digests are compared instead.
     """
-    return without(to_dict(config), fields_with(RESUME))
+    changeable = set(fields_with(RESUME))
+    if config.predicts_boxes:  # whose validation counts the right boxes by it: the best net follows, and the rate
+        changeable.remove("localization.iou")
+    return without(to_dict(config), changeable)
 
 
 def resume_fields(config: Config) -> dict[str, Any]:
@@ -93,6 +96,12 @@ def resume_fields(config: Config) -> dict[str, Any]:
     if config.architecture.batch_norm:  # whose mean and variance are those of the micro-batch
         limits.remove("data.micro_batch")
     return without(worker_fields(config), limits)
+
+
+def _what_counts(before: Config, now: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run was begun with and is resumed with, without the fields that have no effect in either."""
+    unused = unused_fields(before) & unused_fields(now)
+    return without(resume_fields(before), unused), without(resume_fields(now), unused)
 
 
 def check_images(
@@ -131,22 +140,28 @@ def check_images(
 
 
 def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) -> None:
-    """Refuses other images, labels or classes than those of a run's `config.json`."""
-    rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
+    """Refuses images, labels or classes that are not those of a run, which is resumed, or which the first worker has begun."""
+    if begun(workdir):
+        rule = f"A run is resumed with the images that it was begun with. Received: {workdir}, whose"
+        changed, now = "changed", "now"
+    else:
+        rule = "All workers train with the same images. Received: this one's, of which the"
+        changed, now = "differ from the first one's", "here"
     if stored["classes"] != list(source.classes):
         first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
-        raise UserError(f"{rule} classes changed: {first!r} is not in both.")
+        raise UserError(f"{rule} classes {changed}: {first!r} is not in both.")
     if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
-        raise UserError(f"{rule} labels changed: now {'any number' if source.multi_label else 'one'} an image.")
-    images = _images(source)
+        number = "any number" if source.multi_label else "one"
+        raise UserError(f"{rule} labels {changed}: {now} {number} an image.")
+    data = _images(source)
     for name in ("train", "val", "test"):
-        then, now = stored["data"].get(name), images.get(name)
-        if then and now:  # contents, labels and boxes where both know them
-            then, now = ({key: one[key] for key in then.keys() & now.keys()} for one in (then, now))
-        if then != now:
-            counts = f"{then['images'] if then else 0}, now {now['images'] if now else 0}"
+        theirs, ours = stored["data"].get(name), data.get(name)
+        if theirs and ours:  # contents, labels and boxes where both know them
+            theirs, ours = ({key: one[key] for key in theirs.keys() & ours.keys()} for one in (theirs, ours))
+        if theirs != ours:
+            counts = f"{theirs['images'] if theirs else 0}, {now} {ours['images'] if ours else 0}"
             raise UserError(
-                f"{rule} {name} images changed: {counts}, or others of other names, contents, labels or boxes."
+                f"{rule} {name} images {changed}: {counts}, or others of other names, contents, labels or boxes."
             )
 
 

@@ -63,23 +63,35 @@ class Workers:
             StoppedError, UserError: on all workers, if the chief was stopped or found a user's mistake. Else the others would
                 report the chief as lost, and be started again with the same mistake.
         """
-        result, end = None, None
-        if self.chief:
-            try:
-                result = work()
-            except (StoppedError, UserError) as error:
-                end = error
-        stopped, refused = self.any(isinstance(end, StoppedError), isinstance(end, UserError))
-        if stopped:
-            raise end or StoppedError("stopped with the first worker; the same command resumes the run")
-        if refused:
-            raise end or UserError("All workers make one run. Received: a mistake, which the first worker names.")
-        return result
+        return self._ended_together(work if self.chief else lambda: None)
 
     def chief_first(self, work: Callable[[], Result]) -> Result:
-        """The result of `work` on each; the others begin when the chief has finished, so that they find its files."""
+        """The result of `work` on each; the others begin when the chief has finished, so that they find its files.
+
+        Raises:
+            StoppedError, UserError: as in `chief_only`, of any worker.
+        """
         result = self.chief_only(work)
-        return result if self.chief else work()
+        of_others = self._ended_together((lambda: None) if self.chief else work)
+        return result if self.chief else of_others
+
+    def _ended_together(self, work: Callable[[], Result]) -> Result:
+        """The result of `work`, or the end of a worker on all of them."""
+        result, end = None, None
+        try:
+            result = work()
+        except (StoppedError, UserError) as error:
+            end = error
+        mistake = isinstance(end, UserError)
+        stopped, *refused = self.any(
+            isinstance(end, StoppedError), *(mistake and rank == self.rank for rank in range(self.count))
+        )
+        if stopped:
+            raise end or StoppedError("stopped with another worker; the same command resumes the run")
+        if any(refused):
+            name = self._cluster.name(refused.index(True)) if self._cluster else ""
+            raise end or UserError(f"All workers make one run. Received: a mistake, which {name} names.")
+        return result
 
     @tf.function
     def _sum(self, values):

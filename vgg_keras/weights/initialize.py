@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import MATCH, Architecture, Config, fields_with
+from vgg_keras.config import MATCH, Architecture, Config, fields_with, unused_fields
 from vgg_keras.errors import UserError
 from vgg_keras.paths import user_path
 from vgg_keras.runs import require_unchanged, run_config, weights_digest
@@ -86,7 +86,8 @@ def require_family(theirs: Architecture, ours: Architecture, start: Path | str) 
             f"for {ours.name}. --weights=SOURCE fine-tunes any net, in its own configuration."
         )
     names = fields_with(MATCH, Architecture)
-    for name in names:
+    unused = unused_fields(Config(architecture=theirs)) & unused_fields(Config(architecture=ours))
+    for name in (name for name in names if f"architecture.{name}" not in unused):
         old, new = getattr(theirs, name), getattr(ours, name)
         if old != new:
             raise UserError(

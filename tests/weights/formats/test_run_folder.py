@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import vgg_keras
+from vgg_keras import runs
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.runs import require_unchanged
+from vgg_keras.weights.formats import run_folder
 from vgg_keras.weights.formats.run_folder import load_run, save_weights
 
 
@@ -55,6 +57,26 @@ def test_a_removed_file_is_refused_by_name(run):
     (folder / "model.weights.h5").unlink()
     with pytest.raises(UserError, match="model.weights.h5, which was changed, damaged or removed"):
         load_run(folder)
+
+
+@pytest.mark.parametrize("reader", ["read_manifest", "read_keras"])
+def test_weights_that_a_training_replaces_while_they_are_read_are_read_again(run, monkeypatch, reader):
+    """Between manifest and digest they seemed damaged, between digest and weights a net had the digest of another."""
+    folder, old = run
+    new, module = vgg_keras.build(old.architecture, seed=6), {"read_manifest": runs, "read_keras": run_folder}[reader]
+    original, calls = getattr(module, reader), []
+
+    def read(path):
+        found = original(path) if reader == "read_manifest" else None
+        calls.append(path)
+        if len(calls) == 1:
+            save_weights(new, folder)
+        return found or original(path)
+
+    monkeypatch.setattr(module, reader, read)
+    loaded = load_run(folder)
+    assert loaded.weights_sha256 == sha256(folder / "model.weights.h5") and len(calls) == 2
+    assert all(map(np.array_equal, loaded.model.get_weights(), new.get_weights()))
 
 
 @pytest.mark.slow

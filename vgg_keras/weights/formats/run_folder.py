@@ -99,10 +99,8 @@ def read(workdir: Path) -> StoredRun:
             f"A run's folder holds {CONFIG}, {WEIGHTS} and {MANIFEST}. "
             f"Received: {workdir}, without {CONFIG}.{hint_of(workdir)}"
         )
-    digests = require_unchanged(workdir)
+    digest, weights = _verified_weights(workdir)
     config = from_dict(Config, stored["config"])
-    with parsing(workdir / WEIGHTS):
-        weights = read_keras(workdir / WEIGHTS)
     architecture = config.architecture
     weights = dataclasses.replace(
         weights,
@@ -113,7 +111,34 @@ def read(workdir: Path) -> StoredRun:
         boxes=architecture.boxes,
         box_unit=architecture.box_unit,
     )
-    return StoredRun(config, weights, digests[WEIGHTS])
+    return StoredRun(config, weights, digest)
+
+
+def _verified_weights(workdir: Path) -> tuple[str, SourceWeights]:
+    """The weights of a run and their sha256, which is in its manifest.
+
+    A training may replace them after their digest is computed, or after the manifest is read. They are then read again.
+    """
+    while True:
+        before = _version(workdir / WEIGHTS)
+        try:
+            digests = require_unchanged(workdir)
+            with parsing(workdir / WEIGHTS):
+                weights = read_keras(workdir / WEIGHTS)
+        except UserError:
+            if _version(workdir / WEIGHTS) == before:
+                raise
+            continue
+        if _version(workdir / WEIGHTS) == before:
+            return digests[WEIGHTS], weights
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced; None where there is none."""
+    if not path.exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
