@@ -191,6 +191,14 @@ def test_a_resume_from_another_start_names_both(tmp_path):
         check(tmp_path / "run", config)
     with pytest.raises(UserError, match=rf"begun from {path} \(sha256 12ab\), now random weights\."):
         check(tmp_path / "run", Config())
+    stage = override(
+        Config(), {"training.init_from": tmp_path / "A"}
+    )  # of a chain, without the --init_from that replaced it
+    with pytest.raises(
+        UserError,
+        match=rf"begun from {path} \(sha256 12ab\), now {tmp_path}/A \(not trained yet\)\. Give the same --init_from",
+    ):
+        check(tmp_path / "run", stage)
 
 
 @pytest.fixture(scope="module")

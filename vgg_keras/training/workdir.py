@@ -12,6 +12,7 @@ from vgg_keras.data.splits import Source, Split
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
+from vgg_keras.paths import user_path
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.runs import (
     CHECKPOINTS,
@@ -64,7 +65,12 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
         return
     before = from_dict(Config, stored["config"])
     old, new = _what_counts(before, _resolved_as(config, before))
-    start = stored["started_from"] if outlives_start(workdir, config) else digest(config)
+    if outlives_start(workdir, config):
+        start = stored["started_from"]
+    elif config.training.init_from and not user_path(config.training.init_from).exists():
+        start = "not trained yet"  # a stage of this chain, which another run replaced
+    else:
+        start = digest(config)
     if stored.get("started_from") != start:
         old_start = describe(before.training.start, stored.get("started_from"))
         new_start = describe(config.training.start, start)
