@@ -128,7 +128,7 @@ def hash_ahead(path: Path | str) -> None:
         with file:
             try:
                 found.set_result(_digest(file))
-            except OSError as error:
+            except Exception as error:  # of the system, or no memory: whoever asks for the digest gets it
                 found.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()  # no process waits for it at its end
