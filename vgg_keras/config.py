@@ -634,13 +634,18 @@ def needs_of(path: str) -> tuple[str, ...]:
     return one.metadata.get("needs", ())
 
 
+def value_at(config: Config, path: str) -> Any:
+    """The value of a field in a section, such as `training.epochs`."""
+    section, _, name = path.partition(".")
+    return getattr(getattr(config, section), name)
+
+
 def unused_fields(config: Config) -> set[str]:
     """The paths of the fields that have no effect in a training of this configuration, whatever their values."""
 
     def holds(assignment: str) -> bool:
         path, _, value = assignment.partition("=")
-        section, _, name = path.partition(".")
-        return getattr(getattr(config, section), name) == value
+        return value_at(config, path) == value
 
     unused = {path for path in every_field() if (needs := needs_of(path)) and not any(map(holds, needs))}
     return unused if config.architecture.hidden_units else unused | {"architecture.fc_units", "architecture.dropout"}

@@ -106,13 +106,13 @@ def read_regular(path: Path | str) -> bytes:
         return file.read()
 
 
-_ahead: dict[tuple[int, ...], Future] = {}  # digests that `hash_ahead` computes, by `_version`
+_ahead: dict[tuple[int, ...], Future] = {}  # digests that `hash_ahead` computes, by `version`
 
 
 def sha256(path: Path | str) -> str:
     """The file's digest in hexadecimal; the file is opened by `open_regular`."""
     with open_regular(path) as file:
-        ahead = _ahead.pop(_version(file), None)
+        ahead = _ahead.pop(version(file.fileno()), None)
         return ahead.result() if ahead else _digest(file)
 
 
@@ -122,7 +122,7 @@ def hash_ahead(path: Path | str) -> None:
         file = open_regular(path)
     except OSError:  # `sha256` says so
         return
-    found = _ahead[_version(file)] = Future()
+    found = _ahead[version(file.fileno())] = Future()
 
     def run():
         with file:
@@ -134,9 +134,9 @@ def hash_ahead(path: Path | str) -> None:
     threading.Thread(target=run, daemon=True).start()  # no process waits for it at its end
 
 
-def _version(file: BinaryIO) -> tuple[int, ...]:
-    """What changes when a file does."""
-    found = os.fstat(file.fileno())
+def version(file: Path | int) -> tuple[int, ...]:
+    """What changes when a file does, of a path or a descriptor."""
+    found = os.stat(file)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

@@ -14,7 +14,7 @@ def class_name(text: Path | str | bytes) -> str:
     """A folder's name or a label as the name of a class: one line of text, in Unicode's composed form (NFC).
 
     macOS gives the names of folders with accents apart from their letters (NFD). Of two machines the same class would else have
-    two names that look alike.
+    two names that look the same.
     """
     return unicodedata.normalize("NFC", printable(text))
 

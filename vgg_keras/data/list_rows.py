@@ -188,10 +188,10 @@ def _remedy(path: Path, missing: Row) -> str:
         return ""
     wanted = unicodedata.normalize("NFC", name)
     for one in beside:
-        alike = unicodedata.normalize("NFC", one)
-        if alike == wanted:
+        composed = unicodedata.normalize("NFC", one)
+        if composed == wanted:
             return " On the disk its name has the same letters in another Unicode form (NFC or NFD). Write it as it is there."
-        if alike.casefold() == wanted.casefold():
+        if composed.casefold() == wanted.casefold():
             return f" Did you mean {printable(os.path.join(os.path.dirname(missing.path), one))}?"
     return ""
 

@@ -22,9 +22,9 @@ def noting_classes(split: Split, name: str) -> Split:
     if len(split.classes) < 2 or split.labels is None:
         return split
     counts = split.class_counts
-    alike = _alike_classes(split.classes) if name == "train" else ()
+    similar = _similar_classes(split.classes) if name == "train" else ()
     majority = () if split.multi_label else _majority(split, name, counts)
-    return dataclasses.replace(split, notes=(*split.notes, *alike, *majority, *_absent_classes(split, name, counts)))
+    return dataclasses.replace(split, notes=(*split.notes, *similar, *majority, *_absent_classes(split, name, counts)))
 
 
 def noting_copies(split: Split, name: str, train: Split) -> Split:
@@ -39,7 +39,7 @@ def noting_copies(split: Split, name: str, train: Split) -> Split:
     return dataclasses.replace(split, notes=(*split.notes, note))
 
 
-def _alike_classes(classes: Sequence[str]) -> tuple[str, ...]:
+def _similar_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """A line where the names of two classes differ in case or spaces alone, as one class that several people wrote."""
     known: dict[str, str] = {}
     pairs = []

@@ -170,12 +170,10 @@ def design_digest(config: Config, start: str) -> str:
 
 def images_of(runs: Sequence[Any]) -> dict[str, Any]:
     """How many images the splits of a set have, and their `DIGESTS`, from its first run that has begun."""
-    stored = [read_config(run.folder) for run in runs if not run.training.weights]
-    images = next((one.get("data", {}) for one in stored if one), {})
-    splits = {split: images.get(split) or {} for split in SPLITS}
-    return {
-        split: {key: one[key] for key in ("images", *DIGESTS) if key in one} for split, one in splits.items() if one
-    }
+    stored = (read_config(run.folder) for run in runs if not run.training.weights)
+    data = next((one.get("data", {}) for one in stored if one), {})
+    known = {split: data[split] for split in SPLITS if data.get(split)}
+    return {split: {key: one[key] for key in ("images", *DIGESTS) if key in one} for split, one in known.items()}
 
 
 def _place(start: str) -> tuple[str, ...]:

@@ -66,8 +66,8 @@ def images(content: dict[str, Any], data: str) -> dict[str, Any]:
 def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]]) -> None:
     for split in identity.SPLITS:
         stated = [(where, one[split]) for where, one in known if split in one]
-        for where, images in stated[1:]:
-            if differ := identity.difference_of_images(stated[0][1], images):
+        for where, other in stated[1:]:
+            if differ := identity.difference_of_images(stated[0][1], other):
                 raise UserError(
                     f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}: other {differ}."
                 )

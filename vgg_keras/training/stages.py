@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of, unused_fields
+from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of, unused_fields, value_at
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
 from vgg_keras.runs import (
@@ -140,18 +140,12 @@ def _require_needed_settings(config: Config, trained: Sequence[Config], override
     """Refuses an override that belongs to a setting which none of the trained configurations has."""
     unused = set.intersection(*map(unused_fields, trained))
     for path in overrides:
-        if path in unused and _value(config, path):
+        if path in unused and value_at(config, path):
             needs = needs_of(path)
             listed = " or ".join(needs)
             fields = dict.fromkeys(assignment.partition("=")[0] for assignment in needs)
-            found = ", ".join(f"{field}={_value(trained[0], field)}" for field in fields)
+            found = ", ".join(f"{field}={value_at(trained[0], field)}" for field in fields)
             raise UserError(f"{path} belongs to {listed}. Received: {path} with {found}. Set both, or leave it out.")
-
-
-def _value(config: Config, path: str) -> Any:
-    """The value of a field in a section."""
-    section, _, name = path.partition(".")
-    return getattr(getattr(config, section), name)
 
 
 def _require_weights_again(config: Config, start: str, result: dict[str, Any] | None) -> None:

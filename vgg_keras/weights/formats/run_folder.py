@@ -15,7 +15,7 @@ import keras
 
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
-from vgg_keras.files import replacing, sha256, write_json
+from vgg_keras.files import replacing, sha256, version, write_json
 from vgg_keras.nets.builder import build_trained
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict
@@ -135,10 +135,7 @@ def _verified_weights(workdir: Path) -> tuple[str, SourceWeights]:
 
 def _version(path: Path) -> tuple[int, ...] | None:
     """What changes when a file is replaced; None where there is none."""
-    if not path.exists():
-        return None
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return version(path) if path.exists() else None
 
 
 def load_run(workdir: Path | str, dtype: str | None = None) -> LoadedModel:
