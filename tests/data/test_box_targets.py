@@ -10,7 +10,8 @@ from tests.data.images import ORIENTATIONS
 from tests.data.rectangles import config_of, draw, edges_of, found_box, opened, write_list
 from vgg_keras.config import Data
 from vgg_keras.data import pipeline
-from vgg_keras.data.box_targets import boxes_of_epochs
+from vgg_keras.data.augment import draw_augmentations, epoch_draws
+from vgg_keras.data.box_targets import stored_window, trained_boxes
 from vgg_keras.data.boxes import Boxes
 from vgg_keras.data.splits import Split
 
@@ -118,7 +119,7 @@ def split_of(*boxes):
 def test_each_box_of_an_image_is_drawn_as_often():
     """Over 300 epochs a share of 1 in 3 is met within five standard deviations, 0.136."""
     three, one = [(0, 0, 10, 10), (5, 5, 20, 20), (1, 2, 3, 4)], [(7, 7, 9, 9)]
-    drawn = boxes_of_epochs(split_of(three, one), Data(several_boxes="random"))
+    drawn = trained_boxes(split_of(three, one), Data(several_boxes="random")).of_epoch
     epochs = np.stack([drawn(tf.constant([1, epoch])).numpy() for epoch in range(300)])
     shares = [np.mean((epochs[:, 0] == np.float32(box)).all(axis=1)) for box in three]
     print(f"shares of three boxes: {shares}")
@@ -129,9 +130,53 @@ def test_each_box_of_an_image_is_drawn_as_often():
 
 def test_the_largest_box_is_trained_in_every_epoch_and_of_other_sets_none():
     split = split_of([(0, 0, 5, 5), (5, 5, 20, 20)], [(7, 7, 9, 9)])
-    largest = boxes_of_epochs(split, Data(several_boxes="largest"))
+    largest = trained_boxes(split, Data(several_boxes="largest")).of_epoch
     assert largest(tf.constant([1, 2])).numpy().tolist() == [[5, 5, 20, 20], [7, 7, 9, 9]]
     turned = dataclasses.replace(split, orientations=np.array([3, 1], np.int32))  # turned by half, 40 high, 30 wide
-    found = boxes_of_epochs(turned, Data(several_boxes="largest"))(tf.constant([1, 2])).numpy()
+    found = trained_boxes(turned, Data(several_boxes="largest")).of_epoch(tf.constant([1, 2])).numpy()
     assert found.tolist() == [[10, 20, 25, 35], [7, 7, 9, 9]]
-    assert boxes_of_epochs(dataclasses.replace(split, boxes=None), Data()) is None
+    assert trained_boxes(dataclasses.replace(split, boxes=None), Data()) is None
+
+
+def test_a_crop_is_trained_on_the_box_of_which_it_shows_most():
+    """Against a loop that counts the pixels of each box in each crop; images of one, two and four boxes, some of them turned."""
+    random, lists = np.random.default_rng(0), []
+    for count in [1, 2, 4] * 8:
+        low, size = random.integers(0, 60, (count, 2)), random.integers(15, 40, (count, 2))
+        lists.append(np.concatenate([low, low + size], axis=1))
+    sizes = np.array([[110, 100], [100, 110]] * 12, np.int32)
+    split = dataclasses.replace(
+        split_of(*lists), sizes=sizes, jpegs=np.zeros(24, bool), orientations=np.array([1, 3] * 12, np.int32)
+    )
+    data, basis, others = Data(several_boxes="in_crop", scale=(80,)), np.zeros((3, 3), np.float32), 0
+    boxes = trained_boxes(split, data)
+    for epoch in range(10):
+        seed, images = tf.constant([3, epoch]), tf.constant(random.permutation(24)[:9])
+        must_show = tf.gather(boxes.of_epoch(seed), images)
+        draws = tf.gather(epoch_draws(seed, 24), images)
+        drawn = draw_augmentations(sizes[images], np.zeros(9, bool), draws, data, 32, basis, must_show)
+        trained = boxes.of_crops(images, must_show, drawn).numpy()
+        others += (trained != must_show.numpy()).any(axis=1).sum()
+        for row, (image, window) in enumerate(zip(images.numpy(), stored_window(drawn).numpy(), strict=True)):
+            stored = [turned_by_half(box, sizes[image]) if image % 2 else box for box in lists[image]]
+            shown = [pixels_shown(box, window) for box in stored]
+            assert trained[row].tolist() in [box.tolist() for box in stored]
+            place = [box.tolist() for box in stored].index(trained[row].tolist())
+            assert shown[place] == max(shown) > 0
+    print(f"{others} of 90 crops show more of another box than of the drawn one")
+    assert 5 < others < 60
+
+
+def turned_by_half(box, size):
+    """The box in the image before it was turned by half; the image's height and width are `size`."""
+    height, width = size
+    return np.array([width - box[2], height - box[3], width - box[0], height - box[1]])
+
+
+def pixels_shown(box, window):
+    """How many pixels of a box lie in a window of whole pixels: top, left, height, width."""
+    assert (window == np.round(window)).all()
+    mask = np.zeros((128, 128), int)
+    mask[box[1] : box[3], box[0] : box[2]] += 1
+    top, left, height, width = window.astype(int)
+    return (mask[top : top + height, left : left + width] == 1).sum()

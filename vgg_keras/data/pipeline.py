@@ -123,13 +123,13 @@ def _slots(split, data, crop, color_basis, seed, first_step, last_step, places: 
     """For each of these steps and each of these places in its batch: the image's id, its augmentation, its weight."""
     steps = steps_per_epoch(split.size, data.batch)
     sizes, jpegs = tf.constant(split.sizes), tf.constant(split.jpegs)
-    boxes_of = box_targets.boxes_of_epochs(split, data)
+    boxes = box_targets.trained_boxes(split, data)
 
     def of_epoch(epoch):
         epoch_seed = seed_of(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(split.size, dtype=tf.int64), epoch_seed)
         draws = epoch_draws(epoch_seed, split.size, split.channels)
-        trained = [boxes_of(epoch_seed)] if boxes_of else []
+        trained = [boxes.of_epoch(epoch_seed)] if boxes else []
         first = tf.maximum(first_step - epoch * steps, 0)
         last = tf.minimum(last_step - epoch * steps, steps)
         return tf.data.Dataset.range(first, last).flat_map(lambda step: of_step(order, draws, trained, step))
@@ -144,6 +144,7 @@ def _slots(split, data, crop, color_basis, seed, first_step, last_step, places: 
         known = (tf.gather(table, images) for table in (sizes, jpegs, draws))
         trained = [tf.gather(table, images) for table in trained]
         drawn = draw_augmentations(*known, data, crop, color_basis, *trained)
+        trained = [boxes.of_crops(images, *trained, drawn)] if boxes else []
         images, drawn, trained = tf.nest.map_structure(lambda one: tf.gather(one, slots), (images, drawn, trained))
         # the files of a step are checked together: the check runs in Python, for one image after another
         return tf.data.Dataset.from_tensor_slices((split.unchanged(images), drawn, weights, *trained))
@@ -173,19 +174,17 @@ def training_crop(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The crop of an image in an epoch's training, (crop, crop, channels) float32, and its label, or its `boxes.target`."""
     epoch_seed = seed_of(seed, tf.constant(epoch, tf.int64))
-    draws, boxes_of = (
-        epoch_draws(epoch_seed, split.size, split.channels)[image],
-        box_targets.boxes_of_epochs(split, data),
-    )
-    box = [boxes_of(epoch_seed)[image]] if boxes_of else []
-    drawn = draw_augmentations(split.sizes[image], split.jpegs[image], draws, data, crop, color_basis, *box)
+    ids = tf.constant([image], tf.int64)
+    draws = tf.gather(epoch_draws(epoch_seed, split.size, split.channels), ids)
+    boxes = box_targets.trained_boxes(split, data)
+    trained = [tf.gather(boxes.of_epoch(epoch_seed), ids)] if boxes else []
+    drawn = draw_augmentations(split.sizes[[image]], split.jpegs[[image]], draws, data, crop, color_basis, *trained)
+    box = [boxes.of_crops(ids, *trained, drawn)[0]] if boxes else []
+    drawn = tf.nest.map_structure(lambda field: field[0], drawn)
     with readable_image(split, image):
-        image = tf.constant(image, tf.int64)
-        encoded, label = split.read(split.unchanged(image))
-        pixels, orientation = (
-            augment(image, encoded, drawn, data, crop, split.orientation(image)),
-            split.orientation(image),
-        )
+        encoded, label = split.read(split.unchanged(ids[0]))
+        orientation = split.orientation(ids[0])
+        pixels = augment(ids[0], encoded, drawn, data, crop, orientation)
         return pixels, box_targets.of_crop(label, *box, drawn, orientation, data) if box else label
 
 
