@@ -43,7 +43,7 @@ def test_runs_go_seed_after_seed_and_what_lies_beyond_the_paper_comes_last(tmp_p
     names = [run.name for run in plan.runs_of(suites.of("small", {}), tmp_path)]
     place = names.index
     first_beyond = min(place(name) for name in names if name.split("-")[1].split("/")[0] in ("l2", "bf16", "full_jpeg"))
-    assert place("photographs/A-small/2") < first_beyond and place("cifar10/D-from_A/0") > first_beyond
+    assert place("photographs/A-small/2") < first_beyond and place("cifar10/A-bf16/0") > first_beyond
     assert place("photographs/D-jitter_fc/0") < place("cifar10/A-small/1") < place("cifar10/A-small/2")
     assert place("photographs/A-small/1") < place("photographs/C-small/1") < place("photographs/C-large/1")
 

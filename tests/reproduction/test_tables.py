@@ -32,7 +32,7 @@ def test_the_sides_of_a_test_follow_from_s():
         (PHOTOS.table5("E", "dense"), "E-jitter", "dense", (128, 192, 256), (24.8, 7.5)),
         (PHOTOS.table5("D", "multi_crop"), "D-jitter", "multi_crop", (128, 192, 256), (24.6, 7.5)),
         (PHOTOS.table5("E", "both"), "E-jitter", "both", (128, 192, 256), (24.4, 7.1)),
-        (PHOTOS.control(), "B-5x5-small", "center", (128,), None),
+        (PHOTOS.control()[1], "B-5x5-small", "center", (128,), None),
     ],
 )
 def test_a_cell_is_the_papers_with_its_own_sides(cell, training, protocol, scales, printed):

@@ -44,7 +44,7 @@ class Tables:
     """The cells of one set of images.
 
     Attributes:
-        data: the set's name; the names of trainings are DATA/NET-SCALE, with small, large or jitter.
+        data: the set's name; the names of trainings are DATA/NET-KIND. A kind is small, large or jitter, by S, or of a suite.
         scales: its S and Q.
         single: the protocol of Table 3; the paper's is dense.
     """
@@ -95,37 +95,38 @@ class Tables:
         parts = tuple(Part(self.training(net, kind), "dense", self._three(self.scales, kind)) for net, kind in nets)
         return Cell("6", self.data, self.name("6", "seven", "dense"), parts, paper.SUBMISSION)
 
-    def control(self) -> Cell:
-        """4.1's control: B with 5x5 layers, on a centre crop; the paper prints the difference alone."""
-        part = Part(self.training("B-5x5", "small"), "center", (self.scales.small,))
-        return Cell("4.1", self.data, self.name("4.1", "B-5x5", "small"), (part,))
-
-    def beside_control(self) -> Cell:
-        """4.1: B on a centre crop."""
-        part = Part(self.training("B", "small"), "center", (self.scales.small,))
-        return Cell("4.1", self.data, self.name("4.1", "B", "small"), (part,))
+    def control(self, kind: str = "small") -> list[Cell]:
+        """4.1's control: B and B with 5x5 layers, on a centre crop; the paper prints the difference alone."""
+        found = []
+        for net in ("B", "B-5x5"):
+            part = Part(self.training(net, kind), "center", (self.scales.small,))
+            found.append(Cell("4.1", self.data, self.name("4.1", net, kind), (part,)))
+        return found
 
     # ---- the claims
 
-    def depth(self, deepest: str = "E") -> list[Claim]:
-        """4.1, at the fixed S of 256, but for the control."""
+    def depth(self, note: str = "") -> list[Claim]:
+        """4.1, at the fixed S of 256, but for the control; `note` says what else differs between a net and A."""
 
         def of(text: str, first: str, second: str, expected: Expected) -> Claim:
             cells = (self.name("3", net, "small") for net in (first, second))
-            return Claim("4.1", text, *cells, expected, of_depth=first != "A-LRN")
+            of_depth = first != "A-LRN"
+            return Claim(
+                "4.1", text, *cells, expected, of_depth=of_depth, note=note if of_depth and second == "A" else ""
+            )
 
         return [
             of("local response normalisation brings no gain of 0.5 points or more: A-LRN - A", "A-LRN", "A", "no_gain"),
             of("depth lowers the error: B - A", "B", "A", "lower"),
             of("depth lowers the error: C - B (three 1x1 layers more)", "C", "B", "lower"),
             of("context counts: D - C (3x3 instead of 1x1)", "D", "C", "lower"),
-            of("depth lowers the error from 11 to 19 layers: E - A", deepest, "A", "lower"),
-            of("the error saturates at 19 layers: E - D", deepest, "D", "equal"),
+            of("depth lowers the error from 11 to 19 layers: E - A", "E", "A", "lower"),
+            of("the error saturates at 19 layers: E - D", "E", "D", "equal"),
         ]
 
-    def control_claim(self) -> Claim:
+    def control_claim(self, kind: str = "small") -> Claim:
         """4.1: 7 points in top-1."""
-        cells = self.name("4.1", "B", "small"), self.name("4.1", "B-5x5", "small")
+        cells = (self.name("4.1", net, kind) for net in ("B", "B-5x5"))
         return Claim("4.1", "two 3x3 layers are better than one 5x5: B - B-5x5", *cells, "lower", -7.0, of_depth=True)
 
     def jitter(self, nets: str, kinds: tuple[str, ...], note: str = "") -> list[Claim]:

@@ -21,3 +21,17 @@ def test_small_suites_chain_and_crops_fit_its_sides():
             assert min(sides) >= config.architecture.crop, (training.name, protocol)
     assert suite.passes("photographs/D-jitter") == {"dense": (128, 192, 256), "multi_crop": (128, 192, 256)}
     assert len(suite.trainings[0].seeds) >= 3
+
+
+def test_depths_of_the_small_suite_start_from_net_a_as_in_3_1():
+    suite = suites.of("small", {})
+    deep = [suite.training(f"cifar10/{net}-small") for net in "BCDE"]
+    others = [suite.training(f"cifar10/{name}") for name in ("A-small", "A-LRN-small", "B-random", "B-5x5-random")]
+    assert {one.start for one in deep} == {"cifar10/A-small"} and {one.start for one in others} == {""}
+    assert len({one.settings[1:] for one in (*deep, *others)}) == 1
+    longer = {(one.first, one.second) for one in suite.claims if one.note.endswith("is trained longer")}
+    assert {
+        ("cifar10 table3 B small", "cifar10 table3 A small"),
+        ("cifar10 table3 E small", "cifar10 table3 A small"),
+    } <= longer
+    assert all("A small" in second or "photographs" in first for first, second in longer)

@@ -90,8 +90,7 @@ def _trained() -> Suite:
             *(TABLES.table5(net, protocol) for net in "DE" for protocol in PROTOCOLS),
             TABLES.submission(),
             *(TABLES.pair(protocol) for protocol in PROTOCOLS),
-            TABLES.beside_control(),
-            TABLES.control(),
+            *TABLES.control(),
         ),
         claims=(
             *TABLES.depth(),

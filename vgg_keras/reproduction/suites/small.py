@@ -3,7 +3,9 @@
 The depths on CIFAR-10, with 10,000 test images; scales, crops and fusion on photographs, which are larger than the crop.
 """
 
-from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Part, Suite, Training
+import dataclasses
+
+from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Suite, Training
 from vgg_keras.reproduction.tables import Scales, Tables
 
 SEEDS = (0, 1, 2)
@@ -29,9 +31,10 @@ def suite() -> Suite:
         name="small",
         title="Section 4 in small",
         about=(
-            "CIFAR-10: every net of Table 1 and the control of 4.1, each from random "
-            "weights, S=36 for a crop of 32. D and E are also trained with S in [32, 40], from random weights and as long, so "
-            "that jitter is all that differs.",
+            "CIFAR-10, S=36 for a crop of 32. Nets A and A-LRN start from random weights. B, C, D and E start from net A, as in "
+            "3.1, and are then trained as long as it was. So they have had more epochs than A; what these alone give is measured "
+            "by a net A that is trained on as long. D and E are also trained with S in [32, 40], from the same net A and as "
+            "long, so that jitter is all that differs. The two nets of 4.1's control start from random weights.",
             "Photographs: the paper's chain at half of its sides. A is "
             "trained at S=128; C, D and E start from it, then go on at S=192 and with S in [128, 256].",
             "No net has batch norm. Every schedule is fixed before, and the last net is the one that is tested.",
@@ -47,14 +50,22 @@ def suite() -> Suite:
     )
 
 
-def _of_cifar(net: str, kind: str, *settings: str, config: str = "section4_cifar10", start: str = "") -> Training:
-    return Training(CIFAR.training(net, kind), "cifar10", config, (f"architecture.name={net}", *settings), SEEDS, start)
+def _of_cifar(net: str, kind: str, *settings: str, start: str = "") -> Training:
+    return Training(
+        CIFAR.training(net, kind), "cifar10", "section4_cifar10", (f"architecture.name={net}", *settings), SEEDS, start
+    )
 
 
 def _cifar() -> list[Training]:
-    jitter = "data.scale=32,40"
-    nets = ("A", "B", "B-5x5", "D", "E", "C", "A-LRN")
-    return [*(_of_cifar(net, "small") for net in nets), *(_of_cifar(net, "jitter", jitter) for net in "DE")]
+    a, jitter = CIFAR.training("A", "small"), "data.scale=32,40"
+    return [
+        *(_of_cifar(net, "small") for net in ("A", "A-LRN")),
+        *(_of_cifar(net, "small", start=a) for net in "BDEC"),
+        # the first layers of B-5x5 cannot start from A's, so nor does B beside it
+        *(_of_cifar(net, "random") for net in ("B", "B-5x5")),
+        *(_of_cifar(net, "jitter", jitter, start=a) for net in "DE"),
+        _of_cifar("A", "longer", start=a),
+    ]
 
 
 def _photographs() -> list[Training]:
@@ -78,8 +89,7 @@ def _cells() -> list[Cell]:
     return [
         *(CIFAR.table3(net, "small", CENTER) for net in ("A", "A-LRN", "B", "C", "D", "E")),
         *(CIFAR.table3(net, "jitter", CENTER) for net in "DE"),
-        CIFAR.beside_control(),
-        CIFAR.control(),
+        *CIFAR.control("random"),
         PHOTOGRAPHS.table3("A", "small"),
         *(PHOTOGRAPHS.table3(net, kind) for net in "CDE" for kind in kinds),
         *(PHOTOGRAPHS.table4(net, kind) for net in "CDE" for kind in kinds),
@@ -91,8 +101,8 @@ def _cells() -> list[Cell]:
 
 def _claims() -> list[Claim]:
     return [
-        *CIFAR.depth(),
-        CIFAR.control_claim(),
+        *CIFAR.depth(LONGER),
+        CIFAR.control_claim("random"),
         *CIFAR.jitter("DE", ("small",)),
         *PHOTOGRAPHS.larger("CDE", LONGER),
         *PHOTOGRAPHS.jitter("CDE", ("small", "large"), LONGER),
@@ -104,26 +114,32 @@ def _claims() -> list[Claim]:
 
 def _beyond() -> tuple[list[Training], list[Cell], list[Claim]]:
     """What the package chose where the paper is silent or another choice is common; each beside the same net without it."""
-    a, d = ("cifar10", "A", (36,), "center"), ("cifar10", "D", (36,), "center")
-    flowers = ("photographs", "A", (128,), "dense")
+    a = CIFAR.table3("A", "small", CENTER)
     rows = (
-        # set, net, Q, protocol; what differs; text; settings; start
-        (a, "l2", "the paper's coupled L2 instead of SGDW's decoupled decay, net A", ("training.optimizer=l2",), ""),
-        (d, "from_A", "the paper's start from net A instead of Glorot's, net D", (), CIFAR.training("A", "small")),
-        (a, "bf16", "bf16 instead of float32, net A", ("runtime.precision=mixed_bfloat16",), ""),
+        # the cell beside it, what differs, text, settings
+        (a, "l2", "the paper's coupled L2 instead of SGDW's decoupled decay, net A", "training.optimizer=l2"),
+        (a, "bf16", "bf16 instead of float32, net A", "runtime.precision=mixed_bfloat16"),
         (
-            flowers,
+            PHOTOGRAPHS.table3("A", "small"),
             "full_jpeg",
             "full decoding of JPEG files instead of windows, net A",
-            ("data.jpeg_decoding=full",),
-            "",
+            "data.jpeg_decoding=full",
         ),
     )
     trainings, cells, claims = [], [], []
-    for (data, net, sides, protocol), variant, text, settings, start in rows:
-        name, config = f"{data}/{net}-{variant}", f"section4_{data}"
-        trainings.append(Training(name, data, config, (f"architecture.name={net}", *settings), SEEDS, start))
-        cells.append(Cell("beyond", data, f"{data} beyond {net} {variant}", (Part(name, protocol, sides),), None, text))
-        plain = Tables(data, CIFAR.scales).name("3", net, "small")
-        claims.append(Claim("", f"{text}: with - without", cells[-1].name, plain, None))
+    for plain, variant, text, setting in rows:
+        data, name = plain.data, f"{plain.data}/A-{variant}"
+        trainings.append(Training(name, data, f"section4_{data}", ("architecture.name=A", setting), SEEDS))
+        part = dataclasses.replace(plain.parts[0], training=name)
+        cells.append(Cell("beyond", data, f"{data} beyond A {variant}", (part,), None, text))
+        claims.append(Claim("", f"{text}: with - without", cells[-1].name, plain.name, None))
+    longer = dataclasses.replace(a.parts[0], training=CIFAR.training("A", "longer"))
+    cells.append(
+        Cell("beyond", "cifar10", "cifar10 beyond A longer", (longer,), None, "net A, trained on as long as E from it")
+    )
+    start = "the paper's start from net A instead of Glorot's, net B: with - without"
+    b, random_b, e = CIFAR.name("3", "B", "small"), CIFAR.name("4.1", "B", "random"), CIFAR.name("3", "E", "small")
+    equal = "depth at equal epochs, both from net A: E - A"
+    claims.append(Claim("", start, b, random_b, None, note="the first net has the epochs of its net A besides"))
+    claims.append(Claim("", equal, e, cells[-1].name, "lower", of_depth=True))
     return trainings, cells, claims

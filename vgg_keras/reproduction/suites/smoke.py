@@ -35,8 +35,7 @@ def suite() -> Suite:
             *(TABLES.table5("D", protocol) for protocol in ("dense", "multi_crop", "both")),
             TABLES.table5("E", "dense"),
             TABLES.pair("dense"),
-            TABLES.beside_control(),
-            TABLES.control(),
+            *TABLES.control(),
         ),
         claims=(
             Claim("4.1", "depth lowers the error: D - B", *(TABLES.name("3", net, "small") for net in "DB"), "lower"),
