@@ -27,8 +27,8 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
     architecture = architecture.resolved(classes, mean, source.multi_label and takes_scores)
     if not architecture.mean:
         raise UserError(
-            "A .weights.h5 file does not hold the mean that its net subtracts. "
-            f"Received: {source.path} without one. Name it: --set=architecture.mean=R,G,B."
+            "This file does not hold the mean that its net subtracts. "
+            f"Received: {source.path}. Name it: --set=architecture.mean=R,G,B, and architecture.std=R,G,B where it divides."
         )
     return architecture
 

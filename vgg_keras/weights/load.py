@@ -57,6 +57,11 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
         return load_net(source, sha256=sha256).model
     architecture = architecture_of(model)
     weights, _ = read(source, architecture.name, sha256)
+    if weights.own_preprocessing and not architecture.std:
+        raise UserError(
+            f"This file of weights does not hold what its net does to images first. {_noted(source, weights)} Build the net with "
+            "that, mean= and std= of R, G and B: Rescaling(1/255) is mean=(0, 0, 0), std=(255, 255, 255)."
+        )
     converted = convert_or_suggest(weights, architecture)
     kept = assign(model, converted, architecture, weights.path).random
     print_assumption(source, weights, architecture)
@@ -160,8 +165,8 @@ def _own_net(source: str | Path, weights: SourceWeights, stated: Mapping[str, An
     """The net that a source holds; of convolutions alone the net of `_without_head`."""
     if weights.preprocessing is None:
         raise UserError(
-            "A .weights.h5 file gives weights only, not what its net does to images first. "
-            f"Received: {source} without a net. Give a model, or --set=architecture.mean=R,G,B, and "
+            "This file gives weights only, not what its net does to images first. "
+            f"{_noted(source, weights)} Give a model, or --set=architecture.mean=R,G,B, and "
             "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
         )
     like = None
@@ -170,6 +175,13 @@ def _own_net(source: str | Path, weights: SourceWeights, stated: Mapping[str, An
         like = Architecture(head="gap", num_classes=1, crop=wanted.crop, channels=wanted.channels)
     with parsing(source):
         return infer(weights, like, stated)
+
+
+def _noted(source: str | Path, weights: SourceWeights) -> str:
+    """The end of a message on a source whose preprocessing is not known: what it holds of it."""
+    return f"Received: {source}" + (
+        f": {'; '.join(weights.notes)}." if weights.own_preprocessing and weights.notes else "."
+    )
 
 
 def _without_head(config: Config) -> Config:

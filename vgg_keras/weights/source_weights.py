@@ -53,6 +53,8 @@ class SourceWeights:
         channels_first: kernels are (out, in, height, width), else (height, width, in, out). An FC layer's kernel may be flat:
             its first three axes or its last three are then one, in this order.
         preprocessing: the source's; None: the net's own, which the source does not hold.
+        own_preprocessing: whether its net does something to images first, such as a division, whose numbers the source does not
+            hold, or not what they are of.
         epsilon: of the source's batch norm.
         classes: their names, where the source has them.
         activation, lrn: `relu` or `leaky_relu`, and whether there is an LRN.
@@ -76,6 +78,7 @@ class SourceWeights:
     names: Callable[[Architecture], dict[str, str]]
     channels_first: bool
     preprocessing: Preprocessing | None
+    own_preprocessing: bool = False
     epsilon: float = EPSILON
     classes: tuple[str, ...] = ()
     activation: str = "relu"

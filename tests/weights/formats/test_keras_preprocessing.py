@@ -33,6 +33,10 @@ PREPROCESSING = {
         kl.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.0524, 0.0502, 0.0506]),
     ],
     "augmented first": lambda: [kl.RandomFlip("horizontal"), kl.RandomRotation(0.1), kl.Rescaling(1 / 255)],
+    "resized first": lambda: [
+        kl.Resizing(32, 32),
+        kl.Rescaling(1 / 255),
+    ],  # of a functional model: training=True is stored
 }
 
 

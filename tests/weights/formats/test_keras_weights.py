@@ -15,8 +15,9 @@ from tests.weights.formats.fine_tuned import NETS, equal, filled, images_of
 from tests.weights.sources import as_caffe
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
+from vgg_keras.nets.builder import build
 from vgg_keras.weights.formats import keras_weights
-from vgg_keras.weights.load import load_net
+from vgg_keras.weights.load import load_net, load_weights
 from vgg_keras.weights.source_weights import CAFFE, Preprocessing
 
 ALONE = [
@@ -60,6 +61,7 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
             kl.Rescaling(1 / 255),
             r"gives weights only, not what its net does to images first\. .*Rescaling\(1/255\) is mean=0",
         ),
+        (kl.Rescaling(1 / 255, name="input_scaling"), r"with the layer input_scaling, whose .*Save the whole model"),
         (kl.UnitNormalization(), r"with the layer unit_normalization.*, whose .*Save the whole model"),
     ):
         with h5py.File(tmp_path / "weights.h5", "w") as file:
@@ -68,6 +70,21 @@ def test_weights_alone_of_a_net_with_a_layer_of_its_own_are_refused(tmp_path):
             )
         with pytest.raises(UserError, match=message):
             load_net(tmp_path / "weights.h5")
+
+
+def test_weights_behind_a_rescaling_need_a_net_that_divides(tmp_path, random):
+    """They came into a net that takes 0-255 as they are, for images in 0-1, without a word."""
+    model = thin_nets.scaled(
+        thin_nets.functional([kl.Rescaling(1 / 255), *thin_nets.convolutions(), *thin_nets.head()])
+    )
+    path = tmp_path / "net.weights.h5"
+    model.save_weights(path)
+    fields = {"num_classes": 5, "crop": 32, "width": 1 / 16, "mean": (0.0, 0.0, 0.0)}
+    with pytest.raises(UserError, match=r"does not hold what its net does to images first\. .*std=\(255, 255, 255\)"):
+        load_weights(build("A", **fields), path)
+    net = load_weights(build("A", **fields, std=(255.0,) * 3), path)
+    images = random.uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    assert np.abs(net(images).numpy() - model(images).numpy()).max() < 1e-5 * np.abs(model(images)).max()
 
 
 def test_a_dropout_may_be_named_after_its_layer(tmp_path):

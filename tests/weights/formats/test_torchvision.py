@@ -76,6 +76,41 @@ def test_the_authors_nets_are_identified_by_their_digests_under_any_name(tmp_pat
             assert difference(name, found, logits(net, expected)) <= 1e-4
 
 
+def test_a_model_that_normalises_its_images_itself_is_not_read_as_torchvisions(tmp_path, random, capsys):
+    """Its mean and deviation are buffers, of a unit and an order of colours that the file does not hold."""
+    net = torch_vgg("A", width=1 / 16, crop=64)
+    images = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    path, state = tmp_path / "net.pth", {f"model.{key}": value for key, value in net.state_dict().items()}
+
+    def save(mean, std):
+        buffers = {"normalize.mean": mean, "normalize.std": std}
+        torch.save(state | {name: torch.tensor(value).view(1, 3, 1, 1) for name, value in buffers.items()}, path)
+
+    save([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    loaded = load_net(path)
+    assert difference("torchvision's numbers", ours(loaded.model, images), logits(net, normalised(images))) <= 1e-4
+    said = capsys.readouterr().err
+    assert "normalize.std = 0.229, 0.224, 0.225" in said and "read as torchvision's" not in said
+    save([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+    for convolutions in (False, True):
+        with pytest.raises(
+            UserError, match=r"images first\. Received: .*normalize\.mean = 0\.5, 0\.5, 0\.5; .*\. Give"
+        ):
+            load_net(path, convolutions=convolutions)
+    loaded = load_net(path, stated={"mean": (127.5,) * 3, "std": (127.5,) * 3})
+    assert difference("stated", ours(loaded.model, images), logits(net, images / np.float32(127.5) - 1)) <= 1e-4
+
+
+def test_a_layer_before_the_convolutions_is_refused(tmp_path):
+    """Batch norm of the image was taken for a part of the head, which `features` and `train` leave out."""
+    state = {f"1.{key}": value for key, value in torch_vgg("A", width=1 / 16, crop=64).state_dict().items()}
+    kernel = {"0.weight": torch.ones(3, 3, 1, 1), "0.bias": torch.zeros(3)}
+    for first in (torch.nn.BatchNorm2d(3).state_dict(prefix="0."), kernel):
+        torch.save({**first, **state}, tmp_path / "net.pth")
+        with pytest.raises(UserError, match=r"begins with the convolutions .*with 0 of 3 channels beside them"):
+            load_net(tmp_path / "net.pth", convolutions=True)
+
+
 def test_torchvisions_features_have_images_of_their_own_and_no_head(tmp_path, random, capsys):
     """VGG16_Weights.IMAGENET1K_FEATURES: a classifier that is not a number, recognised by it under any name."""
     net = torch_vgg("D", width=1 / 16, crop=32)

@@ -173,9 +173,10 @@ def _forward(config: Mapping[str, Any], by_name: Mapping[str, dict], file: Model
 
 def _require_inference(layer: Mapping[str, Any], file: ModelFile) -> None:
     calls = layer["inbound_nodes"]
-    # Keras 3 writes training=True for the calls of its Random layers, which pass their input on in `predict` all the same.
-    # Of other layers with it, those that are not known are refused by their class
-    default = layer["class_name"].startswith("Random") and calls and isinstance(calls[0], dict)
+    # Keras 3 writes training=True for the calls of its layers of images: the Random ones pass their input on in `predict` all
+    # the same, and Resizing does one thing in both. Of other layers with it, those that are not known are refused by their class
+    of_images = layer["class_name"] == "Resizing" or layer["class_name"].startswith("Random")
+    default = of_images and calls and isinstance(calls[0], dict)
     if _in_training(calls) and not default and kind_of(layer) in _KNOWN:
         raise file.another(f"{_name(layer)} called with training=True")
 

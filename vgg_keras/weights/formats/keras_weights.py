@@ -28,7 +28,10 @@ _KNOWN = {
     *("dropout", "spatial_dropout2d", "gaussian_dropout", "gaussian_noise", "alpha_dropout", "activity_regularization"),
     *("rescaling", "normalization", "resizing", "identity", "tf_op_lambda", "slicing_op_lambda"),
 }
+_OF_IMAGES = {"rescaling", "normalization"}
 _BLOCKS, _MOST_MODELS = 5, 4
+# Names of layers that show their class, such as `drop_fc1`. `input_scaling` may be any layer behind the input.
+_CLASS_IN_NAME = r"(^|_)(input(_?(\d+|layer|images?|img|tensor))*$|(pool|pooling2d|flatten|drop|dropout)(_|\d|$))"
 _OF_APPLICATIONS = re.compile(r"block\d+_conv\d+")
 
 
@@ -95,6 +98,7 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
         lambda architecture: _names(architecture, convolutions, batch_norms if with_bn else ()),
         channels_first=False,
         preprocessing=known,
+        own_preprocessing=known is None and bool(every & _OF_IMAGES),
         activation="leaky_relu" if "leaky_re_lu" in every else "relu",
         assumed=assumed,
         fc_layers=tuple(names_of_fc),
@@ -181,11 +185,7 @@ def _preprocessing(kinds, tensors, groups, file, channels):
             with file.parsing():
                 found = keras_preprocessing.preprocessing_of([layer], tensors, file, channels)
                 return found, keras_preprocessing.doubt(found)
-    if (
-        channels != 3
-        or kinds & {"rescaling", "normalization"}
-        or ("tf_op_lambda" in kinds and "slicing_op_lambda" not in kinds)
-    ):
+    if channels != 3 or kinds & _OF_IMAGES or ("tf_op_lambda" in kinds and "slicing_op_lambda" not in kinds):
         return None, ""
     return CAFFE, f"Keras Applications', {CAFFE_WORDS}"
 
@@ -193,9 +193,7 @@ def _preprocessing(kinds, tensors, groups, file, channels):
 def require_layers(groups: Sequence[str], path: Path) -> None:
     """Refuses a legacy `.h5` of weights with a layer whose class its name does not show."""
     for group in groups:
-        if not is_known(kind_of(group)) and not re.search(
-            r"(^|_)(input|pool|pooling2d|flatten|drop|dropout)(_|\d|$)", group
-        ):
+        if not is_known(kind_of(group)) and not re.search(_CLASS_IN_NAME, group):
             raise UserError(
                 f"A .h5 of weights alone is Keras Applications'. Received: {path}, of a net with the layer {group}, whose "
                 "configuration it does not hold. Save the whole model: model.save(...)."

@@ -36,6 +36,7 @@ _FEATURES_NAME = re.compile(
 # Its classifier is not a number. Its images are in 0-1 minus a mean, divided by 1/255.
 FEATURES = Preprocessing((0.48235 * 255, 0.45882 * 255, 0.40784 * 255))
 FEATURES_WORDS = "RGB in 0-1, normalised by the mean 0.48235, 0.45882, 0.40784 and the deviation 1/255"
+_OF_IMAGES = re.compile(r"(?!running_)(?:\w+_)?(mean|std)")  # the name of a buffer
 _CAFFE_NAME = re.compile(rf"vgg(16|19)-({'|'.join(CAFFES)})\.pth")
 
 
@@ -49,8 +50,9 @@ def read(path: Path) -> SourceWeights:
     """
     grouped = _by_layer(torch_files.tensors_of(path))
     features = _features(grouped, path)
-    dropped = _drop_numbers(grouped)
+    dropped, normalization = _drop_numbers(grouped), _drop_normalization(grouped)
     convolutions, head = _parted(grouped, features, path)
+    _require_first(convolutions, head, path)
     found, names, problem = torch_head.read(head, ordered=not torch_files.is_safetensors(path))
     notes: tuple[str, ...] = ()
     if names and found[names[-1]][0].shape[0] == 1:
@@ -60,12 +62,16 @@ def read(path: Path) -> SourceWeights:
     if features_alone:
         found, names = {}, ()
     preprocessing, words = _preprocessing(path, features_alone)
+    if normalization:
+        preprocessing, words, note = _stored_preprocessing(normalization)
+        notes += (note,)
     return SourceWeights(
         str(path),
         convolutions | found,
         lambda architecture: _names(architecture, names),
         channels_first=True,
         preprocessing=preprocessing,
+        own_preprocessing=preprocessing is None,
         epsilon=EPSILON,
         assumed=words,
         fc_layers=names,
@@ -112,6 +118,50 @@ def _preprocessing(path: Path, features_alone: bool):
     if features_alone or _FEATURES_NAME.fullmatch(path.name):
         return FEATURES, f"torchvision's IMAGENET1K_FEATURES, {FEATURES_WORDS}"
     return (CAFFE, "") if _CAFFE_NAME.fullmatch(path.name) else (TORCHVISION, f"torchvision's, {TORCHVISION_WORDS}")
+
+
+def _drop_normalization(grouped: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Takes out a mean and a deviation of images, which a model that normalises them itself keeps as buffers, by their names."""
+    found = {}
+    for layer, parts in list(grouped.items()):
+        for part, array in list(parts.items()):
+            if _OF_IMAGES.fullmatch(part) and array.size in (1, 3):
+                found[f"{layer}.{part}".lstrip(".")] = parts.pop(part).ravel()
+        if not parts:
+            del grouped[layer]
+    return found
+
+
+def _stored_preprocessing(normalization: Mapping[str, np.ndarray]) -> tuple[Preprocessing | None, str, str]:
+    """The preprocessing of a model that keeps these numbers, the words that it is assumed, and a note on them.
+
+    The file has neither their unit nor the order of their colours. Only torchvision's are known; others must be stated.
+    """
+    values = {_OF_IMAGES.fullmatch(name.rpartition(".")[2])[1]: value for name, value in normalization.items()}
+    mean, std = (np.array(part) / 255 for part in (TORCHVISION.mean, TORCHVISION.std))
+    shown = "; ".join(f"{name} = {', '.join(f'{x:g}' for x in value)}" for name, value in normalization.items())
+    same = set(values) == {"mean", "std"} and all(
+        value.shape == own.shape and np.allclose(value, own, atol=1e-3)
+        for value, own in ((values["mean"], mean), (values["std"], std))
+    )
+    return (TORCHVISION if same else None), "", f"it normalises its images by {shown}"
+
+
+def _require_first(convolutions: Mapping[str, tuple], head: Mapping[str, tuple], path: Path) -> None:
+    """Refuses a layer of the image's channels, before the convolutions: without it they are another net's.
+
+    It would be taken for a part of the head, which can be left out.
+    """
+    first = convolutions.get("features.0", ())
+    channels = first[0].shape[1] if first and first[0].ndim == 4 else 0
+    for layer, arrays in head.items():
+        batch_norm = len(arrays) == 4 and arrays[0].size == channels
+        convolution = bool(arrays) and arrays[0].ndim == 4 and arrays[0].shape[1] == channels
+        if batch_norm or convolution:
+            raise UserError(
+                f"A VGG of torchvision or timm begins with the convolutions of its blocks. Received: {path}, with {layer} of "
+                f"{channels} channels beside them."
+            )
 
 
 def _drop_numbers(grouped: dict[str, dict[str, np.ndarray]]) -> list[str]:
