@@ -197,11 +197,13 @@ def test_a_run_is_the_same_whatever_keras_json_says(tmp_path, plain):
         ('{"epsilon": 1}', "epsilon=1"),
         ('{"image_data_format": "NCHW"}', "image_data_format='NCHW'"),
         ("[1]", "which holds no section"),
+        (None, "keras.json: a FIFO, a socket or a device, where a file is needed"),
     ],
 )
 def test_a_keras_json_that_keras_cannot_read_gets_one_line(tmp_path, text, received):
     (tmp_path / ".keras").mkdir()
-    (tmp_path / ".keras" / "keras.json").write_text(text)
+    path = tmp_path / ".keras" / "keras.json"
+    path.write_text(text) if text else os.mkfifo(path)
     done = run("train", *QUICK, folder=tmp_path, HOME=str(tmp_path))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1 and received in done.stderr and "keras.json" in done.stderr

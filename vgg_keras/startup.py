@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.errors import UserError, nearest
+from vgg_keras.files import read_regular
 from vgg_keras.log_filter import LOG_LEVEL, errors_only, has_gpu, without_noise
 
 BACKEND = "KERAS_BACKEND"
@@ -126,7 +127,7 @@ def _stored() -> tuple[Path, dict[str, Any]]:
     path = Path(os.path.expanduser(os.path.join(folder, "keras.json")))
     rule = "Keras's settings must be values that it knows; or remove the file."
     try:
-        stored = json.loads(path.read_text()) if path.exists() else {}
+        stored = json.loads(read_regular(path).decode()) if path.exists() else {}
     except ValueError:  # Keras takes its defaults then
         return path, {}
     except OSError as error:

@@ -240,7 +240,7 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
     features = builder.info.features
     decoders = {key: tfds.decode.SkipDecoding() for key in _image_keys(features)}
     shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
-    offsets = [record_offsets(path) for path in shards]
+    offsets = list(map(record_offsets, shards, builder.info.splits[name].shard_lengths))
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
     of_shards = stamps([f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards])
