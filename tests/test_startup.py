@@ -209,6 +209,15 @@ def test_a_keras_json_that_keras_cannot_read_gets_one_line(tmp_path, text, recei
     assert len(done.stderr.splitlines()) == 1 and received in done.stderr and "keras.json" in done.stderr
 
 
+def test_a_picture_is_drawn_without_a_home_and_without_a_word(tmp_path):
+    script = "from vgg_keras import startup; startup.command_settings()\n"
+    script += "from vgg_keras.evaluation import plots; plots.pyplot().subplots()"
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    environment |= {"HOME": "/proc/none", "TMPDIR": str(tmp_path)}  # where nobody can make a folder
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("backend", "installed", "said"),
     [

@@ -61,7 +61,8 @@ def command_settings(any_backend: bool = False) -> None:
     if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
         os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # without the notes of its strategies
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # without the note that it lists the fonts
+    # without the notes that it lists the fonts, and that it keeps them in a temporary folder where there is no home
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if "keras" in sys.modules:
         _apply_settings(lambda: None, any_backend)
     else:
