@@ -85,7 +85,14 @@ class _Records:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the labels."""
-        return tuple(map(class_name, self.label.names))
+        names = tuple(map(class_name, self.label.names))
+        if len(set(names)) < len(names):
+            again = next(name for place, name in enumerate(names) if name in names[:place])
+            raise UserError(
+                f"Each class has a name of its own. Received: {self.source!r} with two of {again!r}, whose names are the same "
+                "letters in two Unicode forms (NFC and NFD)."
+            )
+        return names
 
     def split(self, name: str) -> Split:
         """Its split of this name."""
