@@ -1,5 +1,6 @@
 """Memory in huge pages: what the kernel says of a process that started itself again, and where none does."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -62,6 +63,16 @@ def test_the_command_line_is_the_same(helps, monkeypatch):
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     huge_pages.restart_with_huge_pages()
     assert helps == [(f"{SETTING}=1", [sys.executable, "-m", "vgg_keras.train", "--config=E"])]
+
+
+def test_a_command_goes_on_where_its_interpreter_cannot_be_started_again(helps, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "execv", refused)
+    monkeypatch.delenv(huge_pages.VARIABLE, raising=False)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    huge_pages.restart_with_huge_pages()
 
 
 @pytest.mark.parametrize("words", [["python", "-m", "ipykernel_launcher", "-f", "kernel.json"], ["pytest", "tests"]])

@@ -36,7 +36,7 @@ BELOW_BOTTOM = {
     "recipes": {"config", "errors"},
     "runs": {"config", "errors", "files", "paths", "plain_values"},
     "runtime": {"cluster", "config", "errors", "processor"},
-    "startup": {"errors", "log_filter"},
+    "startup": {"errors", "files", "log_filter"},
     "stop": {"errors"},
 }
 BELOW = {

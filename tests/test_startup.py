@@ -197,14 +197,25 @@ def test_a_run_is_the_same_whatever_keras_json_says(tmp_path, plain):
         ('{"epsilon": 1}', "epsilon=1"),
         ('{"image_data_format": "NCHW"}', "image_data_format='NCHW'"),
         ("[1]", "which holds no section"),
+        (None, "keras.json: a FIFO, a socket or a device, where a file is needed"),
     ],
 )
 def test_a_keras_json_that_keras_cannot_read_gets_one_line(tmp_path, text, received):
     (tmp_path / ".keras").mkdir()
-    (tmp_path / ".keras" / "keras.json").write_text(text)
+    path = tmp_path / ".keras" / "keras.json"
+    path.write_text(text) if text else os.mkfifo(path)
     done = run("train", *QUICK, folder=tmp_path, HOME=str(tmp_path))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1 and received in done.stderr and "keras.json" in done.stderr
+
+
+def test_a_picture_is_drawn_without_a_home_and_without_a_word(tmp_path):
+    script = "from vgg_keras import startup; startup.command_settings()\n"
+    script += "from vgg_keras.evaluation import plots; plots.pyplot().subplots()"
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    environment |= {"HOME": "/proc/none", "TMPDIR": str(tmp_path)}  # where nobody can make a folder
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

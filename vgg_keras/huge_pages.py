@@ -4,6 +4,7 @@ Layers' outputs are larger than what malloc keeps, so the system gives and takes
 setting when a process starts, so a command starts itself again with it.
 """
 
+import contextlib
 import os
 import platform
 import sys
@@ -29,7 +30,10 @@ def restart_with_huge_pages() -> None:
     os.environ[VARIABLE] = f"{chosen}:{SETTING}=1" if chosen else f"{SETTING}=1"
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    with contextlib.suppress(
+        OSError
+    ):  # such as of an interpreter in a folder that another user started and this one may not enter
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _helps() -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.errors import UserError, nearest
+from vgg_keras.files import read_regular
 from vgg_keras.log_filter import LOG_LEVEL, errors_only, has_gpu, without_noise
 
 BACKEND = "KERAS_BACKEND"
@@ -60,7 +61,8 @@ def command_settings(any_backend: bool = False) -> None:
     if os.environ.get("HOME") == "" or os.path.expanduser("~") == "~":  # else Keras makes a folder of the name ~ here
         os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), ".keras"))
     logging.getLogger("tensorflow").setLevel(logging.WARNING)  # without the notes of its strategies
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # without the note that it lists the fonts
+    # without the notes that it lists the fonts, and that it keeps them in a temporary folder where there is no home
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if "keras" in sys.modules:
         _apply_settings(lambda: None, any_backend)
     else:
@@ -126,7 +128,7 @@ def _stored() -> tuple[Path, dict[str, Any]]:
     path = Path(os.path.expanduser(os.path.join(folder, "keras.json")))
     rule = "Keras's settings must be values that it knows; or remove the file."
     try:
-        stored = json.loads(path.read_text()) if path.exists() else {}
+        stored = json.loads(read_regular(path).decode()) if path.exists() else {}
     except ValueError:  # Keras takes its defaults then
         return path, {}
     except OSError as error:

@@ -1,5 +1,8 @@
 """The rows of a CSV list, without the images that they name."""
 
+import os
+import tracemalloc
+
 import pytest
 
 from vgg_keras.data.list_rows import Row, each_image_once, read_rows
@@ -76,3 +79,16 @@ def test_a_byte_that_is_no_text_is_named_by_its_place_in_the_file(tmp_path):
     path = written(tmp_path, text + "\xf6we\n", "latin-1")
     with pytest.raises(UserError, match=rf"whose byte {len(text)} is none, in line 5002\. Save it as UTF-8"):
         list(read_rows(path))
+
+
+def test_of_a_file_without_line_breaks_no_more_than_a_line_is_read(tmp_path):
+    """As the image of a disk, or a file that was never written."""
+    path = tmp_path / "list.csv"
+    for begin, line in ((b"", 1), (b"path,label\na.jpg,cat\n", 3)):
+        path.write_bytes(begin)
+        os.truncate(path, 2**33)
+        tracemalloc.start()
+        with pytest.raises(UserError, match=rf"list\.csv, line {line}: 1,048,576 characters or more\."):
+            list(read_rows(path))
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+        tracemalloc.stop()

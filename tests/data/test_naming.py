@@ -1,5 +1,6 @@
 """What --data cannot mean is said in one line before TensorFlow starts, and what it can is let through."""
 
+import os
 import subprocess
 import sys
 
@@ -25,6 +26,8 @@ from vgg_keras.errors import UserError
         ("cifar10:3", r"no folder and no such name"),
         ("photos/cats", r"There is no folder of that name, and no set 'photos'\."),
         ("file.txt", r"a file"),
+        ("fifo.csv", r"'fifo\.csv', which is a FIFO, a socket or a device\."),
+        ("zero.csv", r"'zero\.csv', which is a FIFO, a socket or a device\."),
         ("broken", r"a link that leads nowhere"),
     ],
 )
@@ -34,6 +37,8 @@ def test_a_name_that_is_no_folder_and_no_set_is_refused_in_one_line(tmp_path, mo
     (tmp_path / "photo").mkdir()
     (tmp_path / "file.txt").write_text("")
     (tmp_path / "broken").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
     with pytest.raises(UserError, match=message) as error:
         require_source(source)
     assert "\n" not in str(error.value)

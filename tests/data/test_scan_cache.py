@@ -1,6 +1,7 @@
 """The cache of the scan: what was written is read again, once, and a damaged file is an empty cache."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -85,6 +86,12 @@ def without_sizes(content):
 def test_a_damaged_file_is_an_empty_cache(path, damage):
     path.write_bytes(damage(path.read_bytes()))
     assert len(ScanCache(path)) == 0 and known(path, 1) == ([], [False])
+
+
+def test_what_is_no_regular_file_is_an_empty_cache(path):
+    path.unlink()
+    os.mkfifo(path)
+    assert len(ScanCache(path)) == 0
 
 
 def test_a_file_with_a_bit_flipped_in_its_directory_is_a_cache(path):

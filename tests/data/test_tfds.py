@@ -15,6 +15,8 @@ from vgg_keras.data.decoding import decode
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
+from vgg_keras.data.tfds import _Records
+from vgg_keras.data.tfds_labels import LabelFeature
 from vgg_keras.errors import UserError
 
 
@@ -353,3 +355,11 @@ def test_a_split_without_labels_is_refused_and_one_with_a_few_is_not_taken_for_o
     assert source.val.size == 9 and len(bad) == 1 and "-test.tfrecord" in bad[0].name
     with pytest.raises(UserError, match=r"A split must have labels\. Received: labelled whose train images have none"):
         labelled([-1] * 6, [0, 1, 2])
+
+
+def test_two_classes_that_are_one_in_unicodes_composed_form_are_refused():
+    label = LabelFeature(("caf\u00e9", "tea", "cafe\u0301"), "label")
+    with pytest.raises(
+        UserError, match="'drinks' with two of 'caf\u00e9', whose names are the same letters in two Unicode forms"
+    ):
+        _Records("drinks", None, "image", label).classes  # noqa: B018

@@ -172,6 +172,28 @@ def test_a_damaged_record_has_no_labels_and_is_named_by_the_scan(folder, tmp_pat
     assert np.array_equal(scanned.train.labels, np.delete(sound, 3, axis=0))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "key"), [("small_voc", "labels"), ("small_coco", "objects/label")])
+def test_a_record_with_a_label_that_is_no_class_is_named_by_the_scan(folder, tmp_path, name, key):
+    shutil.copytree(folder[0] / name, tmp_path / name)
+    (shard,) = (tmp_path / name).rglob("*train.tfrecord*")
+    records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
+    wrong = [place for place, record in enumerate(records) if record.features.feature[key].int64_list.value][:3]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for place, record in enumerate(records):
+            if place in wrong:  # as of a set whose list of names was made shorter
+                record.features.feature[key].int64_list.value[0] = (4, 2**40, -2)[wrong.index(place)]
+            writer.write(record.SerializeToString())
+    places = record_offsets(str(shard))
+    config = Config(data=Data(max_bad_fraction=0.5), runtime=Runtime(cache_dir=str(tmp_path / "cache")))
+    sound = open_source(Data(source=name, data_dir=str(folder[0]))).train.labels
+    for _ in range(2):  # scanned, and from the cache
+        scanned, bad = without_bad_images(open_source(Data(source=name, data_dir=str(tmp_path))), config)
+        assert {image.reason for image in bad} == {"one of its labels is no class, where there are 4 classes from 0 on"}
+        assert {image.name.rpartition("@")[2] for image in bad} == {str(places[place]) for place in wrong}
+        assert np.array_equal(scanned.train.labels, np.delete(sound, wrong, axis=0))
+
+
 def test_two_sequences_without_a_known_meaning_are_refused(folder):
     with pytest.raises(UserError, match=r"one class label feature\. Received: 'small_noise' with 2: seen, heard"):
         open_source(Data(source="small_noise", data_dir=str(folder[0])))

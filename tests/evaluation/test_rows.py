@@ -32,6 +32,10 @@ def test_what_is_written_stays_when_its_memory_is_given_back(tmp_path, small_mem
     found = [(part.start, part.stop, block.copy()) for part, block in rows.blocks(array)]
     assert [(first, last) for first, last, _ in found] == [(n, min(n + 7, 100)) for n in range(0, 100, 7)]
     assert np.array_equal(np.concatenate([block for _, _, block in found]), expected)
+    columns = [(place.stop - place.start, block) for place, block in rows.columns(array)]
+    assert [count for count, _ in columns] == [1] * 5 and np.array_equal(
+        np.concatenate([block for _, block in columns], axis=1), expected
+    )
     other = rows.copy(array, tmp_path)
     other[3] = 0
     assert np.array_equal(array, expected) and np.array_equal(np.delete(other, 3, 0), np.delete(expected, 3, 0))

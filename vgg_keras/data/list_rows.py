@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.class_names import class_name
@@ -21,6 +21,7 @@ SPLITS = ("train", "val", "test")
 SEPARATOR = "|"  # between the labels of an image
 _SPACE_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|$)')  # which csv refuses
 _READ = ("path", "label", "ignore", "split", *COLUMNS)  # the columns
+_LONGEST = 2**20  # characters of a line; of a file without line breaks, such as the image of a disk, no more is read
 _NAMED = 3  # mistakes of one kind that a message names
 
 
@@ -41,9 +42,10 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a list, without spaces around their values; empty lines are skipped."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
+            following = _lines(path, file)
+            header = next(following, "")
             delimiter = max(",;\t", key=header.count)
-            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in itertools.chain([header], file))
+            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in itertools.chain([header], following))
             reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
             found = _numbered(path, reader)
             names = [name.strip().lower() for name in next(found)[1]]
@@ -57,6 +59,16 @@ def read_rows(path: Path) -> Iterator[Row]:
             f"A list is text in UTF-8. Received: {printable(path)}, whose byte {place} is none, in line {line}. "
             "Save it as UTF-8."
         ) from None
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    for number in itertools.count(1):
+        line = file.readline(_LONGEST)
+        if not line:
+            return
+        if len(line) == _LONGEST:
+            raise _wrong(path, number, f"{_LONGEST:,} characters or more")
+        yield line
 
 
 def _numbered(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
@@ -101,7 +113,7 @@ def _no_text(path: Path) -> tuple[int, int]:
     """The line of the first byte of a file that is no UTF-8, from 1, and its place in the file, from 0."""
     before = 0
     with open(path, "rb") as file:
-        for line, content in enumerate(file, start=1):
+        for line, content in enumerate(iter(lambda: file.readline(8 * _LONGEST), b""), start=1):
             try:
                 content.decode()
             except UnicodeDecodeError as error:

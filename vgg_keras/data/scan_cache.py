@@ -18,7 +18,7 @@ import numpy as np
 
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
-from vgg_keras.files import replacing, sweep
+from vgg_keras.files import open_regular, replacing, sweep
 from vgg_keras.paths import user_path
 
 # What is kept of a good image: a hash of the file's bytes, EXIF's orientation (1 to 8), height and width as stored, whether the
@@ -118,7 +118,7 @@ _EMPTY = np.zeros(0, np.uint64), np.zeros(0, ROW)
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """The stamps, the rows and the bad images of a file; empty ones where it cannot be read."""
     try:
-        with open(path, "rb") as file, np.load(file) as arrays:
+        with open_regular(path) as file, np.load(file) as arrays:
             good, rows, bad, reasons = (arrays[name] for name in ("good", "found", "bad", "reasons"))
         if rows.dtype != ROW or good.dtype != np.uint64 or len(rows) != len(good):
             return *_EMPTY, {}

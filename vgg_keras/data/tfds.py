@@ -85,7 +85,14 @@ class _Records:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the labels."""
-        return tuple(map(class_name, self.label.names))
+        names = tuple(map(class_name, self.label.names))
+        if len(set(names)) < len(names):
+            again = next(name for place, name in enumerate(names) if name in names[:place])
+            raise UserError(
+                f"Each class has a name of its own. Received: {self.source!r} with two of {again!r}, whose names are the same "
+                "letters in two Unicode forms (NFC and NFD)."
+            )
+        return names
 
     def split(self, name: str) -> Split:
         """Its split of this name."""
@@ -240,7 +247,7 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
     features = builder.info.features
     decoders = {key: tfds.decode.SkipDecoding() for key in _image_keys(features)}
     shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
-    offsets = [record_offsets(path) for path in shards]
+    offsets = list(map(record_offsets, shards, builder.info.splits[name].shard_lengths))
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
     of_shards = stamps([f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards])

@@ -16,6 +16,7 @@ from vgg_keras.progress import progress
 
 # VOC's two sequences: the classes of an image, and those of which it has an object that is not marked as difficult
 DIFFICULT = ("labels", "labels_no_difficult")
+_NO_CLASS = -2  # in each place of a row: one of the image's labels is no class
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,33 @@ class LabelFeature:
     multi_label: bool = False
 
     def label(self, example: dict[str, Any]) -> tf.Tensor:
-        """The label of an example, int32; of a multi-label set its row, (classes,) int8."""
+        """The label of an example, int32; of a multi-label set its row, (classes,) int8, of `_NO_CLASS` where a label is none."""
         if not self.multi_label:
             # a label beyond int32 must not become a class by losing its upper digits
             found = tf.clip_by_value(tf.cast(example[self.key], tf.int64), tf.int32.min, tf.int32.max)
             return tf.cast(found, tf.int32)
         numbers = example[self.key][self.inner] if self.inner else example[self.key]
-        present, counted = self._has(numbers), self._has(example[self.counted] if self.counted else numbers)
-        return tf.cast(counted, tf.int8) - tf.cast(present & ~counted, tf.int8)
+        counting = example[self.counted] if self.counted else numbers
+        present, counted = self._has(numbers), self._has(counting)
+        row = tf.cast(counted, tf.int8) - tf.cast(present & ~counted, tf.int8)
+        wrong = self._none_of_classes(numbers) | self._none_of_classes(counting)
+        return tf.where(wrong, tf.constant(_NO_CLASS, tf.int8), row)
 
     def _has(self, numbers: tf.Tensor) -> tf.Tensor:
-        """Whether each class is among these numbers; a set that does not publish its labels has -1, which is none."""
+        """Whether each class is among these numbers."""
         each = tf.one_hot(tf.reshape(tf.cast(numbers, tf.int64), [-1]), len(self.names), True, False, dtype=tf.bool)
         return tf.reduce_any(each, axis=0)
+
+    def _none_of_classes(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Whether one of these numbers is no class. A set that does not publish its labels has -1, which is an image of none."""
+        numbers = tf.cast(numbers, tf.int64)
+        return tf.reduce_any((numbers < -1) | (numbers >= len(self.names)))
 
 
 def with_labels(split: Split, feature: LabelFeature, title: str) -> Split:
     """A split with the labels of a multi-label set, read record by record; the scan reads those of another set.
 
-    A record that cannot be read has none: the scan names it.
+    A record that cannot be read has none: the scan names it, and one with a label that is no class.
 
     Args:
         split: of the records.
@@ -70,20 +79,26 @@ def with_labels(split: Split, feature: LabelFeature, title: str) -> Split:
         return split
     labels = np.zeros((split.size, len(feature.names)), np.int8)
     label_of = tf.autograph.experimental.do_not_convert(lambda image: split.read(image)[1])
-    done = 0
+    done, wrong = 0, set()
     with progress(title=title, total=split.size, unit="record") as bar:
         while done < split.size:
             rows = tf.data.Dataset.range(done, split.size).map(label_of, tf.data.AUTOTUNE, deterministic=True)
             try:
                 for row in without_autotune(rows.prefetch(PREFETCH)).as_numpy_iterator():
-                    labels[done] = row
+                    if (row == _NO_CLASS).any():
+                        wrong.add(done)
+                    else:
+                        labels[done] = row
                     done += 1
                     bar.update()
                     stop.raise_if_requested()
             except tf.errors.OpError:  # a damaged record, behind which a new dataset begins
                 done += 1
                 bar.update()
-    return dataclasses.replace(split, labels=labels)
+    if not wrong:
+        return dataclasses.replace(split, labels=labels)
+    reason = f"one of its labels is no class, where there are {len(feature.names)} classes from 0 on"
+    return dataclasses.replace(split, labels=labels, inspect=lambda image, _: reason if image in wrong else "")
 
 
 def label_feature(features: Any, source: str, meant: Collection[str] = ()) -> LabelFeature:

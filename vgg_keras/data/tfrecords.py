@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 from vgg_keras.errors import UserError
+from vgg_keras.files import open_regular
 
 _HEADER = 12  # bytes: a record's length (8) and that number's checksum (4), before its data and 4 bytes more
 _CRC32C = np.arange(256, dtype=np.uint32)  # what a byte does to the checksum
@@ -13,16 +14,21 @@ for _ in range(8):
     _CRC32C = np.where(_CRC32C & 1, _CRC32C >> 1 ^ np.uint32(0x82F63B78), _CRC32C >> 1)
 
 
-def record_offsets(path: str) -> list[int]:
+def record_offsets(path: str, records: int | None = None) -> list[int]:
     """The offset of each record of a TFRecord file, in bytes.
 
     A record with damaged data has its offset too; the scan names it. After a damaged length no record can be found.
 
+    Args:
+        path: of the file.
+        records: how many it must have, as the set's dataset_info.json says; None: that is not known.
+
     Raises:
-        UserError: a length is damaged, or the last record is cut short; its place is named.
+        UserError: a length is damaged, the last record is cut short, or their number is another; the place is named.
+        OSError: it is no regular file.
     """
     offsets, headers, place, size = [], [], 0, os.path.getsize(path)
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         while place < size:
             headers.append(os.pread(file.fileno(), _HEADER, place).ljust(_HEADER, b"\0"))
             offsets.append(place)
@@ -39,6 +45,11 @@ def record_offsets(path: str) -> list[int]:
         raise UserError(
             f"A TFRecord file must end with a whole record. Received: {path}@{offsets[-1]}, cut short. "
             "Put the file back, or prepare the set anew."
+        )
+    if records not in (None, len(offsets)):
+        raise UserError(
+            f"A TFRecord file must hold the records that dataset_info.json counts. Received: {path} with {len(offsets):,} of "
+            f"{records:,}. Put the file back, or prepare the set anew."
         )
     return offsets
 

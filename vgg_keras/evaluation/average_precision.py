@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vgg_keras.evaluation import rows
+
 
 class AveragePrecisions(NamedTuple):
     """Of each class in percent, (classes,) float64; NaN for a class that no image has."""
@@ -37,8 +39,10 @@ def average_precisions(scores: np.ndarray, labels: np.ndarray) -> AveragePrecisi
         scores: (images, classes), a higher one for a class that is more likely.
         labels: (images, classes) of 1, 0, and -1 for images that are not ranked in a class, as the devkit's difficult ones.
     """
-    columns = [_of_class(scores[:, place], labels[:, place]) for place in range(labels.shape[1])]
-    return AveragePrecisions(*np.array(columns, np.float64).reshape(-1, 2).T)
+    found = []
+    for place, block in rows.columns(scores):
+        found += [_of_class(*columns) for columns in zip(block.T, labels[:, place].T, strict=True)]
+    return AveragePrecisions(*np.array(found, np.float64).reshape(-1, 2).T)
 
 
 def _of_class(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -69,7 +69,7 @@ def measure(scores: np.ndarray, labels: np.ndarray, threshold: float = HALF) -> 
         return Measures(
             mean_average_precision=found.mean,
             mean_average_precision_voc2007=found.mean_voc2007,
-            hamming_loss=metrics.hamming_loss(scores >= threshold, labels),
+            hamming_loss=metrics.hamming_loss(scores, labels, threshold),
         )
     top1_error = metrics.top_k_error(scores, labels, 1)
     predicted, _ = metrics.predictions(scores)

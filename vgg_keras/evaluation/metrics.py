@@ -45,15 +45,20 @@ def balanced_error(predicted: np.ndarray, labels: np.ndarray) -> float:
     return 100.0 * float(np.mean(wrong[counts > 0] / counts[counts > 0]))
 
 
-def hamming_loss(decisions: np.ndarray, labels: np.ndarray) -> float:
+def hamming_loss(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
     """The share of wrong decisions in percent, one for each image and class.
 
     Args:
-        decisions: (images, classes) bool.
+        scores: (images, classes).
         labels: (images, classes) of 1, 0, and -1 where a decision does not count.
+        threshold: from which on a score is a decision for its class.
     """
-    counted = labels >= 0
-    return 100.0 * float(np.sum((decisions != (labels > 0)) & counted) / max(np.sum(counted), 1))
+    wrong = counted = 0
+    for part, block in blocks(scores):
+        known = labels[part] >= 0
+        wrong += int(np.sum(((block >= threshold) != (labels[part] > 0)) & known))
+        counted += int(np.sum(known))
+    return 100.0 * wrong / max(counted, 1)
 
 
 def interval(error: float, images: int) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from vgg_keras.evaluation.average_precision import average_precisions
+from vgg_keras.evaluation.rows import blocks
 from vgg_keras.files import replacing
 
 LISTED_CLASSES = 100  # the worst ones
@@ -36,9 +37,12 @@ def of_several_labels(
     folder: Path, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str], threshold: float
 ) -> dict[str, Any]:
     """The same of a multi-label set: average precision, and precision and recall of the decisions from a threshold on."""
-    found, present, counted = average_precisions(scores, labels), labels > 0, labels >= 0
-    decided = (scores >= threshold) & counted
-    counts, answers, hits = present.sum(axis=0), decided.sum(axis=0), (decided & present).sum(axis=0)
+    found, (counts, answers, hits) = average_precisions(scores, labels), np.zeros((3, len(classes)), np.int64)
+    for part, block in blocks(scores):
+        present, decided = labels[part] > 0, (block >= threshold) & (labels[part] >= 0)
+        counts += present.sum(axis=0)
+        answers += decided.sum(axis=0)
+        hits += (decided & present).sum(axis=0)
     rows = []
     for place in np.flatnonzero(counts):
         images, answered, right = int(counts[place]), int(answers[place]), int(hits[place])

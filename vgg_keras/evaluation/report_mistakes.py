@@ -8,6 +8,7 @@ import numpy as np
 
 from vgg_keras.evaluation import metrics, report_pictures
 from vgg_keras.evaluation.image_rows import ImageRows
+from vgg_keras.evaluation.rows import blocks
 
 MISTAKES = 24
 
@@ -67,7 +68,17 @@ def surest_mistakes(final: ImageRows, threshold: float) -> list[tuple[int, int]]
         wrong = np.flatnonzero(predicted != final.labels)
         chosen = wrong[np.argsort(-scores[wrong], kind="stable")[:MISTAKES]]
         return [(int(image), int(predicted[image])) for image in chosen]
-    wrong_pairs = ((final.rows >= threshold) != (final.labels > 0)) & (final.labels >= 0)
-    images, places = np.nonzero(wrong_pairs)
-    order = np.argsort(-np.abs(final.rows[images, places] - threshold), kind="stable")[:MISTAKES]
-    return list(zip(images[order].tolist(), places[order].tolist(), strict=True))
+    surest: list[
+        tuple[float, int, int]
+    ] = []  # how far from the threshold, negative; of a poor net every second pair is wrong
+    for part, block in blocks(final.rows):
+        labels, distances = final.labels[part], np.abs(block - threshold)
+        wrong = ((block >= threshold) != (labels > 0)) & (labels >= 0)
+        if len(surest) == MISTAKES:
+            wrong &= distances > -surest[-1][0]
+        images, places = np.nonzero(wrong)
+        negative = -distances[images, places]
+        order = np.argsort(negative, kind="stable")[:MISTAKES]
+        surest += zip(*(one[order].tolist() for one in (negative, images + part.start, places)), strict=True)
+        surest = sorted(surest)[:MISTAKES]
+    return [(image, place) for _, image, place in surest]

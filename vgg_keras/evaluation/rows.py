@@ -59,6 +59,17 @@ def blocks(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         release(array)
 
 
+def columns(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The columns in order, as many at once as BLOCK has room for, each block with its place."""
+    many = max(1, BLOCK // (array.itemsize * max(1, len(array))))
+    for first in range(0, array.shape[1], many):
+        place = slice(first, min(first + many, array.shape[1]))
+        found = np.empty((len(array), place.stop - first), array.dtype)
+        for part, block in blocks(array):
+            found[part] = block[:, place]
+        yield place, found
+
+
 def release(array: np.ndarray) -> None:
     """Gives the pages of a mapped file back: what was written stays in the file, and the memory is the system's again."""
     if isinstance(array, np.memmap) and array.mode != "c" and isinstance(array.base, mmap.mmap):

@@ -38,7 +38,7 @@ class Probabilities:
             ours, theirs = found >= HALF, net >= HALF
             both, either = np.sum(ours & theirs), np.sum(ours | theirs)
             agreement = float(both / either) if either else 1.0
-            return agreement, hamming_loss(ours, labels), hamming_loss(theirs, labels)
+            return agreement, hamming_loss(found, labels, HALF), hamming_loss(net, labels, HALF)
         ours, theirs = found.argmax(axis=1), net.argmax(axis=1)
         errors = (100 * float(np.mean(answers != labels)) for answers in (ours, theirs))
         return float(np.mean(ours == theirs)), *errors
