@@ -29,11 +29,13 @@ def test_other_packages_names_of_nets(received, said):
 @pytest.mark.parametrize(
     ("received", "value", "said"),
     [
-        ("input_shape", (64, 64, 3), "Did you mean crop=64? Inputs are square RGB images."),
+        ("input_shape", (64, 64, 3), "Did you mean crop=64? Inputs are square."),
+        ("input_shape", (28, 28, 1), "Did you mean crop=28, channels=1? Inputs are square."),
+        ("in_chans", 1, "Did you mean 'channels'?"),
         ("classes", 10, "Did you mean 'num_classes'?"),
         ("widht", 0.5, "Did you mean 'width'?"),
     ],
 )
 def test_an_argument_of_keras_applications_is_named_as_ours(received, value, said):
-    error = unknown_argument("build", received, value, ["num_classes", "crop", "width"])
+    error = unknown_argument("build", received, value, ["num_classes", "crop", "channels", "width"])
     assert str(error) == f"build takes arguments that it knows. Received: {received}=... {said}"

@@ -24,11 +24,21 @@ def test_a_net_by_its_depth(name, meant):
 
 
 @pytest.mark.parametrize(
-    ("shape", "side"),
-    [((96, 96, 3), 96), ((3, 64, 64), 64), (128, 128), ((96, 64, 3), None), ((None, None, 3), None), ("96", None)],
+    ("shape", "meant"),
+    [
+        ((96, 96, 3), {"crop": 96}),
+        ((3, 64, 64), {"crop": 64}),
+        (128, {"crop": 128}),
+        ((48, 48), {"crop": 48}),
+        ((28, 28, 1), {"crop": 28, "channels": 1}),
+        ((None, 32, 32, 16), {"crop": 32, "channels": 16}),
+        ((96, 64, 3), {}),
+        ((None, None, 3), {}),
+        ("96", {}),
+    ],
 )
-def test_the_side_of_a_square_input(shape, side):
-    assert synonyms.side_of(shape) == side
+def test_the_crop_and_the_channels_of_a_square_input(shape, meant):
+    assert synonyms.input_of(shape) == meant
 
 
 def test_flags_by_other_names():

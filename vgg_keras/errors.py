@@ -58,8 +58,9 @@ def unknown_argument(function: str, received: str, value: Any, arguments: typing
     arguments = list(arguments)
     ours = synonyms.FIELDS.get(synonyms.plain(received), "").rpartition(".")[2]
     hint = f"Did you mean {ours!r}?" if ours in arguments else nearest(received, arguments)
-    if ours == "crop" and ours in arguments and (side := synonyms.side_of(value)):
-        hint = f"Did you mean crop={side}? Inputs are square RGB images."
+    if ours == "crop" and ours in arguments and (fields := synonyms.input_of(value)):
+        meant = ", ".join(f"{name}={number}" for name, number in fields.items())
+        hint = f"Did you mean {meant}? Inputs are square."
     return UserError(f"{function} takes arguments that it knows. Received: {received}=... {hint}")
 
 

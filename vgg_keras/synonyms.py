@@ -10,6 +10,7 @@ _FIELDS = {
     "architecture.crop": (
         "input_shape input_size image_size img_size image_shape target_size crop_size input_tensor size side resolution shape"
     ),
+    "architecture.channels": "in_channels in_chans n_channels num_channels input_channels",
     "architecture.head": "pooling include_top global_pool top",
     "architecture.fc_units": "pooling_hidden_dim hidden_units hidden_dim dense_units fc_dim",
     "architecture.fc_layers": "num_fc_layers n_fc fc_depth",
@@ -63,8 +64,12 @@ def configuration(name: str) -> tuple[str, bool] | None:
     return (_DEPTHS[found[1]], bool(found[2])) if found else None
 
 
-def side_of(shape: Any) -> int | None:
-    """The side of a square input of a shape such as (96, 96, 3); None where it names none."""
-    sides = [shape] if isinstance(shape, int) else shape if isinstance(shape, tuple | list) else []
-    sides = {side for side in sides if isinstance(side, int) and side > 3}
-    return sides.pop() if len(sides) == 1 else None
+def input_of(shape: Any) -> dict[str, int]:
+    """Our `crop`, and `channels` but for RGB, of a shape such as (96, 96, 3) or (1, 28, 28); empty where it is not square."""
+    sizes = [shape] * 2 if isinstance(shape, int) else shape if isinstance(shape, tuple | list) else []
+    sizes = [size for size in sizes if isinstance(size, int)]
+    sides = [size for size in set(sizes) if sizes.count(size) == 2]
+    if len(sizes) not in (2, 3) or len(sides) != 1:
+        return {}
+    channels = [size for size in sizes if size not in (*sides, 3)]
+    return {"crop": sides[0], **({"channels": channels[0]} if channels else {})}

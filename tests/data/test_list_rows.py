@@ -24,6 +24,36 @@ def test_each_row_is_read_as_it_is_meant(tmp_path):
     ]
 
 
+def test_empty_lines_may_come_before_the_first_one(tmp_path):
+    assert list(read_rows(written(tmp_path, "\n \r\npath;label\n\na.jpg;cat\n", "utf-8-sig"))) == [
+        Row(5, "a.jpg", "cat", "", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [("train", "train Training"), ("val", "val valid VALIDATION"), ("test", "test testing")],
+)
+def test_splits_go_by_the_names_that_folders_have(tmp_path, split, words):
+    path = written(tmp_path, "path,label,split\n" + "".join(f"{word}.jpg,cat,{word}\n" for word in words.split()))
+    assert {row.split for row in read_rows(path)} == {split}
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("Dev", "Write val, if it is meant."),
+        ("tst", "Write test, if it is meant."),
+        ("trian", "Did you mean 'train'?"),
+        ("0", "Known: test, train, val."),
+    ],
+)
+def test_another_word_for_a_split_is_refused_with_the_one_that_may_be_meant(tmp_path, word, hint):
+    with pytest.raises(UserError) as caught:
+        list(read_rows(written(tmp_path, f"path,label,split\na.jpg,cat,{word}\n")))
+    assert str(caught.value).endswith(f"line 2: split '{word}'. {hint}")
+
+
 def test_a_row_with_a_box_has_numbers_and_one_without_has_none(tmp_path):
     text = "path,label,xmin,ymin,xmax,ymax\na.jpg,cat,1,2.5,30,40\na.jpg,dog,,,,\n"
     first, second = read_rows(written(tmp_path, text))

@@ -32,7 +32,9 @@ def test_what_is_no_regular_file_is_refused_unread(tmp_path):
 
 def test_an_unknown_ending_and_an_absent_file_are_refused():
     for name, message in (
-        ("vgg.npz", r"Weights come from a run's folder, 'imagenet', or a file that ends in .*Received: vgg\.npz"),
+        ("vgg.npz", r"Weights come from a run's folder.*Received: vgg\.npz, which does not exist\.$"),
+        ("runs/x", r"folder\. Received: runs/x, which does not exist\.$"),
+        ("imagnet", r"Received: imagnet, which does not exist\. Did you mean 'imagenet'\?$"),
         ("absent.pth", r"must exist\. Received: absent\.pth"),
     ):
         with pytest.raises(UserError, match=message):

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.class_names import class_name
 from vgg_keras.data.listed_boxes import Box, parsed
+from vgg_keras.data.split_folders import DOUBTFUL, NAMES
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable
 
@@ -43,11 +44,14 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             following = _lines(path, file)
-            header = next(following, "")
+            header, empty = next(following, ""), []
+            while header and not header.strip():
+                empty.append(header)
+                header = next(following, "")
             delimiter = max(",;\t", key=header.count)
-            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in itertools.chain([header], following))
+            lines = (_SPACE_AFTER_QUOTE.sub('"', line) for line in itertools.chain(empty, [header], following))
             reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-            found = _numbered(path, reader)
+            found = itertools.islice(_numbered(path, reader), len(empty), None)
             names = [name.strip().lower() for name in next(found)[1]]
             _require_columns(path, names, header)
             for line, values in found:
@@ -99,14 +103,16 @@ def _row(path: Path, line: int, names: Sequence[str], values: Sequence[str], del
     if len(values) < len(names):
         raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}")
     if any(value.strip() for value in values[len(names) :]):  # else half of a label would be read
-        quoted = f"A value with {delimiter!r} in it stands between quotes"
-        raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}. {quoted}")
+        quoted = f"A value with {delimiter!r} in it stands between quotes."
+        raise _wrong(path, line, f"{len(values)} values, where the first line names {len(names)}", quoted)
     row, boxes = dict(zip(names, map(str.strip, values), strict=False)), set(COLUMNS) <= set(names)
     label, ignore = (_normal(path, line, row.get(name, "")) for name in ("label", "ignore"))
     box = _box(path, line, [row[name] for name in COLUMNS]) if boxes else ()
     # a list of boxes has a row for each class of an image
     any_number = SEPARATOR in label or bool(ignore) or ("ignore" in names and not boxes)
-    return _checked(path, Row(line, row["path"], label, ignore, row.get("split", "").lower(), box, any_number))
+    if not row["path"]:
+        raise _wrong(path, line, "no path")
+    return Row(line, row["path"], label, ignore, _split(path, line, row.get("split", "")), box, any_number)
 
 
 def _no_text(path: Path) -> tuple[int, int]:
@@ -122,12 +128,15 @@ def _no_text(path: Path) -> tuple[int, int]:
     return 1, 0  # it was written anew since
 
 
-def _checked(path: Path, row: Row) -> Row:
-    if not row.path:
-        raise _wrong(path, row.line, "no path")
-    if row.split not in ("", *SPLITS):
-        raise _wrong(path, row.line, f"split {row.split!r}. {nearest(row.split, SPLITS)}")
-    return row
+def _split(path: Path, line: int, text: str) -> str:
+    """The split that a word means, the same as of a folder of this name; empty for none."""
+    word = text.lower()
+    split = next((split for split, names in NAMES.items() if word in names), None)
+    if split or not word:
+        return split or ""
+    meant = next((split for split, names in DOUBTFUL.items() if word in names), None)
+    hint = f"Write {meant}, if it is meant." if meant else nearest(word, SPLITS)
+    raise _wrong(path, line, f"split {text!r}", hint)
 
 
 def _normal(path: Path, line: int, text: str) -> str:
@@ -142,7 +151,7 @@ def require_labels(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         if not row.label:
             several = f"{SEPARATOR!r} between the labels of a row, or a column ignore"
-            raise _wrong(path, row.line, f"no label. In a list with {several}, that is an image of no class")
+            raise _wrong(path, row.line, "no label", f"In a list with {several}, that is an image of no class.")
 
 
 def _box(path: Path, line: int, values: Sequence[str]) -> Box:
@@ -213,7 +222,8 @@ def file_of(path: Path, row: Row) -> str:
     return os.path.join(path.parent, os.path.expanduser(row.path))
 
 
-def _wrong(path: Path, line: int, what: str) -> UserError:
+def _wrong(path: Path, line: int, what: str, hint: str = "") -> UserError:
     return UserError(
         f"Each line of a list is an image with its label. Received: {printable(path)}, line {line}: {what}."
+        + (f" {hint}" if hint else "")
     )

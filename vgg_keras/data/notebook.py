@@ -136,7 +136,7 @@ def _config(source: Any, crop: int, channels: int, fields: dict[str, Any], seed:
     for name, value in fields.items():
         if name not in known and synonyms.plain(name) in synonyms.FIELDS:
             raise unknown_argument(
-                "training_data(), as its relatives,", name, value, [*known, "crop", "classes", "seed"]
+                "training_data(), as its relatives,", name, value, [*known, "crop", "channels", "classes", "seed"]
             )
     data = from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
     return Config(architecture=Architecture(crop=crop, channels=channels), data=data, seed=seed)

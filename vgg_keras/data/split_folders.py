@@ -1,4 +1,6 @@
-"""Which folders of a data set are its splits: train/, val/ and test/, under the names that people give them."""
+"""Which folders of a data set are its splits: train/, val/ and test/, under the names that people give them.
+
+The splits of a list go by the same names."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,8 +10,8 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 
 # The names that are read as each split, in upper or lower case; and those that are too doubtful, which must be renamed.
-_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-_DOUBTFUL = {"train": ("trn",), "val": ("validate", "vali", "dev", "eval"), "test": ("tst",)}
+NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+DOUBTFUL = {"train": ("trn",), "val": ("validate", "vali", "dev", "eval"), "test": ("tst",)}
 
 
 def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
@@ -21,8 +23,8 @@ def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
         UserError: two folders of one split.
     """
     folders = folders_in(root, [])
-    named = {split: [name for name in folders if name.lower() in names] for split, names in _NAMES.items()}
-    known = [name for names in (*_NAMES.values(), *_DOUBTFUL.values()) for name in names]
+    named = {split: [name for name in folders if name.lower() in names] for split, names in NAMES.items()}
+    known = [name for names in (*NAMES.values(), *DOUBTFUL.values()) for name in names]
     if not named["train"] and not named["val"] and not all(name.lower() in known for name in folders):
         return {}
     if (
@@ -63,7 +65,7 @@ def require_splits(root: Path, found: Collection[str]) -> None:
     folders = folders_in(root, [])
     doubtful = {
         split: [name for name in folders if name.lower() in names and split not in found]
-        for split, names in _DOUBTFUL.items()
+        for split, names in DOUBTFUL.items()
     }
     all_doubtful = {name for names in doubtful.values() for name in names} == set(folders) and len(folders) > 1
     complete = "train" in found and ("val" in found or ("test" in found and not doubtful["val"]))

@@ -127,6 +127,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     with readable_images(source.train), enough_memory():
         several = seconds(only_one=False)
         one = seconds(only_one=True) if images > 1 else several
+    state.release()
     image = (several - one) / (images - 1) if images > 1 else several
     if image <= 0:  # among other work on the machine
         return Speed(images, 0.0, several / images)

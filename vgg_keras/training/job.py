@@ -111,7 +111,9 @@ def train_job(job: Job) -> Outcome:
     chief = job.workers.chief
     checkpoints = Checkpoints(job.workdir / CHECKPOINTS, state.checkpoint(), job.config.checkpoint, writes=chief)
     records = _restore_or_initialize(job, state, checkpoints)
-    return Loop(job, state, checkpoints, records).train()
+    outcome = Loop(job, state, checkpoints, records).train()
+    state.release()
+    return outcome
 
 
 def _restore_or_initialize(job: Job, state: TrainingState, checkpoints: Checkpoints) -> Records:

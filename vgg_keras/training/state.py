@@ -1,5 +1,6 @@
 """Everything that a resumed run needs, made in one place for a run, its estimate and the benchmark."""
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -54,6 +55,17 @@ class TrainingState:
     def result(self) -> keras.Model:
         """The net that is validated and kept."""
         return self.model if self.averaged is None else self.averaged
+
+    def release(self) -> None:
+        """Gives back the memory of all weights and velocities; the state is of no use afterwards.
+
+        TensorFlow never frees the graph of a function that another one calls, here the compiled update, nor the variables that
+        it names. Else each stage of a chain would hold those of the stages before.
+        """
+        models = [self.model] + [self.averaged] * (self.averaged is not None)
+        for variable in itertools.chain(self.optimizer.variables, *(model.variables for model in models)):
+            for part in getattr(variable.value, "values", [variable.value]):  # one on each device
+                tf.raw_ops.AssignVariableOp(resource=part.handle, value=tf.zeros([0], part.dtype))
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All of it, to be saved and restored."""

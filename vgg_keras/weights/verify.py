@@ -7,7 +7,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from vgg_keras.errors import UserError
+from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256 as file_sha256
 from vgg_keras.paths import user_path
 from vgg_keras.runs import CHECKPOINTS, CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
@@ -61,9 +61,11 @@ def ending_of(path: Path) -> str:
     """
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
     if ending is None:
+        near = nearest(str(path), [IMAGENET])
+        hint = f" {near}" if near.startswith("Did") else ""
         raise UserError(
             f"Weights come from a run's folder, 'imagenet', or a file that ends in {', '.join(ENDINGS)}, or a KerasHub preset's "
-            f"folder. Received: {path}."
+            f"folder. Received: {path}{'' if path.exists() else ', which does not exist'}.{hint}"
         )
     return ending
 
