@@ -1,11 +1,15 @@
-"""Data that an export refuses."""
+"""Data that an export refuses, and the images that calibrate int8."""
 
 import dataclasses
+import time
+import types
 
+import numpy as np
 import pytest
 
 from tests.conftest import write_images
-from vgg_keras.config import Data
+from vgg_keras import progress
+from vgg_keras.config import Config, Data, Export
 from vgg_keras.errors import UserError
 from vgg_keras.exports import export as exporting
 from vgg_keras.exports.export import export
@@ -28,3 +32,18 @@ def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net,
             ):
                 export(net, config, form, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["others"]
+
+
+def test_int8s_calibration_shows_its_progress(monkeypatch, capsys):
+    """200 images of a net at full size take minutes."""
+
+    def crop(*_):
+        time.sleep(0.02)
+        return np.zeros((4, 4, 3), np.float32), 0
+
+    monkeypatch.setattr(progress, "SECONDS", 0.01)
+    monkeypatch.setattr(exporting, "_crop", crop)
+    config = Config(export=Export(representative_images=5))
+    crops = list(exporting._representative(types.SimpleNamespace(size=40), config))
+    assert len(crops) == 5 and crops[0].shape == (1, 4, 4, 3)
+    assert "int8's calibration: 2 of 5 images, 40 %" in capsys.readouterr().err

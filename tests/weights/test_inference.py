@@ -157,3 +157,12 @@ def test_fields_are_named_of_nets_without_a_head_of_odd_width_and_of_one_fc_laye
         ("topless.safetensors", {"width": 0.5, "num_classes": 3}, ["name=E", "width=0.0625"]),
     ):
         assert suggestion(tmp_path / name, thin(**fields)) == wanted
+
+
+@pytest.mark.parametrize("state", [{}, {"0.weight": (8, 3, 7, 7), "0.bias": (8,)}])
+def test_what_holds_no_convolutions_of_table_1_is_no_vgg_without_a_head(tmp_path, state):
+    """It was recommended to train a head for it."""
+    path = tmp_path / "net.safetensors"
+    save_file({name: np.zeros(shape, np.float32) for name, shape in state.items()}, path)
+    with pytest.raises(UserError, match=r"holds a net of Table 1\. Received: .*net\.safetensors"):
+        inference.infer(read(path)[0])

@@ -233,5 +233,6 @@ def _crop(split: Split, image: int, config: Config) -> tuple[np.ndarray, int]:
 
 
 def _representative(train: Split, config: Config) -> Iterator[np.ndarray]:
-    for image in evenly(train.size, config.export.representative_images).tolist():
+    chosen = evenly(train.size, config.export.representative_images).tolist()
+    for image in progress(chosen, "int8's calibration"):
         yield _crop(train, image, config)[0][np.newaxis]

@@ -116,14 +116,21 @@ def require_head(source: SourceWeights) -> None:
     if not source.head_problem:
         return
     use = "Its convolutions can be used: train --weights trains a new head on them, features --weights describes images by them."
-    try:
-        infer(dataclasses.replace(source.without_head(), head_problem=""), like=Architecture(head="gap", num_classes=1))
-    except UserError:
+    if not _of_table_1(source):
         use = "Its convolutions are not those of a net of Table 1 either."
     raise UserError(
         "A head is a pooling and FC layers with one activation. "
         f"Received: {source.path}, another, with {source.head_problem}. {use}"
     )
+
+
+def _of_table_1(source: SourceWeights) -> bool:
+    """Whether the convolutions of a source are those of a net of Table 1."""
+    try:
+        infer(dataclasses.replace(source.without_head(), head_problem=""), like=Architecture(head="gap", num_classes=1))
+    except UserError:
+        return False
+    return True
 
 
 def head_of(source: SourceWeights, architecture: Architecture) -> str:
@@ -171,8 +178,8 @@ def infer(
                 same = named == set(source.tensors) or beside
                 if same not in problems or str(problems[same]).startswith("Shapes"):  # C's names are D's
                     problems[same] = error
-    if not source.fc_layers:
-        require_head(source)
+    require_head(source)
+    if not source.fc_layers and like is None and _of_table_1(source):
         raise UserError(
             f"A file without the FC layers is no whole net. Received: {source.path}. train --weights={source.path} trains a head "
             "for it; in Python load_weights fills a model of vgg_keras.build."

@@ -159,8 +159,26 @@ NETS = {
         kl.Dense(3, "softmax"),
         side=None,
     ),
+    "activations as layers and as operations": lambda: functional(
+        kl.Identity(),
+        caffe,
+        applications(),
+        kl.Identity(),
+        kl.Flatten(),
+        kl.Dense(20, activation=kl.ReLU()),
+        kl.Dense(16),
+        keras.ops.relu,
+        kl.Dense(3, activation=keras.activations.softmax),
+    ),
+    "a Lambda of preprocess_input, augmented": lambda: sequential(
+        kl.RandAugment((0, 255)), kl.AugMix((0, 255)), kl.Solarization(), kl.Lambda(caffe), applications(), *gap_and_3()
+    ),
     "the whole net": lambda: applications(include_top=True, classes=7, side=64),
 }
+
+
+def gap_and_3():
+    return kl.GlobalAveragePooling2D(), kl.Dense(3)
 
 
 def caffe_layer():

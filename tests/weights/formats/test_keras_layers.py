@@ -65,13 +65,58 @@ def test_the_slope_below_zero_is_that_of_every_way_to_write_it(described, slope)
     assert negative_slope(described, FILE) == slope
 
 
+def function(name, module):
+    return {"class_name": "function", "config": name, "module": module, "registered_name": "function"}
+
+
+def test_an_activation_that_is_a_layer_is_read_as_one():
+    def dense(kind, module="keras.layers", **config):
+        return layer("Dense", "fc", activation={"class_name": kind, "module": module, "config": config})
+
+    assert negative_slope(dense("ReLU"), FILE) == 0.0
+    assert negative_slope(dense("LeakyReLU", negative_slope=0.1), FILE) == 0.1
+    assert end_of(dense("Softmax", axis=-1)) == "softmax" and negative_slope(dense("Softmax", axis=-1), FILE) is None
+    assert end_of(layer("Dense", activation="softmax_v2")) == "softmax"  # tf.nn.softmax
+    for stored, what in (
+        (dense("ReLU", max_value=6.0), "fc of max_value=6.0"),
+        (dense("Softmax", axis=2), "fc of axis=2"),
+        (dense("ReLU", "mine"), "the activation ReLU of mine at fc"),
+    ):
+        with pytest.raises(OtherNetError) as caught:
+            negative_slope(stored, FILE)
+        assert caught.value.what == what
+
+
+CAFFES = {"name": "first", "function": "preprocess_input", "module": "keras.src.applications.vgg16"}
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        (CAFFES, ""),
+        ({**CAFFES, "function": ["4wIA", None, None], "module": "tf_keras.src.applications.vgg16"}, ""),  # decorated
+        ({**CAFFES, "function": function("preprocess_input", "builtins"), "module": None}, ""),  # Keras 3's
+        (
+            {**CAFFES, "arguments": {"mode": "tf"}},
+            "first, a Lambda of preprocess_input of keras.src.applications.vgg16, which is not read",
+        ),
+        ({**CAFFES, "function": ["4wIA", None, None], "module": "mine"}, "first, a Lambda of code, which is not read"),
+        ({**CAFFES, "function": "halved", "module": "mine"}, "first, a Lambda of halved of mine, which is not read"),
+        ({**CAFFES, "module": "keras.applications.mobilenet"}, "first, a Lambda of preprocess_input of keras.appl"),
+    ],
+)
+def test_a_lambda_is_known_where_it_is_preprocess_input(config, what):
+    stored = {"class_name": "Lambda", "config": config, "module": "keras.layers"}
+    if not what:
+        return require_known(stored, ("Lambda",), FILE)
+    with pytest.raises(OtherNetError) as caught:
+        require_known(stored, ("Lambda",), FILE)
+    assert caught.value.what.startswith(what)
+
+
 def test_leaky_relu_without_its_slope_is_refused():
     with pytest.raises(UserError, match=r"net\.keras, another, with leaky without negative_slope\."):
         negative_slope(layer("LeakyReLU", "leaky"), FILE)
-
-
-def function(name, module):
-    return {"class_name": "function", "config": name, "module": module, "registered_name": "function"}
 
 
 def test_a_function_is_known_by_its_name_where_it_is_keras_own():

@@ -43,6 +43,7 @@ REFUSED = {
     "a soft-max within": (fields("fc1", activation="softmax"), "a soft-max at fc1, before the end"),
     "another pool": (other("block1_pool", class_name="AveragePooling2D"), "AveragePooling2D"),
     "a resizing first": (other("scale", class_name="Resizing"), "Resizing"),
+    "batch norm first": (other("scale", class_name="BatchNormalization"), "scale, batch norm before the first conv"),
     "without its pool": (other("block5_pool", class_name="Dropout"), r"block5_pool|missing"),
 }
 

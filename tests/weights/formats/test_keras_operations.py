@@ -34,6 +34,43 @@ def test_channels_that_double_at_each_operation_are_refused_early():
         keras_operations.read(last, {**layers, last: {**layers[last], "module": "keras.src.ops.numpy"}}, _FILE)
 
 
+def operation(kind, calls=(), **config):
+    return {"class_name": kind, "config": {"name": "operation", **config}, "inbound_nodes": list(calls)}
+
+
+@pytest.mark.parametrize(
+    ("stored", "activation"),
+    [
+        (operation("Relu", [{"args": [tensor("fc1")], "kwargs": {}}]), "relu"),
+        (operation("Softmax", [{"args": [tensor("fc1")], "kwargs": {}}], axis=-1), "softmax"),
+        (operation("Softmax", [{"args": [tensor("fc1")], "kwargs": {}}], axis=2), ""),
+        (operation("Softmax", [{"args": [tensor("fc1")], "kwargs": {"axis": 2}}]), ""),
+        (operation("Sigmoid", [{"args": [tensor("fc1")], "kwargs": {}}]), "sigmoid"),
+        (operation("TFOpLambda", [[["fc1", 0, 0, {}]]], function="nn.softmax"), "softmax"),  # Keras 2's
+        (operation("TFOpLambda", [["fc1", 0, 0, {"axis": -1}]], function="nn.softmax"), "softmax"),
+        (operation("TFOpLambda", [["fc1", 0, 0, {"axis": 2}]], function="nn.softmax"), ""),
+        (operation("TFOpLambda", [["fc1", 0, 0, {"y": 2.0}]], function="math.multiply"), ""),
+        (operation("Tanh"), ""),
+    ],
+)
+def test_an_operation_that_is_an_activation_is_known(stored, activation):
+    assert keras_operations.activation_of(stored) == activation
+
+
+def test_an_operation_of_a_layers_name_is_none(tmp_path):
+    """An `.h5` writes no modules; `Identity` passes its input on as an operation too."""
+    assert keras_operations.is_operation(operation("Reshape", newshape=[-1, 128]))
+    assert not keras_operations.is_operation(operation("Reshape", target_shape=[128]))
+    assert not keras_operations.is_operation(operation("Identity"))
+    layers = {
+        "image": operation("InputLayer"),
+        "same": operation("Identity", [{"args": [tensor("image")], "kwargs": {}}]),
+    }
+    layers["less"] = operation("Subtract", [{"args": [tensor("same"), 5.0], "kwargs": {}}])
+    found, source, _ = keras_operations.read("less", layers, _FILE)
+    assert found.config["mean"] == [5.0] * 3 and source == "image"
+
+
 _FILE = ModelFile("A .keras file holds a net of Table 1.", Path("net.keras"))
 
 

@@ -208,6 +208,7 @@ def test_what_is_no_vgg_is_refused(models, message):
             "several poolings before the FC layers",
         ),
         ([dense(32, 20), dense(21, 3)], "FC layers that do not follow each other"),
+        ([dense(32, 20), ("leaky_re_lu", ()), dense(20, 3)], "leaky ReLU behind some layers, whose places"),
     ],
 )
 def test_a_head_whose_order_is_not_known_is_left_out_with_the_reason(behind, problem):

@@ -1,7 +1,8 @@
 """Arrays in HDF5 files, as Keras 2 and Keras 3 lay them out. A file with links out of itself is refused."""
 
 import io
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -12,10 +13,11 @@ from vgg_keras.weights.memory import aligned
 
 _MAX_RATIO = 100  # bytes that one byte of a file may become: weights cannot be packed
 _MAX_LAYERS = 1000
+_COUNT = re.compile(r"(^|/)count(:0)?$")  # what Normalization was adapted to; Keras 2's names
 
 
 def keras_3_weights(
-    file: h5py.File, path: Path, counted: Collection[str] = (), named: Mapping[str, str] | None = None
+    file: h5py.File, path: Path, named: Mapping[str, str] | None = None
 ) -> tuple[dict[str, tuple[np.ndarray, ...]], dict[str, str]]:
     """The arrays of each layer with weights by its name, and the names of all layers by their groups, in Keras's numbering.
 
@@ -23,7 +25,6 @@ def keras_3_weights(
 
     Args:
         file, path: opened, and its name.
-        counted: layers whose third array is a count, which is not read.
         named: the names of layers by their groups, for files of Keras 2, which do not hold them.
 
     Raises:
@@ -49,7 +50,9 @@ def keras_3_weights(
                 continue
             if name in tensors:
                 raise UserError(f"A file of weights names each layer once. Received: {path}, with {name[:50]} twice.")
-            order = sorted(variables, key=lambda key: (len(key), key))[: 2 if name in counted else None]
+            # the third one of Normalization counts what it was adapted to
+            most = 2 if _numbered(group)[0] == "normalization" else None
+            order = sorted(variables, key=lambda key: (len(key), key))[:most]
             tensors[name] = tuple(array(member(file, f"{place}/{group}/vars/{key}", path), path) for key in order)
     return tensors, groups
 
@@ -83,9 +86,8 @@ def keras_2_weights(root: h5py.Group, kinds: Mapping[str, str] | None, path: Pat
         for layer, own in of_layer.items():
             if layer in tensors:
                 raise UserError(f"A .h5 file names each layer once. Received: {path}, with {layer[:50]} twice.")
-            # the third one of Normalization counts what it was adapted to
-            own = own[:2] if (kinds or {}).get(layer) == "Normalization" else own
-            tensors[layer] = tuple(array(member(root, f"{group}/{name}", path), path) for name in own)
+            arrays = [name for name in own if not _COUNT.search(name)]
+            tensors[layer] = tuple(array(member(root, f"{group}/{name}", path), path) for name in arrays)
     return tensors
 
 
@@ -115,12 +117,15 @@ def member(root: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset
 
 
 def array(dataset: h5py.Group | h5py.Dataset, path: Path) -> np.ndarray:
-    """A data set's numbers; bf16, which HDF5 does not have, as Keras writes it."""
+    """A data set's numbers; bf16, which HDF5 does not have, as Keras writes it: two bytes of no kind."""
     if not isinstance(dataset, h5py.Dataset):
         raise without(path, "floating-point numbers")
-    bf16 = dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2
+    bf16 = dataset.dtype == np.dtype("V2")
     if dataset.dtype.kind != "f" and not bf16:
-        raise without(path, "floating-point numbers")
+        raise UserError(
+            f"Weights are floating-point numbers. Received: {path}, whose {dataset.name} is of {dataset.dtype}. Save the model "
+            "before it is quantised."
+        )
     if dataset.external or dataset.is_virtual:
         raise UserError(
             f"A file of weights holds them itself. Received: {path}, whose {dataset.name} lies in another file."

@@ -10,6 +10,7 @@ from typing import Any
 
 from vgg_keras.weights.formats import keras_hub_layers, keras_operations
 from vgg_keras.weights.formats.keras_layers import (
+    AUGMENTATION,
     IDENTITY,
     MODELS,
     NET,
@@ -96,6 +97,9 @@ def _flat(model: Any, file: ModelFile) -> Iterator[SavedLayer]:
         if isinstance(layer, SavedLayer):
             yield layer
             continue
+        if activation := keras_operations.activation_of(layer):
+            yield SavedLayer("Activation", str(layer["config"]["name"]), {"activation": activation})
+            continue
         require_known(layer, _KNOWN, file)
         if kind_of(layer) in (*MODELS, *SEQUENTIAL_HUB):
             yield from _flat(layer, file)
@@ -173,10 +177,9 @@ def _forward(config: Mapping[str, Any], by_name: Mapping[str, dict], file: Model
 
 def _require_inference(layer: Mapping[str, Any], file: ModelFile) -> None:
     calls = layer["inbound_nodes"]
-    # Keras 3 writes training=True for the calls of its layers of images: the Random ones pass their input on in `predict` all
-    # the same, and Resizing does one thing in both. Of other layers with it, those that are not known are refused by their class
-    of_images = layer["class_name"] == "Resizing" or layer["class_name"].startswith("Random")
-    default = of_images and calls and isinstance(calls[0], dict)
+    # Keras 3 writes training=True for the calls of its layers of images: augmentation passes its input on in `predict` all the
+    # same, and Resizing does one thing in both. Of other layers with it, those that are not known are refused by their class
+    default = layer["class_name"] in ("Resizing", *AUGMENTATION) and calls and isinstance(calls[0], dict)
     if _in_training(calls) and not default and kind_of(layer) in _KNOWN:
         raise file.another(f"{_name(layer)} called with training=True")
 

@@ -17,7 +17,7 @@ import h5py
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import choices
 from vgg_keras.weights.formats import hdf5, keras_config, keras_model, keras_weights
-from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer, kind_of
+from vgg_keras.weights.formats.keras_layers import ModelFile, kind_of
 from vgg_keras.weights.source_weights import (
     CAFFE,
     CAFFE_WORDS,
@@ -190,7 +190,7 @@ def read_keras(path: Path) -> SourceWeights:
             with model_file.parsing():
                 named = keras_config.stored_groups(model)
             with hdf5.opened(path, io.BytesIO(archive.read(WEIGHTS))) as file:
-                tensors, _ = hdf5.keras_3_weights(file, path, counted(layers), named)
+                tensors, _ = hdf5.keras_3_weights(file, path, named)
     except (KeyError, zipfile.BadZipFile, RuntimeError, UnicodeDecodeError, zlib.error) as error:
         # of a damaged directory zipfile says too that a file is encrypted, or packed in an unknown way
         raise UserError(f"A .keras file holds {_CONFIG} and {WEIGHTS}. Received: {path}: {error}.") from None
@@ -207,11 +207,6 @@ def _with_task(found: SourceWeights, model: object, path: Path) -> SourceWeights
         if value not in ((True, False) if name == "multi_label" else choices(f"architecture.{name}")):
             raise UserError(f"{_KERAS_RULE} Received: {path}, whose architecture.{name} is {value!r:.50}.")
     return dataclasses.replace(found, **fields)
-
-
-def counted(layers: list[SavedLayer]) -> set[str]:
-    """The layers whose third array counts what they were adapted to."""
-    return {layer.name for layer in layers if layer.kind == "Normalization"}
 
 
 def _read_weights(file: h5py.File, path: Path) -> SourceWeights:

@@ -1,6 +1,7 @@
 """The layers of a Keras model as its file describes them, and the errors of files that hold another net than ours."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +10,9 @@ from typing import Any
 from vgg_keras.errors import UserError
 
 MODELS = ("Sequential", "Functional", "Model", "VGG")
-PREPROCESSING = ("MeanSubtraction", "Rescaling", "Normalization", "Affine")
-# At inference these pass their input on. Resizing: the pipeline makes images of the net's size.
-IDENTITY = (
-    "InputLayer",
-    "Resizing",
-    "Dropout",
-    "SpatialDropout2D",
-    "AlphaDropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "ActivityRegularization",
-    "Identity",
+PREPROCESSING = ("MeanSubtraction", "Rescaling", "Normalization", "Affine", "Lambda")
+# They change images in training alone.
+AUGMENTATION = (
     "RandomFlip",
     "RandomRotation",
     "RandomZoom",
@@ -40,6 +32,24 @@ IDENTITY = (
     "RandomPerspective",
     "RandomElasticTransform",
     "RandomErasing",
+    "RandAugment",
+    "AugMix",
+    "CutMix",
+    "MixUp",
+    "Solarization",
+)
+# At inference these pass their input on. Resizing: the pipeline makes images of the net's size.
+IDENTITY = (
+    "InputLayer",
+    "Resizing",
+    "Dropout",
+    "SpatialDropout2D",
+    "AlphaDropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "ActivityRegularization",
+    "Identity",
+    *AUGMENTATION,
 )
 NET = (
     "Conv2D",
@@ -77,6 +87,9 @@ _FIELDS: dict[str, dict[str, tuple]] = {
 }
 _REQUIRED = {"Conv2D": ("padding",), "MaxPooling2D": ("pool_size",)}
 _LEAKY_RELU = 0.2  # the slope of Keras's function of that name
+_ENDS = {"softmax": "softmax", "softmax_v2": "softmax", "sigmoid": "sigmoid", "log_softmax": "log_softmax"}
+# Keras 2 writes where a Lambda's function is from. In these there is one of images: preprocess_input, of Caffe's images
+_OF_CAFFE = re.compile(r"(tensorflow\.)?(tf_)?keras(\.src)?\.applications\.(vgg16|vgg19|resnet|resnet50)")
 
 
 class OtherNetError(UserError):
@@ -138,6 +151,24 @@ def require_known(layer: Mapping[str, Any], known: tuple[str, ...], file: ModelF
         raise file.another(f"{kind} of {str(module)[:50]}")
     if registered not in (None, f"{owner}>{kind}" if owner else kind):
         raise file.another(str(registered)[:50])
+    if kind == "Lambda":
+        _require_preprocess_input(layer["config"], file)
+
+
+def _require_preprocess_input(config: Mapping[str, Any], file: ModelFile) -> None:
+    """Refuses a Lambda of another function than `preprocess_input`: its code is not read."""
+    stored = config.get("function")
+    name = stored.get("config") if isinstance(stored, dict) else stored
+    named = isinstance(name, str)
+    module = config.get("module") if named else None
+    if config.get("arguments") or not (is_of_caffe(config) or (name == "preprocess_input" and module is None)):
+        function = f"{name[:50]} of {module[:50]}" if module else name[:50] if named else "code"
+        raise file.another(f"{str(config.get('name'))[:50]}, a Lambda of {function}, which is not read")
+
+
+def is_of_caffe(config: Mapping[str, Any]) -> bool:
+    """Whether a Lambda's fields show that it is the `preprocess_input` of Caffe's images."""
+    return bool(_OF_CAFFE.fullmatch(str(config.get("module"))))
 
 
 def require_fields(layer: SavedLayer, file: ModelFile) -> None:
@@ -169,7 +200,12 @@ def negative_slope(layer: SavedLayer, file: ModelFile) -> float | None:
         if isinstance(found, list):  # as Keras 2.15 writes ReLU's
             (found,) = found
         return float(found["config"]["value"] if isinstance(found, dict) else found or 0.0)
-    if layer.kind not in ("Conv2D", "Dense", "Activation") or end_of(layer):
+    if layer.kind not in ("Conv2D", "Dense", "Activation"):
+        return None
+    if inside := _layer_inside(layer):
+        require_fields(inside, file)
+        return negative_slope(inside, file)
+    if end_of(layer):
         return None
     activation = _activation(layer)
     if activation in (None, "linear"):
@@ -183,8 +219,21 @@ def end_of(layer: SavedLayer) -> str:
     """`softmax` or `sigmoid` where a layer makes probabilities of logits, before which our nets end; else empty."""
     if layer.kind == "Softmax":
         return "softmax"
-    activation = _activation(layer) if layer.kind in ("Dense", "Activation") else None
-    return activation if activation in ("softmax", "sigmoid", "log_softmax") else ""
+    if layer.kind not in ("Dense", "Activation"):
+        return ""
+    if inside := _layer_inside(layer):
+        return end_of(inside)
+    activation = _activation(layer)
+    return _ENDS.get(activation, "") if isinstance(activation, str) else ""
+
+
+def _layer_inside(layer: SavedLayer) -> SavedLayer | None:
+    """The layer that a layer has as its activation, such as `activation=keras.layers.ReLU()`."""
+    found = layer.config.get("activation")
+    if not isinstance(found, dict) or found.get("class_name") not in ("ReLU", "LeakyReLU", "Softmax"):
+        return None
+    own = str(found.get("module", "keras")).split(".")[0] in ("keras", "tf_keras")
+    return SavedLayer(found["class_name"], layer.name, found["config"]) if own else None
 
 
 def _activation(layer: SavedLayer) -> Any:
@@ -205,8 +254,9 @@ def _activation(layer: SavedLayer) -> Any:
 
 
 def _shown(activation: Any) -> str:
-    """An activation in words: a function of somebody's own by its name and module."""
-    if not isinstance(activation, dict) or not isinstance(activation.get("config"), str):
+    """An activation in words: a function or a layer of somebody's own by its name and module."""
+    if not isinstance(activation, dict):
         return str(activation)
+    name = activation["config"] if isinstance(activation.get("config"), str) else activation.get("class_name")
     module = activation.get("module")
-    return f"{activation['config']} of {module}" if module else activation["config"]
+    return f"{name} of {module}" if module else str(name)

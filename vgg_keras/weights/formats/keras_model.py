@@ -97,7 +97,7 @@ def _described(layers, tensors, file, problem, crop, own) -> SourceWeights:
         same_names,
         channels_first=False,
         preprocessing=preprocessing,
-        assumed=keras_preprocessing.doubt(preprocessing),
+        assumed=keras_preprocessing.doubt(preprocessing, net[:first]),
         epsilon=epsilon,
         activation="leaky_relu" if slope else "relu",
         lrn=any(layer.kind == "LocalResponseNormalization" for layer in convolutions),
@@ -155,8 +155,10 @@ def _steps(net: Sequence[SavedLayer], file: ModelFile) -> tuple[tuple[str, ...],
         if layer.kind == "Conv2D":
             convolutions += 1
             name = f"block{block}_conv{convolutions}"
+        elif layer.kind == "BatchNormalization" and not steps:
+            raise file.another(f"{layer.name}, batch norm before the first convolution")
         elif layer.kind == "BatchNormalization":
-            name = f"{steps[-1] if steps else 'input'}_bn"
+            name = f"{steps[-1]}_bn"
         elif layer.kind == "LocalResponseNormalization":
             name = f"block{block}_lrn"
         elif layer.kind == "MaxPooling2D":

@@ -40,6 +40,14 @@ _NAMES = {
     "Identity": "cast",
 }
 _LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
+_ACTIVATIONS = {
+    "Relu": "relu",
+    "nn.relu": "relu",
+    "Softmax": "softmax",
+    "nn.softmax": "softmax",
+    "Sigmoid": "sigmoid",
+    "math.sigmoid": "sigmoid",
+}
 _MOST_CHANNELS = 16
 _LAST = (-1, 3, [-1], [3])  # the axis of the channels
 _CONSTANT = "_CONSTANT_VALUE"  # what Keras 2 writes for a first operand that is none of its tensors
@@ -72,11 +80,29 @@ class _Values:
 
 
 def is_operation(layer: Mapping[str, Any]) -> bool:
-    """Whether an entry of a model's layers is arithmetic."""
-    return str(layer.get("module")).startswith("keras.src.ops.") or layer.get("class_name") in (
-        *_LAMBDAS,
-        *_NAMES,
-    )
+    """Whether an entry of a model's layers is arithmetic. An `.h5` writes no modules."""
+    kind = layer["class_name"]
+    if kind == "Identity" or activation_of(layer):
+        return False
+    of_keras_3 = str(layer.get("module")).startswith("keras.src.ops.") or "newshape" in layer["config"]
+    return of_keras_3 or kind in (*_LAMBDAS, *_NAMES)
+
+
+def activation_of(layer: Mapping[str, Any]) -> str:
+    """The activation that an operation on one layer is, such as `keras.ops.relu(x)`; empty: none."""
+    kind = layer["config"].get("function") if layer["class_name"] in _LAMBDAS else layer["class_name"]
+    if kind not in _ACTIVATIONS:
+        return ""
+    calls = layer.get("inbound_nodes")
+    axes = [layer["config"].get("axis"), *(part["axis"] for part in _dictionaries(calls) if "axis" in part)]
+    return _ACTIVATIONS[kind] if all(axis in (None, -1, 1) for axis in axes) else ""
+
+
+def _dictionaries(node: Any) -> list[dict]:
+    """The named operands of Keras 2's calls, and Keras 3's calls, at any depth of lists."""
+    if isinstance(node, dict):
+        return [node, *_dictionaries(node.get("kwargs"))]
+    return [found for part in node for found in _dictionaries(part)] if isinstance(node, list) else []
 
 
 def read(name: str, layers: Mapping[str, Mapping], file: ModelFile) -> tuple[SavedLayer, str, set[str]]:
@@ -116,7 +142,7 @@ class _Graph:
 
     def value(self, name: str) -> _Values:
         layer = self._layers[name]
-        if not is_operation(layer):
+        if not is_operation(layer) and layer["class_name"] != "Identity":
             self.sources.add(name)
             return _Values(tuple(_Channel(place) for place in range(3)))
         if name in self._known:

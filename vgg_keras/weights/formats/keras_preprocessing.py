@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from vgg_keras.errors import UserError
-from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
-from vgg_keras.weights.source_weights import Preprocessing
+from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer, is_of_caffe
+from vgg_keras.weights.source_weights import CAFFE, CAFFE_WORDS, Preprocessing
 
 _KERAS_EPSILON = 1e-7  # keras.config.epsilon(), the least standard deviation of Normalization
 
@@ -36,8 +36,14 @@ def preprocessing_of(
     return Preprocessing(*(tuple((values[::-1] if bgr else values).tolist()) for values in (mean, std)), bgr=bgr)
 
 
-def doubt(preprocessing: Preprocessing | None) -> str:
-    """What is assumed where the values that a net would see are far above 255: images that were divided before; else empty."""
+def doubt(preprocessing: Preprocessing | None, layers: Sequence[SavedLayer] = ()) -> str:
+    """What is assumed of the images, in words; empty: nothing.
+
+    A Lambda of Keras 3 holds the name `preprocess_input` alone, which Keras Applications has for each net. Values far above
+    255 are those of images that were divided before.
+    """
+    if any(layer.kind == "Lambda" and not is_of_caffe(layer.config) for layer in layers):
+        return f"Keras Applications' preprocess_input, {CAFFE_WORDS}"
     largest = max((abs(255 - mean) / abs(std) for mean, std in _pairs(preprocessing)), default=0.0)
     if largest <= 2 * 255:
         return ""
@@ -55,6 +61,8 @@ def _step(
     config, every = layer.config, list(range(channels))
     if layer.kind == "Affine":
         return config["channels"], _for_each(config["mean"], channels), _for_each(config["std"], channels)
+    if layer.kind == "Lambda":  # preprocess_input of three channels
+        return [2, 1, 0], _for_each(CAFFE.mean[::-1], channels), _for_each(1.0, channels)
     if layer.kind == "MeanSubtraction":
         return every, _for_each(config["mean"], channels), _for_each(config.get("std") or 1.0, channels)
     if layer.kind == "Rescaling":

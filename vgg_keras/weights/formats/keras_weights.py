@@ -27,6 +27,7 @@ _KNOWN = {
     *("conv2d", "dense", "batch_normalization", "max_pooling2d", "activation", "re_lu", "leaky_re_lu", "softmax"),
     *("dropout", "spatial_dropout2d", "gaussian_dropout", "gaussian_noise", "alpha_dropout", "activity_regularization"),
     *("rescaling", "normalization", "resizing", "identity", "tf_op_lambda", "slicing_op_lambda"),
+    *("rand_augment", "aug_mix", "cut_mix", "mix_up", "solarization"),
 }
 _OF_IMAGES = {"rescaling", "normalization"}
 _BLOCKS, _MOST_MODELS = 5, 4
@@ -83,6 +84,8 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
     with_bn = bool(batch_norms) and len(batch_norms) == len(convolutions)
     fc = _in_order([names for (dimensions, _), names in parts.items() if dimensions == 2], tensors)
     problem = _problem(kinds, parts, places, fc, with_bn)
+    if fc and not problem and _leaky(kinds) not in (0, len(convolutions) + len(fc) - 1):
+        problem = "leaky ReLU behind some layers, whose places a file of weights does not hold: save the whole model"
     kept = {name: tensors[name] for name in (*convolutions, *(batch_norms if with_bn else ()))}
     head, notes = ([], ()) if problem or not fc else _head([tensors[name] for name in fc])
     names_of_fc = [f"fc{place}" for place in range(1, len(head))] + [LAST] * bool(head)
@@ -99,7 +102,7 @@ def describe(tensors: Mapping[str, tuple], groups: Mapping[str, str], path: Path
         channels_first=False,
         preprocessing=known,
         own_preprocessing=known is None and bool(every & _OF_IMAGES),
-        activation="leaky_relu" if "leaky_re_lu" in every else "relu",
+        activation="leaky_relu" if _leaky(kinds) >= len(convolutions) else "relu",
         assumed=assumed,
         fc_layers=tuple(names_of_fc),
         head=pooling if head else "",
@@ -166,6 +169,11 @@ def _problem(kinds, parts, places, fc, with_bn) -> str:
     if fc is None:
         return "FC layers that do not follow each other"
     return ""
+
+
+def _leaky(kinds: Mapping[str, Sequence[str]]) -> int:
+    """How many leaky ReLUs there are."""
+    return sum(inside.count("leaky_re_lu") for inside in kinds.values())
 
 
 def _head(arrays: Sequence[tuple]) -> tuple[list[tuple[np.ndarray, ...]], tuple[str, ...]]:
