@@ -411,6 +411,9 @@ class Evaluation(_Checked):
 class Localization(_Checked):
     """The boxes of appendix A: their merging, which is OverFeat's, and when one is right. The test itself is `evaluation`'s."""
 
+    # the dense test's windows. map: those of the whole image's last map (A, 3.2), where convolutions see the pixels beyond a
+    # window. crops: the net on each window by itself, with zeros beyond it as in training; a pass for each window. Not stated
+    windows: Literal["map", "crops"] = "map"
     iou: float = 0.5  # A: a box is right where its intersection over union with a true box is above this
     # A: how many of the classifier's most probable classes get a box; the answer is right where one of these is
     answers: int = 5

@@ -42,5 +42,11 @@ def described(**fields):
     known = {key: value for key, value in NET.__dict__.items() if key != "grid"}
     architecture = Architecture("D", num_classes=1000, boxes=fields.pop("boxes", "pcr"))
     known |= {"architecture": architecture, "layout": (1, 1000, 6, 9), "trained_layers": "all", "mean_box": ()}
-    known |= {"flip": False, "classifier_sha256": "12", "boxes_sha256": "34", "several_left_out": False}
+    known |= {
+        "flip": False,
+        "windows": "map",
+        "classifier_sha256": "12",
+        "boxes_sha256": "34",
+        "several_left_out": False,
+    }
     return LocalizingNet(**(known | fields))

@@ -119,6 +119,8 @@ def _other_test(net: LocalizingNet, other: LocalizingNet) -> str | None:
     """The first difference between two tests whose boxes cannot be joined, as text; None where there is none."""
     if net.protocol != other.protocol:
         return f"the protocol is {net.protocol} in the first and {other.protocol} in the other"
+    if net.windows != other.windows:
+        return f"localization.windows is {net.windows} in the first and {other.windows} in the other"
     if bool(net.classifier_sha256) != bool(other.classifier_sha256):
         return "one has the scores of a classifier and the other has none"
     if net.exif_orientation != other.exif_orientation:
@@ -187,6 +189,7 @@ def _described(
         *(net, config, images, precision, (side,)),
         training_scale=net.config.training_scale,
         protocol=config.evaluation.protocol,
+        windows=config.localization.windows if config.evaluation.protocol == "dense" else "",
         layout=dataclasses.astuple(layout),
         trained_layers=net.config.training.layers,
         classifier_sha256=classifier.weights_sha256 if classifier else "",
@@ -276,7 +279,7 @@ def _table_row(
         boxes=together(net.architecture.boxes.upper() for net in nets),
         trained=together(net.trained_layers for net in nets),
         training_scale=together(label_of_training_scale(net.training_scale) for net in nets),
-        protocol=together(PROTOCOLS[net.protocol] + (", flip" if net.flip else "") for net in nets),
+        protocol=together(_test(net) for net in nets),
         scales=together(label_of_test_scales(net.scales) for net in nets),
         images=len(rows),
         box_error=judged.box_error,
@@ -287,6 +290,12 @@ def _table_row(
         trivial_error=_trivial_error(nets[0].mean_box, rows, rules, split),
         paper=paper.cell(nets, len(rows), rules),
     )
+
+
+def _test(net: LocalizingNet) -> str:
+    """A net's test in words."""
+    windows = ", each window by itself" if net.windows == "crops" else ""
+    return PROTOCOLS[net.protocol] + windows + (", flip" if net.flip else "")
 
 
 def _trivial_error(

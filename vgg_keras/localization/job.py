@@ -14,7 +14,11 @@ from vgg_keras.locks import locked
 from vgg_keras.overrides import override
 
 # the fields of an evaluation that a union of boxes does not have: its boxes are computed already
-_OF_UNION = [path for path in (*fields_with(TEST), *fields_with(DIVISION)) if not path.startswith("evaluation.")]
+_OF_UNION = [
+    path
+    for path in (*fields_with(TEST), *fields_with(DIVISION))
+    if not path.startswith("evaluation.") and path != "localization.windows"
+]
 
 
 def evaluate(

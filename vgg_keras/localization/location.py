@@ -126,7 +126,7 @@ def _with_answers(config: Config, top: int | None) -> Config:
 def _dense(net: LoadedModel, classifier: LoadedModel | None, config: Config) -> Dense:
     """Made once for a net and a classifier: a notebook goes photograph by photograph, and tracing takes longer than that."""
     model = classifier.model if classifier else None
-    key = "boxes", id(model), config.evaluation
+    key = "boxes", id(model), config.evaluation, config.localization.windows
     # the classifier is kept too, so that no other model gets its id
     return kept(net.model, key, lambda: (model, Dense(net, classifier, config)))[1]
 

@@ -47,6 +47,8 @@ def cell(nets: Sequence[LocalizingNet], images: int, rules: Localization) -> Cel
         key = net.architecture.boxes, net.trained_layers
         if net.training_scale == net.scales == (256,) and key in CENTER and not net.flip:
             return Cell(8, CENTER[key])
+    elif any(net.windows == "crops" for net in nets):
+        return "each window by itself, the paper's of the whole image's map"
     elif all(net.protocol == "dense" and net.classifier_sha256 for net in nets):
         if rules.answers != ANSWERS:
             return f"{rules.answers} answers, the paper's {ANSWERS}"

@@ -105,6 +105,7 @@ class LocalizingNet(NetOnImages):
     Attributes:
         training_scale: S.
         protocol: center or dense.
+        windows: `localization.windows` of the dense test; empty: the centre crop has none.
         several_left_out: whether pictures with several boxes are.
         boxes_sha256: of the images' boxes, which the rows hold too.
         layout: `Layout`'s four numbers.
@@ -115,6 +116,7 @@ class LocalizingNet(NetOnImages):
 
     training_scale: tuple[int, ...]
     protocol: str
+    windows: str
     several_left_out: bool
     boxes_sha256: str
     layout: tuple[int, ...]

@@ -7,10 +7,11 @@ with the scores of a classification net at the same windows.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.config import Config, Data
+from vgg_keras.config import Architecture, Config, Data, Evaluation
 from vgg_keras.data import pipeline
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError
@@ -62,6 +63,35 @@ class Center:
         return place.of_crop(boxes, np.array(top), np.array(left), crop)
 
 
+class Crops:
+    """The net on each window of an image by itself, with zeros beyond it as in training; used as `protocols.Dense`."""
+
+    def __init__(self, model: keras.Model, architecture: Architecture, rules: Evaluation):
+        """
+        Args:
+            model, architecture: a net.
+            rules: its `batch` is read.
+        """
+        self._logits = protocols.Crops(model, architecture, rules, 1).logits
+        self._crop, self._batch = architecture.crop, rules.batch
+
+    def map_of(self, images: tf.Tensor) -> np.ndarray:
+        """The images (n, height, width, channels) themselves: the windows share no map."""
+        return images.numpy()
+
+    def outputs_of(self, image: np.ndarray) -> np.ndarray:
+        """The outputs (rows, columns, outputs) at every window of an image (height, width, channels)."""
+        rows, columns = (size // STRIDE - self._crop // STRIDE + 1 for size in image.shape[:2])
+        windows = np.lib.stride_tricks.sliding_window_view(image, (self._crop, self._crop), axis=(0, 1))
+        windows = windows[::STRIDE, ::STRIDE][:rows, :columns]  # (rows, columns, channels, crop, crop), without a copy
+        outputs = []
+        for first in range(0, rows * columns, self._batch):
+            places = range(first, min(first + self._batch, rows * columns))
+            crops = np.stack([windows[divmod(place, columns)].transpose(1, 2, 0) for place in places])
+            outputs.append(self._logits(crops).numpy())
+        return np.concatenate(outputs).reshape(rows, columns, -1)
+
+
 class Dense:
     """Every window of the whole image and, with `evaluation.flip`, of its mirror image."""
 
@@ -70,12 +100,13 @@ class Dense:
         Args:
             net: a `LoadedModel` of boxes.
             classifier: a `LoadedModel` whose scores go with the boxes, of `require_classifier`; None: each box has a score of 1.
-            config: its `evaluation` is followed.
+            config: its `evaluation` and `localization.windows` are followed.
         """
         self._architecture, self._rules = net.config.architecture, config.evaluation
-        self._boxes = protocols.Dense(net.model, self._architecture, self._rules)
+        windows = {"map": protocols.Dense, "crops": Crops}[config.localization.windows]
+        self._boxes = windows(net.model, self._architecture, self._rules)
         self._multi_label = bool(classifier) and classifier.config.architecture.multi_label
-        self._scores = classifier and protocols.Dense(classifier.model, classifier.config.architecture, self._rules)
+        self._scores = classifier and windows(classifier.model, classifier.config.architecture, self._rules)
 
     def found_in(
         self, images: tf.Tensor, places: list[Geometry]
