@@ -45,6 +45,7 @@ def test_a_union_joins_boxes_of_one_test_of_the_same_images(tmp_path, rows):
 
     for changes, words in (
         ({"protocol": "dense"}, "the protocol is center in the first and dense in the other"),
+        ({"windows": "crops"}, "localization.windows is '' in the first and 'crops' in the other"),
         ({"classifier_sha256": "12"}, "one has the scores of a classifier and the other has none"),
         ({"exif_orientation": False}, "data.exif_orientation differs"),
         ({"boxes_sha256": "12"}, "the true boxes differ"),

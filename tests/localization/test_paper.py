@@ -39,6 +39,7 @@ def test_no_cell_names_the_reason():
         ([dense], 100, "100 images, the paper's 50,000"),
         ([described(scales=(352,))], 50_000, none),
         ([dense, described(protocol="center", scales=(256,))], 50_000, none),  # a union of two tests
+        ([described(windows="crops")], 50_000, "each window by itself, the paper's of the whole image's map"),
         (
             [described(architecture=Architecture("E", num_classes=1000, boxes="pcr"))],
             50_000,

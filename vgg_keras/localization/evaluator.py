@@ -120,7 +120,7 @@ def _other_test(net: LocalizingNet, other: LocalizingNet) -> str | None:
     if net.protocol != other.protocol:
         return f"the protocol is {net.protocol} in the first and {other.protocol} in the other"
     if net.windows != other.windows:
-        return f"localization.windows is {net.windows} in the first and {other.windows} in the other"
+        return f"localization.windows is '{net.windows}' in the first and '{other.windows}' in the other"
     if bool(net.classifier_sha256) != bool(other.classifier_sha256):
         return "one has the scores of a classifier and the other has none"
     if net.exif_orientation != other.exif_orientation:
