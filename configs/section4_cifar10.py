@@ -1,10 +1,10 @@
-"""Section 4's depths in small: any net of Table 1 at a quarter of its width on CIFAR-10, without batch norm; planned.
+"""Section 4's depths in small: any net of Table 1 at a quarter of its width on CIFAR-10, without batch norm.
 
 python -m vgg_keras.reproduce --suite=small --out=reports/small
 python -m vgg_keras.train --config=section4_cifar10 --set=architecture.name=A --workdir=runs/A
 
-Rate, epochs and batch are planned: pilot runs decide them. docs/reproduce.md has the reasons. The rest is the paper's recipe,
-with S=36 for a crop of 32 and Glorot's start. These differ from it:
+Pilot runs decided it; docs/reproduce.md has the reasons. The rest is the paper's recipe, with S=36 for a crop of 32. The suite
+starts B, C, D and E from net A (3.1). These differ from the paper:
 
 - The schedule is fixed, half a cosine over 20 epochs, and the last net is kept: the images that test a net choose nothing.
 - The batch is 64, so that 20 epochs have 15,640 updates.

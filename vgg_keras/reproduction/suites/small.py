@@ -25,7 +25,7 @@ LATER = (
 
 
 def suite() -> Suite:
-    """The planned design: pilot runs may still change it (docs/reproduce.md)."""
+    """The design; docs/reproduce.md has the pilot runs behind it."""
     beyond = _beyond()
     return Suite(
         name="small",
