@@ -42,7 +42,7 @@ def test_forward_pass_equals_numpy_loops(random, fields):
 
 @pytest.mark.slow
 def test_mean_subtraction_is_first_and_logits_are_last():
-    model = build("A", num_classes=4, crop=32, width=1 / 16)
+    model = build("A", num_classes=4, crop=32, width=1 / 16, seed=0)
     assert isinstance(model.layers[1], MeanSubtraction)
     probabilities = build("A", num_classes=4, crop=32, width=1 / 16, classifier_activation="softmax")
     probabilities.set_weights(model.get_weights())

@@ -81,9 +81,11 @@ class Crops:
 
     def outputs_of(self, image: np.ndarray) -> np.ndarray:
         """The outputs (rows, columns, outputs) at every window of an image (height, width, channels)."""
-        rows, columns = (size // STRIDE - self._crop // STRIDE + 1 for size in image.shape[:2])
-        windows = np.lib.stride_tricks.sliding_window_view(image, (self._crop, self._crop), axis=(0, 1))
-        windows = windows[::STRIDE, ::STRIDE][:rows, :columns]  # (rows, columns, channels, crop, crop), without a copy
+        # (rows, columns, channels, crop, crop), without a copy; only windows that lie in the image
+        windows = np.lib.stride_tricks.sliding_window_view(image, (self._crop, self._crop), axis=(0, 1))[
+            ::STRIDE, ::STRIDE
+        ]
+        rows, columns = windows.shape[:2]
         outputs = []
         for first in range(0, rows * columns, self._batch):
             places = range(first, min(first + self._batch, rows * columns))
@@ -179,7 +181,7 @@ class Dense:
 
 
 def positions(place: Geometry, crop: int, flip: bool) -> int:
-    """How many windows an image has, its mirror image's included."""
+    """How many windows an image has at most, its mirror image's included: all, but those that reach beyond it."""
     rows, columns = (size // STRIDE - crop // STRIDE + 1 for size in place.rescaled)
     return rows * columns * (1 + flip)
 
