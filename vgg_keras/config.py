@@ -227,8 +227,8 @@ class Data(_Checked):
     # of all images stops the run
     max_bad_fraction: float = setting(0.01, TEST)
     # A: images with several boxes, of a net of boxes; not stated. left_out: they are not used, in training or in a test. largest:
-    # the largest box of the image's class is trained. random: one of the class, drawn in each epoch. in_crop: the crop must show one
-    # drawn so, and is trained on the box of which it shows most. In a test each of them is right
+    # the largest box of the image's class is trained. random: one of the class, drawn in each epoch. in_crop: the crop must show
+    # one drawn so, and is trained on the box of which it shows most. In a test each of them is right
     several_boxes: Literal["left_out", "largest", "random", "in_crop"] = setting("largest", TEST, needs=_BOXES)
     # A: a box that the training crop cuts; not stated. whole: it reaches beyond the crop. clip: it ends at the crop's edge
     cut_boxes: Literal["whole", "clip"] = setting("whole", needs=_BOXES)
