@@ -17,12 +17,12 @@ class TrainedBoxes:
 
     def __init__(self, boxes: Boxes, several: str):
         self._several = several
-        self._largest = tf.constant(boxes.largest())
+        self._largest = None if several in ("random", "in_crop") else tf.constant(boxes.largest())
         self._values, self._splits = tf.constant(boxes.values), tf.constant(boxes.starts)
 
     def of_epoch(self, epoch_seed: tf.Tensor) -> tf.Tensor:
         """The box that each image's crop must show in an epoch, (images, 4)."""
-        if self._several not in ("random", "in_crop"):
+        if self._largest is not None:
             return self._largest
         starts, counts = self._splits[:-1], self._splits[1:] - self._splits[:-1]
         share = tf.random.stateless_uniform(tf.shape(starts), tf.random.fold_in(epoch_seed, 2), dtype=tf.float64)

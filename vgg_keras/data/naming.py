@@ -39,14 +39,9 @@ def require_source(source: str, data_dir: str = "") -> None:
     known = f"'digits', a TensorFlow Datasets name, a folder or a {LIST} list"
     rule = f"--data takes {known}. Received: '{printable(source)}', which is"
     if os.path.lexists(path):
-        what = (
-            "a file"
-            if path.is_file()
-            else "a FIFO, a socket or a device"
-            if path.exists()
-            else "a link that leads nowhere"
-        )
-        raise UserError(f"{rule} {what}.")
+        if not path.exists():
+            raise UserError(f"{rule} a link that leads nowhere.")
+        raise UserError(f"{rule} {'a file' if path.is_file() else 'a FIFO, a socket or a device'}.")
     if source.startswith((".", "/", "~")):
         raise UserError(f"{rule} no folder.{_neighbour(path)}")
     parts = _NAME.fullmatch(source)

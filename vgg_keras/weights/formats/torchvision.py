@@ -63,8 +63,9 @@ def read(path: Path) -> SourceWeights:
         found, names = {}, ()
     preprocessing, words = _preprocessing(path, features_alone)
     if normalization:
-        preprocessing, words, note = _stored_preprocessing(normalization)
-        notes += (note,)
+        preprocessing, words = _stored_preprocessing(normalization), ""
+        shown = "; ".join(f"{name} = {', '.join(f'{x:g}' for x in value)}" for name, value in normalization.items())
+        notes += (f"it normalises its images by {shown}",)
     return SourceWeights(
         str(path),
         convolutions | found,
@@ -132,19 +133,18 @@ def _drop_normalization(grouped: dict[str, dict[str, np.ndarray]]) -> dict[str, 
     return found
 
 
-def _stored_preprocessing(normalization: Mapping[str, np.ndarray]) -> tuple[Preprocessing | None, str, str]:
-    """The preprocessing of a model that keeps these numbers, the words that it is assumed, and a note on them.
+def _stored_preprocessing(normalization: Mapping[str, np.ndarray]) -> Preprocessing | None:
+    """The preprocessing of a model that keeps these numbers; None: it is not known.
 
     The file has neither their unit nor the order of their colours. Only torchvision's are known; others must be stated.
     """
     values = {_OF_IMAGES.fullmatch(name.rpartition(".")[2])[1]: value for name, value in normalization.items()}
     mean, std = (np.array(part) / 255 for part in (TORCHVISION.mean, TORCHVISION.std))
-    shown = "; ".join(f"{name} = {', '.join(f'{x:g}' for x in value)}" for name, value in normalization.items())
     same = set(values) == {"mean", "std"} and all(
         value.shape == own.shape and np.allclose(value, own, atol=1e-3)
         for value, own in ((values["mean"], mean), (values["std"], std))
     )
-    return (TORCHVISION if same else None), "", f"it normalises its images by {shown}"
+    return TORCHVISION if same else None
 
 
 def _require_first(convolutions: Mapping[str, tuple], head: Mapping[str, tuple], path: Path) -> None:
