@@ -1,5 +1,6 @@
 """The charts: what is drawn is what results.json holds, and nothing where it does not suffice."""
 
+import numpy as np
 import pytest
 
 from vgg_keras.reproduction import charts
@@ -13,6 +14,7 @@ def drawn(monkeypatch, tmp_path):
         kept = {}
 
         def save(figure, path, **_):
+            assert figure.get_suptitle().startswith("set: ")  # the set's name: a picture is shown by itself, too
             for axes in figure.axes:
                 solid = [line for line in axes.get_lines() if line.get_linestyle() != "None"]
                 seeds = [line.get_ydata() for line in axes.get_lines() if line.get_linestyle() == "None"]
@@ -58,6 +60,41 @@ def test_error_against_depth(drawn):
     assert list(lines["S=256"][1]) == [29.6, 27.0]
 
 
+def test_a_net_with_normalisation_is_a_point_beside_the_line_of_depth(drawn):
+    nets = (("A", 12.0), ("A-LRN", 5.0), ("B", 10.0))
+    cells = [cell("3", net, "small", [error], [29.6, 10.4]) for net, error in nets]
+    found = drawn({"sets": {"set": {}}, "cells": cells, "passes": []})
+    lines, points = found["set_depth.png", "here, seed 0 alone"]
+    assert {label: [list(x), list(y)] for label, (x, y) in lines.items()} == {"S=36": [[0, 2], [12.0, 10.0]]}
+    assert points.count(5.0) == 2  # its mean and its seed
+
+
+def test_lines_are_means_over_the_seeds_that_all_nets_have(drawn):
+    """Of A with three seeds and E with one the line would go from the mean of three to one: from seeds, not from depth."""
+
+    def depth(of_a, of_e):
+        cells = [cell("3", "A", "small", [], [29.6, 10.4]), cell("3", "E", "small", [], [27.3, 9.0])]
+        for one, errors in zip(cells, (of_a, of_e), strict=True):
+            one["top1_errors"] = errors
+        found = drawn({"sets": {"set": {}}, "cells": cells, "passes": []})
+        ((title, panel),) = [(title, panel) for (_, title), panel in found.items() if title.startswith("here")]
+        return title.removeprefix("here, "), list(panel[0]["S=36"][1]), len(panel[1])
+
+    of_a = {"0": 12.0, "1": 16.0, "2": 14.0}
+    assert depth(of_a, {"1": 9.0}) == ("every seed; lines: seed 1", [16.0, 9.0], 4)
+    assert depth(of_a, {"2": 10.0, "0": 8.0}) == ("every seed; lines: mean of seeds 0, 2", [13.0, 9.0], 5)
+    assert depth({"0": 12.0}, {"0": 8.0}) == ("seed 0 alone", [12.0, 8.0], 2)
+    title, means, count = depth({"0": 12.0}, {"1": 8.0})
+    assert title == "every seed; none is of all points" and np.isnan(means).all() and count == 2
+
+
+def test_a_chart_of_earlier_results_is_removed_and_no_other_picture(tmp_path):
+    for name in ("set_depth.png", "cat.png"):
+        (tmp_path / name).touch()
+    assert charts.draw({"sets": {"set": {}}, "cells": [], "passes": []}, tmp_path) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
+
+
 def test_error_against_q(drawn):
     """Of each net a panel; a training that is neither small, large nor jitter is left out."""
 
@@ -81,10 +118,11 @@ def test_error_against_q(drawn):
         one("E", "small", "36", 32, 5.0),  # one pass is no curve
     ]
     found = drawn({"sets": {"set": {}}, "cells": [], "passes": passes})
-    assert set(found) == {("set_scales.png", "D, dense")}
-    lines, seeds = found["set_scales.png", "D, dense"]
+    title = "D, dense, every seed; lines: seed 0"
+    assert set(found) == {("set_scales.png", title)}
+    lines, seeds = found["set_scales.png", title]
     assert {label: [list(x), list(y)] for label, (x, y) in lines.items()} == {
-        "S=36": [[32, 36], [10.0, 8.0]],
+        "S=36": [[32, 36], [9.0, 8.0]],
         "S in [32, 40]": [[32], [7.0]],
     }
     assert sorted(seeds) == [7.0, 8.0, 9.0, 11.0]
@@ -99,9 +137,9 @@ def test_dense_against_crops(drawn):
         cell("6", "C + D", "jitter", [4.0], [24.7, 7.5], "dense"),
     ]
     found = drawn({"sets": {"set": {}}, "cells": cells, "passes": []})
-    lines, _ = found["set_methods.png", HERE]
+    lines, _ = found["set_methods.png", "here, every seed; lines: seed 0"]
     assert {label: [list(x), list(y)] for label, (x, y) in lines.items()} == {
-        "D": [[0, 2], [8.0, 7.0]],
+        "D": [[0, 2], [8.0, 6.0]],
         "D + E": [[1], [5.0]],
     }
     lines, _ = found["set_methods.png", PAPER]

@@ -1,7 +1,12 @@
-"""The page's charts, from results.json alone: error against depth, error against Q, and dense against crops."""
+"""The page's charts, from results.json alone: error against depth, error against Q, and dense against crops.
 
+The lines of a panel are means over the seeds that all of its points have, and its title names these seeds where others are
+there too: means over different seeds would differ by the seeds as well as by the nets. Every seed is a small dot.
+"""
+
+import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +22,17 @@ def draw(found: dict[str, Any], folder: Path) -> dict[str, str]:
 
     Args:
         found: of results.json.
-        folder: for the pictures.
+        folder: for the pictures; one of earlier results that is not drawn again is removed.
     """
     drawn: dict[str, str] = {}
 
     def save(name: str, title: str, figure: Any) -> None:
-        if figure is not None:
-            plots.save(figure, folder / name, dpi=90)
-            drawn[name] = title
+        if figure is None:
+            (folder / name).unlink(missing_ok=True)
+            return
+        figure.suptitle(title, fontsize=11)  # a picture is shown by itself, too
+        plots.save(figure, folder / name, dpi=90)
+        drawn[name] = title
 
     for data in found["sets"]:
         cells = [cell for cell in found["cells"] if cell["data"] == data and cell["top1_errors"]]
@@ -34,29 +42,51 @@ def draw(found: dict[str, Any], folder: Path) -> dict[str, str]:
     return drawn
 
 
+def _common_seeds(points: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
+    """The seeds that all of these cells or passes have, and how a title names them."""
+    every = sorted({seed for one in points for seed in one["top1_errors"]}, key=int)
+    common = [seed for seed in every if all(seed in one["top1_errors"] for one in points)]
+    if len(common) == len(every):
+        return common, "every seed and their mean" if len(every) > 1 else f"seed {every[0]} alone"
+    if not common:
+        return common, "every seed; none is of all points"
+    return common, f"every seed; lines: {'mean of seeds' if len(common) > 1 else 'seed'} {', '.join(common)}"
+
+
+def _mean(one: dict[str, Any], seeds: Sequence[str]) -> float:
+    return statistics.fmean(one["top1_errors"][seed] for seed in seeds) if seeds else math.nan
+
+
 def _depth(cells: list[dict[str, Any]]) -> Any | None:
-    """Table 3 at the smallest S and with jitter: every seed, their mean, and the paper's."""
+    """Table 3, a line for each S: every seed, their mean, and the paper's."""
     by_kind = {kind: [c for c in cells if c["table"] == "3" and c["name"].endswith(f" {kind}")] for kind in KINDS}
     by_kind = {kind: sorted(found, key=_place) for kind, found in by_kind.items() if len(found) > 1}
     if not by_kind:
         return None
-    figure, (here, theirs) = plots.pyplot().subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    seeds, which = _common_seeds([cell for found in by_kind.values() for cell in found])
+    figure, (here, theirs) = plots.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     for kind, found in by_kind.items():
         color, marker = KINDS[kind]
         label = f"S={found[0]['S']}" if kind != "jitter" else f"S in [{found[0]['S'].replace('-', ', ')}]"
-        x = [_place(cell) for cell in found]
-        here.plot(x, [cell["top1_error"] for cell in found], marker=marker, color=color, label=label)
-        for place, cell in zip(x, found, strict=True):
+        _over_depth(here, found, lambda cell: _mean(cell, seeds), marker=marker, color=color, label=label)
+        for cell in found:
             errors = list(cell["top1_errors"].values())
-            here.plot([place] * len(errors), errors, ".", color=color, alpha=0.5)
+            here.plot([_place(cell)] * len(errors), errors, ".", color=color, alpha=0.5)
         label = {"small": "S=256", "large": "S=384", "jitter": "S in [256, 512]"}[kind]
-        theirs.plot(x, [cell["paper"][0] for cell in found], marker=marker, color=color, label=label)
+        _over_depth(theirs, found, lambda cell: cell["paper"][0], marker=marker, color=color, label=label)
     nets = sorted({cell["net"] for found in by_kind.values() for cell in found}, key=lambda net: _place({"net": net}))
-    for axes, title in ((here, "here, every seed and their mean"), (theirs, "the paper, ILSVRC-2012")):
+    for axes, title in ((here, f"here, {which}"), (theirs, "the paper, ILSVRC-2012")):
         names = [f"{net}\n{LAYERS[net]}" for net in nets]
         axes.set_xticks([_place({"net": net}) for net in nets], names)
         _label(axes, "net and its weight layers", title)
     return figure
+
+
+def _over_depth(axes: Any, cells: list[dict[str, Any]], value: Callable, **style: Any) -> None:
+    """A line of errors; that of A-LRN is a point beside it, since normalisation is no depth."""
+    parts = [[cell for cell in cells if (cell["net"] == "A-LRN") == is_beside] for is_beside in (False, True)]
+    for part, more in zip(parts, ({}, {"linestyle": "", "label": None}), strict=True):
+        axes.plot([_place(cell) for cell in part], [value(cell) for cell in part], **style | more)
 
 
 def _place(cell: dict[str, Any]) -> float:
@@ -73,24 +103,26 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     if not nets:
         return None
     figure, panels = plots.pyplot().subplots(
-        1, len(nets), figsize=(4 * len(nets) + 1, 4.2), squeeze=False, layout="constrained"
+        1, len(nets), figsize=(4 * len(nets) + 1, 4.4), squeeze=False, layout="constrained"
     )
     low = min(min(one["top1_errors"].values()) for one in passes if one["net"] in nets)
     high = max(max(one["top1_errors"].values()) for one in passes if one["net"] in nets)
     margin = 0.05 * (high - low) + 0.2
     for axes, net in zip(panels[0], nets, strict=True):
-        for training in dict.fromkeys(one["training"] for one in passes if one["net"] == net):
+        of_net = [one for one in passes if one["net"] == net]
+        seeds, which = _common_seeds(of_net)
+        for training in dict.fromkeys(one["training"] for one in of_net):
             kind = training.rpartition("-")[2]
             color, marker = KINDS[kind]
-            own = [one for one in passes if one["training"] == training]
+            own = [one for one in of_net if one["training"] == training]
             label = f"S={own[0]['S']}" if kind != "jitter" else f"S in [{own[0]['S'].replace('-', ', ')}]"
-            means = [statistics.fmean(one["top1_errors"].values()) for one in own]
+            means = [_mean(one, seeds) for one in own]
             axes.plot([one["Q"] for one in own], means, marker=marker, color=color, label=label)
             for one in own:
                 errors = list(one["top1_errors"].values())
                 axes.plot([one["Q"]] * len(errors), errors, ".", color=color, alpha=0.4)
         axes.set_ylim(low - margin, high + margin)
-        _label(axes, "Q, pixels", f"{net}, dense")
+        _label(axes, "Q, pixels", f"{net}, dense, {which}")
     return figure
 
 
@@ -101,12 +133,13 @@ def _methods(cells: list[dict[str, Any]]) -> Any | None:
     methods = ("dense", "multi-crop", "multi-crop & dense")
     if len({cell["method"] for cell in found}) < 2:
         return None
-    figure, panels = plots.pyplot().subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    of_here: Callable = lambda cell: cell["top1_error"]  # noqa: E731
+    seeds, which = _common_seeds(found)
+    figure, panels = plots.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    of_here: Callable = lambda cell: _mean(cell, seeds)  # noqa: E731
     of_paper: Callable = lambda cell: cell["paper"][0]  # noqa: E731
     colors = {**COLORS, "D + E": "tab:purple"}
     for axes, value, title in (
-        (panels[0], of_here, "here, every seed and their mean"),
+        (panels[0], of_here, f"here, {which}"),
         (panels[1], of_paper, "the paper, ILSVRC-2012"),
     ):
         for net in nets:
