@@ -58,6 +58,20 @@ def test_hours_of_a_test_count_its_crops_and_mirror_images(tmp_path):
     assert found == pytest.approx(272 * 2 * 2 * crops * 1e-9 / 3600)
 
 
+def test_steps_are_timed_with_the_settings_of_the_jobs():
+    """Else images are scanned into another cache than --set=runtime.cache_dir names, and on other devices."""
+    timed = []
+
+    def measure(config):
+        timed.append(config)
+        return Pace(1, 1, 10, 1.0, False)
+
+    hours.paces(RUNS, ("runtime.cache_dir=here", "runtime.strategy=one"), measure)
+    (config,) = timed
+    assert (config.runtime.cache_dir, config.runtime.strategy) == ("here", "one")
+    assert config.architecture == RUNS[0].config.architecture
+
+
 def test_a_request_ends_the_process_that_times_steps(monkeypatch):
     monkeypatch.setattr(stop, "_requested", True)
     with pytest.raises(StoppedError, match="the same command resumes"):

@@ -63,7 +63,7 @@ def test_other_images_and_other_starts_are_refused(quick, tmp_path):
     assert {cell["table"] for cell in found["cells"]} == {"3", "4", "4.1", "5", "6"}  # the page is of all
     (images,) = found["sets"].values()
     assert (images["source"], images["train"]["images"]) == (str(tmp_path / "one"), 240)
-    with pytest.raises(UserError, match=r"begun with data\.source: .*/one, now .*/two\. Name another --out"):
+    with pytest.raises(UserError, match=r"begun with data\.source: .*/one, now .*/two\. Give the --data"):
         run("two")
 
     def changed(training, change):

@@ -31,6 +31,10 @@ from vgg_keras.reproduction.options import suite_of
             r"suite is fixed: --set takes checkpoint\..*, runtime\.cache_dir\. Received: training\.epochs\.$",
         ),
         (
+            {"suite": "smoke", "settings": ("checkpoint.keep=0",)},
+            r"checkpoint\.keep must be 1 or more\. Received: 0",
+        ),
+        (
             {"settings": ("runtime.precision=float32",)},
             r"suite is fixed: --set takes .* Received: runtime\.precision\.$",
         ),

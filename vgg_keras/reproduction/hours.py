@@ -16,6 +16,7 @@ from vgg_keras import stop
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.reproduction.plan import Job, Run
 from vgg_keras.reproduction.suite import PASSES
 from vgg_keras.runs import METRICS, read_config
@@ -61,11 +62,14 @@ def hours(job: Job, pace: Pace) -> float:
     return pace.test_images * views * 2 * adds * pace.seconds / 3600
 
 
-def paces(runs: Sequence[Run], measure: Callable[[Config], Pace] | None = None) -> dict[str, Pace]:
+def paces(
+    runs: Sequence[Run], settings: Sequence[str] = (), measure: Callable[[Config], Pace] | None = None
+) -> dict[str, Pace]:
     """The pace of each set of images, by its name.
 
     Args:
         runs: of the suite.
+        settings: `--set` of every job; the steps are timed with them, too.
         measure: times a few steps of a configuration; None: in a process of its own.
     """
     found: dict[str, Pace] = {}
@@ -74,7 +78,8 @@ def paces(runs: Sequence[Run], measure: Callable[[Config], Pace] | None = None) 
         largest = max(
             of_set, key=lambda run: _of_training(run.config, run.config.architecture.resolved(10, (0.0,) * 3))
         )
-        found[data] = _of_runs(of_set) or (measure or _in_a_process)(largest.config)
+        config = override(largest.config, parse_assignments(settings))
+        found[data] = _of_runs(of_set) or (measure or _in_a_process)(config)
     return found
 
 

@@ -27,6 +27,7 @@ SPLITS = ("train", "val", "test")
 DIGESTS = ("sha256_of_names", "sha256_of_contents", "sha256_of_labels")
 _RULE = "A suite goes on in the folder that it was begun in. Received:"
 _ADVICE = "Name another --out, or remove that run."
+_SAME_DATA = "Give the --data that it was begun with, or name another --out."  # most often it was only forgotten
 
 
 def require_same_run(folder: Path, planned: Config, start: Path | None) -> dict[str, Any] | None:
@@ -48,7 +49,7 @@ def require_same_run(folder: Path, planned: Config, start: Path | None) -> dict[
         raise UserError(f"{_RULE} {folder}, begun with {found}. {_ADVICE}")
     theirs, ours = begun.data.source, planned.data.source
     if theirs != ours and _exists(theirs) and not _same_path(theirs, ours):  # a folder that was moved may go on
-        raise UserError(f"{_RULE} {folder}, begun with data.source: {theirs}, now {ours}. {_ADVICE}")
+        raise UserError(f"{_RULE} {folder}, begun with data.source: {theirs}, now {ours}. {_SAME_DATA}")
     theirs, ours = (begun.training.init_from or begun.training.weights, str(start or planned.training.weights))
     if _place(theirs) != _place(ours):  # the suite's folder may have moved
         raise UserError(f"{_RULE} {folder}, started from {theirs or 'no net'}, now {ours or 'no net'}. {_ADVICE}")
@@ -104,7 +105,7 @@ def require_same_given(folder: Path, training: Training, source: str, writes: bo
             words = [f"{one['weights']} with {one['sha256'][:12]}" for one in (stored, known)]
             raise UserError(f"{_RULE} {folder}, begun with the net {words[0]}, now {words[1]}. {_ADVICE}")
         if not _same_path(stored["data"], source):
-            raise UserError(f"{_RULE} {folder}, begun with data.source: {stored['data']}, now {source}. {_ADVICE}")
+            raise UserError(f"{_RULE} {folder}, begun with data.source: {stored['data']}, now {source}. {_SAME_DATA}")
     elif writes:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, known)

@@ -95,7 +95,7 @@ def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options:
     print(f"{suite.title}: tables {tables}; {len(runs)} runs, {trained} trained; {len(jobs)} jobs left", flush=True)
     if not jobs:
         return
-    paces = hours.paces(runs)
+    paces = hours.paces(runs, options.settings)
     of_jobs = {job: hours.hours(job, paces[job.run.training.data]) for job in jobs}
     rows = [["net", "S", "starts from", "seeds", "trained", "training, h", "tests, h"]]
     for training in suite.trainings:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_keras.config import RESUME, fields_with
+from vgg_keras.config import RESUME, Config, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
-from vgg_keras.overrides import parse_assignments
+from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.paths import user_path
 from vgg_keras.reproduction import suites
 from vgg_keras.reproduction.suite import Suite
@@ -47,9 +47,11 @@ def suite_of(options: Options) -> Suite:
     """
     machine = [path for path in fields_with(RESUME) if path.split(".")[0] in ("runtime", "checkpoint")]
     allowed = [path for path in machine if path != "runtime.precision"]  # which a result depends on
-    for path in parse_assignments(options.settings):
+    settings = parse_assignments(options.settings)
+    for path in settings:
         if path not in allowed:
             raise UserError(f"The design of a suite is fixed: --set takes {', '.join(allowed)}. Received: {path}.")
+    override(Config(), settings)  # a value out of its range would end every job
     suite = suites.of(options.suite, _weights(options.weights))
     suite = suite.on(_sources(options.data, suite))
     asked = suite.only(options.only) if options.only else suite
