@@ -7,12 +7,12 @@ def test_the_page_of_a_suite_that_has_not_begun(tmp_path):
     suite = suites.of("smoke", {})
     found = page.write(suite, plan.runs_of(suite, tmp_path), tmp_path)
     text, html = ((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))
-    assert f"{len(suite.claims)} no runs yet" in text and "Failed" not in text and "data:image" not in html
+    assert f"{len(suite.claims)} not measured yet" in text and "Failed" not in text and "data:image" not in html
     for title in ("Table 3", "Table 4", "Table 5", "Table 6", "Section 4.1"):
         assert title in text and title in html
     assert not (tmp_path / "charts").exists() or not list((tmp_path / "charts").iterdir())
     lines = page.summary(found).splitlines()
-    assert [line.endswith("no runs yet") for line in lines].count(True) == len(suite.claims)
+    assert [line.endswith("not measured yet") for line in lines].count(True) == len(suite.claims)
 
 
 def test_a_failed_job_and_a_set_are_text(tmp_path):

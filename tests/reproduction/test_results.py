@@ -65,13 +65,21 @@ def test_a_claim_is_the_first_cells_error_minus_the_seconds_by_hand():
     assert measured["difference"]["low"] < -37.5 < measured["difference"]["high"]
 
 
+def test_a_claim_of_given_nets_is_not_decided_by_its_images():
+    """More seeds would change nothing about them."""
+    suite = suites.of("imagenet", {"D": "d.h5"})
+    claim = suite.claims[0]
+    found = {claim.first: of_seeds([0, 1, 0, 1]), claim.second: of_seeds([1, 0, 0, 1])}
+    assert results._claim(suite, [], claim, found)["verdict"] == "not decided: 4 images"
+
+
 def test_a_claim_is_of_the_seeds_that_both_nets_have():
     found = {D_MINUS_B.first: of_seeds([0, 0, 0, 1]), D_MINUS_B.second: of_seeds([1, 0, 0, 1], [0, 1, 1, 1])}
     measured = results._claim(SUITE, [], D_MINUS_B, found)
     assert measured["difference"]["of_seeds"] == {"0": -25.0} and measured["verdict"] == "not decided: 1 of 2 seeds"
     found[D_MINUS_B.first] = {}
     measured = results._claim(SUITE, [], D_MINUS_B, found)
-    assert (measured["difference"], measured["verdict"]) == (None, "no runs yet")
+    assert (measured["difference"], measured["verdict"]) == (None, "not measured yet")
 
 
 def test_nets_that_were_tested_on_other_images_are_not_compared():
@@ -97,6 +105,6 @@ def test_a_cell_has_its_seeds_mean_and_deviation_by_hand():
 def test_results_of_a_suite_that_has_not_begun(tmp_path):
     found = results.write(SUITE, plan.runs_of(SUITE, tmp_path), tmp_path, {})
     assert results.read(tmp_path / "results.json") == found
-    assert {claim["verdict"] for claim in found["claims"]} == {"no runs yet"}
+    assert {claim["verdict"] for claim in found["claims"]} == {"not measured yet"}
     assert {cell["top1_error"] for cell in found["cells"]} == {None}
     assert found["trainings"] == found["passes"] == [] and set(found["sets"]["digits"]) == {"about", "source"}

@@ -81,7 +81,7 @@ def test_cells_of_given_nets_are_counted():
 def test_a_claims_row():
     undecided = CLAIM | {"verdict": "not decided", "note": "trained longer"}
     one_seed = undecided | {"difference": CLAIM["difference"] | {"seeds": 1, "of_seeds": {"0": -1.0}}}
-    unrun = CLAIM | {"difference": None, "verdict": "no runs yet", "paper": None}
+    unrun = CLAIM | {"difference": None, "verdict": "not measured yet", "paper": None}
     beyond = CLAIM | {"section": "", "verdict": ""}
     every = found(claims=[CLAIM, undecided, one_seed, unrun, beyond])
     _, *rows = wording.claims(every)
@@ -89,19 +89,32 @@ def test_a_claims_row():
     assert rows[0] == ["4.1", "depth: D - B", "digits", *shown]
     assert rows[1][1] == "depth: D - B (trained longer)" and rows[1][-1] == "not decided by 2 seeds"
     assert rows[2][-3:] == ["-1.00", "-1.7", "not decided by 1 seed"]
-    assert rows[3] == ["4.1", "depth: D - B", "digits", "-", "-", "-", "-", "-", "no runs yet"]
-    assert wording.claims(every, beyond=True)[1:] == [["-", *rows[0][1:-1], ""]]
+    assert rows[3] == ["4.1", "depth: D - B", "digits", "-", "-", "-", "-", "-", "not measured yet"]
+    assert wording.claims(every, beyond=True)[1:] == [["-", *rows[0][1:-1], "-"]]
     assert wording.claims(found()) == []
     reasons = ("1 of 2 seeds", "D has the higher training loss, 0.300 against 0.200")
     more = [CLAIM | {"verdict": f"not decided: {reason}"} for reason in reasons]
-    counted = {"shown": 1, "not decided": 4, "no runs yet": 1}
-    assert wording.verdicts(found(claims=[*every["claims"], *more])) == counted
+    counted = [("shown", 1), ("not decided", 4), ("not measured yet", 1)]
+    assert list(wording.verdicts(found(claims=[*more, unrun, undecided, one_seed, CLAIM])).items()) == counted
+
+
+def test_how_much_of_a_suite_there_is():
+    """Runs that have not begun are not among the trainings, so the cells are counted too."""
+    full = CELL | {"top1_errors": {"0": 8.0, "1": 9.0, "2": 9.0}}
+    runs = [{"name": "digits/D-small", "seed": seed, "finished": seed < 2} for seed in range(3)]
+    given = {"name": "imagenet/D-jitter", "seed": 0, "weights": "imagenet", "finished": True}
+    begun = "1 of 2 cells have all their seeds; runs trained: 2, begun: 1."
+    assert wording.progress(found(cells=[CELL, full], trainings=runs)) == begun
+    done = "1 of 1 cells have all their seeds; runs trained: 2."
+    assert wording.progress(found(cells=[full], trainings=runs[:2])) == done
+    assert wording.progress(found(cells=[full], trainings=[given])) == "1 of 1 cells have all their seeds."
 
 
 def test_trainings_and_their_machines():
     numbers = {"loss": 0.12345, "top1_error": 1.0, "val_top1_error": None, "hours": 1.5, "precision": "float32"}
     run = {"name": "digits/D-small", "seed": 1, "finished": True, "epochs": 74, "git_commit": "c0ffee", **numbers}
-    run |= {"hardware": {"processor": "2 cores", "devices": ["/GPU:0", "/GPU:1"]}}
+    gpus = [f"/job:localhost/replica:0/task:0/device:GPU:{number}" for number in range(2)]
+    run |= {"hardware": {"processor": "2 cores", "devices": gpus}}
     begun = run | {"finished": False, "epochs": 3, "precision": None, "git_commit": None}
     begun |= {"hardware": {"devices": ["/CPU:0"]}}
     given = {"name": "imagenet/D-jitter", "seed": 0, "weights": "imagenet", "finished": True}
@@ -112,7 +125,7 @@ def test_trainings_and_their_machines():
     assert last == ["imagenet/D-jitter", "given", "-", "-", "-", "-", "-", "imagenet"]
     assert wording.hours(every) == 4.5 and wording.trainings(found()) == []
     assert wording.machines(every)[1:] == [
-        ["2 cores, /GPU:0, /GPU:1", "c0ffee", "2"],
+        ["2 cores, GPU:0, GPU:1", "c0ffee", "2"],
         ["unknown processor, /CPU:0", "unknown", "1"],
     ]
     assert wording.mixed(every) == "The runs are of 2 machines and 2 commits: differences between nets may be theirs."

@@ -41,6 +41,7 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
     content = {
         "found": found,
         "verdicts": wording.verdicts(found),
+        "progress": wording.progress(found),
         "hours": wording.hours(found),
         "claims": wording.claims(found),
         "beyond": wording.claims(found, beyond=True),
@@ -68,4 +69,4 @@ def summary(found: dict[str, Any]) -> str:
     """The claims and their verdicts for the terminal."""
     rows = [[row[1], *row[2:5], *row[7:]] for row in wording.claims(found)]
     table = text_table(rows) if rows else "no claims"
-    return "\n".join(filter(None, [table, wording.within(found), wording.mixed(found)]))
+    return "\n".join(filter(None, [table, wording.progress(found), wording.within(found), wording.mixed(found)]))

@@ -31,6 +31,7 @@ from vgg_keras.reproduction.tested import Tested
 from vgg_keras.runs import read_config
 
 RESULTS = "results.json"
+NOT_YET = "not measured yet"  # the verdict where no seed has both cells
 
 
 def collect(
@@ -201,7 +202,7 @@ def _claim(
         "note": claim.note,
         "paper": claim.paper if claim.paper is not None else paper,
         "difference": None,
-        "verdict": "no runs yet" if claim.expected else "",
+        "verdict": NOT_YET if claim.expected else "",
     }
     first, second = found[claim.first], found[claim.second]
     seeds = sorted(first.keys() & second.keys())
@@ -216,8 +217,11 @@ def _claim(
     result["difference"] = _rounded(measured, seeds)
     if claim.expected:
         trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
-        decided = verdict(measured, claim.expected, all(training.weights for training in trainings))
+        given = all(training.weights for training in trainings)
+        decided: str = verdict(measured, claim.expected, given)
         for_the_first = measured.mean < 0 and decided == ("shown" if claim.expected == "lower" else "contradicted")
+        if given and decided == "not decided":
+            decided += f": {measured.images:,} images"  # no number of seeds would decide about these very nets
         result["verdict"] = _undecided(trained, claim, trainings, seeds, for_the_first) or decided
     return result
 

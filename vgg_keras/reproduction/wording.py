@@ -46,10 +46,10 @@ def claims(found: dict[str, Any], beyond: bool = False) -> list[list[str]]:
 def _claim(one: dict[str, Any]) -> list[str]:
     measured, theirs = one["difference"], "-" if one["paper"] is None else f"{one['paper']:+.1f}"
     if measured is None:
-        return [one["section"] or "-", _text(one), one["data"], "-", "-", "-", "-", theirs, one["verdict"]]
+        return [one["section"] or "-", _text(one), one["data"], "-", "-", "-", "-", theirs, one["verdict"] or "-"]
     interval = f"{measured['low']:+.2f} to {measured['high']:+.2f}"
     seeds = ", ".join(f"{value:+.2f}" for value in measured["of_seeds"].values())
-    decided = one["verdict"]
+    decided = one["verdict"] or "-"
     if decided == "not decided":
         decided += f" by {measured['seeds']} seed{'s' if measured['seeds'] > 1 else ''}"
     return [
@@ -100,7 +100,8 @@ def machines(found: dict[str, Any]) -> list[list[str]]:
     counted: dict[tuple[str, str], int] = {}
     for one in found["trainings"]:
         if hardware := one.get("hardware"):
-            machine = ", ".join([hardware.get("processor", "unknown processor"), *hardware["devices"]])
+            devices = [device.rpartition("device:")[2] for device in hardware["devices"]]  # TensorFlow's names are long
+            machine = ", ".join([hardware.get("processor", "unknown processor"), *devices])
             key = machine, one["git_commit"] or "unknown"
             counted[key] = counted.get(key, 0) + 1
     return [["machine", "commit", "runs"], *([*key, str(count)] for key, count in counted.items())]
@@ -136,13 +137,23 @@ def images(found: dict[str, Any]) -> list[list[str]]:
 
 
 def verdicts(found: dict[str, Any]) -> dict[str, int]:
-    """How many claims of the paper have each verdict."""
-    counted: dict[str, int] = {}
+    """How many claims of the paper have each verdict; those that are decided are first."""
+    counted: dict[str, int] = {"shown": 0, "contradicted": 0, "not decided": 0}
     for one in found["claims"]:
         if one["section"] and one["verdict"]:
             short = one["verdict"].partition(":")[0]
             counted[short] = counted.get(short, 0) + 1
-    return counted
+    return {short: count for short, count in counted.items() if count}
+
+
+def progress(found: dict[str, Any]) -> str:
+    """How much of the suite there is."""
+    cells, trained = found["cells"], [one for one in found["trainings"] if "weights" not in one]
+    filled = sum(len(cell["top1_errors"]) >= cell["seeds_planned"] for cell in cells)
+    finished = sum(one["finished"] for one in trained)
+    runs = f"; runs trained: {finished}" if trained else ""
+    begun = f", begun: {len(trained) - finished}" if finished < len(trained) else ""
+    return f"{filled} of {len(cells)} cells have all their seeds{runs}{begun}."
 
 
 def hours(found: dict[str, Any]) -> float:
