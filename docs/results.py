@@ -1,7 +1,7 @@
 """Writes docs/results.md and README.md's table of results from docs/results/*.json.
 
 python docs/results.py                         # renews the pages
-python docs/results.py reports/small           # takes a suite's results.json and charts over first
+python docs/results.py reports/small           # takes a suite's results.json over first, and draws its charts
 python docs/results.py reports/small --unfinished   # also where runs are missing
 
 A suite's JSON is written by `python -m vgg_keras.reproduce`, `by_hand.json` by people, `others.json` holds numbers of others with
@@ -9,11 +9,13 @@ their sources. tests/test_docs.py compares the pages with what this makes.
 """
 
 import json
+import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from vgg_keras.reproduction import wording
+from vgg_keras.reproduction import charts, wording
 
 ROOT = Path(__file__).parents[1]
 PAGE, README = ROOT / "docs" / "results.md", ROOT / "README.md"
@@ -50,14 +52,19 @@ def readme() -> str:
 
 
 def take_over(folder: Path, unfinished: bool = False) -> None:
-    """Copies a suite's results and charts from its folder, in the place of those that are here.
+    """Copies a suite's results from its folder and draws their charts, in the place of those that are here.
 
     Args:
         folder: `--out` of the suite.
         unfinished: whether results with runs that are missing or not finished may be taken over.
     """
-    found = json.loads((folder / "results.json").read_text())
-    missing = [cell["name"] for cell in found["cells"] if len(cell["top1_errors"]) < cell["seeds_planned"]]
+    path = folder / "results.json"
+    if not path.is_file():
+        sys.exit(f"error: The folder of a suite is taken over. Received: {folder}, where no results.json is.")
+    found = json.loads(path.read_text())
+    if found["suite"] not in SUITES:
+        sys.exit(f"error: The pages are of {' and '.join(SUITES)}. Received: {folder}, of {found['suite']}.")
+    missing = _missing(found)
     if missing and not unfinished:
         sys.exit(
             f"error: Only a finished suite is taken over. Received: {folder}, where {len(missing)} of {len(found['cells'])} "
@@ -65,9 +72,41 @@ def take_over(folder: Path, unfinished: bool = False) -> None:
         )
     for chart in _charts(found["suite"]):  # of older results
         chart.unlink()
+    _without_paths(found)
     (RECORDS / f"{found['suite']}.json").write_text(json.dumps(found, indent=1) + "\n")
-    for chart in sorted((folder / "charts").glob("*.png")):
-        shutil.copy(chart, IMAGES / f"{found['suite']}_{chart.name}")
+    with tempfile.TemporaryDirectory() as drawn:  # anew: the folder's may be an older version's
+        for name in charts.draw(found, Path(drawn)):
+            shutil.copy(Path(drawn) / name, IMAGES / f"{found['suite']}_{name}")
+
+
+def _without_paths(found: dict) -> None:
+    """Removes the places of files of the machine that made the results, which lead nowhere elsewhere."""
+    for one in found["sets"].values():
+        one["source"] = _name(one["source"])
+    for one in found["trainings"]:
+        if "weights" in one:
+            one["weights"] = _name(one["weights"])
+        if "command" in one:
+            words = shlex.split(one["command"])
+            one["command"] = shlex.join(_without_path(word, f"reports/{found['suite']}/runs/") for word in words)
+
+
+def _without_path(word: str, runs: str) -> str:
+    """A word of a command: a run's folder is in `runs`, of another absolute path the last part is kept."""
+    flag, equals, value = word.rpartition("=")
+    if flag in ("--workdir", "--init_from"):
+        return f"{flag}={runs}{value.rpartition('/runs/')[2]}"
+    return f"{flag}{equals}{_name(value)}"
+
+
+def _name(path: str) -> str:
+    """The last part of an absolute path; another text as it is."""
+    return Path(path).name if path.startswith(("/", "~")) else path
+
+
+def _missing(found: dict) -> list[str]:
+    """The cells that lack seeds."""
+    return [cell["name"] for cell in found["cells"] if len(cell["top1_errors"]) < cell["seeds_planned"]]
 
 
 def _read(name: str) -> dict:
@@ -77,18 +116,22 @@ def _read(name: str) -> dict:
 def _of_suite(found: dict) -> list[str]:
     """Claims, charts and tables of a suite."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
-    finished = sum(one["finished"] for one in found["trainings"])
-    made = (
-        f"{found['date']}, {found['machine']}; {finished} of {len(found['trainings'])} runs finished, "
-        f"{wording.hours(found):.1f} hours of epochs. The paper's claims: {counts}."
-    )
-    parts = [f"## {found['title']}", made, *found["about"]]
-    parts.append(f"```\npython -m vgg_keras.reproduce --suite={found['suite']} --out=reports/{found['suite']}\n```")
+    made = f"{found['date']}: {wording.progress(found)} {wording.hours(found):.1f} hours of epochs. The paper's claims: {counts}."
+    parts = [
+        f"## {found['title']}",
+        made,
+        *filter(None, (wording.within(found), wording.mixed(found))),
+        *found["about"],
+    ]
+    parts.append(f"```\n{_command(found)}\n```")
     parts += [_picture(path) for path in _charts(found["suite"])]
     parts.append(
         "Points of top-1 error, the first net's minus the second's. The [interval](reproduce.md#the-interval) is over seeds and "
-        "images."
+        "images; of one seed it is over images alone, and too narrow. Where the verdict is -, the paper's two errors are equal "
+        "or not printed, and the difference alone is stated."
     )
+    if found["failed"]:
+        parts += ["### Failed", "\n".join(f"- {name}: {line}" for name, line in found["failed"].items())]
     for title, rows in (
         ("Claims", wording.claims(found)),
         *((title, wording.table(found, name)) for name, title in wording.TABLES.items()),
@@ -100,6 +143,15 @@ def _of_suite(found: dict) -> list[str]:
         if rows:
             parts += [f"### {title}", wording.markdown(rows)]
     return parts
+
+
+def _command(found: dict) -> str:
+    """The command that makes a suite's results; the names of its images and given nets are those that its machine had."""
+    words = [f"--suite={found['suite']}"]
+    words += [f"--data={name}={one['source']}" for name, one in found["sets"].items()]
+    given = [(one["name"].rpartition("/")[2].partition("-")[0], one) for one in found["trainings"] if "weights" in one]
+    words += [f"--weights={net}={one['weights']}" for net, one in given]
+    return shlex.join(["python", "-m", "vgg_keras.reproduce", *words, f"--out=reports/{found['suite']}"])
 
 
 def _gpus() -> list[str]:
@@ -143,22 +195,26 @@ def _by_hand(found: dict) -> list[str]:
 
 
 def _summary() -> str:
-    """README's table: the verdicts of the suites, then rows of by_hand.json, and the charts of the small suite."""
+    """README's table: the verdicts of the suites, then rows of by_hand.json, and two charts of the small suite."""
     rows = [["what", "result", "command"]]
     for suite in SUITES:
         path = RECORDS / f"{suite}.json"
         if path.exists():
             found = json.loads(path.read_text())
             counts = ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
+            counts += "; unfinished" if _missing(found) else ""
             command = f"[`vgg-keras reproduce --suite={suite}`](docs/results.md)"
             rows.append([f"{found['title']}: the paper's claims", counts, command])
     rows += _read("by_hand")["readme"]
-    pictures = "\n".join(_picture(path, "docs/images") for path in _charts("small")[:2])
+    of_kinds = [[path for path in _charts("small") if path.stem.endswith(kind)] for kind in ("_depth", "_scales")]
+    pictures = "\n".join(_picture(found[0], "docs/images") for found in of_kinds if found)
     return wording.markdown(rows) + "\n" + (f"\n{pictures}\n" if pictures else "")
 
 
 if __name__ == "__main__":
     folders = [argument for argument in sys.argv[1:] if argument != "--unfinished"]
+    if flag := next((argument for argument in folders if argument.startswith("-")), None):
+        sys.exit(f"error: This script takes folders of suites and --unfinished. Received: {flag}.")
     for folder in folders:
         take_over(Path(folder), len(folders) < len(sys.argv) - 1)
     PAGE.write_text(page())

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import typing
@@ -15,6 +16,7 @@ import pytest
 from tests.conftest import write_images
 from vgg_keras import config
 from vgg_keras.commands import COMMANDS
+from vgg_keras.reproduction import merging, plan, results, suites
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,7 +42,8 @@ def test_unfinished_results_are_taken_over_on_request_alone(tmp_path, monkeypatc
     (tmp_path / "small_old.png").touch()
     (tmp_path / "out").mkdir()
     cells = [{"name": "cifar10 table3 E small", "top1_errors": {"0": 9.0, "1": 9.0}, "seeds_planned": 3}]
-    (tmp_path / "out/results.json").write_text(json.dumps({"suite": "small", "cells": cells}))
+    content = {"suite": "small", "cells": cells, "sets": {}, "trainings": [], "passes": []}
+    (tmp_path / "out/results.json").write_text(json.dumps(content))
     with pytest.raises(SystemExit, match="1 of 1 cells lack seeds, such as cifar10 table3 E small"):
         module.take_over(tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "small_old.png"]
@@ -49,6 +52,55 @@ def test_unfinished_results_are_taken_over_on_request_alone(tmp_path, monkeypatc
         "out",
         "small.json",
     ]  # nor is a chart of older results left
+
+
+def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
+    """Runs that have not begun are in no list of the results; the charts are drawn from the results, not copied."""
+    module = generator("results")
+    suite = suites.of("small", {}).on({"cifar10": "/of/one/machine/cifar10_jpeg"})
+    out = tmp_path / "out"
+    out.mkdir()
+    found = results.collect(suite, plan.runs_of(suite, out), {"cifar10/E-small/0/train": "ended by SIGKILL: no output"})
+    for place, cell in enumerate(cell for cell in found["cells"] if cell["name"].startswith("cifar10 table3")):
+        cell |= {"top1_errors": {"0": 20.0 - place}, "top1_error": 20.0 - place}
+    words = ["--data=/of/one/machine/cifar10_jpeg", "--set=architecture.name=E", "--set=runtime.cache_dir=/tmp/scans"]
+    folders = [
+        f"--{flag}=/of/one/small/runs/cifar10/{net}-small/seed-0"
+        for flag, net in (("init_from", "A"), ("workdir", "E"))
+    ]
+    command = " ".join(["python", "-m", "vgg_keras.train", *words, *folders])
+    run = {"name": "cifar10/E-small", "seed": 0, "design": "ab", "finished": False, "epochs": 3, "command": command}
+    run |= {"loss": 1.0, "top1_error": 30.0, "val_top1_error": None, "hours": 0.5, "precision": "float32"}
+    found["trainings"] = [run]
+    (out / "results.json").write_text(json.dumps(found))
+    for name in ("others", "by_hand"):
+        shutil.copy(module.RECORDS / f"{name}.json", tmp_path)
+    monkeypatch.setattr(module, "RECORDS", tmp_path)
+    monkeypatch.setattr(module, "IMAGES", tmp_path)
+    module.take_over(out, unfinished=True)
+    text, readme = module.page(), module.readme()
+    assert "0 of 43 cells have all their seeds; runs trained: 0, begun: 1. 0.5 hours of epochs." in text
+    assert "- cifar10/E-small/0/train: ended by SIGKILL: no output" in text
+    assert "--suite=small --data=cifar10=cifar10_jpeg --data=photographs=flowers17/ --out=reports/small" in text
+    assert "| Section 4 in small: the paper's claims | 39 not measured yet; unfinished |" in readme
+    assert [path.name for path in tmp_path.glob("*.png")] == [
+        "small_cifar10_depth.png"
+    ] and "small_cifar10_depth.png" in readme
+    (training,) = json.loads((tmp_path / "small.json").read_text())["trainings"]
+    assert training["command"] == (
+        "python -m vgg_keras.train --data=cifar10_jpeg --set=architecture.name=E --set=runtime.cache_dir=scans "
+        "--init_from=reports/small/runs/cifar10/A-small/seed-0 --workdir=reports/small/runs/cifar10/E-small/seed-0"
+    )
+    assert "/of/one" not in (tmp_path / "small.json").read_text()
+    merging.read([tmp_path / "small.json"], suite, [])  # the suite can be continued from it
+
+
+@pytest.mark.parametrize(("suite", "message"), [(None, "where no results.json is"), ("smoke", "of smoke")])
+def test_a_folder_of_no_suite_of_the_pages_gets_one_line(tmp_path, suite, message):
+    if suite:
+        (tmp_path / "results.json").write_text(json.dumps({"suite": suite}))
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        generator("results").take_over(tmp_path)
 
 
 def test_results_page_and_readme_are_what_their_generator_makes():
