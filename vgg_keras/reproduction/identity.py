@@ -134,11 +134,11 @@ def complete(path: Path, folder: Path) -> bool:
     stored = read_config(folder)
     data = (stored or {}).get("data", {})
     split = data.get("test") or data.get("val")
-    return split is None or split["sha256_of_names"] == _of_names(ids)
+    return split is None or split["sha256_of_names"] == digest_of_names(ids)
 
 
-def _of_names(ids: Sequence[str]) -> str:
-    """As `Split.digest`."""
+def digest_of_names(ids: Sequence[str]) -> str:
+    """The sha256 of images' names, as `Split.digest`."""
     return hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).hexdigest()
 
 

@@ -46,7 +46,7 @@ def collect(
         "suite": suite.name,
         "title": suite.title,
         "about": list(suite.about),
-        "sets": {one.name: _set(one, runs, merged) for one in suite.sets},
+        "sets": {one.name: _set(suite, one, runs, merged) for one in suite.sets},
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": processor.description(),
         "versions": provenance.versions(),
@@ -71,12 +71,26 @@ def write(
     return found
 
 
-def _set(data: DataSet, runs: Sequence[Run], merged: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a set's images are, from its first run that has begun, here or elsewhere."""
-    images = identity.images_of([run for run in runs if run.training.data == data.name])
+def _set(suite: Suite, data: DataSet, runs: Sequence[Run], merged: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a set's images are, from its first run that has begun, here or elsewhere, or from the test of a given net."""
+    of_set = [run for run in runs if run.training.data == data.name]
+    images = identity.images_of(of_set)
     for content in merged:
         images = images or merging.images(content, data.name)
+    images = images or _tested_images(suite, of_set)
     return {"about": data.about, "source": data.source, **images}
+
+
+def _tested_images(suite: Suite, runs: Sequence[Run]) -> dict[str, Any]:
+    """The split that given nets were tested on: they have no run that states it."""
+    for run in runs:
+        for protocol, sides in suite.passes(run.training.name).items():
+            for side in sides:
+                if run.training.weights and run.finished(protocol, side):
+                    found = load(run.pass_file(protocol, side))
+                    names = identity.digest_of_names(found.ids)
+                    return {found.nets[0].split: {"images": len(found.ids), "sha256_of_names": names}}
+    return {}
 
 
 # ---- cells
