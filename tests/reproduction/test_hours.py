@@ -6,14 +6,19 @@ import threading
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
-from vgg_keras import stop
+from tests.conftest import write_images
+from vgg_keras import runtime, stop
 from vgg_keras.config import Architecture
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
+from vgg_keras.overrides import override
 from vgg_keras.plain_values import to_dict
 from vgg_keras.reproduction import hours, plan, suites
 from vgg_keras.reproduction.hours import Pace
+from vgg_keras.training import estimate
+from vgg_keras.training.estimate import Speed
 
 RUNS = plan.runs_of(suites.of("smoke", {}), Path("none"))[:1]  # nothing is there
 
@@ -62,14 +67,29 @@ def test_steps_are_timed_with_the_settings_of_the_jobs():
     """Else images are scanned into another cache than --set=runtime.cache_dir names, and on other devices."""
     timed = []
 
-    def measure(config):
+    def measure(config, given):
         timed.append(config)
+        assert not given
         return Pace(1, 1, 10, 1.0, False)
 
     hours.paces(RUNS, ("runtime.cache_dir=here", "runtime.strategy=one"), measure)
     (config,) = timed
     assert (config.runtime.cache_dir, config.runtime.strategy) == ("here", "one")
     assert config.architecture == RUNS[0].config.architecture
+
+
+def test_given_nets_need_no_training_images(tmp_path, monkeypatch):
+    """A folder with val/ alone is enough for their tests, so it is for their hours."""
+    for place, name in enumerate("ab"):
+        write_images(tmp_path / "val" / name, [(40, 48)] * 2, seed=place)
+    config = suites.of("smoke", {}).trainings[0].configuration(str(tmp_path), 0)
+    config = override(config, {"runtime.cache_dir": str(tmp_path / "cache")})
+    monkeypatch.setattr(estimate, "speeds", lambda *_: [Speed(1, 0.0, 1.0)])
+    monkeypatch.setattr(runtime, "make_strategy", lambda _: tf.distribute.get_strategy())
+    pace = hours.measure(config, True)
+    assert (pace.train_images, pace.test_images, pace.classes) == (0, 4, 2)
+    with pytest.raises(UserError, match=r"needs val/ and the reverse"):
+        hours.measure(config, False)
 
 
 def test_a_request_ends_the_process_that_times_steps(monkeypatch):

@@ -30,7 +30,7 @@ class Pace:
     """What is known of a set of images on this machine.
 
     Attributes:
-        train_images, test_images, classes: how many.
+        train_images, test_images, classes: how many; no training images where only given nets are tested.
         seconds: of an operation in training.
         measured: whether by complete epochs.
     """
@@ -63,14 +63,14 @@ def hours(job: Job, pace: Pace) -> float:
 
 
 def paces(
-    runs: Sequence[Run], settings: Sequence[str] = (), measure: Callable[[Config], Pace] | None = None
+    runs: Sequence[Run], settings: Sequence[str] = (), measure: Callable[[Config, bool], Pace] | None = None
 ) -> dict[str, Pace]:
     """The pace of each set of images, by its name.
 
     Args:
         runs: of the suite.
         settings: `--set` of every job; the steps are timed with them, too.
-        measure: times a few steps of a configuration; None: in a process of its own.
+        measure: as the function of this name; None: that one, in a process of its own.
     """
     found: dict[str, Pace] = {}
     for data in dict.fromkeys(run.training.data for run in runs):
@@ -79,7 +79,8 @@ def paces(
             of_set, key=lambda run: _of_training(run.config, run.config.architecture.resolved(10, (0.0,) * 3))
         )
         config = override(largest.config, parse_assignments(settings))
-        found[data] = _of_runs(of_set) or (measure or _in_a_process)(config)
+        given = all(run.training.weights for run in of_set)
+        found[data] = _of_runs(of_set) or (measure or _in_a_process)(config, given)
     return found
 
 
@@ -117,7 +118,7 @@ def _of_training(config: Config, architecture: Architecture) -> int:
     return training_operations(architecture, trained_layers(architecture, config.training.layers))
 
 
-def _in_a_process(config: Config) -> Pace:
+def _in_a_process(config: Config, given: bool) -> Pace:
     """TensorFlow's memory is free again afterwards, and its devices are untouched in this process.
 
     Raises:
@@ -127,7 +128,7 @@ def _in_a_process(config: Config) -> Pace:
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(theirs, config))
+    process = context.Process(target=_send, args=(theirs, config, given))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a process inherits: Ctrl-C is ours to handle
     process.start()
     signal.signal(signal.SIGINT, before)
@@ -151,21 +152,32 @@ def _in_a_process(config: Config) -> Pace:
     return found
 
 
-def _send(output: Connection, config: Config) -> None:
+def _send(output: Connection, config: Config, given: bool) -> None:
     try:
-        output.send(measure(config))
+        output.send(measure(config, given))
     except (UserError, OSError) as error:  # another one is printed here, with its traceback
         output.send(error)
 
 
-def measure(config: Config) -> Pace:
-    """Times a few steps of a configuration on its images, and counts these."""
+def measure(config: Config, given: bool) -> Pace:
+    """Times a few steps of a configuration on its images, and counts these.
+
+    Args:
+        config: of a run.
+        given: whether its net is given. Then its tests need no training images, which may not be there and are not read.
+    """
     from vgg_keras import runtime
-    from vgg_keras.data.scan import without_bad_images
-    from vgg_keras.data.sources import open_source
+    from vgg_keras.data.scan import readable, without_bad_images
+    from vgg_keras.data.sources import open_source, open_test
+    from vgg_keras.data.splits import Source
     from vgg_keras.training import estimate
 
-    source, _ = without_bad_images(open_source(config.data), config)
+    if given:
+        description, classes, name, split = open_test(config.data, None)
+        split, _ = readable(split, name, config)
+        source = Source(config.data.source, description, classes, split, split)
+    else:
+        source, _ = without_bad_images(open_source(config.data), config)
     strategy = runtime.make_strategy(config.runtime)
     (speed,) = estimate.speeds([config], source, strategy, runtime.choose_precision(config.runtime))
     architecture = config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0))
@@ -173,4 +185,4 @@ def measure(config: Config) -> Pace:
     image = speed.step(share / strategy.num_replicas_in_sync) / share
     test = source.split(source.final_split)
     operations = _of_training(config, architecture)
-    return Pace(source.train.size, test.size, len(source.classes), image / operations, False)
+    return Pace(0 if given else source.train.size, test.size, len(source.classes), image / operations, False)

@@ -108,9 +108,8 @@ def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options:
     print(text_table(rows))
     how = {True: "from epochs made here", False: "from a few steps timed now"}
     for data, pace in paces.items():
-        print(
-            f"{data}: {pace.train_images:,} training and {pace.test_images:,} test images; hours {how[pace.measured]}"
-        )
+        training = f"{pace.train_images:,} training and " if pace.train_images else ""
+        print(f"{data}: {training}{pace.test_images:,} test images; hours {how[pace.measured]}")
     if any(len(training.seeds) == 1 and not training.weights for training in suite.trainings):
         print("one seed decides no claim about nets that are trained: the page will say so")
     beside = f", {options.jobs} jobs at once share the machine" if options.jobs > 1 else ""
