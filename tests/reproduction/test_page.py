@@ -10,6 +10,7 @@ def test_the_page_of_a_suite_that_has_not_begun(tmp_path):
     assert f"{len(suite.claims)} not measured yet" in text and "Failed" not in text and "data:image" not in html
     for title in ("Table 3", "Table 4", "Table 5", "Table 6", "Section 4.1"):
         assert title in text and title in html
+    assert "## Machines" not in text and "## Commands" not in text and "Machines and commits" not in html
     assert not (tmp_path / "charts").exists() or not list((tmp_path / "charts").iterdir())
     lines = page.summary(found).splitlines()
     assert [line.endswith("not measured yet") for line in lines].count(True) == len(suite.claims)

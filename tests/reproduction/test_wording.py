@@ -128,6 +128,7 @@ def test_trainings_and_their_machines():
         ["2 cores, GPU:0, GPU:1", "c0ffee", "2"],
         ["unknown processor, /CPU:0", "unknown", "1"],
     ]
+    assert wording.machines(found(trainings=[given])) == []
     assert wording.mixed(every) == "The runs are of 2 machines and 2 commits: differences between nets may be theirs."
     assert wording.mixed(found(trainings=[run, run])) == wording.mixed(found(trainings=[given])) == ""
 

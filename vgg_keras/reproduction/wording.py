@@ -96,7 +96,7 @@ def trainings(found: dict[str, Any]) -> list[list[str]]:
 
 
 def machines(found: dict[str, Any]) -> list[list[str]]:
-    """The different machines and commits of the runs, and how many runs are of each."""
+    """The different machines and commits of the runs, and how many runs are of each; empty where no net was trained."""
     counted: dict[tuple[str, str], int] = {}
     for one in found["trainings"]:
         if hardware := one.get("hardware"):
@@ -104,7 +104,8 @@ def machines(found: dict[str, Any]) -> list[list[str]]:
             machine = ", ".join([hardware.get("processor", "unknown processor"), *devices])
             key = machine, one["git_commit"] or "unknown"
             counted[key] = counted.get(key, 0) + 1
-    return [["machine", "commit", "runs"], *([*key, str(count)] for key, count in counted.items())]
+    rows = [[*key, str(count)] for key, count in counted.items()]
+    return [["machine", "commit", "runs"], *rows] if rows else []
 
 
 def mixed(found: dict[str, Any]) -> str:
