@@ -92,3 +92,16 @@ def test_of_two_protocols_one_test_is_made_where_the_same_passes_are_left(tmp_pa
     assert left(("dense", 32)) - of_center == {("dense", (48, 64)), ("multi_crop", (32, 48, 64))}
     assert left(("multi_crop", 32)) - of_center == {("both", (48, 64))}
     assert left(*((protocol, side) for protocol in ("dense", "multi_crop") for side in (48, 64))) == of_center
+
+
+def test_a_damaged_pass_of_the_final_evaluation_is_tested_once(tmp_path):
+    """The test's posteriors count then: else each command would test it again, and the cell would stay empty."""
+    suite = suites.of("smoke", {})
+    run = plan.runs_of(suite, tmp_path)[0]
+    write_passes(run.folder / "final_evaluation", run.config, "12", run.folder, "center", (36,))
+    (run.folder / "final_evaluation/evaluation.json").write_text("{}")
+    assert plan.jobs_of(suite, [run]) == []
+    (run.folder / "final_evaluation/center_Q36.npz").write_bytes(b"damaged")
+    assert [job.test for job in plan.jobs_of(suite, [run])] == [("center", (36,))]
+    write_passes(run.folder / "evaluation", run.config, "12", run.folder, "center", (36,))
+    assert plan.jobs_of(suite, [run]) == [] and run.pass_file("center", 36).parent.name == "evaluation"

@@ -53,10 +53,10 @@ class Run:
         return self.trained and identity.complete(self.pass_file(protocol, side), self.folder)
 
     def pass_file(self, protocol: str, side: int) -> Path:
-        """The posteriors of a pass: those of the final evaluation, or of a test."""
+        """The posteriors of a pass: those of the final evaluation, or, where these are missing or damaged, of a test."""
         name = f"{protocol}_Q{side}.npz"
         final = self.folder / FINAL_EVALUATION / name
-        return final if final.exists() else self.folder / TESTS / name
+        return final if identity.complete(final, self.folder) else self.folder / TESTS / name
 
 
 @dataclass(frozen=True)
