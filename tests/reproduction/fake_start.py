@@ -113,6 +113,7 @@ def write_passes(folder, config, weights, model, protocol, scales, source=None):
             scores = random.gumbel(size=(IMAGES, 10)) + 2.5 * np.eye(10)[labels]
             probabilities = (np.exp(scores) / np.exp(scores).sum(1, keepdims=True)).astype(np.float32)
             net = to_dict(NET) | {"model": str(model), "weights_sha256": weights, "protocol": one, "scales": (side,)}
+            net |= {"flip": config.evaluation.flip, "grid": config.evaluation.grid if one == "multi_crop" else None}
             found = Posteriors(
                 probabilities=probabilities,
                 labels=labels,

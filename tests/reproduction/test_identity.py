@@ -115,17 +115,24 @@ def test_posteriors_count_when_they_are_of_every_image_and_of_this_very_net(trai
         path = folder / "tests/dense_Q32.npz"
         if change:
             change(path)
-        return identity.complete(path, folder)
+        return identity.complete(path, folder, config)
 
     def unfinished(path):
         found = posteriors.load(path)
         posteriors.save(dataclasses.replace(found, done=np.arange(IMAGES) > 0), path)
 
-    assert complete() and not identity.complete(folder / "absent.npz", folder)
+    assert complete() and not identity.complete(folder / "absent.npz", folder, config)
     assert not complete(weights="ab")  # of the net before it was trained anew
     assert not complete(source="elsewhere/others")
     assert not complete(change=unfinished)
     assert not complete(change=lambda path: path.write_bytes(path.read_bytes()[:500]))
+    for fields in ({"flip": not config.evaluation.flip}, {"precision": "mixed_bfloat16"}, {"grid": 3}):
+
+        def by_hand(path, fields=fields):
+            found = posteriors.load(path)
+            posteriors.save(dataclasses.replace(found, nets=(dataclasses.replace(found.nets[0], **fields),)), path)
+
+        assert not complete(change=by_hand)  # a test by other settings, in the folder that `evaluate` takes by itself
     content = json.loads((folder / "config.json").read_text())
     test = {"images": IMAGES, "sha256_of_names": "0"}  # a set with a test split is tested on that
     (folder / "config.json").write_text(json.dumps({**content, "data": {**content["data"], "test": test}}))

@@ -111,12 +111,13 @@ def require_same_given(folder: Path, training: Training, source: str, writes: bo
         write_json(path, known)
 
 
-def complete(path: Path, folder: Path) -> bool:
-    """Whether a file holds the posteriors of every image, of the net and of the images of a run or a given net.
+def complete(path: Path, folder: Path, config: Config) -> bool:
+    """Whether a file holds the posteriors of every image, of the net, of the images and by the test of a run or a given net.
 
     Args:
         path: of an `.npz`.
         folder: of the run.
+        config: of the run: a test by hand, in the folder that `evaluate` takes by itself, may be by other settings.
     """
     if not path.is_file():
         return False
@@ -126,15 +127,29 @@ def complete(path: Path, folder: Path) -> bool:
         with open(path, "rb") as file, np.load(file) as arrays:  # NumPy leaves a damaged file open that it opened
             done, described = bool(arrays["done"].all()), json.loads(arrays["description"].tobytes())
         (net,), ids = described["nets"], described["ids"]
-        weights = net["weights_sha256"]
+        weights, as_planned = net["weights_sha256"], _tested_as(net, config)
     except Exception:  # another or a damaged file: `evaluate` names it
         return False
-    if not done or weights != (_digest(folder) or weights):
+    if not done or not as_planned or weights != (_digest(folder) or weights):
         return False
     stored = read_config(folder)
     data = (stored or {}).get("data", {})
     split = data.get("test") or data.get("val")
     return split is None or split["sha256_of_names"] == digest_of_names(ids)
+
+
+def _tested_as(net: dict[str, Any], config: Config) -> bool:
+    """Whether a net of posteriors was tested by the settings of a configuration."""
+    wanted: dict[str, Any] = {
+        "flip": config.evaluation.flip,
+        "interpolation": config.data.interpolation,
+        "exif_orientation": config.data.exif_orientation,
+    }
+    if net["grid"] is not None:
+        wanted["grid"] = config.evaluation.grid
+    if config.runtime.precision != "auto":
+        wanted["precision"] = config.runtime.precision
+    return all(net[name] == value for name, value in wanted.items())
 
 
 def digest_of_names(ids: Sequence[str]) -> str:

@@ -50,13 +50,13 @@ class Run:
 
     def finished(self, protocol: str, side: int) -> bool:
         """Whether a pass of this very net is complete."""
-        return self.trained and identity.complete(self.pass_file(protocol, side), self.folder)
+        return self.trained and identity.complete(self.pass_file(protocol, side), self.folder, self.config)
 
     def pass_file(self, protocol: str, side: int) -> Path:
         """The posteriors of a pass: those of the final evaluation, or, where these are missing or damaged, of a test."""
         name = f"{protocol}_Q{side}.npz"
         final = self.folder / FINAL_EVALUATION / name
-        return final if identity.complete(final, self.folder) else self.folder / TESTS / name
+        return final if identity.complete(final, self.folder, self.config) else self.folder / TESTS / name
 
 
 @dataclass(frozen=True)
