@@ -69,7 +69,7 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
         for flag, net in (("init_from", "A"), ("workdir", "E"))
     ]
     command = " ".join(["python", "-m", "vgg_keras.train", *words, *folders])
-    run = {"name": "cifar10/E-small", "seed": 0, "design": "ab", "finished": False, "epochs": 3, "command": command}
+    run = {"name": "cifar10/E-small", "seed": 0, "finished": False, "epochs": 3, "command": command}
     run |= {"loss": 1.0, "top1_error": 30.0, "val_top1_error": None, "hours": 0.5, "precision": "float32"}
     found["trainings"] = [run]
     (out / "results.json").write_text(json.dumps(found))

@@ -14,6 +14,7 @@ from vgg_keras.reproduction.options import suite_of
 from vgg_keras.reproduction.suite import Cell, Part
 
 SUITE = suite_of(options_of("unused"))
+FIRST = SUITE.trainings[0].name
 
 
 def run(folder, merge=(), only=(), start=None):
@@ -65,6 +66,18 @@ def test_a_net_with_a_test_that_the_file_lacks_is_trained_with_what_it_starts_fr
     assert flat <= trained and not any(name.endswith("_0_train") for name in trained)
 
 
+def test_results_of_an_older_version_that_lacks_a_field_are_merged(quick, tmp_path):
+    """Else a suite that takes days could not go on after a field was added, whose default is what it was before."""
+    run(tmp_path / "whole")
+    path = tmp_path / "whole/results.json"
+    content = json.loads(path.read_text())
+    for design in content["designs"].values():
+        del design["training"]["label_smoothing"], design["evaluation"]["grid"]
+    path.write_text(json.dumps(content))
+    _, names = run(tmp_path / "copy", merge=[path])
+    assert names == []
+
+
 def cells_of(training):
     return [cell.name for cell in SUITE.cells if any(part.training == training for part in cell.parts)]
 
@@ -74,7 +87,7 @@ def test_a_fusion_of_nets_of_two_machines_is_trained_again(tmp_path):
     cell = Cell("6", "digits", "both", tuple(Part(net, "center", (36,)) for net in nets))
     suite = dataclasses.replace(SUITE, cells=(cell,), claims=())
     right = tested.Tested(np.zeros(3, bool), None, "ab").to_json()
-    trained = [{"name": net, "seed": 0, "finished": True, "design": "d"} for net in nets]
+    trained = [{"name": net, "seed": 0, "finished": True} for net in nets]
     content = {"cells": [{"name": "both", "images": 3, "tests": {"0": right}}], "trainings": trained}
     assert set(merging.tests([content], suite)["both"]) == {0}
     content["trainings"] = trained[:1]
@@ -86,7 +99,7 @@ def test_errors_over_q_are_of_nets_that_the_files_suite_trained_to_their_end():
     net = SUITE.trainings[0].name
     one = {"training": net, "data": "digits", "net": "B", "S": "36", "protocol": "center", "Q": 36}
     passes = [{**one, "top1_errors": {"0": 9.0, "1": 8.0}}]
-    trained = [{"name": net, "seed": seed, "finished": seed == 0, "design": "d"} for seed in (0, 1)]
+    trained = [{"name": net, "seed": seed, "finished": seed == 0} for seed in (0, 1)]
     given = [{"name": net, "seed": 0, "finished": True, "weights": "imagenet"}]
     assert merging.passes([{"trainings": given, "passes": passes}], [], SUITE) == []
     (found,) = merging.passes([{"trainings": trained, "passes": passes}], [], SUITE)
@@ -100,7 +113,19 @@ def test_errors_over_q_are_of_nets_that_the_files_suite_trained_to_their_end():
         (lambda content: content.pop("cells"), "which is none, or an older version's"),
         (lambda content: content.pop("passes"), "which is none, or an older version's"),
         (lambda content: content["cells"][0]["tests"]["0"].update(wrong="AA=="), "which is none, or an older"),
-        (lambda content: content["trainings"][0].update(design="other"), "was trained by another recipe"),
+        (lambda content: content.pop("designs"), "which is none, or an older version's"),
+        (
+            lambda content: content["designs"][FIRST]["architecture"].update(width=0.5),
+            f"whose net {FIRST} was trained by another recipe, architecture.width: 0.5, now ",
+        ),
+        (
+            lambda content: content["designs"][FIRST].update(start="A"),
+            f"whose net {FIRST} was trained by another recipe, start: 'A', now ''",
+        ),
+        (
+            lambda content: content["designs"][FIRST]["architecture"].update(depth=20),
+            f"whose net {FIRST} has another version's recipe. A configuration holds known fields only",
+        ),
         (
             lambda content: content["sets"]["digits"]["train"].update(sha256_of_names="other"),
             "whose train images of digits are not those of this folder: other names",

@@ -64,6 +64,13 @@ def test_claims_state_the_first_cell_minus_the_second():
     assert (
         jitter.text == "scale jitter in training helps: D, S in [128, 256] - S=128" and jitter.note == "trained longer"
     )
+    (at_three,) = PHOTOS.jitter("D", ("large",), table="4")
+    assert (at_three.section, at_three.first, at_three.second) == (
+        "4.2",
+        "photos table4 D jitter",
+        "photos table4 D large",
+    )
+    assert at_three.text == "scale jitter in training helps: D, three Q, S in [128, 256] - S=192"
     (three,) = PHOTOS.multi_scale("E", ("jitter",))
     assert three.text == "scale jitter in testing helps: E, S in [128, 256], three Q - one"
     assert (three.first, three.second) == ("photos table4 E jitter", "photos table3 E jitter")

@@ -173,15 +173,25 @@ def _design(config: Config) -> dict[str, Any]:
     return without(to_dict(stated), {*fields_with(RESUME), *_MEASURED})
 
 
-def design_digest(config: Config, start: str) -> str:
-    """The sha256 of what a net's result depends on, as far as a suite plans it.
+def design(config: Config, start: str) -> dict[str, Any]:
+    """What a net's result depends on besides the seed, as far as a suite plans it, for results.json.
 
     Args:
-        config: of the run, without its start.
+        config: of a run, without its start.
         start: the name of the training that it starts from; empty: none.
     """
-    text = json.dumps([_design(config), start], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {**without(_design(config), ("seed",)), "start": start}
+
+
+def difference_of_designs(stated: dict[str, Any], config: Config, start: str) -> str | None:
+    """The first field in which a net of a results.json differs from the plan, as `field: old, now new`; None: it is the same.
+
+    Args:
+        stated: of `design`, perhaps by an older version.
+        config, start: as for `design`.
+    """
+    begun = from_dict(Config, without(stated, ("start",)))  # as in `require_same_run`
+    return difference(design(begun, stated["start"]), design(config, start))
 
 
 def images_of(runs: Sequence[Any]) -> dict[str, Any]:

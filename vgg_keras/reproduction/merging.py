@@ -26,12 +26,8 @@ def read(paths: Sequence[Path], suite: Suite, runs: Sequence[Run]) -> list[dict[
         UserError: a file that cannot be read, or of another suite, design or other images.
     """
     found = [_read(path, suite) for path in paths]
-    designs = {(run.training.name, run.seed): identity.design_digest(run.config, run.training.start) for run in runs}
     for path, content in zip(paths, found, strict=True):
-        for one in content["trainings"]:
-            key = one["name"], one["seed"]
-            if "design" in one and key in designs and one["design"] != designs[key]:
-                raise UserError(f"{_RULE} {path}, whose net {key[0]}, seed {key[1]}, was trained by another recipe.")
+        _require_same_designs(path, content, runs)
     for data in suite.sets:
         begun = identity.images_of([run for run in runs if run.training.data == data.name])
         known = [("this folder", begun)] if begun else []
@@ -48,6 +44,8 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
             _tests(content, suite), _passes(content)  # that they can be parsed
             of_sets = [images(content, data.name) for data in suite.sets]
             assert all("sha256_of_names" in part for one in of_sets for part in one.values())
+            trained = {one["name"] for one in content["trainings"] if "weights" not in one}
+            assert all("start" in content["designs"][name] for name in trained)
     except OSError as error:
         raise UserError(f"{_RULE} {path}: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
@@ -55,6 +53,18 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
     if name != suite.name:
         raise UserError(f"{_RULE} {path}, of the suite {name!r:.50}, not {suite.name}.")
     return content
+
+
+def _require_same_designs(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> None:
+    for run in {run.training.name: run for run in runs}.values():  # the seeds of a net have one design
+        name = run.training.name
+        if stated := content["designs"].get(name):
+            try:
+                differs = identity.difference_of_designs(stated, run.config, run.training.start)
+            except UserError as error:  # a field that only a newer version knows
+                raise UserError(f"{_RULE} {path}, whose net {name} has another version's recipe. {error}") from None
+            if differs:
+                raise UserError(f"{_RULE} {path}, whose net {name} was trained by another recipe, {differs}.")
 
 
 def images(content: dict[str, Any], data: str) -> dict[str, Any]:
@@ -98,8 +108,8 @@ def _tests(content: dict[str, Any], suite: Suite) -> dict[str, dict[int, Tested]
 
 
 def _finished(content: dict[str, Any]) -> set[tuple[str, int]]:
-    """The nets and seeds that a file's suite trained to their end; a given net has no design."""
-    return {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "design" in one}
+    """The nets and seeds that a file's suite trained to their end; given nets are not among them."""
+    return {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "weights" not in one}
 
 
 def needed(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) -> list[Run]:
@@ -128,7 +138,7 @@ def trainings(
 ) -> list[dict[str, Any]]:
     """The trainings of this folder and of the files, each once: the finished one of two. In the order of the runs."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
-    for one in [*own, *(one for content in merged for one in content["trainings"] if "design" in one)]:
+    for one in [*own, *(one for content in merged for one in content["trainings"] if "weights" not in one)]:
         key = one["name"], one["seed"]
         if key not in found or (one["finished"] and not found[key]["finished"]):
             found[key] = one

@@ -1,7 +1,7 @@
 """What a suite's runs reached: results.json, from which the page and docs/results.md are made without any run.
 
 It holds every cell with each seed's errors and mistakes, and every claim with its difference, interval and verdict. Of every
-training it has the last epoch, the hours and the command that repeats it.
+training it has the design, the last epoch, the hours and the command that repeats it.
 """
 
 import dataclasses
@@ -50,6 +50,11 @@ def collect(
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": processor.description(),
         "versions": provenance.versions(),
+        "designs": {
+            run.training.name: identity.design(run.config, run.training.start)
+            for run in runs
+            if any(one["name"] == run.training.name and "weights" not in one for one in trainings)
+        },
         "trainings": trainings,
         "cells": [_cell(suite, cell, found[cell.name]) for cell in suite.cells],
         "claims": [_claim(suite, trainings, claim, found) for claim in suite.claims],
@@ -298,7 +303,6 @@ def _training(run: Run) -> dict[str, Any]:
     return {
         "name": run.training.name,
         "seed": run.seed,
-        "design": identity.design_digest(run.config, run.training.start),
         "finished": run.trained,
         "epochs": len(lines),
         "loss": last.get("loss"),

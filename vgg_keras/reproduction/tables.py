@@ -129,16 +129,24 @@ class Tables:
         cells = (self.name("4.1", net, kind) for net in ("B", "B-5x5"))
         return Claim("4.1", "two 3x3 layers are better than one 5x5: B - B-5x5", *cells, "lower", -7.0, of_depth=True)
 
-    def jitter(self, nets: str, kinds: tuple[str, ...], note: str = "") -> list[Claim]:
-        """4.1: training with jitter against fixed S, at a single test scale; `note` says what else differs."""
+    def jitter(self, nets: str, kinds: tuple[str, ...], note: str = "", table: Literal["3", "4"] = "3") -> list[Claim]:
+        """Training with jitter against fixed S, at a single test scale (4.1, Table 3) or at three (4.2, Table 4).
+
+        Args:
+            nets: columns of Table 1.
+            kinds: of the fixed S.
+            note: what else differs.
+            table: whose cells.
+        """
+        section, three = ("4.1", "") if table == "3" else ("4.2", ", three Q")
         sides = {"small": self.scales.small, "large": self.scales.large}
         low, high = self.scales.jitter
         return [
             Claim(
-                "4.1",
-                f"scale jitter in training helps: {net}, S in [{low}, {high}] - S={sides[kind]}",
-                self.name("3", net, "jitter"),
-                self.name("3", net, kind),
+                section,
+                f"scale jitter in training helps: {net}{three}, S in [{low}, {high}] - S={sides[kind]}",
+                self.name(table, net, "jitter"),
+                self.name(table, net, kind),
                 "lower",
                 note=note,
             )

@@ -9,6 +9,8 @@ def test_small_suite_says_what_else_differs_from_the_paper():
     assert {cell.note for cell in of_cifar} == {"centre crop; the paper's is dense"}
     longer = [one for one in suite.claims if one.first.startswith("photographs table3")]
     assert len(longer) == 9 and all("trained longer" in one.note for one in longer)
+    three = [one for one in suite.claims if one.section == "4.2" and "in training" in one.text]
+    assert len(three) == 6 and all("trained longer" in one.note for one in three)
     # the paper's two C of S=256 and S=384 have the same error
     assert {one.first.split()[2] for one in longer if one.expected is None} == {"C"}
 

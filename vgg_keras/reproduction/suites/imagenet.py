@@ -99,6 +99,7 @@ def _trained() -> Suite:
             *TABLES.jitter("CDE", ("small", "large")),
             *TABLES.multi_scale("B", ("small",)),
             *TABLES.multi_scale("CDE", kinds),
+            *TABLES.jitter("CDE", ("small", "large"), table="4"),
             *TABLES.methods("DE"),
             *TABLES.fusion(PROTOCOLS, submission=True),
         ),

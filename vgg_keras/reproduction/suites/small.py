@@ -107,6 +107,7 @@ def _claims() -> list[Claim]:
         *PHOTOGRAPHS.larger("CDE", LONGER),
         *PHOTOGRAPHS.jitter("CDE", ("small", "large"), LONGER),
         *PHOTOGRAPHS.multi_scale("CDE", ("small", "large", "jitter")),
+        *PHOTOGRAPHS.jitter("CDE", ("small", "large"), LONGER, table="4"),
         *PHOTOGRAPHS.methods("DE"),
         *PHOTOGRAPHS.fusion(PROTOCOLS, submission=True),
     ]
