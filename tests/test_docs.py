@@ -71,7 +71,7 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
     command = " ".join(["python", "-m", "vgg_keras.train", *words, *folders])
     run = {"name": "cifar10/E-small", "seed": 0, "finished": False, "epochs": 3, "command": command}
     run |= {"loss": 1.0, "top1_error": 30.0, "val_top1_error": None, "hours": 0.5, "precision": "float32"}
-    found["trainings"] = [run]
+    found |= {"trainings": [run], "designs": {run["name"]: {"start": "cifar10/A-small"}}}
     (out / "results.json").write_text(json.dumps(found))
     for name in ("others", "by_hand"):
         shutil.copy(module.RECORDS / f"{name}.json", tmp_path)
@@ -82,7 +82,8 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
     assert "0 of 43 cells have all their seeds; runs trained: 0, begun: 1. 0.5 hours of epochs." in text
     assert "- cifar10/E-small/0/train: ended by SIGKILL: no output" in text
     assert "--suite=small --data=cifar10=cifar10_jpeg --data=photographs=flowers17/ --out=reports/small" in text
-    assert "| Section 4 in small: the paper's claims | 39 not measured yet; unfinished |" in readme
+    claims = sum(bool(claim.section and claim.expected) for claim in suite.claims)
+    assert f"| Section 4 in small: the paper's claims | {claims} not measured yet; unfinished |" in readme
     assert [path.name for path in tmp_path.glob("*.png")] == [
         "small_cifar10_depth.png"
     ] and "small_cifar10_depth.png" in readme
