@@ -117,6 +117,8 @@ def _of_suite(found: dict) -> list[str]:
     """Claims, charts and tables of a suite."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
     made = f"{found['date']}: {wording.progress(found)} {wording.hours(found):.1f} hours of epochs. The paper's claims: {counts}."
+    if _missing(found):
+        made += " What is not measured yet is left out."
     parts = [
         f"## {found['title']}",
         made,
@@ -133,9 +135,9 @@ def _of_suite(found: dict) -> list[str]:
     if found["failed"]:
         parts += ["### Failed", "\n".join(f"- {name}: {line}" for name, line in found["failed"].items())]
     for title, rows in (
-        ("Claims", wording.claims(found)),
-        *((title, wording.table(found, name)) for name, title in wording.TABLES.items()),
-        ("What a choice costs or gains", wording.claims(found, beyond=True)),
+        ("Claims", _measured(wording.claims(found), "points")),
+        *((title, _measured(wording.table(found, name), "top-1 error, %")) for name, title in wording.TABLES.items()),
+        ("What a choice costs or gains", _measured(wording.claims(found, beyond=True), "points")),
         ("Images", wording.images(found)),
         ("Machines and commits", wording.machines(found)),
         ("Trainings", wording.trainings(found)),
@@ -143,6 +145,12 @@ def _of_suite(found: dict) -> list[str]:
         if rows:
             parts += [f"### {title}", wording.markdown(rows)]
     return parts
+
+
+def _measured(rows: list[list[str]], column: str) -> list[list[str]]:
+    """A table without the rows that lack the value of a column; empty where only the header is left."""
+    kept = [row for row in rows if row[rows[0].index(column)] != "-"]
+    return kept if len(kept) > 1 else []
 
 
 def _command(found: dict) -> str:

@@ -77,7 +77,7 @@ def trainings(found: dict[str, Any]) -> list[list[str]]:
         "epochs",
         "training loss",
         "training error, %",
-        "validation error, %",
+        "validation error without mirror images, %",
         "hours",
         "precision",
     ]
