@@ -135,20 +135,16 @@ def _methods(cells: list[dict[str, Any]]) -> Any | None:
         return None
     seeds, which = _common_seeds(found)
     figure, panels = plots.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-    of_here: Callable = lambda cell: _mean(cell, seeds)  # noqa: E731
-    of_paper: Callable = lambda cell: cell["paper"][0]  # noqa: E731
     colors = {**COLORS, "D + E": "tab:purple"}
-    for axes, value, title in (
-        (panels[0], of_here, f"here, {which}"),
-        (panels[1], of_paper, "the paper, ILSVRC-2012"),
-    ):
+    for axes, ours, title in ((panels[0], True, f"here, {which}"), (panels[1], False, "the paper, ILSVRC-2012")):
         for net in nets:
             own = {cell["method"]: cell for cell in found if cell["net"] == net}
             x = [place for place, method in enumerate(methods) if method in own]
             own = [own[methods[place]] for place in x]
             style = "o--" if net == "E" else "o-"  # the paper's D and E are equal
-            axes.plot(x, [value(cell) for cell in own], style, color=colors[net], label=net)
-            if value is of_here:
+            means = [_mean(cell, seeds) if ours else cell["paper"][0] for cell in own]
+            axes.plot(x, means, style, color=colors[net], label=net)
+            if ours:
                 for place, cell in zip(x, own, strict=True):
                     errors = list(cell["top1_errors"].values())
                     axes.plot([place] * len(errors), errors, ".", color=colors[net], alpha=0.4)
