@@ -203,20 +203,21 @@ def _by_hand(found: dict) -> list[str]:
 
 
 def _summary() -> str:
-    """README's table: the verdicts of the suites, then rows of by_hand.json, and two charts of the small suite."""
-    rows = [["what", "result", "command"]]
+    """README's table: the verdicts of the suites, then rows of by_hand.json. Of a finished suite two charts: depth and scales."""
+    rows, pictures = [["what", "result", "command"]], []
     for suite in SUITES:
         path = RECORDS / f"{suite}.json"
         if path.exists():
             found = json.loads(path.read_text())
             counts = ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
-            counts += "; unfinished" if _missing(found) else ""
             command = f"[`vgg-keras reproduce --suite={suite}`](docs/results.md)"
-            rows.append([f"{found['title']}: the paper's claims", counts, command])
+            unfinished = bool(_missing(found))
+            rows.append([f"{found['title']}: the paper's claims", counts + "; unfinished" * unfinished, command])
+            for kind in ("_depth", "_scales"):
+                of_kind = [path for path in _charts(suite) if path.stem.endswith(kind) and not unfinished]
+                pictures += [_picture(path, "docs/images") for path in of_kind[:1]]
     rows += _read("by_hand")["readme"]
-    of_kinds = [[path for path in _charts("small") if path.stem.endswith(kind)] for kind in ("_depth", "_scales")]
-    pictures = "\n".join(_picture(found[0], "docs/images") for found in of_kinds if found)
-    return wording.markdown(rows) + "\n" + (f"\n{pictures}\n" if pictures else "")
+    return wording.markdown(rows) + "\n" + ("\n" + "\n".join(pictures) + "\n" if pictures else "")
 
 
 if __name__ == "__main__":
