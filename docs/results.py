@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from vgg_keras.reproduction import charts, wording
+from vgg_keras.reproduction.wording import measured
 
 ROOT = Path(__file__).parents[1]
 PAGE, README = ROOT / "docs" / "results.md", ROOT / "README.md"
@@ -115,8 +116,8 @@ def _read(name: str) -> dict:
 
 def _of_suite(found: dict) -> list[str]:
     """Claims, charts and tables of a suite."""
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
-    made = f"{found['date']}: {wording.progress(found)} {wording.hours(found):.1f} hours of epochs. The paper's claims: {counts}."
+    made = f"{found['date']}: {wording.progress(found)} {wording.hours(found):.1f} hours of epochs. "
+    made += f"The paper's claims: {_verdicts(found)}."
     if _missing(found):
         made += " What is not measured yet is left out."
     parts = [
@@ -135,9 +136,9 @@ def _of_suite(found: dict) -> list[str]:
     if found["failed"]:
         parts += ["### Failed", "\n".join(f"- {name}: {line}" for name, line in found["failed"].items())]
     for title, rows in (
-        ("Claims", _measured(wording.claims(found), "points")),
-        *((title, _measured(wording.table(found, name), "top-1 error, %")) for name, title in wording.TABLES.items()),
-        ("What a choice costs or gains", _measured(wording.claims(found, beyond=True), "points")),
+        ("Claims", measured(wording.claims(found), "points")),
+        *((title, measured(wording.table(found, name), "top-1 error, %")) for name, title in wording.TABLES.items()),
+        ("What a choice costs or gains", measured(wording.claims(found, beyond=True), "points")),
         ("Images", wording.images(found)),
         ("Machines and commits", wording.machines(found)),
         ("Trainings", wording.trainings(found)),
@@ -147,10 +148,9 @@ def _of_suite(found: dict) -> list[str]:
     return parts
 
 
-def _measured(rows: list[list[str]], column: str) -> list[list[str]]:
-    """A table without the rows that lack the value of a column; empty where only the header is left."""
-    kept = [row for row in rows if row[rows[0].index(column)] != "-"]
-    return kept if len(kept) > 1 else []
+def _verdicts(found: dict) -> str:
+    """How many claims have each verdict."""
+    return ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
 
 
 def _command(found: dict) -> str:
@@ -209,10 +209,11 @@ def _summary() -> str:
         path = RECORDS / f"{suite}.json"
         if path.exists():
             found = json.loads(path.read_text())
-            counts = ", ".join(f"{count} {verdict}" for verdict, count in wording.verdicts(found).items())
             command = f"[`vgg-keras reproduce --suite={suite}`](docs/results.md)"
             unfinished = bool(_missing(found))
-            rows.append([f"{found['title']}: the paper's claims", counts + "; unfinished" * unfinished, command])
+            rows.append(
+                [f"{found['title']}: the paper's claims", _verdicts(found) + "; unfinished" * unfinished, command]
+            )
             for kind in ("_depth", "_scales"):
                 of_kind = [path for path in _charts(suite) if path.stem.endswith(kind) and not unfinished]
                 pictures += [_picture(path, "docs/images") for path in of_kind[:1]]

@@ -44,8 +44,7 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
             _tests(content, suite), _passes(content)  # that they can be parsed
             of_sets = [images(content, data.name) for data in suite.sets]
             assert all("sha256_of_names" in part for one in of_sets for part in one.values())
-            trained = {one["name"] for one in content["trainings"] if "weights" not in one}
-            assert all("start" in content["designs"][name] for name in trained)
+            assert all("start" in content["designs"][one["name"]] for one in _trained(content))
     except OSError as error:
         raise UserError(f"{_RULE} {path}: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
@@ -107,9 +106,14 @@ def _tests(content: dict[str, Any], suite: Suite) -> dict[str, dict[int, Tested]
     return found
 
 
+def _trained(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trainings of a file, without given nets."""
+    return [one for one in content["trainings"] if "weights" not in one]
+
+
 def _finished(content: dict[str, Any]) -> set[tuple[str, int]]:
-    """The nets and seeds that a file's suite trained to their end; given nets are not among them."""
-    return {(one["name"], one["seed"]) for one in content["trainings"] if one["finished"] and "weights" not in one}
+    """The nets and seeds that a file's suite trained to their end."""
+    return {(one["name"], one["seed"]) for one in _trained(content) if one["finished"]}
 
 
 def needed(runs: Sequence[Run], suite: Suite, merged: Sequence[dict[str, Any]]) -> list[Run]:
@@ -138,7 +142,7 @@ def trainings(
 ) -> list[dict[str, Any]]:
     """The trainings of this folder and of the files, each once: the finished one of two. In the order of the runs."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
-    for one in [*own, *(one for content in merged for one in content["trainings"] if "weights" not in one)]:
+    for one in [*own, *(one for content in merged for one in _trained(content))]:
         key = one["name"], one["seed"]
         if key not in found or (one["finished"] and not found[key]["finished"]):
             found[key] = one

@@ -67,9 +67,10 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
 
 def summary(found: dict[str, Any]) -> str:
     """The measured claims and their verdicts for the terminal, and how much is there."""
-    rows = wording.claims(found)  # the header first
-    measured = [row for row in rows if row[3] != "-"]
-    table = text_table([[row[1], *row[2:5], *row[7:]] for row in measured]) if len(measured) > 1 else ""
-    left = f"claims not measured yet: {len(rows) - len(measured)}" if len(rows) > len(measured) else ""
+    rows = wording.claims(found)
+    measured = wording.measured(rows, "points")
+    table = text_table([[row[1], *row[2:5], *row[7:]] for row in measured]) if measured else ""
+    missing = len(rows[1:]) - len(measured[1:])  # behind the header
+    left = f"claims not measured yet: {missing}" if missing else ""
     lines = [table, left, wording.progress(found), wording.within(found), wording.mixed(found)]
     return "\n".join(filter(None, lines))

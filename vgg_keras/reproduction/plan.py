@@ -50,13 +50,14 @@ class Run:
 
     def finished(self, protocol: str, side: int) -> bool:
         """Whether a pass of this very net is complete."""
-        return self.trained and identity.complete(self.pass_file(protocol, side), self.folder, self.config)
+        return self.pass_file(protocol, side) is not None
 
-    def pass_file(self, protocol: str, side: int) -> Path:
-        """The posteriors of a pass: those of the final evaluation, or, where these are missing or damaged, of a test."""
-        name = f"{protocol}_Q{side}.npz"
-        final = self.folder / FINAL_EVALUATION / name
-        return final if identity.complete(final, self.folder, self.config) else self.folder / TESTS / name
+    def pass_file(self, protocol: str, side: int) -> Path | None:
+        """The complete posteriors of a pass: those of the final evaluation, else of a test; None: there are none."""
+        if not self.trained:
+            return None
+        paths = (self.folder / kind / f"{protocol}_Q{side}.npz" for kind in (FINAL_EVALUATION, TESTS))
+        return next((path for path in paths if identity.complete(path, self.folder, self.config)), None)
 
 
 @dataclass(frozen=True)

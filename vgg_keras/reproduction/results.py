@@ -42,6 +42,7 @@ def collect(
     found = {cell.name: dict(sorted((elsewhere[cell.name] | _tested(cell, runs)).items())) for cell in suite.cells}
     own = [_training(run) for run in runs if run.training.weights or read_config(run.folder)]
     trainings = merging.trainings(merged, own, runs)
+    begun = {one["name"] for one in trainings if "weights" not in one}
     return {
         "suite": suite.name,
         "title": suite.title,
@@ -53,7 +54,7 @@ def collect(
         "designs": {
             run.training.name: identity.design(run.config, run.training.start)
             for run in runs
-            if any(one["name"] == run.training.name and "weights" not in one for one in trainings)
+            if run.training.name in begun
         },
         "trainings": trainings,
         "cells": [_cell(suite, cell, found[cell.name]) for cell in suite.cells],
@@ -88,14 +89,19 @@ def _set(suite: Suite, data: DataSet, runs: Sequence[Run], merged: Sequence[dict
 
 def _tested_images(suite: Suite, runs: Sequence[Run]) -> dict[str, Any]:
     """The split that given nets were tested on: they have no run that states it."""
-    for run in runs:
-        for protocol, sides in suite.passes(run.training.name).items():
-            for side in sides:
-                if run.training.weights and run.finished(protocol, side):
-                    found = load(run.pass_file(protocol, side))
-                    names = identity.digest_of_names(found.ids)
-                    return {found.nets[0].split: {"images": len(found.ids), "sha256_of_names": names}}
-    return {}
+    files = (
+        run.pass_file(protocol, side)
+        for run in runs
+        if run.training.weights
+        for protocol, sides in suite.passes(run.training.name).items()
+        for side in sides
+    )
+    path = next(filter(None, files), None)
+    if path is None:
+        return {}
+    found = load(path)
+    names = identity.digest_of_names(found.ids)
+    return {found.nets[0].split: {"images": len(found.ids), "sha256_of_names": names}}
 
 
 # ---- cells
@@ -119,11 +125,12 @@ def _part(runs: Sequence[Run], seed: int, part) -> Posteriors | None:
     run = next((run for run in runs if run.seed == seed and run.training.name == part.training), None)
     if run is None:
         return None
-    if not all(run.finished(protocol, side) for protocol, side in part.passes):
-        return None
     by_protocol: dict[str, list[Path]] = {}
     for protocol, side in part.passes:
-        by_protocol.setdefault(protocol, []).append(run.pass_file(protocol, side))
+        path = run.pass_file(protocol, side)
+        if path is None:
+            return None
+        by_protocol.setdefault(protocol, []).append(path)
     of_protocols = [_one_net([load(path) for path in paths], paths) for paths in by_protocol.values()]
     return _one_net(of_protocols, list(by_protocol))
 
@@ -179,8 +186,8 @@ def _passes(suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
         of_training = [run for run in runs if run.training == training]
         for protocol, sides in suite.passes(training.name).items():
             for side in sides:
-                files = {run.seed: run.pass_file(protocol, side) for run in of_training if run.finished(protocol, side)}
-                errors = {str(seed): _top1_error(load(path)) for seed, path in files.items()}
+                files = {run.seed: run.pass_file(protocol, side) for run in of_training}
+                errors = {str(seed): _top1_error(load(path)) for seed, path in files.items() if path}
                 if errors:
                     named = {"training": training.name, "data": training.data, "net": training.net, "S": training.scale}
                     found.append({**named, "protocol": protocol, "Q": side, "top1_errors": errors})

@@ -43,6 +43,12 @@ def claims(found: dict[str, Any], beyond: bool = False) -> list[list[str]]:
     return [CLAIMS_HEADER, *rows] if rows else []
 
 
+def measured(rows: list[list[str]], column: str) -> list[list[str]]:
+    """A table without the rows that lack the value of a column; empty where only the header is left."""
+    kept = [row for row in rows if row[rows[0].index(column)] != "-"]
+    return kept if len(kept) > 1 else []
+
+
 def _claim(one: dict[str, Any]) -> list[str]:
     measured, theirs = one["difference"], "-" if one["paper"] is None else f"{one['paper']:+.1f}"
     if measured is None:
