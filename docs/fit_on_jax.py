@@ -1,10 +1,10 @@
-"""Trains a configuration on small square images with Keras's `fit` on JAX, where a GPU has JAX and no TensorFlow.
+"""Trains a configuration with Keras's `fit` on JAX, where a GPU has JAX and no TensorFlow.
 
 KERAS_BACKEND=jax python docs/fit_on_jax.py --config=cifar10_bn --data=cifar10/ --out=results
 
---data is a folder of train/CLASS and val/CLASS whose images are square; they are held in memory. Net, start, optimizer, rates and
-augmentation are those of `python -m vgg_keras.train` with the same configuration. Random numbers differ. An incomplete last batch
-is left out. The images of val/ are tested after the last epoch.
+--data is a folder of train/CLASS and val/CLASS, whose images are held in memory. Net, start, optimizer, rates and augmentation
+are those of `python -m vgg_keras.train` with the same configuration. Random numbers differ. An incomplete last batch is left out.
+The centre crops of val/ are tested after the last epoch. --from_a takes an earlier --out of net A: the net starts from it (3.1).
 
 Writes metrics.jsonl, a line for each epoch, model.weights.h5, posteriors.npz and result.json into --out.
 """
@@ -24,10 +24,13 @@ from vgg_keras import cli
 from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
+from vgg_keras.plain_values import from_dict
 from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.weights.initialize import FROM_A, require_family
 
 FLAGS = flags.FLAGS
 cli.define("config", "data", "set", "out")
+flags.DEFINE_string("from_a", None, "An earlier --out of a net A, from which this net starts by 3.1's rule.")
 FOLLOWED = {  # the fields of `training` that this script reads; `stage` names a run, the others decide no rate of a cosine
     *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "l2", "epochs", "schedule", "warmup_steps"),
     *("stage", "kept_net", "validation_epochs", "plateau_metric", "plateau_patience", "plateau_factor"),
@@ -40,9 +43,10 @@ def main() -> None:
     config = cli.configuration()
     cli.require("data", "out", rule="--data=FOLDER holds the images, --out=FOLDER takes the results.")
     require_fitting(config)
+    net_a = config_of_a(Path(FLAGS.from_a), config.architecture) if FLAGS.from_a else None
     if keras.backend.backend() != "jax":
         raise UserError(f"This script trains on JAX. Received: {keras.backend.backend()}. Set KERAS_BACKEND=jax.")
-    result = fit(config, Path(FLAGS.data), Path(FLAGS.out))
+    result = fit(config, Path(FLAGS.data), Path(FLAGS.out), net_a)
     print(f"{result['net']}: top-1 error {result['top1_error']:.2f} % of {result['test_images']:,} images")
 
 
@@ -64,25 +68,38 @@ def require_fitting(config: Config) -> None:
         )
 
 
-def fit(config: Config, folder: Path, out: Path) -> dict:
-    """Trains and tests a net, and returns the results."""
-    training, crop = config.training, config.architecture.crop
-    (side,) = config.data.scale_for(crop)
+def config_of_a(folder: Path, architecture: Architecture) -> Config:
+    """The configuration of the net A in an earlier --out, from which the net may start."""
+    try:
+        stored = json.loads((folder / "result.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"--from_a takes an --out of this script. Received: {folder} without result.json.") from None
+    found = from_dict(Config, stored["config"])
+    if found.architecture.name != "A":
+        raise UserError(f"--from_a takes an --out of a net A. Received: {folder}, a {found.architecture.name}.")
+    require_family(found.architecture, architecture, folder)
+    return found
+
+
+def fit(config: Config, folder: Path, out: Path, net_a: Config | None) -> dict:
+    """Trains and tests a net, and returns the results. `net_a`: of --from_a; None: the net starts from random weights."""
+    training = config.training
+    (side,) = config.data.scale_for(config.architecture.crop)
     classes = class_names(folder / "train")
     images, labels = read(folder / "train", classes, side)
     test_images, test_labels = read(folder / "val", classes, side)
     if len(images) < config.data.batch:
         raise UserError(f"A batch takes {config.data.batch} images. Received: {len(images)}. Set data.batch.")
     batches = Batches(images, labels, config)
-    model = compiled(config, len(classes), tuple(images.mean(axis=(0, 1, 2), dtype=np.float64).tolist()), len(batches))
+    model = compiled(config, len(classes), mean_color(images), len(batches))
+    if net_a is not None:
+        copy_layers(net_a, Path(FLAGS.from_a), model, len(classes))
     out.mkdir(parents=True, exist_ok=True)
     records = Records(out / "metrics.jsonl", training.epochs)
     model.fit(batches, epochs=training.epochs, shuffle=False, verbose=0, callbacks=[records])
 
-    start = (side - crop) // 2
-    centre = slice(start, start + crop)
     model.save_weights(out / "model.weights.h5")
-    posteriors = model_posteriors(model, test_images[:, centre, centre])
+    posteriors = model_posteriors(model, centre_crops(test_images, config.architecture.crop))
     np.savez_compressed(out / "posteriors.npz", probabilities=posteriors, labels=test_labels)
     seen = slice(None, None, max(1, len(images) // 10000))
     result = {
@@ -92,7 +109,7 @@ def fit(config: Config, folder: Path, out: Path) -> dict:
         "last_epoch": records.lines[-1],
         "training_images": len(images),
         "training_error_without_augmentation": error(
-            model_posteriors(model, images[seen, centre, centre]), labels[seen]
+            model_posteriors(model, centre_crops(images[seen], config.architecture.crop)), labels[seen]
         ),
         "test_images": len(test_labels),
         "top1_error": error(posteriors, test_labels),
@@ -111,6 +128,14 @@ def compiled(config: Config, classes: int, mean: tuple[float, ...], steps: int) 
     optimizer.learning_rate = Rate(config.training, steps * config.training.epochs)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model
+
+
+def copy_layers(net_a: Config, folder: Path, model: keras.Model, classes: int) -> None:
+    """3.1's start: net A's first four convolutions and its FC layers."""
+    net = build(net_a.architecture.resolved(classes, (0.0,) * 3))
+    net.load_weights(folder / "model.weights.h5")
+    for name in FROM_A:
+        model.get_layer(name).set_weights(net.get_layer(name).get_weights())
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
@@ -134,7 +159,7 @@ class Batches(keras.utils.PyDataset):
 
     AHEAD = 16
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, config: Config):
+    def __init__(self, images: Sequence[np.ndarray], labels: np.ndarray, config: Config):
         super().__init__(workers=1)
         self.images, self.labels, self.config, self.epoch = images, labels, config, 0
         self.basis = color_basis(images) if config.data.color_shift else np.zeros((3, 3))
@@ -157,17 +182,21 @@ class Batches(keras.utils.PyDataset):
 
     def _batch(self, epoch: int, step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.default_rng((self.config.seed, epoch, step))
-        return augmented(self.images[chosen], generator, self.config, self.basis), self.labels[chosen]
+        images = [self.images[number] for number in chosen]
+        return augmented(images, generator, self.config, self.basis), self.labels[chosen]
 
 
-def augmented(images, generator: np.random.Generator, config: Config, basis: np.ndarray) -> np.ndarray:
+def augmented(
+    images: Sequence[np.ndarray], generator: np.random.Generator, config: Config, basis: np.ndarray
+) -> np.ndarray:
     """3.1's augmentation of images at S: padded, cropped, half of them flipped, colours shifted; (n, crop, crop, 3) float32."""
     crop, pad = config.architecture.crop, config.data.pad
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     crops = np.empty((len(images), crop, crop, 3), np.float32)
-    corners = generator.integers(padded.shape[1] - crop + 1, size=(len(images), 2))
+    places = generator.random((len(images), 2))
     flipped = generator.random(len(images)) < (0.5 if config.data.flip else 0)
-    for image, (top, left), flip, found in zip(padded, corners, flipped, crops, strict=True):
+    for image, place, flip, found in zip(images, places, flipped, crops, strict=True):
+        image = padded(image, pad)
+        top, left = (int(part * (side - crop + 1)) for part, side in zip(place, image.shape[:2], strict=True))
         window = image[top : top + crop, left : left + crop]
         found[:] = window[:, ::-1] if flip else window
     if config.data.color_shift:
@@ -176,9 +205,27 @@ def augmented(images, generator: np.random.Generator, config: Config, basis: np.
     return crops
 
 
-def color_basis(images: np.ndarray) -> np.ndarray:
+def padded(image: np.ndarray, pad: int) -> np.ndarray:
+    """An image with `pad` black pixels on each side."""
+    if not pad:
+        return image
+    height, width, channels = image.shape  # np.pad takes over ten times as long
+    framed = np.zeros((height + 2 * pad, width + 2 * pad, channels), image.dtype)
+    framed[pad:-pad, pad:-pad] = image
+    return framed
+
+
+def mean_color(images: Sequence[np.ndarray]) -> tuple[float, ...]:
+    """The mean of the images' mean colours. As `Statistics.mean`."""
+    return tuple(np.mean([image.mean(axis=(0, 1)) for image in images], axis=0).tolist())
+
+
+def color_basis(images: Sequence[np.ndarray]) -> np.ndarray:
     """(3, 3): times three normal numbers it is 3.1's shift of the colours. As `Statistics.color_basis`."""
-    eigenvalues, eigenvectors = np.linalg.eigh(np.cov(images.reshape(-1, 3).T / 255))
+    pixels = [image.reshape(-1, 3) / 255 for image in images]
+    within = np.mean([np.cov(of.T, bias=True) for of in pixels], axis=0)
+    covariance = within + np.cov(np.transpose([of.mean(axis=0) for of in pixels]), bias=True)
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
     return (255 * eigenvectors * eigenvalues).astype(np.float32)
 
 
@@ -212,10 +259,12 @@ def class_names(folder: Path) -> list[str]:
     return found
 
 
-def read(folder: Path, classes: Sequence[str], side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images of a split, rescaled to (side, side), and the numbers of their classes: (n, side, side, 3) and (n,)."""
-    from PIL import Image
+def read(folder: Path, classes: Sequence[str], side: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The images of a split, their smaller side rescaled to `side`, and the numbers of their classes.
 
+    Returns:
+        n images, each (height, width, 3) uint8; (n,) int32.
+    """
     if others := set(class_names(folder)) - set(classes):
         raise UserError(f"The classes are those of train/. Received: {folder / min(others)}, which is not among them.")
     files = [
@@ -224,16 +273,25 @@ def read(folder: Path, classes: Sequence[str], side: int) -> tuple[np.ndarray, n
         for path in sorted((folder / name).glob("*"))
         if path.is_file()
     ]
-
-    def pixels(path: Path) -> np.ndarray:
-        with Image.open(path) as image:
-            if image.width != image.height:
-                raise UserError(f"This script takes square images. Received: {path} of {image.width}x{image.height}.")
-            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
-
     with ThreadPoolExecutor() as threads:
-        images = np.stack(list(threads.map(pixels, [path for path, _ in files])))
+        images = list(threads.map(lambda path: pixels(path, side), [path for path, _ in files]))
     return images, np.array([number for _, number in files], np.int32)
+
+
+def pixels(path: Path, side: int) -> np.ndarray:
+    """The pixels of an image whose smaller side is rescaled to `side`, (height, width, 3) uint8."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        smaller = min(image.size)
+        width, height = (round(of * side / smaller) for of in image.size)
+        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+
+
+def centre_crops(images: Sequence[np.ndarray], crop: int) -> np.ndarray:
+    """(n, crop, crop, 3) uint8."""
+    corners = [tuple((side - crop) // 2 for side in image.shape[:2]) for image in images]
+    return np.stack([image[y : y + crop, x : x + crop] for image, (y, x) in zip(images, corners, strict=True)])
 
 
 def model_posteriors(model: keras.Model, crops: np.ndarray) -> np.ndarray:
