@@ -4,7 +4,8 @@ KERAS_BACKEND=jax python docs/fit_on_jax.py --config=cifar10_bn --data=cifar10/ 
 
 --data is a folder of train/CLASS and val/CLASS, whose images are held in memory. Net, start, optimizer, rates and augmentation
 are those of `python -m vgg_keras.train` with the same configuration. Random numbers differ. An incomplete last batch is left out.
-The centre crops of val/ are tested after the last epoch. --from_a takes an earlier --out of net A: the net starts from it (3.1).
+Photographs are rescaled as with data.jpeg_decoding=full. The centre crops of val/ are tested after the last epoch. --from_a takes
+an earlier --out of net A: the net starts from it (3.1).
 
 Writes metrics.jsonl, a line for each epoch, model.weights.h5, posteriors.npz and result.json into --out.
 """
