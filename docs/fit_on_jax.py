@@ -4,8 +4,8 @@ KERAS_BACKEND=jax python docs/fit_on_jax.py --config=cifar10_bn --data=cifar10/ 
 
 --data is a folder of train/CLASS and val/CLASS, whose images are held in memory. Net, start, optimizer, rates and augmentation
 are those of `python -m vgg_keras.train` with the same configuration. Random numbers differ. An incomplete last batch is left out.
-Photographs are rescaled as with data.jpeg_decoding=full. The centre crops of val/ are tested after the last epoch. --from_a takes
-an earlier --out of net A: the net starts from it (3.1).
+Photographs are rescaled as with data.jpeg_decoding=full. The centre crops of val/ are tested after the last epoch.
+--init_from takes an earlier --out, of net A or of the same net, from whose net this one starts as in `train` (3.1).
 
 Writes metrics.jsonl, a line for each epoch, model.weights.h5, posteriors.npz and result.json into --out.
 """
@@ -27,11 +27,14 @@ from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.plain_values import from_dict
 from vgg_keras.training.optimizer import build_optimizer
+from vgg_keras.weights.classes import difference_of_classes
 from vgg_keras.weights.initialize import FROM_A, require_family
 
 FLAGS = flags.FLAGS
 cli.define("config", "data", "set", "out")
-flags.DEFINE_string("from_a", None, "An earlier --out of a net A, from which this net starts by 3.1's rule.")
+flags.DEFINE_string(
+    "init_from", None, "An earlier --out, of net A or of the same net, from whose net this one starts (3.1)."
+)
 FOLLOWED = {  # the fields of `training` that this script reads; `stage` names a run, the others decide no rate of a cosine
     *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "l2", "epochs", "schedule", "warmup_steps"),
     *("stage", "kept_net", "validation_epochs", "plateau_metric", "plateau_patience", "plateau_factor"),
@@ -44,10 +47,11 @@ def main() -> None:
     config = cli.configuration()
     cli.require("data", "out", rule="--data=FOLDER holds the images, --out=FOLDER takes the results.")
     require_fitting(config)
-    net_a = config_of_a(Path(FLAGS.from_a), config.architecture) if FLAGS.from_a else None
+    out = Path(FLAGS.out)
+    start = start_of(Path(FLAGS.init_from), config.architecture, out) if FLAGS.init_from else None
     if keras.backend.backend() != "jax":
         raise UserError(f"This script trains on JAX. Received: {keras.backend.backend()}. Set KERAS_BACKEND=jax.")
-    result = fit(config, Path(FLAGS.data), Path(FLAGS.out), net_a)
+    result = fit(config, Path(FLAGS.data), out, start)
     print(f"{result['net']}: top-1 error {result['top1_error']:.2f} % of {result['test_images']:,} images")
 
 
@@ -57,7 +61,9 @@ def require_fitting(config: Config) -> None:
     others = [name for name in vars(training) if name not in FOLLOWED and vars(training)[name] != vars(default)[name]]
     if others or config.stages:
         received = f"training.{others[0]}={vars(training)[others[0]]}" if others else "stages"
-        raise UserError(f"This script trains once, from random weights. Received: {received}. Use vgg_keras.train.")
+        raise UserError(f"This script trains once, by these fields only. Received: {received}. Use vgg_keras.train.")
+    if config.data.interpolation != "bilinear":
+        raise UserError(f"This script rescales bilinearly. Received: data.interpolation={config.data.interpolation}.")
     if training.schedule != "cosine" or training.kept_net != "last":
         raise UserError(
             "This script trains with training.schedule=cosine and training.kept_net=last. Received: "
@@ -69,32 +75,46 @@ def require_fitting(config: Config) -> None:
         )
 
 
-def config_of_a(folder: Path, architecture: Architecture) -> Config:
-    """The configuration of the net A in an earlier --out, from which the net may start."""
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The net of an earlier --out: its folder, its configuration and its classes."""
+
+    folder: Path
+    config: Config
+    classes: list[str]
+
+
+def start_of(folder: Path, architecture: Architecture, out: Path) -> Start:
+    """The start in a folder; refuses what 3.1's rule does not allow."""
+    rule = "--init_from takes an earlier --out of this script. Received:"
+    if folder.resolve() == out.resolve():
+        raise UserError(f"{rule} {folder}, which is --out too. Name another --out.")
     try:
         stored = json.loads((folder / "result.json").read_text())
+        found = Start(folder, from_dict(Config, stored["config"]), stored["classes"])
     except FileNotFoundError:
-        raise UserError(f"--from_a takes an --out of this script. Received: {folder} without result.json.") from None
-    found = from_dict(Config, stored["config"])
-    if found.architecture.name != "A":
-        raise UserError(f"--from_a takes an --out of a net A. Received: {folder}, a {found.architecture.name}.")
-    require_family(found.architecture, architecture, folder)
+        raise UserError(f"{rule} {folder} without result.json.") from None
+    require_family(found.config.architecture, architecture, folder)
     return found
 
 
-def fit(config: Config, folder: Path, out: Path, net_a: Config | None) -> dict:
-    """Trains and tests a net, and returns the results. `net_a`: of --from_a; None: the net starts from random weights."""
+def fit(config: Config, folder: Path, out: Path, start: Start | None) -> dict:
+    """Trains and tests a net, and returns the results. `start`: None: random weights."""
     training = config.training
     (side,) = config.data.scale_for(config.architecture.crop)
     classes = class_names(folder / "train")
-    images, labels = read(folder / "train", classes, side)
-    test_images, test_labels = read(folder / "val", classes, side)
+    if start and (differ := difference_of_classes(start.classes, len(start.classes), classes)):
+        raise UserError(
+            f"A net starts from one of the same classes (3.1). Received: {start.folder} for {folder}{differ}"
+        )
+    images, labels = read(folder / "train", classes, side, config.data.exif_orientation)
+    test_images, test_labels = read(folder / "val", classes, side, config.data.exif_orientation)
     if len(images) < config.data.batch:
         raise UserError(f"A batch takes {config.data.batch} images. Received: {len(images)}. Set data.batch.")
     batches = Batches(images, labels, config)
     model = compiled(config, len(classes), mean_color(images), len(batches))
-    if net_a is not None:
-        copy_layers(net_a, Path(FLAGS.from_a), model, len(classes))
+    if start:
+        copy_layers(start, model)
     out.mkdir(parents=True, exist_ok=True)
     records = Records(out / "metrics.jsonl", training.epochs)
     model.fit(batches, epochs=training.epochs, shuffle=False, verbose=0, callbacks=[records])
@@ -106,6 +126,8 @@ def fit(config: Config, folder: Path, out: Path, net_a: Config | None) -> dict:
     result = {
         "config": dataclasses.asdict(config),
         "net": config.architecture.name,
+        "classes": classes,
+        "init_from": str(start.folder) if start else None,
         "updates": len(batches) * training.epochs,
         "last_epoch": records.lines[-1],
         "training_images": len(images),
@@ -131,12 +153,14 @@ def compiled(config: Config, classes: int, mean: tuple[float, ...], steps: int) 
     return model
 
 
-def copy_layers(net_a: Config, folder: Path, model: keras.Model, classes: int) -> None:
-    """3.1's start: net A's first four convolutions and its FC layers."""
-    net = build(net_a.architecture.resolved(classes, (0.0,) * 3))
-    net.load_weights(folder / "model.weights.h5")
-    for name in FROM_A:
-        model.get_layer(name).set_weights(net.get_layer(name).get_weights())
+def copy_layers(start: Start, model: keras.Model) -> None:
+    """3.1's start: net A's first four convolutions and its FC layers, with their batch norm, or all of the same net."""
+    net = build(start.config.architecture.resolved(len(start.classes), (0.0,) * 3))
+    net.load_weights(start.folder / "model.weights.h5")
+    whole = net.name == model.name
+    for layer in net.layers:
+        if layer.weights and (whole or layer.name.removesuffix("_bn") in FROM_A):
+            model.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
@@ -223,10 +247,12 @@ def mean_color(images: Sequence[np.ndarray]) -> tuple[float, ...]:
 
 def color_basis(images: Sequence[np.ndarray]) -> np.ndarray:
     """(3, 3): times three normal numbers it is 3.1's shift of the colours. As `Statistics.color_basis`."""
-    pixels = [image.reshape(-1, 3) / 255 for image in images]
-    within = np.mean([np.cov(of.T, bias=True) for of in pixels], axis=0)
-    covariance = within + np.cov(np.transpose([of.mean(axis=0) for of in pixels]), bias=True)
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
+    within, means = np.zeros((3, 3)), []
+    for image in images:  # one by one: all of them in float64 are eight times their memory
+        pixels = image.reshape(-1, 3) / 255
+        within += np.cov(pixels.T, bias=True)
+        means.append(pixels.mean(axis=0))
+    eigenvalues, eigenvectors = np.linalg.eigh(within / len(images) + np.cov(np.transpose(means), bias=True))
     return (255 * eigenvectors * eigenvalues).astype(np.float32)
 
 
@@ -260,8 +286,14 @@ def class_names(folder: Path) -> list[str]:
     return found
 
 
-def read(folder: Path, classes: Sequence[str], side: int) -> tuple[list[np.ndarray], np.ndarray]:
+def read(folder: Path, classes: Sequence[str], side: int, turned: bool = True) -> tuple[list[np.ndarray], np.ndarray]:
     """The images of a split, their smaller side rescaled to `side`, and the numbers of their classes.
+
+    Args:
+        folder: of the split.
+        classes: of the net, in label order.
+        side: S.
+        turned: as their EXIF data say.
 
     Returns:
         n images, each (height, width, 3) uint8; (n,) int32.
@@ -275,15 +307,16 @@ def read(folder: Path, classes: Sequence[str], side: int) -> tuple[list[np.ndarr
         if path.is_file()
     ]
     with ThreadPoolExecutor() as threads:
-        images = list(threads.map(lambda path: pixels(path, side), [path for path, _ in files]))
+        images = list(threads.map(lambda path: pixels(path, side, turned), [path for path, _ in files]))
     return images, np.array([number for _, number in files], np.int32)
 
 
-def pixels(path: Path, side: int) -> np.ndarray:
+def pixels(path: Path, side: int, turned: bool) -> np.ndarray:
     """The pixels of an image whose smaller side is rescaled to `side`, (height, width, 3) uint8."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    with Image.open(path) as image:
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened) if turned else opened
         smaller = min(image.size)
         width, height = (round(of * side / smaller) for of in image.size)
         return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))

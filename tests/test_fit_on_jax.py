@@ -140,8 +140,8 @@ def test_each_epoch_takes_every_image_once_with_its_label(script):
     [
         ({"schedule": "constant"}, "training.schedule=cosine.* Received: constant and last"),
         ({"kept_net": "best"}, "training.kept_net=last.* Received: cosine and best"),
-        ({"label_smoothing": 0.1}, "from random weights. Received: training.label_smoothing=0.1"),
-        ({"weights": "imagenet"}, "from random weights. Received: training.weights=imagenet"),
+        ({"label_smoothing": 0.1}, "by these fields only. Received: training.label_smoothing=0.1"),
+        ({"weights": "imagenet"}, "by these fields only. Received: training.weights=imagenet"),
     ],
 )
 def test_what_it_does_not_train_is_refused(script, change, words):
@@ -174,31 +174,80 @@ def test_a_photograph_is_rescaled_by_its_smaller_side_and_tested_at_its_centre(s
     assert np.abs(middle - [59.5, 99.5, 59.5]).max() <= 1
 
 
-def test_a_deeper_net_starts_from_net_a(script, tmp_path):
-    """3.1: the first four convolutions and the FC layers are net A's, the others stay as they were."""
-    nets, recipe = {}, recipes.load("section4_photographs")
-    for name in "AE":
-        architecture = dataclasses.replace(recipe.architecture, name=name, width=0.0625, crop=32)
-        config = dataclasses.replace(recipe, architecture=architecture)
-        nets[name] = script.compiled(config, 5, (1.0, 2.0, 3.0), 10)
-        if name == "A":
-            nets["A"].save_weights(tmp_path / "model.weights.h5")
-            (tmp_path / "result.json").write_text(json.dumps({"config": dataclasses.asdict(config)}))
-    before = {layer.name: layer.get_weights() for layer in nets["E"].layers if layer.weights}
-    net_a = script.config_of_a(tmp_path, architecture)
-    script.copy_layers(net_a, tmp_path, nets["E"], 5)
-    copied = {"block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions"}
-    assert len(before) == 19
-    for name, old in before.items():
-        expected = nets["A"].get_layer(name).get_weights() if name in copied else old
-        assert all(map(np.array_equal, nets["E"].get_layer(name).get_weights(), expected)), name
-    with pytest.raises(UserError, match="whose width is 0.0625, not 0.25"):
-        script.config_of_a(tmp_path, recipe.architecture)
-    with pytest.raises(UserError, match="without result.json"):
-        script.config_of_a(tmp_path / "nowhere", architecture)
-    (tmp_path / "result.json").write_text(json.dumps({"config": dataclasses.asdict(config)}))
-    with pytest.raises(UserError, match="takes an --out of a net A. Received: .*, a E"):
-        script.config_of_a(tmp_path, architecture)
+@pytest.mark.parametrize(
+    ("name", "batch_norm", "head", "copied"),
+    [
+        (
+            "E",
+            False,
+            "fc",
+            ["block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions"],
+        ),
+        ("D", True, "gap", ["block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "predictions"]),
+        ("A", False, "fc", None),
+    ],
+)
+def test_a_net_starts_from_net_a(script, tmp_path, name, batch_norm, head, copied):
+    """3.1: the first four convolutions and the FC layers are net A's, with their batch norm; of A itself all layers are."""
+    recipe = recipes.load("section4_photographs")
+    shape = {"width": 0.0625, "crop": 32, "batch_norm": batch_norm, "head": head}
+
+    def config_of(net, seed):
+        architecture = dataclasses.replace(recipe.architecture, name=net, **shape)
+        return dataclasses.replace(recipe, architecture=architecture, seed=seed)
+
+    net_a, ours = (config_of(net, seed) for net, seed in (("A", 1), (name, 2)))
+    first, model = (script.compiled(config, 5, (1.0, 2.0, 3.0), 10) for config in (net_a, ours))
+    for variable in first.variables:  # also what begins at 0 or 1
+        variable.assign(variable + 0.5)
+    first.save_weights(tmp_path / "model.weights.h5")
+    result = {"config": dataclasses.asdict(net_a), "classes": list("vwxyz")}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    script.copy_layers(script.start_of(tmp_path, ours.architecture, tmp_path / "out"), model)
+    same = 0
+    for layer, old in before.items():
+        taken = copied is None or layer.removesuffix("_bn") in copied
+        expected = first.get_layer(layer).get_weights() if taken else old
+        assert all(map(np.array_equal, model.get_layer(layer).get_weights(), expected)), layer
+        same += taken
+    print(f"{name}: {same} of {len(before)} layers are net A's")
+    assert same == (len(before) if copied is None else len(copied) + (4 if batch_norm else 0))
+
+
+def test_a_start_that_does_not_fit_is_refused(script, tmp_path):
+    config = recipes.load("section4_photographs")
+    net_e = dataclasses.replace(config.architecture, name="E")
+    result = {"config": dataclasses.asdict(config), "classes": ["cat", "dog"]}
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/result.json").write_text(json.dumps(result))
+    for folder, architecture, message in (
+        ("d", net_e, "from net A or from its own configuration .* Received: .*, a D, for E"),
+        ("d", dataclasses.replace(config.architecture, width=0.5), "whose width is 0.25, not 0.5"),
+        ("out", net_e, "which is --out too"),
+        ("nowhere", net_e, "Received: .*nowhere without result.json"),
+    ):
+        with pytest.raises(UserError, match=message):
+            script.start_of(tmp_path / folder, architecture, tmp_path / "out")
+    for split in ("train/cat", "train/doe", "val/cat"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+    start = script.start_of(tmp_path / "d", config.architecture, tmp_path / "out")
+    with pytest.raises(UserError, match="of the same classes .* whose class 1 is 'doe', the net's 'dog'"):
+        script.fit(config, tmp_path / "data", tmp_path / "out", start)
+    bicubic = dataclasses.replace(config, data=dataclasses.replace(config.data, interpolation="bicubic"))
+    with pytest.raises(UserError, match="rescales bilinearly. Received: data.interpolation=bicubic"):
+        script.require_fitting(bicubic)
+
+
+def test_a_photograph_is_turned_as_its_exif_says(script, tmp_path):
+    """Orientation 6: the camera was held upright, and the columns of the file are the rows of the photograph from below."""
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    columns = np.broadcast_to(np.arange(80, dtype=np.uint8)[None, :, None], (40, 80, 3))
+    PIL.Image.fromarray(np.ascontiguousarray(columns)).save(tmp_path / "1.png", exif=exif)
+    shown, stored = (script.pixels(tmp_path / "1.png", 40, turned) for turned in (True, False))
+    assert shown.shape == (80, 40, 3) and np.array_equal(shown[:, 7, 0], np.arange(80))
+    assert stored.shape == (40, 80, 3) and np.array_equal(stored[7, :, 0], np.arange(80))
 
 
 @pytest.mark.full
@@ -216,26 +265,20 @@ def test_it_trains_without_tensorflow_and_tests_the_last_net(tmp_path, random):
         f"sys.argv[0] = {str(SCRIPT)!r}\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
-    command = [
-        "--config=cifar10_bn",
-        "--set=architecture.name=A",
-        "--set=architecture.width=0.0625",
-        "--set=data.batch=16",
-    ]
-    command += [
-        "--set=architecture.fc_initializer=as_convolutions",
-        "--set=architecture.dropout=0",
-        "--set=training.epochs=30",
-    ]
-    command += ["--set=training.learning_rate=0.02", "--data=data", "--out=out"]
-    done = subprocess.run(
-        [sys.executable, "-c", run, *command],
-        cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    command = ["--config=cifar10_bn", "--data=data", "--set=data.batch=16", "--set=architecture.name=A"]
+    command += [f"--set=architecture.{one}" for one in ("width=0.0625", "fc_initializer=as_convolutions", "dropout=0")]
+
+    def train(*words):
+        done = subprocess.run(
+            [sys.executable, "-c", run, *command, *words],
+            cwd=tmp_path,
+            env={**os.environ, "KERAS_BACKEND": "jax"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    train("--out=out", "--set=training.epochs=30", "--set=training.learning_rate=0.02")
     result = json.loads((tmp_path / "out/result.json").read_text())
     lines = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
     saved = np.load(tmp_path / "out/posteriors.npz")
@@ -248,3 +291,9 @@ def test_it_trains_without_tensorflow_and_tests_the_last_net(tmp_path, random):
     assert result["updates"] == 120 and result["test_images"] == 20 and len(lines) == 30
     assert lines[-1]["loss"] < 0.5 * lines[0]["loss"] and result["training_error_without_augmentation"] <= 10
     assert (tmp_path / "out/model.weights.h5").stat().st_size > 1e5
+
+    train("--out=again", "--init_from=out", "--set=training.epochs=1", "--set=training.learning_rate=1e-6")
+    again = json.loads((tmp_path / "again/result.json").read_text())
+    print(f"started from it: loss {again['last_epoch']['loss']:.3f} in the first epoch")
+    assert again["init_from"] == "out" and again["top1_error"] == result["top1_error"]
+    assert again["last_epoch"]["loss"] < 0.1 * lines[0]["loss"]
