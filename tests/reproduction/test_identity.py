@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -142,24 +144,60 @@ def test_posteriors_count_when_they_are_of_every_image_and_of_this_very_net(trai
 def test_a_run_goes_on_in_a_folder_that_was_moved_and_as_it_was_begun(trained):
     folder, config = trained
     stored = json.loads((folder / "config.json").read_text())
-    assert identity.require_same_run(folder, config, None) == stored
-    assert identity.require_same_run(folder / "absent", config, None) is None
+    assert identity.begun_run(folder, config) == stored and not identity.difference_of_run(stored, config, None)
+    assert identity.begun_run(folder / "absent", config) is None
     started = Path("old/runs/digits/A-small/seed-0"), Path("new/runs/digits/A-small/seed-0")
     stored["config"]["training"]["init_from"] = str(started[0])
     stored["config"]["data"]["source"] = "/gone/digits"
     (folder / "config.json").write_text(json.dumps(stored))
     moved = dataclasses.replace(config, data=dataclasses.replace(config.data, source="/here/digits"))
-    assert identity.require_same_run(folder, moved, started[1]) == stored
     machine = override(moved, {"runtime.cpu_devices": 3, "checkpoint.every_steps": 7})
-    assert identity.require_same_run(folder, machine, started[1]) == stored
-    with pytest.raises(
-        UserError, match=r"started from old/runs/digits/A-small/seed-0, now no net\. Name another --out"
-    ):
-        identity.require_same_run(folder, moved, None)
-    with pytest.raises(UserError, match="started from old/.*seed-0, now new/runs/digits/A-small/seed-1"):
-        identity.require_same_run(folder, moved, started[1].with_name("seed-1"))
-    with pytest.raises(UserError, match=r"begun with training\.epochs: 2, now 7"):
-        identity.require_same_run(folder, override(moved, {"training.epochs": 7}), started[1])
+    for planned in (moved, machine):
+        assert identity.begun_run(folder, planned) == stored
+        assert identity.difference_of_run(stored, planned, started[1]) == ""
+    found = identity.difference_of_run(stored, moved, None)
+    assert found == "started from old/runs/digits/A-small/seed-0, now no net"
+    found = identity.difference_of_run(stored, moved, started[1].with_name("seed-1"))
+    assert found == "started from old/runs/digits/A-small/seed-0, now new/runs/digits/A-small/seed-1"
+    found = identity.difference_of_run(stored, override(moved, {"training.epochs": 7}), started[1])
+    assert found == "begun with training.epochs: 2, now 7"
+
+
+def test_all_runs_of_another_plan_are_named_at_once(quick, tmp_path):
+    """With what started from them: without these the next page would have a new net beside what came of the old one."""
+    out = tmp_path / "out"
+    options = options_of(out)
+    suite, start = suite_of(options), FakeStart()
+    assert reproduce(suite, options, start) == 0
+    changed = [one for one in suite.trainings if any(other.start == one.name for other in suite.trainings)][-1]
+    come = [changed.name]
+    for one in suite.trainings:
+        come += [one.name] if one.start in come else []
+    assert len(come) > 1 and len(changed.seeds) > 1
+    for seed in changed.seeds:
+        path = out / f"runs/{changed.name}/seed-{seed}/config.json"
+        content = json.loads(path.read_text())
+        content["config"]["training"]["epochs"] = 77
+        path.write_text(json.dumps(content))
+    seeds = ",".join(map(str, changed.seeds))
+    named = " ".join(f"{name}/seed-{{{seeds}}}" for name in come)
+    words = f"{changed.name}/seed-0, begun with training.epochs: 77, now "
+    with pytest.raises(UserError, match=re.escape(words)) as found:
+        reproduce(suite, options, FakeStart())
+    assert str(found.value).endswith(f"Name another --out, or remove in {out}/runs: {named}.")
+    for seed in changed.seeds:  # removed without what came of it
+        shutil.rmtree(out / f"runs/{changed.name}/seed-{seed}")
+    again = FakeStart()
+    words = f"started from {out}/runs/{changed.name}/seed-0, which is no longer there"
+    with pytest.raises(UserError, match=re.escape(words)) as found:
+        reproduce(suite, options, again)
+    named = " ".join(f"{name}/seed-{{{seeds}}}" for name in come[1:])
+    assert str(found.value).endswith(f"{out}/runs: {named}.") and again.names == []
+    for name in come[1:]:
+        shutil.rmtree(out / f"runs/{name}")
+    assert reproduce(suite, options, again) == 0
+    trained = {name.rsplit("_", 2)[0].replace("_", "/") for name in again.names if name.endswith("_train")}
+    assert trained == set(come)
 
 
 def test_runs_of_one_set_have_the_same_images():

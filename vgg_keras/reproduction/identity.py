@@ -5,7 +5,7 @@ A run's `config.json` states its own, `given.json` those of a given net, and eac
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,33 +30,58 @@ _ADVICE = "Name another --out, or remove that run."
 _SAME_DATA = "Give the --data that it was begun with, or name another --out."  # most often it was only forgotten
 
 
-def require_same_run(folder: Path, planned: Config, start: Path | None) -> dict[str, Any] | None:
-    """The content of a run's `config.json`, begun as it is planned now; None if it has not begun.
+def begun_run(folder: Path, planned: Config) -> dict[str, Any] | None:
+    """The content of a run's `config.json`; None if it has not begun.
 
     Args:
         folder: of the run.
-        planned: its configuration, without its start.
-        start: the run that it starts from.
+        planned: its configuration.
 
     Raises:
-        UserError: it was begun in another way.
+        UserError: it was begun with another source of images.
     """
     stored = read_config(folder)
     if stored is None:
         return None
-    begun = from_dict(Config, stored["config"])  # an older version's lacks fields that have their defaults since
-    if found := difference(_design(begun), _design(planned)):
-        raise UserError(f"{_RULE} {folder}, begun with {found}. {_ADVICE}")
-    theirs, ours = begun.data.source, planned.data.source
+    theirs, ours = _begun(stored).data.source, planned.data.source
     if theirs != ours and _exists(theirs) and not _same_path(theirs, ours):  # a folder that was moved may go on
         raise UserError(f"{_RULE} {folder}, begun with data.source: {theirs}, now {ours}. {_SAME_DATA}")
+    return stored
+
+
+def difference_of_run(stored: dict[str, Any], planned: Config, start: Path | None) -> str:
+    """In what a run that has begun is another than the planned one; empty: in nothing.
+
+    Args:
+        stored: of `begun_run`.
+        planned: its configuration, without its start.
+        start: the run that it starts from.
+    """
+    begun = _begun(stored)
+    if found := difference(_design(begun), _design(planned)):
+        return f"begun with {found}"
     theirs, ours = (begun.training.init_from or begun.training.weights, str(start or planned.training.weights))
     if _place(theirs) != _place(ours):  # the suite's folder may have moved
-        raise UserError(f"{_RULE} {folder}, started from {theirs or 'no net'}, now {ours or 'no net'}. {_ADVICE}")
+        return f"started from {theirs or 'no net'}, now {ours or 'no net'}"
     digest = _digest(start) if start else None
     if digest and stored.get("started_from") not in (None, digest):
-        raise UserError(f"{_RULE} {folder}, started from an older net in {start}, which was trained anew. {_ADVICE}")
-    return stored
+        return f"started from an older net in {start}, which was trained anew"
+    return ""
+
+
+def other_runs(found: Mapping[Path, str]) -> UserError:
+    """The error that explains the first run of another plan and names all of them.
+
+    Args:
+        found: each run's folder and what differs.
+    """
+    folder, differs = next(iter(found.items()))
+    seeds: dict[str, list[str]] = {}
+    for other in found:
+        seeds.setdefault("/".join(other.parts[-3:-1]), []).append(other.name.removeprefix("seed-"))
+    nets = [f"{net}/seed-" + (of[0] if len(of) == 1 else f"{{{','.join(of)}}}") for net, of in seeds.items()]
+    which = "that run" if len(found) == 1 else f"in {folder.parents[2]}: {' '.join(nets)}"
+    return UserError(f"{_RULE} {folder}, {differs}. Name another --out, or remove {which}.")
 
 
 def require_same_images(stored: Sequence[tuple[Path, dict[str, Any]]]) -> None:
@@ -167,6 +192,11 @@ def _digest(folder: Path) -> str | None:
     return read_manifest(folder).get(WEIGHTS, [None])[-1]
 
 
+def _begun(stored: dict[str, Any]) -> Config:
+    """The configuration in a run's `config.json`; an older version's lacks fields that have their defaults since."""
+    return from_dict(Config, stored["config"])
+
+
 def _design(config: Config) -> dict[str, Any]:
     """What must be the same in the folder and in the plan; a run's folder states S where the recipe leaves it out."""
     stated = replace(config, data=replace(config.data, scale=config.training_scale))
@@ -190,7 +220,7 @@ def difference_of_designs(stated: dict[str, Any], config: Config, start: str) ->
         stated: of `design`, perhaps by an older version.
         config, start: as for `design`.
     """
-    begun = from_dict(Config, without(stated, ("start",)))  # as in `require_same_run`
+    begun = from_dict(Config, without(stated, ("start",)))  # as `_begun`
     return difference(design(begun, stated["start"]), design(config, start))
 
 

@@ -14,7 +14,7 @@ from vgg_keras.config import TEST, Config, fields_with
 from vgg_keras.overrides import parse_assignments
 from vgg_keras.reproduction import identity
 from vgg_keras.reproduction.suite import Suite, Training
-from vgg_keras.runs import FINAL_EVALUATION, RESULT
+from vgg_keras.runs import FINAL_EVALUATION, RESULT, read_config
 
 RUNS, LOGS = "runs", "logs"  # folders of a suite's folder
 TESTS = "evaluation"  # the folder of `evaluate` in a run
@@ -112,13 +112,30 @@ def _folder_of(training: Training, seed: int, folder: Path) -> Path:
 def _require_same(suite: Suite, runs: Sequence[Run]) -> None:
     """Refuses runs and given nets of another plan than this one."""
     stored: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    others: dict[Path, str] = {}
     for run in runs:
         if run.training.weights:
             identity.require_same_given(run.folder, run.training, suite.source(run.training), writes=False)
-        elif content := identity.require_same_run(run.folder, run.config, run.start):
+        elif content := identity.begun_run(run.folder, run.config):
+            differs = identity.difference_of_run(content, run.config, run.start)
+            if differs or run.start in others:
+                others[run.folder] = differs or f"started from {run.start}, another run"
             stored.setdefault(run.training.data, []).append((run.folder, content))
+    if others:
+        raise identity.other_runs(others)
     for of_set in stored.values():
         identity.require_same_images(of_set)
+
+
+def _require_starts(runs: Sequence[Run]) -> None:
+    """Refuses runs whose start is gone and would be trained anew: a page would have the new net beside what came of the old."""
+    anew = {run.folder for run in runs if read_config(run.folder) is None}
+    others: dict[Path, str] = {}
+    for run in runs:
+        if run.start and run.folder not in anew and (run.start in anew or run.start in others):
+            others[run.folder] = f"started from {run.start}, which is no longer there"
+    if others:
+        raise identity.other_runs(others)
 
 
 def note_given(suite: Suite, runs: Sequence[Run]) -> None:
@@ -140,7 +157,11 @@ def jobs_of(suite: Suite, runs: list[Run], settings: tuple[str, ...] = ()) -> li
         suite: whose tests.
         runs: of `runs_of`.
         settings: `--set` of every job, such as where the machine's cache lies; a test takes those that it has a use for.
+
+    Raises:
+        UserError: a run has begun from a net that is gone.
     """
+    _require_starts(runs)
     of_trainings = [f"--set={one}" for one in settings]
     of_tests = [f"--set={one}" for one in settings if set(parse_assignments([one])) <= set(fields_with(TEST))]
     found = []
