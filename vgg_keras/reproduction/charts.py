@@ -36,7 +36,9 @@ def draw(found: dict[str, Any], folder: Path) -> dict[str, str]:
 
     for data in found["sets"]:
         cells = [cell for cell in found["cells"] if cell["data"] == data and cell["top1_errors"]]
-        save(f"{data}_depth.png", f"{data}: error against depth", _depth(cells))
+        # nets without a claim on depth may differ by their epochs too
+        comparable = any(claim["data"] == data and claim["of_depth"] for claim in found["claims"])
+        save(f"{data}_depth.png", f"{data}: error against depth", _depth(cells) if comparable else None)
         save(f"{data}_scales.png", f"{data}: error against Q, for fixed S and for jitter", _scales(found, data))
         save(f"{data}_methods.png", f"{data}: dense against crops", _methods(cells))
     return drawn

@@ -225,6 +225,7 @@ def _claim(
         "first": claim.first,
         "second": claim.second,
         "expected": claim.expected,
+        "of_depth": claim.of_depth,
         "note": claim.note,
         "paper": claim.paper if claim.paper is not None else paper,
         "difference": None,
