@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.reproduction.fake_start import FakeStart, options_of
 from vgg_keras.errors import UserError
-from vgg_keras.reproduction import merging, tested
+from vgg_keras.reproduction import merging, plan, suites, tested
 from vgg_keras.reproduction.job import reproduce
 from vgg_keras.reproduction.options import suite_of
 from vgg_keras.reproduction.suite import Cell, Part
@@ -144,6 +145,20 @@ def test_results_that_do_not_fit_get_one_line_before_anything_runs(quick, tmp_pa
     with pytest.raises(UserError, match=f"--merge takes results.json files .* {received}"):
         run(tmp_path / "out", merge=[tmp_path / "other.json"], start=start)
     assert start.names == []
+
+
+def test_the_committed_results_are_of_the_suite_as_it_is(tmp_path):
+    """Else a machine could not go on from them, and days of training would be lost unseen."""
+    suite = suites.of("small", {})
+    path = Path(__file__).parents[2] / "docs/results/small.json"
+    (content,) = merging.read([path], suite, plan.runs_of(suite, tmp_path))
+    known = merging.tests([content], suite)
+    cells = [name for name, tests in known.items() if len(tests) == 3]
+    print(f"{len(cells)} cells with three seeds")
+    assert "cifar10 table4.1 B random" in cells
+    runs = plan.runs_of(suite, tmp_path)
+    left = {run.training.name for run in merging.needed(runs, suite, [content])}
+    assert "cifar10/B-random" not in left
 
 
 def test_a_file_of_results_that_is_missing_is_named(tmp_path):
