@@ -151,12 +151,12 @@ def test_the_committed_results_are_of_the_suite_as_it_is(tmp_path):
     """Else a machine could not go on from them, and days of training would be lost unseen."""
     suite = suites.of("small", {})
     path = Path(__file__).parents[2] / "docs/results/small.json"
-    (content,) = merging.read([path], suite, plan.runs_of(suite, tmp_path))
+    runs = plan.runs_of(suite, tmp_path)
+    (content,) = merging.read([path], suite, runs)
     known = merging.tests([content], suite)
     cells = [name for name, tests in known.items() if len(tests) == 3]
     print(f"{len(cells)} cells with three seeds")
     assert "cifar10 table4.1 B random" in cells
-    runs = plan.runs_of(suite, tmp_path)
     left = {run.training.name for run in merging.needed(runs, suite, [content])}
     assert "cifar10/B-random" not in left
 

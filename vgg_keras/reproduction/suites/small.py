@@ -38,8 +38,8 @@ def suite() -> Suite:
             "by a net A that is trained on as long. D and E are also trained with S in [32, 40], from the same net A and as "
             "long, so that jitter is all that differs. The two nets of 4.1's control start from random weights.",
             "Photographs: the paper's chain at half of its sides. A is "
-            "trained at S=128 for 60 epochs; C, D and E start from it and are trained for 120, then go on at S=192 and with S in "
-            "[128, 256], 15 epochs each. So A's error is not comparable with theirs, and no claim compares depths there.",
+            "trained at S=128 for 60 epochs. C, D and E start from it and are trained for 120. Then they go on at S=192 and with "
+            "S in [128, 256], 15 epochs each. So A's error is not comparable with theirs, and no claim compares depths there.",
             "No net has batch norm. Every schedule is fixed before, and the last net is the one that is tested.",
         ),
         sets=(
