@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -51,3 +54,35 @@ def test_a_closed_terminal_is_a_stop_request(monkeypatch):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+FOLLOWER = (
+    "import time; from vgg_keras import stop; stop.listen(); print('begun', flush=True)\n"
+    "while not stop.requested(): time.sleep(0.02)\n"
+    "print('saved', flush=True)"
+)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "from vgg_keras.reproduction.runner import start_process\nstart_process([sys.executable, '-c', code], log)",
+        "from vgg_keras.training.launcher import launch\nsys.argv = ['']\n"
+        "launch([], 1, 0, log.parent, program=['-c', code + f\"; open({str(log)!r}, 'a').write('saved')\"])",
+    ],
+    ids=["reproduce", "launch"],
+)
+def test_what_a_command_has_started_saves_and_stops_when_the_command_is_killed(tmp_path, start):
+    """Else a training of days goes on, holds its folder, and nobody knows of it."""
+    log = tmp_path / "log"
+    log.touch()
+    code = f"import sys, time; from pathlib import Path; log, code = Path({str(log)!r}), {FOLLOWER!r}\n{start}\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        deadline = time.monotonic() + 30
+        begun = command.stdout.readline() if "launch" in start else ""
+        while "begun" not in begun + log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        command.kill()
+        while "saved" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert "saved" in log.read_text()

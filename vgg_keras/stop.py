@@ -1,11 +1,18 @@
 """SIGTERM and Ctrl-C as a request to stop: long work checks for it where nothing is half done, saves and ends.
 
 An exception raised by the signal itself could land in any library's callback, which may swallow it, or amid a write.
+A process that another command has started with `environment` takes the end of that command, by SIGKILL too, as a request.
 """
 
+import os
 import signal
+import threading
+import time
 
 from vgg_keras.errors import StoppedError
+
+PARENT = "VGG_KERAS_PARENT"  # the number of the process that a command ends with
+POLL_SECONDS = 1.0
 
 _requested = False
 
@@ -20,6 +27,13 @@ def listen(hangup: bool = False) -> None:
         signal.signal(signal.SIGHUP, _receive)
     signal.signal(signal.SIGTERM, _receive)
     signal.signal(signal.SIGINT, _receive)
+    if parent := os.environ.pop(PARENT, None):  # not for the processes that this one starts
+        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command that is to save and stop when this process is gone: nobody else would stop it."""
+    return {**os.environ, PARENT: str(os.getpid())}
 
 
 def requested() -> bool:
@@ -31,6 +45,12 @@ def raise_if_requested() -> None:
     """Raises `StoppedError` if a stop is requested. To be called where nothing is half done."""
     if _requested:
         raise StoppedError("stopped; the same command resumes")
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _receive(number, frame):

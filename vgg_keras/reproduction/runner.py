@@ -28,13 +28,14 @@ Start = Callable[[Sequence[str], Path], Process]  # a command line and its log
 
 
 def start_process(command: Sequence[str], log: Path) -> subprocess.Popen:
-    """A job as a process in a group of its own: Ctrl-C of the terminal is ours to pass on, once."""
+    """A job as a process in a group of its own: Ctrl-C of the terminal is ours to pass on, once. It stops if we are killed."""
     with open(log, "ab") as output:
         return subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env=stop.environment(),
             start_new_session=True,
         )
 

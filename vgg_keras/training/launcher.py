@@ -114,7 +114,7 @@ def _started(command: Sequence[str], gpus: Sequence[str | None], workdir: Path) 
 
 
 def _start(command: Sequence[str], cluster: Cluster, gpus: str | None, log: Path | None) -> Worker:
-    environment = {**os.environ, VARIABLE: cluster.tf_config()}
+    environment = {**stop.environment(), VARIABLE: cluster.tf_config()}
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpus
     with contextlib.ExitStack() as stack:
