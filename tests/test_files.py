@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vgg_keras.files import discard, hash_ahead, replacing, sha256, sweep, write_json
+from vgg_keras.files import discard, hash_ahead, replacing, sha256, sha256_of_names, sweep, write_json
 
 WRITER = """
 import sys
@@ -102,6 +102,10 @@ def test_a_file_system_that_syncs_no_folders_is_written_to(tmp_path, monkeypatch
     with pytest.raises(OSError, match=os.strerror(number)):
         write_json(tmp_path / "value.json", 2)
     assert (tmp_path / "value.json").read_text() == "1\n"
+
+
+def test_a_digest_of_names_is_that_of_their_lines():
+    assert sha256_of_names(["a/1.jpg", "ä"]) == hashlib.sha256("a/1.jpg\nä\n".encode()).hexdigest()
 
 
 def test_a_file_that_was_hashed_ahead_has_its_own_digest_also_when_it_was_replaced_or_is_none(tmp_path):

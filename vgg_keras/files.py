@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -104,6 +104,14 @@ def read_regular(path: Path | str) -> bytes:
     """The content of a file, opened by `open_regular`."""
     with open_regular(path) as file:
         return file.read()
+
+
+def sha256_of_names(names: Iterable[str]) -> str:
+    """The digest of names in their order, a line each: of a split's images, which image has which number."""
+    found = hashlib.sha256()
+    for name in names:
+        found.update(name.encode() + b"\n")
+    return found.hexdigest()
 
 
 _ahead: dict[tuple[int, ...], Future] = {}  # digests that `hash_ahead` computes, by `version`

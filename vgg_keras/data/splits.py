@@ -1,7 +1,6 @@
 """What every source of images offers: splits whose images are read by number."""
 
 import dataclasses
-import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from vgg_keras.data.boxes import Boxes
 from vgg_keras.errors import UserError
+from vgg_keras.files import sha256_of_names
 
 _CHECKED = 16  # images together; between the check and the reading a file could change unseen
 
@@ -111,10 +111,7 @@ class Split:
 
     def digest(self) -> str:
         """sha256 over the names in their order: which image has which id."""
-        sha = hashlib.sha256()
-        for image in range(self.size):
-            sha.update(self.name(image).encode() + b"\n")
-        return sha.hexdigest()
+        return sha256_of_names(map(self.name, range(self.size)))
 
     def select(self, ids: np.ndarray) -> "Split":
         """The split of these images, renumbered from 0 in the given order."""

@@ -3,7 +3,6 @@
 A run's `config.json` states its own, `given.json` those of a given net, and each file of posteriors its net and its images.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any
 
 from vgg_keras.config import RESUME, Config, fields_with
 from vgg_keras.errors import UserError
-from vgg_keras.files import write_json
+from vgg_keras.files import sha256_of_names, write_json
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.reproduction.suite import Training
@@ -160,7 +159,7 @@ def complete(path: Path, folder: Path, config: Config) -> bool:
     stored = read_config(folder)
     data = (stored or {}).get("data", {})
     split = data.get("test") or data.get("val")
-    return split is None or split["sha256_of_names"] == digest_of_names(ids)
+    return split is None or split["sha256_of_names"] == sha256_of_names(ids)
 
 
 def _tested_as(net: dict[str, Any], config: Config) -> bool:
@@ -175,11 +174,6 @@ def _tested_as(net: dict[str, Any], config: Config) -> bool:
     if config.runtime.precision != "auto":
         wanted["precision"] = config.runtime.precision
     return all(net[name] == value for name, value in wanted.items())
-
-
-def digest_of_names(ids: Sequence[str]) -> str:
-    """The sha256 of images' names, as `Split.digest`."""
-    return hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).hexdigest()
 
 
 def _digest(folder: Path) -> str | None:

@@ -19,7 +19,7 @@ from vgg_keras import processor, provenance
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean
-from vgg_keras.files import write_json
+from vgg_keras.files import sha256_of_names, write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.reproduction import identity, merging
 from vgg_keras.reproduction.hours import epochs
@@ -100,7 +100,7 @@ def _tested_images(suite: Suite, runs: Sequence[Run]) -> dict[str, Any]:
     if path is None:
         return {}
     found = load(path)
-    names = identity.digest_of_names(found.ids)
+    names = sha256_of_names(found.ids)
     return {found.nets[0].split: {"images": len(found.ids), "sha256_of_names": names}}
 
 
