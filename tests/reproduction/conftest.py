@@ -12,7 +12,7 @@ from vgg_keras.reproduction.hours import Pace
 def quick(monkeypatch):
     """No job is timed and none is waited for."""
     monkeypatch.setattr(runner, "POLL_SECONDS", 0)
-    monkeypatch.setattr(hours, "_in_a_process", lambda *_: Pace(240, IMAGES, 10, 1e-12, False))
+    monkeypatch.setattr(hours, "_in_a_process", lambda *_: Pace(240, IMAGES, IMAGES, 10, 1e-12, False))
 
 
 @pytest.fixture

@@ -35,23 +35,35 @@ def test_hours_follow_from_made_epochs_and_count_those_that_are_left(tmp_path):
     (first.folder / "metrics.jsonl").write_text("\n".join(lines))
     pace = hours.paces(runs)["digits"]  # nothing is timed
 
-    assert (pace.train_images, pace.test_images, pace.measured) == (1000, 200, True)
+    assert (pace.train_images, pace.val_images, pace.test_images, pace.measured) == (1000, 200, 200, True)
     jobs = {job.name: job for job in plan.jobs_of(suite, runs)}
-    assert hours.hours(jobs["digits/B-small/0/train"], pace) == pytest.approx(
-        1 * 1000 / 50 / 3600
-    )  # of 2 epochs one is left
 
-    def operations(name):
-        return training_operations(Architecture(name, width=0.125, crop=32, num_classes=10, batch_norm=True))
+    def seconds(name, epochs):
+        """Of these epochs, the validation after the last one, and the final evaluation: both of a centre crop."""
+        net, b = (Architecture(one, width=0.125, crop=32, num_classes=10, batch_norm=True) for one in (name, "B"))
+        operation = 1 / 50 / training_operations(b)
+        crops = 2 * 200 * 2 * multiply_adds(net, 32, 32)
+        return operation * (epochs * 1000 * training_operations(net) + crops)
 
-    of_d = hours.hours(jobs["digits/D-small/0/train"], pace)
-    assert of_d == pytest.approx(2 * 1000 / 50 / 3600 * operations("D") / operations("B"))
+    of_b, of_d = (hours.hours(jobs[f"digits/{net}-small/0/train"], pace) for net in "BD")
+    assert of_b == pytest.approx(seconds("B", 1) / 3600)  # of 2 epochs one is left
+    assert of_d == pytest.approx(seconds("D", 2) / 3600)
+
+
+def test_hours_of_a_training_count_each_validation_and_every_pass_of_the_final_evaluation(tmp_path):
+    suite = suites.of("small", {})
+    jobs = {job.name: job for job in plan.jobs_of(suite, plan.runs_of(suite, tmp_path))}
+    pace = Pace(train_images=0, val_images=1000, test_images=100, classes=17, seconds=1e-9, measured=False)
+    a = Architecture("A", width=0.25, crop=112, num_classes=17, mean=(0.0, 0.0, 0.0))
+    # photographs: 60 epochs, a validation after every tenth; the dense net at Q=128 with mirror images
+    adds = 6 * 1000 * multiply_adds(a, 112, 112) + 2 * 100 * multiply_adds(a, 128, 128)
+    assert hours.hours(jobs["photographs/A-small/0/train"], pace) == pytest.approx(2 * adds * 1e-9 / 3600)
 
 
 def test_hours_of_a_test_count_its_crops_and_mirror_images(tmp_path):
     suite = suites.of("small", {})
     jobs = {job.name: job for job in plan.jobs_of(suite, plan.runs_of(suite, tmp_path))}
-    pace = Pace(train_images=1088, test_images=272, classes=17, seconds=1e-9, measured=False)
+    pace = Pace(train_images=1088, val_images=272, test_images=272, classes=17, seconds=1e-9, measured=False)
     d = Architecture("D", width=0.25, crop=112, num_classes=17, mean=(0.0, 0.0, 0.0))
     dense = sum(multiply_adds(d, side, side) for side in (112, 144))
     assert jobs["photographs/D-small/0/dense"].test == ("dense", (112, 144))  # Q=128 is the final evaluation's
@@ -70,7 +82,7 @@ def test_steps_are_timed_with_the_settings_of_the_jobs():
     def measure(config, given):
         timed.append(config)
         assert not given
-        return Pace(1, 1, 10, 1.0, False)
+        return Pace(1, 1, 1, 10, 1.0, False)
 
     hours.paces(RUNS, ("runtime.cache_dir=here", "runtime.strategy=one"), measure)
     (config,) = timed
@@ -87,7 +99,7 @@ def test_given_nets_need_no_training_images(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "speeds", lambda *_: [Speed(1, 0.0, 1.0)])
     monkeypatch.setattr(runtime, "make_strategy", lambda _: tf.distribute.get_strategy())
     pace = hours.measure(config, True)
-    assert (pace.train_images, pace.test_images, pace.classes) == (0, 4, 2)
+    assert (pace.train_images, pace.val_images, pace.test_images, pace.classes) == (0, 0, 4, 2)
     with pytest.raises(UserError, match=r"needs val/ and the reverse"):
         hours.measure(config, False)
 

@@ -182,7 +182,7 @@ def test_real_commands_stop_at_sigterm_and_go_on(monkeypatch, tmp_path, capsys):
     assert "fail" not in capsys.readouterr().out
 
     monkeypatch.setattr(stop, "_requested", False)
-    monkeypatch.setattr(hours, "_in_a_process", lambda *_: Pace(32, 8, 4, 1e-12, False))
+    monkeypatch.setattr(hours, "_in_a_process", lambda *_: Pace(32, 8, 8, 4, 1e-12, False))
     second = Starts()
     assert reproduce(suite, options, second) == 0, capsys.readouterr().out
     assert second.names == ["noise_A-small_0_train", "noise_A-jitter_0_train", "noise_A-jitter_0_both"]

@@ -1,4 +1,4 @@
-"""The plan's hours: the time of an operation on this machine, times the operations of each job.
+"""The plan's hours: the time of an operation on this machine, times the operations of each job. Its start is not counted.
 
 Of a set of images that has runs the time of an operation comes from their metrics.jsonl. Of another one a few steps of its
 largest net are timed, in a process of their own. A pass of a test costs an image's multiply-adds at that Q.
@@ -30,12 +30,13 @@ class Pace:
     """What is known of a set of images on this machine.
 
     Attributes:
-        train_images, test_images, classes: how many; no training images where only given nets are tested.
+        train_images, val_images, test_images, classes: how many; the first two are 0 where only given nets are tested.
         seconds: of an operation in training.
         measured: whether by complete epochs.
     """
 
     train_images: int
+    val_images: int
     test_images: int
     classes: int
     seconds: float
@@ -43,23 +44,21 @@ class Pace:
 
 
 def hours(job: Job, pace: Pace) -> float:
-    """Of a job from its beginning to its end; of a training that has begun, of the epochs that are left."""
+    """Of a job from its first image to its last; of a training what is left: epochs, validations and its final evaluation."""
     config = job.run.config
     architecture = config.architecture.resolved(pace.classes, (0.0, 0.0, 0.0))
-    if job.test is None:
-        left = max(config.training.epochs - len(epochs(job.run)), 0)
-        return left * pace.train_images * _of_training(config, architecture) * pace.seconds / 3600
-    protocol, sides = job.test
-    crop = architecture.crop
-    adds = 0
-    for one in PASSES[protocol]:
-        if one == "dense":
-            adds += sum(multiply_adds(architecture, side, side) for side in sides)
-        else:
-            crops = config.evaluation.grid**2 if one == "multi_crop" else 1
-            adds += len(sides) * crops * multiply_adds(architecture, crop, crop)
-    views = 1 + config.evaluation.flip
-    return pace.test_images * views * 2 * adds * pace.seconds / 3600
+    if job.test is not None:
+        operations = pace.test_images * _of_test(config, architecture, *job.test)
+    else:
+        training, made = config.training, len(epochs(job.run))
+        left = range(made + 1, training.epochs + 1)
+        validations = sum(epoch % training.validation_epochs == 0 or epoch == training.epochs for epoch in left)
+        operations = (
+            len(left) * pace.train_images * _of_training(config, architecture)
+            + validations * pace.val_images * 2 * multiply_adds(architecture, architecture.crop, architecture.crop)
+            + pace.test_images * _of_test(config, architecture, config.evaluation.protocol, config.test_scales)
+        )
+    return operations * pace.seconds / 3600
 
 
 def paces(
@@ -96,8 +95,8 @@ def _of_runs(runs: Sequence[Run]) -> Pace | None:
     if stored is None:
         return None
     data = stored["data"]
-    test = data.get("test") or data["val"]
-    return Pace(data["train"]["images"], test["images"], len(stored["classes"]), statistics.median(seconds), True)
+    train, val, test = (one["images"] for one in (data["train"], data["val"], data.get("test") or data["val"]))
+    return Pace(train, val, test, len(stored["classes"]), statistics.median(seconds), True)
 
 
 def epochs(run: Run) -> list[dict]:
@@ -111,6 +110,18 @@ def epochs(run: Run) -> list[dict]:
         if isinstance(line, dict) and "epoch" in line:
             found.append(line)
     return found
+
+
+def _of_test(config: Config, architecture: Architecture, protocol: str, sides: Sequence[int]) -> int:
+    """Operations of one image in a test at these Q."""
+    crop, adds = architecture.crop, 0
+    for one in PASSES[protocol]:
+        if one == "dense":
+            adds += sum(multiply_adds(architecture, side, side) for side in sides)
+        else:
+            crops = config.evaluation.grid**2 if one == "multi_crop" else 1
+            adds += len(sides) * crops * multiply_adds(architecture, crop, crop)
+    return (1 + config.evaluation.flip) * 2 * adds
 
 
 def _of_training(config: Config, architecture: Architecture) -> int:
@@ -183,6 +194,6 @@ def measure(config: Config, given: bool) -> Pace:
     architecture = config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0))
     share = min(config.data.batch, source.train.size)
     image = speed.step(share / strategy.num_replicas_in_sync) / share
+    trained = (0, 0) if given else (source.train.size, source.val.size)
     test = source.split(source.final_split)
-    operations = _of_training(config, architecture)
-    return Pace(0 if given else source.train.size, test.size, len(source.classes), image / operations, False)
+    return Pace(*trained, test.size, len(source.classes), image / _of_training(config, architecture), False)

@@ -112,5 +112,7 @@ def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options:
         print(f"{data}: {training}{pace.test_images:,} test images; hours {how[pace.measured]}")
     if any(len(training.seeds) == 1 and not training.weights for training in suite.trainings):
         print("one seed decides no claim about nets that are trained: the page will say so")
-    beside = f", {options.jobs} jobs at once share the machine" if options.jobs > 1 else ""
-    print(f"about {sum(of_jobs.values()):.1f} hours in all on this machine{beside}", flush=True)
+    beside = f"; {options.jobs} jobs at once share the machine" if options.jobs > 1 else ""
+    total = sum(of_jobs.values())
+    amount = f"{total:.1f} hours" if total >= 1 else f"{60 * total:.1f} minutes"
+    print(f"about {amount} in all on this machine, and some seconds for the start of each job{beside}", flush=True)
