@@ -40,6 +40,12 @@ def test_the_loaded_net_is_the_saved_one(run, random):
     assert loaded.classes == ("a", "b", "c") and loaded.config.architecture.mean == (1.0, 2.0, 3.0)
 
 
+def test_nothing_is_assumed_of_a_run(run, capsys):
+    folder, model = run
+    vgg_keras.load_weights(model, folder)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
 def test_a_changed_file_is_refused_by_name(run, name):
     folder, _ = run

@@ -107,6 +107,7 @@ def read(workdir: Path) -> StoredRun:
         path=str(workdir),
         preprocessing=Preprocessing(architecture.mean, architecture.std or (1.0, 1.0, 1.0)),
         classes=tuple(stored["classes"]),
+        assumed_head=(),  # the configuration states what a file of weights alone lacks
         negative_slope=architecture.negative_slope,
         boxes=architecture.boxes,
         box_unit=architecture.box_unit,
