@@ -1,7 +1,7 @@
 """Writes the list of a PASCAL VOC folder, for --data: all images of ImageSets/Main with their classes.
 
 python docs/voc_list.py VOCdevkit/VOC2007
-python -m vgg_keras.train --config=finetune --data=VOCdevkit/VOC2007/list.csv --workdir=runs/voc
+python -m vgg_keras.train --config=finetune --data=VOCdevkit/VOC2007/list.csv --weights=imagenet --workdir=runs/voc
 
 A file CLASS_SPLIT.txt there has a line for each image: 1 if it has the class, -1 if it has not, 0 if all its objects of the class
 are difficult, so that the class is neither trained nor counted for it.

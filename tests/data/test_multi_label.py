@@ -258,7 +258,8 @@ def test_a_notebook_trains_on_rows_of_zeros_and_ones(shapes, capsys, monkeypatch
         printed.count(f"note: {ignored} labels are to be ignored: a notebook's datasets give 0 for them") == 1
         and ignored
     )
-    model.compile(vgg_keras.SGDW(0.01), keras.losses.BinaryCrossentropy(from_logits=True))
+    optimizer = vgg_keras.SGDW(weight_decay=5e-5, learning_rate=1e-2, momentum=0.9)
+    model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
     history = model.fit(data, epochs=1, verbose=0, shuffle=False)
     assert np.isfinite(history.history["loss"][0])
     picture = next((shapes.parent / "JPEGImages").iterdir())
