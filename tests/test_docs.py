@@ -175,12 +175,21 @@ def headings(page):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-# Reads command lines and parses each as the command does: its flags, its configuration and the overrides.
+# Reads command lines and parses each as the command does: its flags, its configuration and the overrides. One that names no files
+# of an earlier command also runs up to the point where the command would open its images.
 PARSES = """
-import importlib, json, sys
+import contextlib, importlib, io, json, sys
+from vgg_keras import stop
+from vgg_keras.data import naming
+from vgg_keras.weights import initialize
+class Begins(Exception):
+    pass
+def begin(**options):
+    raise Begins
+stop.listen, naming.require_source, initialize.require_start = begin, lambda *a, **k: None, lambda *a, **k: None
 name, lines = sys.argv[1], json.load(sys.stdin)
 sys.argv = [name]
-importlib.import_module(f"vgg_keras.{name}")
+command = importlib.import_module(f"vgg_keras.{name}")
 from absl import flags
 from absl.testing import flagsaver
 from vgg_keras.overrides import override, parse_assignments
@@ -190,10 +199,16 @@ values.set_gnu_getopt(name != "launch")
 for line in lines:
     with flagsaver.flagsaver():
         try:
-            values([name, *line])
+            words = values([name, *line])
             overrides = parse_assignments(values["set"].value) if "set" in values else {}
             if "config" in values and values.config and not values.config.endswith(".py"):
                 override(load(values.config), overrides)
+            earlier = ("--model=", "--stages=", "--fuse=", "--query=", "--with=", "--config=mine.py")
+            if name in ("train", "evaluate", "predict", "features") and not any(word.startswith(earlier) for word in line):
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                    command.main(*words[1:])
+        except Begins:
+            pass
         except Exception as error:
             print(f"{name} {' '.join(line)}: {error}")
 """
