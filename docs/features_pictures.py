@@ -1,7 +1,7 @@
 """Draws docs/images/activation_maps.png and docs/images/perceptual_distance.png.
 
-python -m vgg_keras.features --weights=vgg16_conv_authors.h5 --data=flowers17 --layer=block5_pool --scales=256 --out=features
-python docs/features_pictures.py vgg16_conv_authors.h5 features/features.npz flowers17
+python -m vgg_keras.features --weights=vgg16_notop.h5 --data=flowers17 --layer=block5_pool --scales=256 --out=features
+python docs/features_pictures.py vgg16_notop.h5 features/features.npz flowers17
 
 Arguments: the convolutions of net D, their descriptors of 17 Flowers, and the folder of 17 Flowers.
 """
