@@ -499,7 +499,7 @@ class Runtime(_Checked):
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     cpu_devices: int = 1  # logical CPU devices to mirror over if there is no GPU
     start_seconds: float = 300.0  # how long workers of multi_worker wait for each other at the start
-    # where the scan for unreadable images keeps its results, by path, size and time
+    # where the scan for unreadable images keeps its results, by path, size and times
     cache_dir: str = "~/.cache/vgg_keras"
 
     def check(self):

@@ -32,6 +32,26 @@ def test_what_is_no_regular_file_is_named_and_not_read(class_folders, monkeypatc
     assert source.train.size + source.val.size == 10
 
 
+@pytest.mark.slow
+def test_a_file_that_is_put_back_with_its_size_and_its_time_is_read_again(class_folders):
+    """As by `cp -p` or `rsync -a`: the scan's cache would name it for ever, or hide the damaged one."""
+    path = class_folders / "cat" / "001.jpg"
+    content, times = path.read_bytes(), path.stat()
+
+    def put(new):
+        path.write_bytes(new)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    source, reasons = bad(class_folders)
+    prints = source.train.fingerprints.tolist()
+    assert not reasons
+    put(content[:300] + bytes(len(content) - 300))
+    assert list(bad(class_folders)[1]) == ["001.jpg"]
+    put(content)
+    source, reasons = bad(class_folders)
+    assert not reasons and source.train.fingerprints.tolist() == prints
+
+
 def test_files_of_gigabytes_are_refused_by_size_and_first_bytes(class_folders):
     """Sparse files: to read one of them would take its size in memory."""
     beginnings = {"tar.jpg": b"photos/", "jpeg.jpg": b"\xff\xd8\xff\xe0", "small.png": b"\x89PNG\r\n\x1a\n"}

@@ -52,7 +52,7 @@ def split_of_files(
         require_unchanged=require_unchanged,
         name=lambda image: printable(*_below(root, [listed.paths[image]])),
         root=printable(root),
-        stamps=stamps(_below(root, listed.paths), listed.sizes, listed.times),
+        stamps=stamps(_below(root, listed.paths), listed.sizes, listed.times, listed.changes),
         inspect=listed.inspect,
         changed=listed.changed,
         labels=labels,
@@ -99,23 +99,24 @@ class _Files:
 
     Attributes:
         paths: of the files.
-        modes, sizes, times: of each: its kind, its bytes, its time of change in ns, as the system gave them.
+        modes, sizes, times, changes: of each: its kind, its bytes, and in ns when its content was modified and when anything of
+            it was changed, as the system gave them. `cp -p` keeps the former time, and no tool can set the latter.
         errors: why the system gave none for some, by their number.
     """
 
     def __init__(self, paths: list[str]):
         self.paths, self.errors = paths, {}
-        rows = np.fromiter(self._statuses(), np.dtype((np.int64, 3)), len(paths))
-        self.modes, self.sizes, self.times = np.ascontiguousarray(rows.T)
+        rows = np.fromiter(self._statuses(), np.dtype((np.int64, 4)), len(paths))
+        self.modes, self.sizes, self.times, self.changes = np.ascontiguousarray(rows.T)
 
-    def _statuses(self) -> Iterator[tuple[int, int, int]]:
+    def _statuses(self) -> Iterator[tuple[int, int, int, int]]:
         for image, path in enumerate(self.paths):
             try:
                 status = os.stat(path)
-                yield status.st_mode, status.st_size, status.st_mtime_ns
+                yield status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
             except OSError as error:  # such as of a link to nowhere: the scan names it
                 self.errors[image] = error.strerror
-                yield 0, 0, 0
+                yield 0, 0, 0, 0
 
     def inspect(self, image: int, max_bytes: int) -> str:
         """Why a file is not to be read, in a few words; empty where it is. Of a large file the first bytes are inspected."""

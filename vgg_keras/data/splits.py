@@ -32,7 +32,7 @@ class Split:
             where files do not change. It runs in Python, so it is called for many images at once.
         name: image id to the image's name, the same on every machine: a path below `root`.
         root: the folder of the names on this machine; empty where there is none.
-        stamps: (images,) uint64, numbers that change when the files do (path, size, time); None where nothing can be damaged.
+        stamps: (images,) uint64, numbers that change when the files do (path, size, times); None where nothing can be damaged.
         fingerprints: (images,) int64 of the files' bytes, known after the scan; None where nothing can be damaged.
         orientations: (images,) int32, EXIF's 1 to 8, known after the scan; None where every image is upright as it is stored.
         inspect: image id and `data.max_file_bytes` to the reason why its file must not be read; an empty text where it may.

@@ -250,7 +250,8 @@ def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: t
     offsets = list(map(record_offsets, shards, builder.info.splits[name].shard_lengths))
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
-    of_shards = stamps([f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in shards])
+    statuses = np.array([[one.st_size, one.st_mtime_ns, one.st_ctime_ns] for one in map(os.stat, shards)], np.int64)
+    of_shards = stamps(shards, *statuses.T)
     texts = [f"{stamp:x}" for stamp in of_shards.tolist()]
     paths = tf.constant([os.fsencode(path) for path in shards])  # a path need not be UTF-8
     shard_table, offset_table = tf.constant(shard_of), tf.constant(offset_of)
