@@ -113,7 +113,8 @@ def test_labels_that_are_names_have_the_numbers_of_the_training_images_classes(r
         with pytest.raises(vgg_keras.UserError, match=message):
             vgg_keras.validation_data(pixels, ["dog", "cat"], **given, **PLAIN)
     held_out = {**PLAIN, "validation": "held_out", "holdout": 0.5}
-    assert len(all_of(vgg_keras.validation_data(pixels, ["dog", "cat"], **held_out))) == 1
+    ((_, numbers),) = vgg_keras.validation_data(pixels, ["dog", "dog"], **held_out).as_numpy_iterator()
+    assert numbers.tolist() == [0]
     with pytest.raises(vgg_keras.UserError, match="classes beside images in memory"):
         vgg_keras.validation_data("digits", classes=classes, **PLAIN)
 
@@ -150,16 +151,28 @@ def test_several_labels_an_image_are_rows_of_0_and_1(random):
 
 
 @pytest.mark.slow
-def test_a_share_is_held_out_where_it_is_asked_for(random):
-    data = {**PLAIN, "validation": "held_out", "holdout": 0.25}
-    pixels, labels = images(random, 8, 32, 32, 3), np.arange(8)
-    assert sorted(all_of(vgg_keras.validation_data(pixels, labels, **data))) == [3, 7]
-    assert sorted(all_of(vgg_keras.training_data(pixels, labels, **data))) == [0, 1, 2, 4, 5, 6]
+@pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])
+def test_a_share_is_held_out_where_it_is_asked_for(random, several):
+    """Of each class, also where the array has its classes in turn: of the whole set every fourth image would be one class."""
+    labels, data = np.arange(16) % 4, {**PLAIN, "validation": "held_out", "holdout": 0.25}
+    pixels, given = images(random, 16, 32, 32, 3), np.eye(4)[labels] + np.eye(4)[::-1][labels] if several else labels
+    validate, train = (
+        [
+            int(np.abs(pixels - image).max(axis=(1, 2, 3)).argmin())
+            for batch, _ in make(pixels, given, **data)
+            for image in batch
+        ]
+        for make in (vgg_keras.validation_data, vgg_keras.training_data)
+    )
+    assert sorted(validate) == ([3, 7, 11, 15] if several else [12, 13, 14, 15])
+    assert sorted(validate + train) == list(range(16))
 
 
-def test_too_few_images_to_hold_one_out_are_refused(random):
-    with pytest.raises(vgg_keras.UserError, match=r"needs 5 images to hold one out .* Received: arrays with 3\."):
-        vgg_keras.validation_data(images(random, 3, 32, 32, 3), [0, 1, 2], crop=32, validation="held_out")
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, 2] * 4])
+def test_too_few_images_to_hold_one_out_are_refused(random, labels):
+    message = r"class needs 5 images to hold one out .* Received: arrays, where none has so many\. Name a larger share"
+    with pytest.raises(vgg_keras.UserError, match=message):
+        vgg_keras.validation_data(images(random, len(labels), 32, 32, 3), labels, crop=32, validation="held_out")
 
 
 def test_other_arrays_are_measured_anew(random):

@@ -23,7 +23,9 @@ def is_arrays(source: Any) -> bool:
 
 
 def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] = (), complete: bool = True) -> Source:
-    """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share validates.
+    """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share of each class does.
+
+    Where an array has its classes in turn, every fifth image of the whole set may be of one class.
 
     Args:
         source: (n, height, width) or (n, height, width, channels) of integers or floats in 0-255; a pair of these and labels; or
@@ -52,8 +54,9 @@ def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] =
     if len(images) != len(numbers) or not len(numbers):
         raise UserError(f"{_RULE} Received: {len(images)} images and {len(numbers)} labels.")
     everything = split_of_arrays(images, numbers, classes)
-    own = data.validation == "own"
-    train, val = (everything, everything) if own else divided(everything, data.holdout, NAME)
+    train = val = everything
+    if data.validation == "held_out":
+        train, val = divided(everything, data.holdout, NAME, by_class=not everything.multi_label)
     return Source(
         name=NAME,
         description=f"{NAME}: {len(numbers):,} images of {len(classes)} classes",

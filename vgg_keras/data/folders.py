@@ -4,7 +4,6 @@ Without `val/` a share of each class is held out to validate. With `data.validat
 then the test's.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from vgg_keras.config import Data
 from vgg_keras.data.image_files import split_of_files
 from vgg_keras.data.listing import Files, Listing, folders_in
 from vgg_keras.data.split_folders import require_splits, split_folders
-from vgg_keras.data.splits import Source, Split, held_out
+from vgg_keras.data.splits import Source, Split, held_out_images
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable, user_path
 
@@ -138,25 +137,19 @@ def hold_out(root: Path, files: Files, share: float, by_class: bool = True) -> t
 
     Args:
         root: the set's place, for a message.
-        files: path and label of each, class after class.
+        files: path and label of each; those of a class in their order.
         share: that validates.
         by_class: whether of each class.
 
     Raises:
         UserError: no class has images enough, or the set has not.
     """
-    counts = np.bincount([label for _, label in files]) if by_class else [len(files)]
-    validates = np.concatenate([held_out(count, share) for count in counts])
-    if not validates.any():
-        remedy = (
-            "Name a larger share, or say which images validate: those in val/, or a list's with the split val. A test of all "
-            "images takes --split=all."
-        )
-        what, received = ("class", ", where none has so many") if by_class else ("set", f" with {len(files)}")
-        raise UserError(
-            f"A {what} needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
-            f"Received: {printable(root)}{received}. {remedy}"
-        )
+    remedy = (
+        "Name a larger share, or say which images validate: those in val/, or a list's with the split val. A test of all "
+        "images takes --split=all."
+    )
+    labels = np.array([label for _, label in files]) if by_class else None
+    validates = held_out_images(len(files), share, printable(root), labels, remedy)
     train = [file for file, held in zip(files, validates, strict=True) if not held]
     return train, [file for file, held in zip(files, validates, strict=True) if held]
 

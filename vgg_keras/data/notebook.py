@@ -44,7 +44,8 @@ def training_data(
     Args:
         source: "digits", a TensorFlow Datasets name such as "cifar10", a folder of class folders, or a .csv list. Or images in
             memory: an array (n, height, width, channels) or (n, height, width) in 0-255, a pair of one and its labels, or a
-            `tf.data.Dataset` of (image, label). All of these train, unless `validation="held_out"` holds a share out.
+            `tf.data.Dataset` of (image, label). All of these train, unless `validation="held_out"` holds out a share of each
+            class.
         labels: of an array: (n,) integers or names, or one-hot (n, classes).
         crop: side of the images, as in `build`.
         channels: of the images, as in `build`: 1 reads them in grey, 3 in RGB; an array may have up to 16.

@@ -274,21 +274,46 @@ def held_out(size: int, share: float) -> np.ndarray:
     return np.floor(places[1:]) > np.floor(places[:-1])
 
 
-def divided(split: Split, share: float, data: str) -> tuple[Split, Split]:
+def held_out_images(
+    size: int, share: float, data: str, labels: np.ndarray | None = None, remedy: str = "Name a larger share."
+) -> np.ndarray:
+    """A mask of a set's images: True for the validation images, this share of each class, or of the set.
+
+    Args:
+        size: of the set.
+        share: `data.holdout`.
+        data: what a message calls the set.
+        labels: (images,) from 0 on. None: they are not known, or an image has any number of them, and the share is of the set.
+        remedy: the message's last sentences.
+
+    Raises:
+        UserError: no class has images enough, or the set has not.
+    """
+    if labels is None:
+        validates, what, received = held_out(size, share), "set", f" with {size}"
+    else:
+        validates, what, received = np.zeros(size, bool), "class", ", where none has so many"
+        by_class = [held_out(count, share) for count in np.bincount(labels)]
+        validates[np.argsort(labels, kind="stable")] = np.concatenate(by_class)
+    if not validates.any():
+        raise UserError(
+            f"A {what} needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
+            f"Received: {data}{received}. {remedy}"
+        )
+    return validates
+
+
+def divided(split: Split, share: float, data: str, by_class: bool = False) -> tuple[Split, Split]:
     """The training images and those that are held out to validate: this share, evenly spaced.
 
     Args:
         split: of all of them.
         share: `data.holdout`.
         data: what a message calls the set.
+        by_class: whether it is the share of each class, of known labels, one an image.
 
     Raises:
         UserError: they are too few.
     """
-    validates = held_out(split.size, share)
-    if not validates.any():
-        raise UserError(
-            f"A set needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "
-            f"Received: {data} with {split.size}. Name a larger share."
-        )
+    validates = held_out_images(split.size, share, data, split.labels if by_class else None)
     return split.select(np.flatnonzero(~validates)), split.select(np.flatnonzero(validates))
