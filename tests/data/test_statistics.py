@@ -1,16 +1,21 @@
 """Mean and covariance of the training set's colours, against NumPy in float64, for images of any size and brightness."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
 from tests.conftest import write_images
 from tests.data.images import smooth_noise
+from tests.data.rectangles import config_of, draw, opened, write_list
 from tests.warm import finished, run_code
 from vgg_keras.data import statistics
+from vgg_keras.data.arrays import split_of_arrays
 from vgg_keras.data.decoding import decode
 from vgg_keras.data.image_files import of_files
 from vgg_keras.data.splits import Split
@@ -26,8 +31,8 @@ def split_of(pictures):
 
 
 def truth(pictures):
-    """Mean and covariance (3, 3) of pixels drawn from an image that is drawn evenly, in float64 around the true mean."""
-    pixels = [picture.reshape(-1, 3).astype(np.float64) for picture in pictures]
+    """Mean and covariance of pixels drawn from an image that is drawn evenly, in float64 around the true mean."""
+    pixels = [picture.reshape(-1, picture.shape[2]).astype(np.float64) for picture in pictures]
     mean = np.mean([one.mean(axis=0) for one in pixels], axis=0)
     return mean, np.mean([(one - mean).T @ (one - mean) / len(one) for one in pixels], axis=0)
 
@@ -89,10 +94,50 @@ def test_color_basis_is_that_of_numpys_eigenvectors(random):
     assert np.abs(basis @ basis.T / 255**2 - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-9
 
 
+@pytest.mark.parametrize("channels", [1, 4, 6])
+def test_other_channels_have_their_own_covariance_and_shift(random, channels):
+    """Of arrays of several sizes, against NumPy's eigenvectors of the pixels' covariance."""
+    pictures = [smooth_noise(random, *size) for size in ((40, 50), (20, 90), (31, 33))]
+    pictures = [np.concatenate([one, 255 - one // 2], axis=2)[..., :channels] for one in pictures]
+    split = dataclasses.replace(split_of_arrays(pictures, np.arange(3)), channels=channels)
+    measured, (mean, covariance) = statistics.measure(split, 10), truth(pictures)
+    difference = np.abs(np.array(measured.covariance) - covariance).max()
+    values, vectors = np.linalg.eigh(covariance / 255**2)
+    expected = 255**2 * (vectors * values**2) @ vectors.T  # the shift's own covariance, at a deviation of 1
+    basis = measured.color_basis.astype(np.float64)
+    off = np.abs(basis @ basis.T - expected).max() / np.abs(expected).max()
+    print(f"{channels} channels: covariance off by {difference:.2g}, that of the shift by {off:.2g} of its largest")
+    assert np.abs(measured.mean - mean).max() <= 1e-9 and difference <= 1e-9 * covariance.max() and off <= 1e-6
+
+
 def test_statistics_of_files_are_those_of_their_pixels(tmp_path, photographs):
     """Files are checked some at a time before they are read: more of them than one check takes."""
     paths = [str(path) for path in write_images(tmp_path, [(20, 30)] * 33)] + [str(path) for path in photographs[:2]]
     require_equal(statistics.measure(of_files(paths), 100), [decode(Path(path).read_bytes()).numpy() for path in paths])
+
+
+def test_the_mean_box_is_that_of_the_rectangles_in_the_upright_pictures(tmp_path):
+    """The pixels of each largest rectangle are looked up in what Pillow turns upright; the widths and heights differ."""
+    kinds = [((90, 60), (10, 5, 80, 33), 1), ((60, 90), (3, 40, 30, 81), 6), ((100, 70), (0, 2, 63, 70), 8)]
+    rows, truth = [], []
+    for place, (size, box, orientation) in enumerate(kinds):
+        name = f"{place}.jpg"
+        draw(tmp_path / name, size, box, orientation)
+        with PIL.Image.open(tmp_path / name) as picture:
+            pixels = np.asarray(PIL.ImageOps.exif_transpose(picture)).astype(np.float64)
+        found = np.argwhere(pixels[..., 0] - pixels[..., 1] > 60)[:, ::-1]  # x, y
+        low, high = found.min(axis=0), found.max(axis=0) + 1
+        sides = np.array(pixels.shape[1::-1])
+        truth.append(np.concatenate([(low + high) / 2 / sides, (high - low) / sides]))
+        rows += [(name, "a", "train", *box), (name, "a", "train", 1, 1, 4, 4)]
+    for name, label in (("v.jpg", "a"), ("w.jpg", "b"), ("x.jpg", "b")):
+        draw(tmp_path / name, (40, 40), (5, 5, 20, 20))
+        rows.append((name, label, "train" if name == "w.jpg" else "val", 5, 5, 20, 20))
+    truth.append(np.array([12.5, 12.5, 15, 15]) / 40)
+    source, _ = opened(config_of(write_list(tmp_path, rows)))
+    difference = np.abs(np.array(statistics.mean_box(source.train)) - np.mean(truth, axis=0)).max()
+    print(f"mean box {np.mean(truth, axis=0).round(3)}: largest difference {difference:.2g}")
+    assert difference <= 1e-6
 
 
 def test_pictures_of_many_parts_and_of_unequal_blocks_are_summed_whole(random, monkeypatch):

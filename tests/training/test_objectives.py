@@ -47,6 +47,26 @@ def test_euclidean_loss_is_half_the_squared_distance_of_the_classs_box(targets, 
     print(f"{boxes} in {unit}: IoU {np.round(ratios, 3)}, losses differ by {np.abs(losses - expected).max():.2g}")
 
 
+@pytest.mark.parametrize(("several", "weights"), [(False, None), (False, (0.5, 4.0, 1.0)), (True, None)])
+def test_an_answer_that_knows_nothing_has_the_loss_that_a_rising_one_is_measured_by(several, weights):
+    """The loss of logits of 0, of an image of the heaviest class; by NumPy -log of the probability, of each class 1/2 or 1/3."""
+    architecture = Architecture("A", num_classes=3, crop=64, multi_label=several)
+    given = None if weights is None else np.array(weights, np.float32)
+    objective = objectives.of(Config(architecture, Data(scale=(72,))), given)
+    labels = tf.constant(np.eye(3, dtype=np.int8) if several else [0, 1, 2], tf.int8 if several else tf.int32)
+    losses = objective.losses(tf.zeros([3, 3]), labels).numpy()
+    expected = max(weights or (1,)) * -np.log(1 / 2 if several else 1 / 3)
+    print(f"{objective.ignorant_loss:.6f} against {losses.max():.6f} of zeros")
+    assert objective.ignorant_loss == pytest.approx(expected) == pytest.approx(float(losses.max()))
+
+
+@pytest.mark.parametrize("unit", ["crop", "pixels"])
+def test_boxes_of_zeros_have_that_loss_too(unit):
+    objective = objectives.of(config_of("scr", unit))
+    half = tf.constant([[0, 0.5, 0.5, 0.5, 0.5]], tf.float32)  # in the middle, of half the crop's sides
+    assert float(objective.losses(tf.zeros([1, 4]), half)[0]) == objective.ignorant_loss
+
+
 def test_a_right_box_of_another_class_is_not_trained():
     objective = objectives.of(config_of("pcr"))
     outputs = tf.Variable(np.random.default_rng(2).uniform(size=(2, 12)).astype(np.float32))

@@ -261,6 +261,35 @@ def test_the_recipes_options_equal_a_loop_in_numpy(random, changes):
 
 
 @pytest.mark.slow
+def test_the_averaged_net_has_averages_of_batch_norms_own_averages(random):
+    """Of every weight, trained or not, against NumPy on the net's weights after each step."""
+    state, step = a_step("architecture.batch_norm=true", "training.average_decay=0.3", "training.learning_rate=1e-3")
+    expected = [weight.numpy().astype(np.float64) for weight in state.model.weights]
+    first = [value.copy() for value in expected]
+    for number in range(1, 6):
+        images = tf.constant(random.uniform(0, 255, (4, 32, 32, 3)), tf.float32)
+        step((images, tf.constant([0, 1, 2, 3]), tf.fill([4], 0.25)))
+        share = min(0.3, (1 + number) / (10 + number))  # 2 of 11, 3 of 12, 4 of 13, then 0.3
+        expected = [
+            share * old + (1 - share) * new.numpy() for old, new in zip(expected, state.model.weights, strict=True)
+        ]
+    for trained in (True, False):
+        rows = [
+            (average.numpy(), truth, before)
+            for average, truth, before in zip(state.averaged.weights, expected, first, strict=True)
+            if average.trainable == trained
+        ]
+        difference = max(
+            np.abs(average - truth).max() / np.abs(truth).max() for average, truth, _ in rows if truth.any()
+        )
+        moved = min(np.abs(truth - before).max() for _, truth, before in rows)
+        print(
+            f"trained {trained}: largest difference {difference:.2g} of the largest; each moved by {moved:.2g} or more"
+        )
+        assert difference <= 1e-5 and moved > 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("heaviest", [100, 3000])
 def test_heavy_classes_move_the_weights_in_float16_as_in_float32(random, heaviest):
     """The loss scale makes room for them: steps whose gradients overflow are skipped, and the others go the same way."""
