@@ -27,8 +27,8 @@ def main() -> None:
     require_source(config.data.source, config.data.data_dir)
     from vgg_keras.training.samples import draw
 
-    draw(config, path, FLAGS.images, FLAGS.epochs)
-    print(f"{path}: {FLAGS.epochs} epochs of {FLAGS.images} images")
+    drawn = draw(config, path, FLAGS.images, FLAGS.epochs)
+    print(f"{path}: {drawn} images, crops of epochs 1 to {FLAGS.epochs}")
 
 
 if __name__ == "__main__":

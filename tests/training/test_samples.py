@@ -46,8 +46,8 @@ def drawn(monkeypatch, tmp_path):
 
     def run(boxes, images, epochs):
         config = Config(Architecture("A", crop=SIDE, boxes=boxes), Data(scale=(80,)))
-        samples.draw(config, tmp_path / "samples.png", images, epochs)
-        return np.array(figures[-1].axes).reshape(-1, epochs + 1)
+        drawn = samples.draw(config, tmp_path / "samples.png", images, epochs)
+        return np.array(figures[-1].axes).reshape(drawn, epochs + 1)
 
     yield run
     for figure in figures:

@@ -15,8 +15,11 @@ from vgg_keras.data.statistics import measure
 from vgg_keras.evaluation import plots
 
 
-def draw(config: Config, path: Path, images: int, epochs: int) -> None:
+def draw(config: Config, path: Path, images: int, epochs: int) -> int:
     """Draws the images and their crops, those of a training with this configuration, into `path`; of a net of boxes with them.
+
+    Returns:
+        How many images were drawn: no more than there are.
 
     Raises:
         UserError: a mistake in the data, or an image that cannot be read.
@@ -48,6 +51,7 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> None:
         for one in place:
             one.set_axis_off()
     plots.save(figure, path)
+    return rows
 
 
 def _draw_box(axes: Any, box: np.ndarray) -> None:
