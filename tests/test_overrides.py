@@ -5,6 +5,7 @@ import pytest
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.recipes import load
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_checks_across_fields_see_the_end_of_all_overrides():
         ("architecture.head=mlp", r"architecture\.head must be one of fc, gap, gmp\. Received: 'mlp'"),
         (
             "data.scale=200",
-            r"data\.scale must be architecture\.crop \(224\) or more\. Received: \(200,\)\. Leave it out: .* 256",
+            r"data\.scale must be architecture\.crop \(224\) or more\. Received: \(200,\)\. Try 256, 8/7 of the crop",
         ),
         ("training.momentum=1", r"training\.momentum must lie in \[0, 1\)\. Received: 1\.0"),
         ("seed=-1", r"seed must lie in"),
@@ -64,3 +65,15 @@ def test_mistakes_get_one_line(assignment, message):
     with pytest.raises(UserError, match=message) as caught:
         override(Config(), parse_assignments([assignment]))
     assert "\n" not in str(caught.value)
+
+
+def test_a_larger_crop_than_a_recipes_scales_is_told_what_they_must_be():
+    """The user has left them out; the recipe states them."""
+    overrides = {"architecture.crop": 96}
+    for field, value in (("data.scale", 110), ("evaluation.scales", 110)):
+        with pytest.raises(UserError, match=rf"^{field} must be architecture\.crop \(96\) or more\. .* Try {value}, "):
+            override(load("quickstart"), overrides)
+        overrides[field] = (value,)
+    assert override(load("quickstart"), overrides).test_scales == (110,)
+    with pytest.raises(UserError, match=r"^stages\.2 \(S384\): data\.scale must be .* Received: \(384,\)\. Try 512, "):
+        override(load("E"), {"architecture.crop": 448})

@@ -526,10 +526,10 @@ class Config(_Checked):
     def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
         crop = self.architecture.crop
-        if min(self.training_scale) < crop:
+        if min(self.training_scale) < crop:  # often a recipe's, beside a larger crop of the user's
             raise UserError(
                 f"data.scale must be architecture.crop ({crop}) or more. Received: {self.data.scale!r}. "
-                f"Leave it out: it is then 8/7 of the crop, {Data().scale_for(crop)[0]}."
+                f"Try {Data().scale_for(crop)[0]}, 8/7 of the crop, as where it is empty."
             )
         names = [stage.name for stage in self.stages]
         _require(len(set(names)) == len(names), "stages must have names of their own.", names)
@@ -544,7 +544,11 @@ class Config(_Checked):
         if self.predicts_boxes:
             self._check_boxes()
         for q in self.evaluation.scales:
-            _require(q >= crop, f"evaluation.scales must be architecture.crop ({crop}) or more.", q)
+            if q < crop:
+                raise UserError(
+                    f"evaluation.scales must be architecture.crop ({crop}) or more. Received: {q}. "
+                    f"Try {self.middle_scale}, S or the middle of its range, as where it is empty."
+                )
 
     def _check_boxes(self):
         smoothing = self.training.label_smoothing
