@@ -1,5 +1,6 @@
 """In whatever form photographs are given, they are the same ones in the same order."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,24 @@ def test_arrays_and_pillow_images_keep_their_pixels_and_their_places(random, pho
     assert [places[1, 3, 4].name(image) for image in range(3)] == ["image 1", "image 3", "image 4"]
 
 
+def test_batches_among_others_are_their_images(random):
+    pixels = random.integers(0, 256, (2, 8, 9, 3), np.uint8)
+    found = listed((batch for batch in (pixels, pixels[0], pixels[1:])), upright=True)
+    assert [one.name for one in found] == ["image 0", "image 1", "image 2", "image 3"]
+    for one, expected in zip(found, pixels[[0, 1, 0, 1]], strict=True):
+        assert np.array_equal(one.pixels, expected)
+
+
+def test_a_pillow_image_that_cannot_be_read_is_named(photographs):
+    """Pillow reads the pixels of an opened file when they are needed first."""
+    cut = Image.open(io.BytesIO(photographs[0].read_bytes()[:-200]))
+    closed = Image.open(photographs[1])
+    closed.close()
+    for image, reason in ((cut, "image file is truncated"), (closed, "Operation on closed image")):
+        with pytest.raises(UserError, match=f"must be whole and open. Received: image 1: {reason}"):
+            listed([photographs[2], image], upright=True)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -79,6 +98,8 @@ def test_arrays_and_pillow_images_keep_their_pixels_and_their_places(random, pho
         ("absent.jpg", "must exist. Received: absent.jpg, which does not"),
         (["absent.jpg"], "must exist. Received: absent.jpg, which does not"),
         (Path("absent"), "must exist. Received: absent, which does not"),
+        ("https://a.org/b.jpg", "files of this machine. Received: https://a.org/b.jpg, an address. Download it first"),
+        (io.BytesIO(b"several\nlines"), "Photographs are a path, .* Received: BytesIO"),
     ],
 )
 def test_other_images_are_refused_in_one_line(images, message):

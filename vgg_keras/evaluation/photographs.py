@@ -1,6 +1,7 @@
 """Photographs in whatever form a function is given them: paths, folders, arrays, Pillow images, one or several."""
 
 import dataclasses
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,9 +70,10 @@ def listed(images: Any, upright: bool, channels: int = 3) -> list[Photograph]:
         if isinstance(one, str) and not one:  # which would be the folder that the process is in
             raise UserError(f"{_RULE} Received: an empty path.")
         if isinstance(one, str | os.PathLike):
-            found += map(Photograph, _files(Path(one)))
+            found += map(Photograph, _files(one))
         else:
-            found.append(Photograph(f"image {len(found)}", _pixels(one, upright, channels)))
+            name = f"image {len(found)}"
+            found.append(Photograph(name, _pixels(one, name, upright, channels)))
     if not found:
         raise UserError("Photographs or folders of them are needed. Received: none.")
     return found
@@ -82,19 +84,28 @@ def _each(images: Any) -> Iterator[Any]:
     if isinstance(images, str | os.PathLike | Image.Image):
         yield images
     elif hasattr(images, "__array__") and np.asarray(images).dtype.kind not in "OU":
-        array = np.asarray(images)
-        yield from array if array.ndim == 4 else [array]
-    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping):
+        yield from _arrays(images)
+    # an open file would give its lines, and stand elsewhere then
+    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping | io.IOBase):
         for one in images:
-            if not isinstance(one, str | os.PathLike | Image.Image) and not hasattr(one, "__array__"):
+            if isinstance(one, str | os.PathLike | Image.Image):
+                yield one
+            elif hasattr(one, "__array__"):
+                yield from _arrays(one)
+            else:
                 raise UserError(f"{_RULE} Received: {described(one)} among them.")
-            yield one
     else:
         raise UserError(f"{_RULE} Received: {described(images)}.")
 
 
-def _pixels(image: Any, upright: bool, channels: int) -> np.ndarray:
-    """An array or a Pillow image as (height, width, channels) uint8."""
+def _arrays(images: Any) -> Iterable[np.ndarray]:
+    """The images of a batch, or the one array."""
+    array = np.asarray(images)
+    return array if array.ndim == 4 else [array]
+
+
+def _pixels(image: Any, name: str, upright: bool, channels: int) -> np.ndarray:
+    """An array or a Pillow image as (height, width, channels) uint8; the name is for messages."""
     if isinstance(image, Image.Image):
         if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
             raise UserError(
@@ -103,9 +114,11 @@ def _pixels(image: Any, upright: bool, channels: int) -> np.ndarray:
             )
         if not all(image.size):
             raise UserError(f"A Pillow image must have pixels. Received: one of {image.width} x {image.height} pixels.")
-        return np.asarray(
-            (ImageOps.exif_transpose(image) if upright else image).convert({1: "L", 4: "RGBA"}.get(channels, "RGB"))
-        )
+        try:  # Pillow reads the pixels of an opened file now
+            shown = ImageOps.exif_transpose(image) if upright else image
+            return np.asarray(shown.convert({1: "L", 4: "RGBA"}.get(channels, "RGB")))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"A Pillow image must be whole and open. Received: {name}: {error}.") from None
     array = np.asarray(image)
     array = array[..., np.newaxis] if array.ndim == 2 and channels == 1 else array
     taken = (channels, 3) if channels in FILE_CHANNELS else (channels,)
@@ -133,9 +146,11 @@ def splits_of(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
         yield places, dataclasses.replace(split, name=lambda image, places=places: found[places[image]].name)
 
 
-def _files(path: Path) -> list[str]:
+def _files(given: str | os.PathLike) -> list[str]:
     """The file itself, or the pictures of a folder."""
-    path = user_path(path)
+    path = user_path(given)
+    if "://" in os.fspath(given) and not path.exists():
+        raise UserError(f"Photographs are files of this machine. Received: {given}, an address. Download it first.")
     if not path.exists():
         raise UserError(f"Photographs must exist. Received: {path}, which does not.")
     if not path.is_dir():
