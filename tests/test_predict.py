@@ -56,6 +56,36 @@ def test_probabilities_are_torchs(tmp_path, album):
     assert len(two[0].classes) == 2 and set(two[0].classes) <= set("abcdefg")
 
 
+@pytest.mark.slow
+def test_all_protocols_scales_and_mirror_images_are_torchs_on_pillows_photographs(tmp_path, photographs):
+    """3.2 by torch's net, from the files on: whole images and a grid of 3 x 3 crops at two Q; one photograph is stored turned."""
+    net = sources.torch_vgg("A", width=1 / 16, crop=64, classes=7)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    run = vgg_keras.load_net(tmp_path / "vgg.pth")
+    paths = [path for path in photographs if path.stem in ("field", "rotated", "panorama", "grey")]
+    dense, grid = np.zeros((2, len(paths), 7))
+    for row, path in enumerate(paths):
+        for side in (72, 100):
+            views = image, _ = sources.views_of(path, side)
+            posteriors = [softmax(sources.over_windows(net, view, 7).mean(axis=0)) for view in views]
+            dense[row] += np.mean(posteriors, axis=0) / 2
+            tops, lefts = (np.rint(np.linspace(0, length - 64, 3)).astype(int) for length in image.shape[1:3])
+            crops = np.concatenate([image[:, top : top + 64, left : left + 64] for top in tops for left in lefts])
+            crops = np.concatenate([crops, crops[:, :, ::-1]])
+            grid[row] += softmax(sources.logits(net, crops).astype(float), axis=1).mean(axis=0) / 2
+    both = (dense + grid) / 2
+    for protocol, expected in (("dense", dense), ("multi_crop", grid), ("both", both)):
+        test = {"evaluation.protocol": protocol, "evaluation.scales": (72, 100), "evaluation.grid": 3}
+        found = vgg_keras.predict_images(run, paths, config=override(run.config, test), top=7)
+        named = [dict(zip(one.classes, one.probabilities, strict=True)) for one in found]
+        off = np.abs([[one[str(label)] for label in range(7)] for one in named] - expected).max()
+        print(
+            f"{protocol}: largest difference {off:.2g} of probabilities from {expected.min():.2g} to {expected.max():.2g}"
+        )
+        assert off <= 1e-4 and np.ptp(expected, axis=0).max() > 0.05
+    assert np.abs(dense - grid).max() > 0.01
+
+
 def test_what_is_no_picture_is_named_and_nothing_is_predicted(tmp_path, album):
     _, paths = album
     run = vgg_keras.build("A", num_classes=3, crop=32, width=1 / 16)

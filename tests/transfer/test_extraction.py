@@ -9,10 +9,12 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+import torch
 from keras.src.legacy.saving import legacy_h5_format
 
 import vgg_keras
 from tests.conftest import write_images
+from tests.weights import sources
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Features, Runtime
 from vgg_keras.data.rescaling import rescale
@@ -128,6 +130,27 @@ def test_python_takes_every_form_of_an_image(net, config, tmp_path):
         described(paths[0], layer="block5_conv9")
     with pytest.raises(UserError, match="features.pooling must be one of mean, max"):
         described(paths[0], pooling="median")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pooling", "combine"), [("mean", "stack"), ("max", "average")])
+def test_descriptors_are_torchs_on_pillows_photographs(photographs, tmp_path, pooling, combine):
+    """Appendix B by torch's net, from the files on: fc2 at two Q with mirror images; one photograph is stored turned."""
+    judge = sources.torch_vgg("A", width=1 / 16, crop=64)
+    torch.save(judge.state_dict(), tmp_path / "vgg.pth")
+    paths = [path for path in photographs if path.stem in ("field", "rotated", "panorama", "grey")]
+    pooled = np.zeros((2, len(paths), 256))  # after fc2's ReLU, the mean of both views
+    for place, row in np.ndindex(pooled.shape[:2]):
+        for view in sources.views_of(paths[row], (72, 100)[place]):
+            values = sources.over_windows(judge, view, 5)
+            pooled[place, row] += (values.mean(axis=0) if pooling == "mean" else values.max(axis=0)) / 2
+    expected = np.concatenate(pooled, axis=1) if combine == "stack" else pooled.mean(axis=0)
+    expected /= np.sqrt(np.square(expected).sum(axis=1, keepdims=True))
+    found = vgg_keras.extract_features(tmp_path / "vgg.pth", paths, "fc2", (72, 100), pooling=pooling, combine=combine)
+    off = np.abs(found - expected).max()
+    print(f"{pooling}, {combine}: largest difference {off:.2g} of values up to {expected.max():.2g}")
+    assert found.shape == (4, 512 if combine == "stack" else 256) and off <= 1e-5
+    assert np.ptp(expected, axis=0).max() > 0.01  # the photographs differ
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import struct
 import keras
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 
 import vgg_keras
@@ -77,6 +78,27 @@ def logits(net, images):
 def normalised(images):
     """As torchvision does it, its numbers."""
     return (images / np.float32(255) - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+
+
+def views_of(path, side):
+    """A photograph, upright, its smaller side rescaled by Pillow, and its mirror image: (1, height, width, 3), normalised.
+
+    A channel at a time in floats, which Pillow does not round.
+    """
+    photograph = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    size = [round(length * side / min(photograph.size)) for length in photograph.size]
+    bands = [band.convert("F").resize(size, Image.Resampling.BILINEAR) for band in photograph.split()]
+    image = normalised(np.stack([np.asarray(band) for band in bands], axis=-1))[np.newaxis]
+    return image, image[:, :, ::-1]
+
+
+def over_windows(net, image, layers):
+    """The outputs (windows, outputs) of a torch net's first FC layers at every window of a whole image's last map."""
+    with torch.no_grad():
+        last_map = net.features(torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2), np.float32)))
+        window = round((net.classifier[0].in_features / last_map.shape[1]) ** 0.5)
+        windows = last_map[0].unfold(1, window, 1).unfold(2, window, 1).permute(1, 2, 0, 3, 4)
+        return net.classifier[:layers](windows.flatten(0, 1).flatten(1)).double().numpy()
 
 
 def as_caffe(images):
