@@ -150,6 +150,23 @@ def test_a_test_set_has_the_labels_of_the_training_set(tmp_path):
     )
 
 
+def test_a_test_needs_images_of_one_class_alone(tmp_path):
+    """A training needs two; a folder of class folders is no class."""
+    put_splits(tmp_path / "set", "val", ("cat",))
+    write_images(tmp_path / "photos" / "cat", [(8, 8)] * 5)
+    for source, name, size in (("set", "val", 3), ("set", "all", 3), ("photos", "all", 5), ("photos", None, 1)):
+        _, classes, _, split = open_test(Data(source=str(tmp_path / source)), name)
+        assert (classes, split.size) == (("cat",), size)
+    with pytest.raises(UserError, match=r"each of two or more classes\. Received: .*photos with 1: cat\."):
+        opened(tmp_path / "photos")
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "above" / "one" / "two" / name, [(8, 8)])
+    with pytest.raises(
+        UserError, match=r"one or more classes\. Received: .*above with 1: one\. Did you mean .*/one/two\?"
+    ):
+        open_test(Data(source=str(tmp_path / "above")), "all")
+
+
 @pytest.mark.parametrize("validation", ["own", "held_out"])
 def test_without_val_a_share_of_train_is_held_out_and_test_is_the_test_set(tmp_path, validation):
     put_splits(tmp_path, "train test", count=5)

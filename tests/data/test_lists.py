@@ -51,6 +51,14 @@ def test_a_list_with_splits(images):
     assert (classes, name, split.size) == (("cat", "dog"), "all", 10)
 
 
+def test_a_test_needs_rows_of_one_class_alone(images):
+    (images / "list.csv").write_text("path,label\nphotos/000.jpg,cat\nphotos/001.jpg,cat\n")
+    _, classes, name, split = open_test(Data(source=str(images / "list.csv")), "all")
+    assert (classes, name, names(split)) == (("cat",), "all", ["photos/000.jpg", "photos/001.jpg"])
+    with pytest.raises(UserError, match=r"images of two or more classes\. Received: .*list\.csv with 'cat' alone"):
+        open_source(Data(source=str(images / "list.csv")))
+
+
 def test_a_list_without_splits_holds_out_a_share_of_each_class(images):
     source = opened(images, rows(*[""] * 10).replace(",split", "").replace(",\n", "\n").rstrip(","), holdout=0.4)
     assert names(source.val) == ["photos/004.jpg", "photos/008.jpg", "photos/005.jpg", "photos/009.jpg"]

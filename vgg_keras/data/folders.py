@@ -18,20 +18,24 @@ from vgg_keras.errors import UserError
 from vgg_keras.paths import printable, user_path
 
 
-def open_folder(data: Data) -> Source:
+def open_folder(data: Data, least: int = 2) -> Source:
     """The data set in the folder `data.source`; files are listed, sorted by name, and read while training runs.
 
+    Args:
+        data: the source, and how it is divided.
+        least: classes that it must have: a training needs two, a trained net is tested on images of one too.
+
     Raises:
-        UserError: an empty folder or class, one class only, class folders inside class folders, `train` alone, or classes that
+        UserError: an empty folder or class, fewer classes, class folders inside class folders, `train` alone, or classes that
             differ between the splits.
     """
     root, test, listing = user_path(data.source), None, Listing()
     parts = split_folders(root, listing.notes)
     require_splits(root, parts)
     if parts:
-        classes, train = listing.classes(parts["train"])
+        classes, train = listing.classes(parts["train"], least)
         if data.validation == "own" and "val" in parts:
-            names, val = listing.classes(parts["val"])
+            names, val = listing.classes(parts["val"], least)
             _require_same_classes(root, parts, classes, names)
             division = "its own " + ", ".join(f"{path.name}/" for path in parts.values())
         else:
@@ -42,7 +46,7 @@ def open_folder(data: Data) -> Source:
             test = _listed_as(listing, parts, name, classes)
             division += "" if "its own" in division else f", its {parts[name].name}/ for the test"
     else:
-        classes, files = listing.classes(root)
+        classes, files = listing.classes(root, least)
         train, val = hold_out(root, files, data.holdout)
         division = f"about {data.holdout:.0%} of each class held out"
     return Source(
@@ -58,8 +62,8 @@ def open_folder(data: Data) -> Source:
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images that an evaluation names; arguments and results as in `sources.open_test`.
 
-    Unlike a training, it needs only the folder that holds its images. `all` of class folders has every image, however few a
-    class has.
+    Unlike a training, it needs only the folder that holds its images, of one class or more. `all` of class folders has every
+    image, however few a class has.
 
     Raises:
         UserError: as in `open_folder`.
@@ -69,14 +73,14 @@ def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, 
     name = name or ("test" if test_part(parts, data) else "val")
     wanted = parts_of(name, parts, data)
     if wanted:
-        classes = listing.names(parts["train" if "train" in parts else wanted[0]])
+        classes = listing.names(parts["train" if "train" in parts else wanted[0]], least=1)
         files = [file for part in wanted for file in _listed_as(listing, parts, part, classes)]
         division = " and ".join(f"{parts[part].name}/" for part in wanted)
     elif not parts and name == "all":
         require_splits(root, parts)
-        (classes, files), division = listing.classes(root), "all of each class"
+        (classes, files), division = listing.classes(root, least=1), "all of each class"
     else:
-        source = open_folder(data)
+        source = open_folder(data, least=1)
         return source.description, source.classes, name, source.split(name)
     split = split_of_files(root, files, classes, listing.notes)
     return f"{printable(root)}: {len(classes)} classes, {division}", classes, name, split
@@ -104,7 +108,7 @@ def parts_of(name: str, parts: Sequence[str], data: Data) -> list[str]:
 
 def _listed_as(listing: Listing, parts: dict[str, Path], name: str, classes: tuple[str, ...]) -> Files:
     """The files of a part with the labels of these classes, of which a test may have a few only."""
-    ours, files = listing.classes(parts[name], least=1 if name == "test" else 2)
+    ours, files = listing.classes(parts[name], least=1)
     if name != "test" and ours != classes:
         _require_same_classes(
             parts[name].parent, {"train": parts.get("train", parts[name]), "val": parts[name]}, classes, ours

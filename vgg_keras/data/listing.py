@@ -50,10 +50,11 @@ class Listing:
                 f"Each class has one folder. Received: {printable(root)} with two of {again[0]!r}, whose names are the same "
                 "letters in two Unicode forms (NFC and NFD). Put their images into one."
             )
-        if len(names) < least:
+        level = _other_level(root) if len(names) < 2 else ""
+        if len(names) < least or (names and level):  # a single folder may hold the class folders
             raise UserError(
-                "A data folder holds a folder of images for each of two or more classes. "
-                f"Received: {printable(root)} with {len(names)}: {', '.join(names) or 'none'}.{_other_level(root)}"
+                f"A data folder holds a folder of images for each of {'two' if least > 1 else 'one'} or more classes. "
+                f"Received: {printable(root)} with {len(names)}: {', '.join(names) or 'none'}.{level}"
             )
         return names
 
@@ -170,11 +171,15 @@ def _other_level(root: Path) -> str:
     below = root
     while len(folders := folders_in(below, [])) == 1 and below.parents:
         below = below / folders[0]
-        if len(folders_in(below, [])) > 1:
+        if len(folders_in(below, [])) > 1 and not _holds_files(below):
             return _level(below)
     if not folders_in(root, []) and len(folders_in(root.absolute().parent, [])) > 1 and any(root.iterdir()):
         return _level(root.absolute().parent)
     return ""
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(entry.is_file() and not _is_hidden(entry.name) for entry in os.scandir(folder))
 
 
 def _level(folder: Path) -> str:

@@ -114,12 +114,12 @@ def _source(listed: _Listed, data: Data) -> Source:
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images that an evaluation names; arguments and results as in `sources.open_test`.
 
-    Unlike a training, it needs only rows of that split. `all` has every image, however few a class has.
+    Unlike a training, it needs only rows of that split, of one class or more. `all` has every image, however few a class has.
 
     Raises:
         UserError: as in `open_list`.
     """
-    listed = _read(data)
+    listed = _read(data, least=1)
     parts = listed.parts
     name = name or ("test" if test_part(parts, data) else "val")
     wanted = parts_of(name, parts, data) if parts or name != "all" else [""]
@@ -137,7 +137,8 @@ def open_own_test(data: Data) -> Split | None:
     return listed.split(listed.files(part)) if part else None
 
 
-def _read(data: Data) -> _Listed:
+def _read(data: Data, least: int = 2) -> _Listed:
+    """What the list `data.source` says, of so many classes at least."""
     path = user_path(data.source)
     listed = list(read_rows(path))
     rows = each_image_once(path, listed)
@@ -146,9 +147,9 @@ def _read(data: Data) -> _Listed:
     if not multi_label:
         require_labels(path, rows)
     rows, numbers, classes = _numbered(rows, multi_label)
-    if len(classes) < 2 and listed[0].box == ():  # one box for all classes needs no second one
+    if len(classes) < least and listed[0].box == ():  # one box for all classes needs no second one
         raise UserError(
-            f"A list holds images of two or more classes. Received: {printable(path)} with "
+            f"A list holds images of {'two' if least > 1 else 'one'} or more classes. Received: {printable(path)} with "
             + (f"{classes[0]!r} alone." if classes else "none.")
         )
     table = _label_rows(classes, numbers) if multi_label else None
