@@ -32,6 +32,24 @@ def test_where_all_images_agree_it_is_scipys_interval_over_seeds(random):
     assert found.of_seeds == (100.0, 0.0, 0.0, 100.0, 0.0) and found.most == "seeds"
 
 
+@pytest.mark.parametrize(
+    ("d", "variance", "freedom", "most"),
+    [
+        # mean squares by hand: seeds 1/2, images 5/6, rest 1/6, so (1/2 + 5/6 - 1/6) / 8
+        ([[1, 1, 0, 0], [1, 0, 0, -1]], 7 / 48, 49 / 9, "images"),
+        # 0, 1/6 and 1/2: the rest's in the place of the seeds', and nothing for the images
+        ([[1, 0, 0], [0, 1, 0]], 1 / 12, 2, "rest"),
+    ],
+)
+def test_mean_squares_by_hand(d, variance, freedom, most):
+    d = np.array(d)
+    found = difference(d > 0, d < 0)
+    half = 100 * stats.t.ppf(0.975, freedom) * variance**0.5
+    ends = 100 * d.mean() - half, 100 * d.mean() + half
+    print(f"largest difference from the hand: {max(abs(found.low - ends[0]), abs(found.high - ends[1])):.1e}")
+    assert (found.low, found.high) == pytest.approx(ends, abs=1e-9) and found.most == most
+
+
 def test_many_seeds_agree_with_a_two_way_bootstrap(random):
     first, second = mistakes(random, 30, 400, of_seed=0.3)
     found = difference(first, second)

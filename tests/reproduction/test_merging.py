@@ -79,6 +79,24 @@ def test_results_of_an_older_version_that_lacks_a_field_are_merged(quick, tmp_pa
     assert names == []
 
 
+def test_nets_of_another_recipe_and_what_started_from_them_are_trained_again_and_no_others(quick, tmp_path, capsys):
+    run(tmp_path / "whole")
+    path = tmp_path / "whole/results.json"
+    content = json.loads(path.read_text())
+    content["designs"]["digits/D-small"]["training"]["epochs"] = 3
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    copy, names = run(tmp_path / "copy", merge=[path])
+    trained = {name for name in names if name.endswith("_train")}
+    # E too: the pair's posteriors must be of one machine
+    nets = ("D-small", "D-jitter", "E-jitter")
+    assert trained == {f"digits_{net}_{seed}_train" for net in nets for seed in (0, 1)}
+    printed = capsys.readouterr().out
+    assert "whose net digits/D-small was trained by another recipe, training.epochs: 3, now 2. Not counted: " in printed
+    assert "Not counted: digits/D-small, digits/D-jitter." in printed
+    assert all(list(cell["tests"]) == ["0", "1"] for cell in copy["cells"])
+
+
 def cells_of(training):
     return [cell.name for cell in SUITE.cells if any(part.training == training for part in cell.parts)]
 
@@ -116,15 +134,15 @@ def test_errors_over_q_are_of_nets_that_the_files_suite_trained_to_their_end():
         (lambda content: content["cells"][0]["tests"]["0"].update(wrong="AA=="), "which is none, or an older"),
         (lambda content: content.pop("designs"), "which is none, or an older version's"),
         (
-            lambda content: content["designs"][FIRST]["architecture"].update(width=0.5),
+            lambda content: [design["architecture"].update(width=0.5) for design in content["designs"].values()],
             f"whose net {FIRST} was trained by another recipe, architecture.width: 0.5, now ",
         ),
         (
-            lambda content: content["designs"][FIRST].update(start="A"),
+            lambda content: [design.update(start="A") for design in content["designs"].values()],
             f"whose net {FIRST} was trained by another recipe, start: 'A', now ''",
         ),
         (
-            lambda content: content["designs"][FIRST]["architecture"].update(depth=20),
+            lambda content: [design["architecture"].update(depth=20) for design in content["designs"].values()],
             f"whose net {FIRST} has another version's recipe. A configuration holds known fields only",
         ),
         (

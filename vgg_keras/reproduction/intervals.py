@@ -14,7 +14,7 @@ mean square that was taken:
 
 Where the seeds alone differ this is Student's interval over seeds; where the images decide, df is large. A bootstrap that draws
 seeds and images anew would be the other way. With three seeds it is too narrow: three numbers drawn from three have two thirds of
-their variance, and its quantiles know no t. With one seed the interval is over images alone, which `Difference.seeds` says.
+their variance, and its quantiles do not allow for two degrees of freedom. With one seed the interval is over images alone, which `Difference.seeds` says.
 """
 
 import math

@@ -16,18 +16,18 @@ _RULE = "--merge takes results.json files of the same suite. Received:"
 
 
 def read(paths: Sequence[Path], suite: Suite, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The files' contents; they are of this suite's design, and of the images that its runs have.
+    """The files' contents, of the images that the suite's runs have; without nets of another recipe, which are printed.
 
     Args:
         paths: of results.json files.
         suite, runs: the whole suite, and its runs in this folder.
 
     Raises:
-        UserError: a file that cannot be read, or of another suite, design or other images.
+        UserError: a file that cannot be read, or of another suite, other images or nothing but other recipes.
     """
     found = [_read(path, suite) for path in paths]
     for path, content in zip(paths, found, strict=True):
-        _require_same_designs(path, content, runs)
+        _drop_other_designs(path, content, runs)
     for data in suite.sets:
         begun = identity.images_of([run for run in runs if run.training.data == data.name])
         known = [("this folder", begun)] if begun else []
@@ -54,16 +54,30 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
     return content
 
 
-def _require_same_designs(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> None:
-    for run in {run.training.name: run for run in runs}.values():  # the seeds of a net have one design
-        name = run.training.name
+def _drop_other_designs(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> None:
+    """Removes the nets of a file that were trained by another recipe than this suite's, and those that started from them."""
+    others: dict[str, str] = {}
+    for run in {
+        run.training.name: run for run in runs
+    }.values():  # the seeds of a net have one design; starts come before
+        name, start = run.training.name, run.training.start
         if stated := content["designs"].get(name):
             try:
-                differs = identity.difference_of_designs(stated, run.config, run.training.start)
+                differs = identity.difference_of_designs(stated, run.config, start)
             except UserError as error:  # a field that only a newer version knows
-                raise UserError(f"{_RULE} {path}, whose net {name} has another version's recipe. {error}") from None
+                others[name] = f"whose net {name} has another version's recipe. {error}"
+                continue
             if differs:
-                raise UserError(f"{_RULE} {path}, whose net {name} was trained by another recipe, {differs}.")
+                others[name] = f"whose net {name} was trained by another recipe, {differs}."
+            elif start in others:
+                others[name] = f"whose net {name} started from {start}."
+    if not others:
+        return
+    reason = next(iter(others.values()))
+    if others.keys() >= {one["name"] for one in _trained(content)}:
+        raise UserError(f"{_RULE} {path}, {reason}")
+    print(f"--merge={path}, {reason} Not counted: {', '.join(others)}.", flush=True)
+    content["trainings"] = [one for one in content["trainings"] if one["name"] not in others]
 
 
 def images(content: dict[str, Any], data: str) -> dict[str, Any]:
