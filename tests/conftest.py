@@ -72,7 +72,7 @@ def photographs(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with flowers17/ and awkward_images/, for results on real photographs; without it tests are skipped."""
+    """The folder with flowers17/, awkward_images/ and vgg16_conv_authors.h5; without it tests on real photographs are skipped."""
     folder = os.environ.get("VGG_KERAS_TEST_DATA")
     if not folder:
         pytest.skip("VGG_KERAS_TEST_DATA names no folder of real photographs")
