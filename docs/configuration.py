@@ -26,9 +26,10 @@ INTRODUCTION = """\
 
 Every field of `vgg_keras/config.py`. This page is generated from that file by `python docs/configuration.py`.
 
-A configuration is a file in `configs/` that holds what differs from these defaults. `--set=FIELD=VALUE` changes a field on the
-command line, as often as needed. Several values have commas between them: `--set=data.scale=256,512`. The column *paper* names
-the section of [arXiv 1409.1556](https://arxiv.org/abs/1409.1556) that the default follows. *Not stated* means: by the paper.
+A configuration is a file in `configs/`, or [one of your own](recipes.md#a-recipe-of-your-own), that holds what differs from these
+defaults. `--set=FIELD=VALUE` changes a field on the command line and may be repeated. Several values have commas between them:
+`--set=data.scale=256,512`. An empty value is written `--set=data.scale=`. The column *paper* names the section of
+[arXiv 1409.1556](https://arxiv.org/abs/1409.1556) that the default follows. *Not stated* means: by the paper.
 """
 
 

@@ -211,7 +211,7 @@ class Data(_Checked):
     pad: int = 0
     flip: bool = True  # 3.1: random horizontal flip
     color_shift: float = 0.1  # 3.1: standard deviation of AlexNet's PCA colour shift; 0: none
-    # not stated; anti-aliased, except with the next field's window
+    # not stated; anti-aliased, except in training with jpeg_decoding=window
     interpolation: Literal["bilinear", "bicubic"] = setting("bilinear", TEST, PREDICT)
     # how a JPEG is decoded in training. window: only the crop's square, rescaled without anti-aliasing, three times as fast.
     # full: the whole image, rescaled with anti-aliasing, as in every evaluation. With bicubic or pad always full
@@ -260,12 +260,12 @@ class Data(_Checked):
 class Training(_Checked):
     """The optimisation of 3.1."""
 
-    stage: str = "single"  # its label in metrics.jsonl
+    stage: str = "single"  # the run's label in metrics.jsonl
     # 3.1: the run whose kept net this one starts from; empty: random weights
     init_from: str = setting("", RESUME)
     # instead of init_from: a source of `vgg_keras.load_weights` to fine-tune, of any classes
     weights: str = setting("", RESUME)
-    weights_sha256: str = setting("", RESUME)  # that the source must have; empty: any
+    weights_sha256: str = setting("", RESUME)  # the digest that the source must have; empty: any
     # the trained layers. all. fc: the FC layers only, as in one net of the ILSVRC submission. new: those that the start has no
     # weights for. A block or a layer, such as block5: the net from there on
     layers: str = "all"
@@ -273,10 +273,10 @@ class Training(_Checked):
     rate_factors: tuple[str, ...] = ()
     # sgdw: SGD with decoupled decay. l2: SGD with the paper's L2. adam: Adam without decay. See docs/weight_decay.md
     optimizer: Literal["sgdw", "l2", "adam"] = "sgdw"
-    learning_rate: float = 1e-2  # 3.1: at the start
+    learning_rate: float = 1e-2  # 3.1: the first rate
     momentum: float = 0.9  # 3.1: with adam its beta_1
     nesterov: bool = False  # Nesterov momentum (Sutskever et al. 2013), with sgdw or l2
-    clip_norm: float = 0.0  # the largest norm of a batch's gradient, over all layers (Pascanu et al. 2013); 0: any
+    clip_norm: float = 0.0  # the largest norm of a batch's gradient, over all layers (Pascanu et al. 2013); 0: no limit
     # the share of a label that is divided among all classes (Szegedy et al. 2016, section 7). Of a multi-label set the label of
     # each class moves by this share towards 1/2
     label_smoothing: float = 0.0
@@ -288,7 +288,7 @@ class Training(_Checked):
     weight_decay: float = setting(5e-5, needs=("training.optimizer=sgdw",))
     l2: float = setting(5e-4, needs=("training.optimizer=l2",))  # 3.1: with l2, its multiplier
     epochs: int = 74  # 3.1: at most, unless min_steps needs more
-    min_steps: int = 0  # at least so many updates: a small set then has more epochs than `epochs`
+    min_steps: int = 0  # the least number of updates: a small set then has more epochs than `epochs`
     # how the rate falls. plateau: 3.1's rule. step: by step_factor after each of step_epochs. cosine: along half a cosine to 0
     # at the last step (Loshchilov & Hutter 2017, without restarts). constant: not at all
     schedule: Literal["plateau", "step", "cosine", "constant"] = "plateau"
@@ -458,8 +458,8 @@ class Export(_Checked):
 
     # B: the layer of a SavedModel's signature `features`, any that feature_maps takes; empty: the layer before the last
     features: str = ""
-    images: int = 256  # validation images that the export and the net are compared on
-    representative_images: int = 200  # training images that int8 takes its ranges from
+    images: int = 256  # validation images on which the export and the net are compared
+    representative_images: int = 200  # training images from which int8 takes its ranges
     max_difference: float = 1e-4  # the largest difference of a probability from the net's, in float32
     max_difference_float16: float = 2e-2  # the same in float16
     # of model_int8 and model_dynamic: the least share of images with the same top class. Of a multi-label net: of the classes
@@ -499,7 +499,7 @@ class Runtime(_Checked):
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     cpu_devices: int = 1  # logical CPU devices to mirror over if there is no GPU
     start_seconds: float = 300.0  # how long workers of multi_worker wait for each other at the start
-    # where the scan for unreadable images keeps its results, by path, size and times
+    # where the scan for unreadable images keeps its results, by path, size and the times of modification and change
     cache_dir: str = "~/.cache/vgg_keras"
 
     def check(self):
