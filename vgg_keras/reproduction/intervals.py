@@ -13,8 +13,9 @@ mean square that was taken:
     df = (MS + max(MS_images - MS_rest, 0))^2 / (MS^2 / df_MS), with df_MS = seeds - 1, or (seeds - 1)(images - 1) of the rest
 
 Where the seeds alone differ this is Student's interval over seeds; where the images decide, df is large. A bootstrap that draws
-seeds and images anew would be the other way. With three seeds it is too narrow: three numbers drawn from three have two thirds of
-their variance, and its quantiles do not allow for two degrees of freedom. With one seed the interval is over images alone, which `Difference.seeds` says.
+seeds and images anew would be the other way. With three seeds it is too narrow: three numbers drawn from three have two thirds
+of their variance, and its quantiles do not allow for two degrees of freedom. With one seed the interval is over images alone,
+which `Difference.seeds` says.
 """
 
 import math

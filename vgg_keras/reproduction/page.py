@@ -7,7 +7,6 @@ from typing import Any
 
 from vgg_keras.evaluation import report_pages
 from vgg_keras.reproduction import charts, results, wording
-from vgg_keras.reproduction.intervals import MARGIN
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Suite
 from vgg_keras.text_table import text_table
@@ -52,7 +51,7 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
         "mixed": wording.mixed(found),
         "within": wording.within(found),
         "commands": [one["command"] for one in found["trainings"] if "command" in one],
-        "margin": MARGIN,
+        "reading": wording.READING,
         "charts": [
             {
                 "title": title,
@@ -70,7 +69,7 @@ def summary(found: dict[str, Any]) -> str:
     rows = wording.claims(found)
     measured = wording.measured(rows, "points")
     table = text_table([[row[1], *row[2:5], *row[7:]] for row in measured]) if measured else ""
-    missing = len(rows[1:]) - len(measured[1:])  # behind the header
+    missing = wording.verdicts(found).get(results.NOT_YET)
     left = f"claims not measured yet: {missing}" if missing else ""
     lines = [table, left, wording.progress(found), wording.within(found), wording.mixed(found)]
     return "\n".join(filter(None, lines))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from vgg_keras.reproduction.intervals import MARGIN
+
 TABLES = {
     "3": "Table 3: a single test scale",
     "4.1": "Section 4.1: 3x3 layers against 5x5 layers",
@@ -12,6 +14,19 @@ TABLES = {
 }
 HEADER = ["data", "net", "S", "Q", "test", "top-1 error, %", "top-5 error, %", "seeds", "paper, %"]
 CLAIMS_HEADER = ["section", "claim", "data", "points", "95 % interval", "mostly by", "each seed", "paper", "verdict"]
+
+READING = (  # how the claims are read, a paragraph each
+    "Each difference is the first net's top-1 error minus the second's, in points: below 0 the first net is better. The "
+    "interval takes both the seeds and the images as samples. Of many intervals of 95 %, about one in twenty misses the true "
+    'difference. "Mostly by" is the largest part of the interval\'s variance: the choice of seeds, the choice of images, or '
+    "the rest, which is chance in single answers.",
+    "A claim is shown where the interval lies on the claim's side of 0, and contradicted where it lies on the other side. "
+    f'"No gain" is shown where the interval excludes a gain of {MARGIN} points or more, and contradicted where all of it is '
+    f'such a gain. "Saturates" is shown where the interval lies within -{MARGIN} and {MARGIN}. '
+    "Where a deeper net, or D beside C, has the higher training loss, nothing is decided against it. With one seed the "
+    "interval is over images alone and too narrow. Where the verdict is -, the paper's two errors are equal or not printed, "
+    "and the difference alone is stated. The paper's differences are of ILSVRC-2012.",
+)
 
 
 def table(found: dict[str, Any], name: str) -> list[list[str]]:
