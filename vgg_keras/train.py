@@ -3,7 +3,7 @@
 python -m vgg_keras.train --config=quickstart
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E  # the whole chain, a folder for each stage
 python -m vgg_keras.train --config=E --data=imagenet2012 --workdir=runs/E --stages=S384,jitter --dry_run
-python -m vgg_keras.train --config=D --data=photos/ --set=data.micro_batch=32 --set=training.learning_rate=5e-3
+python -m vgg_keras.train --config=D --data=photos/ --set=training.learning_rate=5e-3 --set=training.weight_decay=2.5e-5
 python -m vgg_keras.train --config=finetune --data=photos/ --weights=imagenet --workdir=runs/photos
 
 Ctrl-C, SIGTERM or a closed terminal saves and stops with status 75; the same command resumes with the same bits.
