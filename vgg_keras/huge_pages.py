@@ -30,9 +30,8 @@ def restart_with_huge_pages() -> None:
     os.environ[VARIABLE] = f"{chosen}:{SETTING}=1" if chosen else f"{SETTING}=1"
     sys.stdout.flush()
     sys.stderr.flush()
-    with contextlib.suppress(
-        OSError
-    ):  # such as of an interpreter in a folder that another user started and this one may not enter
+    # an error such as of an interpreter in a folder that another user started and this one may not enter
+    with contextlib.suppress(OSError):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -46,9 +46,8 @@ def without_noise() -> Iterator[None]:
     command = [sys.executable, "-I", "-S", "-c", _FILTER, *noise]
     original = None
     try:
-        if (
-            not errors_only() or not sys.executable or getattr(sys, "frozen", False)
-        ):  # a frozen program would start itself
+        # a frozen program would start itself
+        if not errors_only() or not sys.executable or getattr(sys, "frozen", False):
             raise OSError
         _flush()
         original = os.dup(2)
@@ -66,9 +65,8 @@ def without_noise() -> Iterator[None]:
         os.dup2(original, 2)
         os.close(original)
         passing.stdin.close()
-        with contextlib.suppress(
-            subprocess.TimeoutExpired
-        ):  # a process that was started meanwhile has the other end open
+        # a process that was started meanwhile has the other end open
+        with contextlib.suppress(subprocess.TimeoutExpired):
             passing.wait(2)
 
 

@@ -34,9 +34,8 @@ class ListedBoxes:
             rows: the file, the class and the box of each row.
         """
         self._any = rows[0][2] != ()
-        self._boxes: dict[
-            tuple[str, str], list[tuple[float, ...]]
-        ] = {}  # of an image of a class; none where it has none
+        # of an image of a class; none where it has none
+        self._boxes: dict[tuple[str, str], list[tuple[float, ...]]] = {}
         self._count: dict[str, int] = {}  # of a picture, whatever their classes
         for path, label, box in rows if self._any else ():
             file = os.path.abspath(path)

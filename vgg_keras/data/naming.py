@@ -66,9 +66,8 @@ def _neighbour(path: Path) -> str:
 
 def _may_be_a_set(name: str, data_dir: str) -> bool:
     """Whether a set of this name is part of TensorFlow Datasets, was defined by the user, or is prepared on the disk."""
-    if (
-        "tensorflow_datasets" in sys.modules
-    ):  # such as by a recipe that defines a set: it will report unknown names quickly
+    # imported already, such as by a recipe that defines a set: it will report unknown names quickly
+    if "tensorflow_datasets" in sys.modules:
         return True
     prepared = Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
     return (prepared / name).is_dir() or _plain(name) in _known_sets()

@@ -1,6 +1,7 @@
 """Which folders of a data set are its splits: train/, val/ and test/, under the names that people give them.
 
-The splits of a list go by the same names."""
+The splits of a list go by the same names.
+"""
 
 from collections.abc import Collection
 from pathlib import Path

@@ -187,14 +187,8 @@ class Split:
         return {name: getattr(self, name) for name in _FOUND if getattr(self, name) is not None}
 
 
-_FOUND = (
-    "stamps",
-    "fingerprints",
-    "orientations",
-    "sizes",
-    "jpegs",
-    "labels",
-)  # the fields of a split with a row an image
+# the fields of a split with a row an image
+_FOUND = ("stamps", "fingerprints", "orientations", "sizes", "jpegs", "labels")
 
 
 def _orientations(split: Split) -> np.ndarray:

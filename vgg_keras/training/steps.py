@@ -101,8 +101,7 @@ def _moving_averages(model: keras.Model) -> list:
 def _gradients(model: keras.Model, variables, moving, objective: Objective, loss_scale: LossScale | None) -> Callable:
     """A function of images, labels, weights, a seed and batch norm's averages; nothing is assigned.
 
-    It returns the gradients of a micro-batch's summed loss, the averages
-    after it, and its sums.
+    It returns the gradients of a micro-batch's summed loss, the averages after it, and its sums.
     """
     dropout_states = [layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")]
 
