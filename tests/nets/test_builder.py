@@ -65,6 +65,15 @@ def test_initialisers_have_their_variance(initializer, variance):
     assert np.array_equal(first, again.get_layer("block5_conv1").get_weights()[0])
 
 
+def test_a_seed_of_numpy_is_an_integer_too():
+    """As `random.integers(100)` gives one; Keras refuses it."""
+    kernels = [
+        build("A", num_classes=3, crop=32, width=1 / 16, seed=seed).get_layer("fc1").get_weights()[0]
+        for seed in (7, np.int64(7), np.random.default_rng(0).integers(7, 8))
+    ]
+    assert np.array_equal(kernels[0], kernels[1]) and np.array_equal(kernels[0], kernels[2])
+
+
 def test_fan_out_and_gaussian_fc_layers_have_their_variance():
     model = build(
         "D", num_classes=400, crop=64, width=1 / 8, initializer="he_fan_out", fc_initializer="gaussian", seed=0
@@ -168,6 +177,8 @@ def test_keras_quantises_the_fc_layers(random, tmp_path):
         ({"activation": "leaky-relu"}, "must be one of relu, leaky_relu"),
         ({"crop": 31}, "32 or more: five poolings halve it. Received: 31"),
         ({"dropout": 1.0}, r"must lie in \[0, 1\)\. Received: 1\.0"),
+        ({"seed": 1.5, "num_classes": 3}, r"seed must be an integer\. Received: 1\.5"),
+        ({"seed": "1", "num_classes": 3}, r"seed must be an integer\. Received: '1'"),
     ],
 )
 def test_mistakes_are_named(arguments, message):

@@ -9,6 +9,7 @@ import keras
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, unknown_argument
+from vgg_keras.field_types import checked
 from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, Layer, layers, mean_of_channels
 from vgg_keras.nets.keras_layers import (
     BatchNormalization,
@@ -58,7 +59,8 @@ def build(
         Its `architecture` is its `Architecture`.
 
     Raises:
-        UserError: an unknown name or field, a value out of its range, or a floatx of Keras other than float32.
+        UserError: an unknown name or field, a value out of its range, a seed that is no integer, or a floatx of Keras other than
+            float32.
 
     Example:
         model = vgg_keras.build("E", num_classes=10, crop=32, width=0.25)
@@ -80,6 +82,7 @@ def build(
     architecture.require_hidden_layers(fields)
     _require_activation(architecture, classifier_activation)
     architecture = architecture.resolved(1000, mean_of_channels(IMAGENET_MEAN, architecture.channels))
+    seed = None if seed is None else checked(seed, int, "seed")  # NumPy's integers are none to Keras
     return _functional(architecture, classifier_activation, dtype, seed)
 
 
