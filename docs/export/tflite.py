@@ -15,10 +15,10 @@ from PIL import Image, ImageOps
 folder, photo, variant = Path(sys.argv[1]), sys.argv[2], (sys.argv[3:] or ["float32"])[0]
 picture = json.loads((folder / "export.json").read_text())["picture"]
 crop, border = picture["crop"], (1 - picture["crop"] / picture["scale"]) / 2
-photograph = ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
+photograph = ImageOps.exif_transpose(Image.open(photo)).convert(picture["mode"])
 middle = ImageOps.fit(photograph, (crop, crop), Image.Resampling[picture["interpolation"].upper()], border)
-run = Interpreter(f"{folder}/model_{variant}.tflite").get_signature_runner()
-(answer,) = run(image=np.asarray([middle], run.get_input_details()["image"]["dtype"])).values()
+image = np.reshape(middle, (1, crop, crop, -1)).astype("uint8" if variant == "int8" else "float32")
+(answer,) = Interpreter(f"{folder}/model_{variant}.tflite").get_signature_runner()(image=image).values()
 labels = (folder / "labels.txt").read_text("utf-8").split("\n")
 for place in answer[0].argsort()[::-1][:5]:
     print(f"{answer[0, place] / (256 if answer.dtype == np.uint8 else 1):.4f} {labels[place]}")

@@ -41,6 +41,7 @@ OUTPUTS = {
     False: "probabilities of the classes, which add up to 1",
     True: "the probability of each class by itself: an image has those of 1/2 or more",
 }
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's name of a photograph in so many channels
 PICTURE = "such as the middle of an image whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
 
 
@@ -104,7 +105,8 @@ def _named_channels(net: LoadedModel) -> dict[str, Any]:
 def _takes_crops(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
     named = _named_channels(net)
     crop, interpolation = net.config.architecture.crop, config.data.interpolation
-    picture = {"crop": crop, "scale": config.middle_scale, "interpolation": interpolation}
+    mode = _MODES.get(net.config.architecture.channels)
+    picture = {"crop": crop, "scale": config.middle_scale, "interpolation": interpolation, "mode": mode}
     return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture), **named), "picture": picture}
 
 
