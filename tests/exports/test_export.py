@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import write_images
 from vgg_keras import progress
-from vgg_keras.config import Config, Data, Export
+from vgg_keras.config import Config, Data, Export, Runtime
+from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
 from vgg_keras.exports import export as exporting
 from vgg_keras.exports.export import export
@@ -18,7 +19,7 @@ from vgg_keras.exports.export import export
 @pytest.mark.slow
 def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net, monkeypatch):
     """By number and by name, whatever the format, as `evaluate` does: no error of such an export means anything."""
-    monkeypatch.setattr(exporting, "without_bad_images", lambda source, config: pytest.fail("the images were read"))
+    monkeypatch.setattr(exporting, "readable", lambda *_: pytest.fail("the images were read"))
     for seed, name in enumerate(("Hund", "great cat", "wolf")):
         write_images(tmp_path / "others" / name, [(40, 40)] * 5, seed=seed)
     for data, message in (
@@ -32,6 +33,21 @@ def test_images_of_other_classes_are_refused_before_they_are_read(tmp_path, net,
             ):
                 export(net, config, form, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["others"]
+
+
+def test_training_images_are_read_for_int8_alone(tmp_path):
+    """They are many, and one that is damaged is no reason against another format."""
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / part / name, [(40, 40)] * 5)
+    (tmp_path / "train" / "cat" / "000.jpg").write_text("none")
+    config = Config(data=Data(source=str(tmp_path)), runtime=Runtime(cache_dir=str(tmp_path / "cache")))
+    source = open_source(config.data)
+    for form in ("saved_model", "onnx"):
+        train, val = exporting._readable_images(source, config, form)
+        assert train.sizes is None and val.sizes.tolist() == [[40, 40]] * 10
+    with pytest.raises(UserError, match=r"Received: 1 of 10: .*train/cat/000\.jpg"):
+        exporting._readable_images(source, config, "tflite")
 
 
 def test_int8s_calibration_shows_its_progress(monkeypatch, capsys):

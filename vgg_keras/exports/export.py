@@ -17,9 +17,9 @@ from vgg_keras.data.errors import readable_images
 from vgg_keras.data.headers import KINDS
 from vgg_keras.data.multi_label import for_net
 from vgg_keras.data.rescaling import center_crop
-from vgg_keras.data.scan import without_bad_images
+from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_source
-from vgg_keras.data.splits import Split, evenly
+from vgg_keras.data.splits import Source, Split, evenly
 from vgg_keras.evaluation.protocols import Dense, mean_posteriors, require_few_pixels
 from vgg_keras.exports import boxes, onnx, parity, saved_model, tflite
 from vgg_keras.exports.parity import Parity, compare
@@ -150,18 +150,24 @@ def write(net: LoadedModel, config: Config, form: str, folder: Path) -> tuple[li
     """
     source = open_source(config.data)
     require_classes(net, source.classes, source.name)
-    source, _ = without_bad_images(source, config)
-    source = dataclasses.replace(source, val=for_net(source.val, net.config.architecture, source.name))
+    train, val = _readable_images(source, config, form)
+    val = for_net(val, net.config.architecture, source.name)
     net = net if net.classes else dataclasses.replace(net, classes=source.classes)
-    chosen = source.val.select(evenly(source.val.size, config.export.images))
+    chosen = val.select(evenly(val.size, config.export.images))
     with readable_images(chosen):
         if form == "saved_model":
             written = _write_saved_model(net, config, chosen, folder)
         else:
-            written = _write_of_crops(net, config, form, chosen, source.train, folder)
+            written = _write_of_crops(net, config, form, chosen, train, folder)
     compared = written.images, written.probabilities, written.seconds, written.labels, config.export, written.outputs
     found = [compare(name, path, written.opened, *compared) for name, path in written.paths.items()]
     return found, net.classes
+
+
+def _readable_images(source: Source, config: Config, form: str) -> tuple[Split, Split]:
+    """The training images, which are scanned for int8's calibration alone, and the readable validation images."""
+    train = readable(source.train, "train", config)[0] if form == "tflite" else source.train
+    return train, readable(source.val, "val", config)[0]
 
 
 def _write_saved_model(net: LoadedModel, config: Config, chosen: Split, folder: Path) -> Written:
