@@ -131,7 +131,8 @@ def _require_parity(parity: Parity, rules: Export, multi_label: bool) -> None:
             of_what = "classes that one of the two finds in an image" if multi_label else "images"
             raise UserError(
                 f"An export must have its net's answer for export.min_agreement={rules.min_agreement:g} of the {of_what}. "
-                f"Received: {parity.form} with {parity.agreement:.3f}, measured on {parity.images} images. Nothing was written."
+                f"Received: {parity.form} with {parity.agreement:.3f}, measured on {parity.images} images. "
+                "Nothing was written. --set=export.min_agreement=0 writes every file whatever its answers."
             )
         return
     name, limit = "max_difference", rules.max_difference

@@ -50,7 +50,7 @@ class LocatedObject:
 
 @dataclass(frozen=True)
 class Localization:
-    """The boxes of a photograph, that of the most probable class first."""
+    """The boxes of a photograph: the most probable class first, or classes in the order in which they are named."""
 
     path: str
     objects: tuple[LocatedObject, ...]
