@@ -102,18 +102,22 @@ def test_an_edited_label_of_a_list_is_refused(tmp_path):
     assert prepared("aaabbbaabb") == first
     with pytest.raises(
         UserError,
-        match=r"train images differ from the first one's: 6, here 6, or others of other names, contents, labels",
+        match=r"train images differ from the first one's: 6, here 6, of other labels\.$",
     ):
         prepared("aabbbbaabb")
     with pytest.raises(
         UserError,
-        match=r"same images\. Received: this one's, of which the val images differ from the first one's: 4, here 4, or",
+        match=r"Received: this one's, of which the val images differ from the first one's: 4, here 4, of other labels\.$",
     ):
         prepared("aaabbbabbb")
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     del stored["data"]["val"]["sha256_of_labels"]
     write_json(tmp_path / "run" / "config.json", stored)
     assert prepared("aaabbbabbb") == first
+    for classes, message in ((["a", "c"], "'b' is not in both"), (["b", "a"], "they are in another order")):
+        write_json(tmp_path / "run" / "config.json", {**stored, "classes": classes})
+        with pytest.raises(UserError, match=rf"of which the classes differ from the first one's: {message}\.$"):
+            prepared("aaabbbabbb")
 
 
 def test_an_edited_box_of_a_list_is_refused(tmp_path):
@@ -134,7 +138,7 @@ def test_an_edited_box_of_a_list_is_refused(tmp_path):
     for boxes in (((1, 1, 20, 21),), (), ((1, 1, 20, 20), (2, 2, 9, 9))):
         with pytest.raises(
             UserError,
-            match=r"train images differ from the first one's: 3, here 3, or others of other names, contents, labels or boxes",
+            match=r"train images differ from the first one's: 3, here 3, of other boxes\.$",
         ):
             prepared(*boxes)
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -161,7 +165,7 @@ def test_another_image_under_the_same_name_is_refused(tmp_path, place):
     content = file.read_bytes()
     write_images(tmp_path / "other", [(40, 50)], seed=7)
     file.write_bytes((tmp_path / "other" / "000.jpg").read_bytes())
-    with pytest.raises(UserError, match=r"images differ from .*, or others of other names, contents, labels or boxes"):
+    with pytest.raises(UserError, match=r"images differ from the first one's: (\d), here \1, of other contents\.$"):
         prepared()
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     without = {name: {**one} for name, one in stored["data"].items() if isinstance(one, dict)}

@@ -154,21 +154,20 @@ def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) 
         rule = "All workers train with the same images. Received: this one's, of which the"
         changed, now = "differ from the first one's", "here"
     if stored["classes"] != list(source.classes):
-        first = min(set(stored["classes"]) ^ set(source.classes), default="their order")
-        raise UserError(f"{rule} classes {changed}: {first!r} is not in both.")
+        only = sorted(set(stored["classes"]) ^ set(source.classes))
+        what = f"{only[0]!r} is not in both" if only else "they are in another order"
+        raise UserError(f"{rule} classes {changed}: {what}.")
     if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
         number = "any number" if source.multi_label else "one"
         raise UserError(f"{rule} labels {changed}: {now} {number} an image.")
     data = _images(source)
     for name in ("train", "val", "test"):
-        theirs, ours = stored["data"].get(name), data.get(name)
-        if theirs and ours:  # contents, labels and boxes where both know them
-            theirs, ours = ({key: one[key] for key in theirs.keys() & ours.keys()} for one in (theirs, ours))
-        if theirs != ours:
-            counts = f"{theirs['images'] if theirs else 0}, {now} {ours['images'] if ours else 0}"
-            raise UserError(
-                f"{rule} {name} images {changed}: {counts}, or others of other names, contents, labels or boxes."
-            )
+        theirs, ours = stored["data"].get(name) or {"images": 0}, data.get(name) or {"images": 0}
+        shared = [key for key in ours if key in theirs]  # contents, labels and boxes where both know them
+        different = [key.removeprefix("sha256_of_") for key in shared if theirs[key] != ours[key]]
+        if different:
+            what = "" if "images" in different else f", of other {', '.join(different)}"
+            raise UserError(f"{rule} {name} images {changed}: {theirs['images']}, {now} {ours['images']}{what}.")
 
 
 def _read_when_there(workdir: Path) -> dict[str, Any] | None:
