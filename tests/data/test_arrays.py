@@ -175,6 +175,13 @@ def test_too_few_images_to_hold_one_out_are_refused(random, labels):
         vgg_keras.validation_data(images(random, len(labels), 32, 32, 3), labels, crop=32, validation="held_out")
 
 
+def test_labels_beside_a_dataset_are_refused(random):
+    """Those of the dataset would be trained, and these be ignored in silence."""
+    dataset = tf.data.Dataset.from_tensor_slices((images(random, 3, 32, 32, 3), [0, 1, 2]))
+    with pytest.raises(vgg_keras.UserError, match=r"is of \(image, label\)\. Received: one, and labels beside it"):
+        vgg_keras.training_data(dataset, [2, 1, 0], crop=32)
+
+
 def test_other_arrays_are_measured_anew(random):
     for value in (10, 200):
         assert vgg_keras.describe_data(np.full((2, 32, 32, 3), value, np.uint8), [0, 1], crop=32)[1] == (value,) * 3

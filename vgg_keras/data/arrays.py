@@ -41,6 +41,10 @@ def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] =
     if labels is None and isinstance(source, tuple | list) and len(source) == 2:
         source, labels = source
     if isinstance(source, tf.data.Dataset):
+        if labels is not None:
+            raise UserError(
+                "A tf.data.Dataset is of (image, label). Received: one, and labels beside it. Leave them out."
+            )
         images, labels = _of_dataset(source)
     elif labels is None:
         raise UserError(
