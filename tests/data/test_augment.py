@@ -124,6 +124,40 @@ def test_windows_lie_inside_and_are_drawn_evenly(random):
     assert len(counts) == 66 - 33 + 1 and np.ptp(counts) <= 2  # the first and the last place as often as the others
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_windows_that_must_show_a_box_are_all_that_do(random, share):
+    """Against every place of a window: each that shows the share is drawn, as often as others, and none that does not."""
+    crop, draws, worst = 32, 3000, 0.0
+    for _ in range(12):
+        size, scale = random.integers(40, 200, 2), int(random.integers(crop, 80))
+        low = np.array([random.integers(0, side - 8) for side in size])
+        high = np.array([random.integers(first + 4, side + 1) for first, side in zip(low, size, strict=True)])
+        boxes = np.tile(np.float32([low[1], low[0], high[1], high[0]]), (draws, 1))
+        numbers = np.concatenate([np.zeros((draws, 1)), random.random((draws, 2))], axis=1).astype(np.float32)
+        shown = augment._shown(tf.constant(boxes), share)
+        window = augment.draw_window(np.tile(size, (draws, 1)), numbers, (scale,), crop, False, 0, shown)
+        halved = 2.0 ** window.halvings.numpy()[0]
+        side, corners = float(window.side[0]) * halved, window.corner.numpy() * halved
+        for places, length, first, last in zip(corners.T, size, low, high, strict=True):
+            end = np.ceil(length / halved) * halved  # of an image that is halved to whole pixels
+
+            def seen(place, first=first, last=last, side=side):
+                return np.minimum(place + side, last) - np.maximum(place, first)
+
+            inside = (places >= first - 1e-3) & (places + side <= last + 1e-3)
+            rounded = halved if window.integer[0] else 0  # to the next whole pixel
+            assert ((seen(places) >= share * (last - first) - rounded - 1e-3) | inside).all()
+            assert (places >= -1e-3).all() and (places + side <= end + 1e-3).all()
+            if window.integer[0]:
+                possible = np.arange(int(end / halved - side / halved) + 1) * halved
+                wanted = possible[seen(possible) >= share * (last - first) + 1e-3]
+                assert set(wanted) <= set(places)
+                counts, mean = np.unique(places, return_counts=True)[1], draws / len(set(places))
+                worst = max(worst, np.abs(counts - mean).max() / np.sqrt(mean))
+    print(f"share {share}: a place is drawn as often as others within {worst:.1f} standard deviations")
+    assert 0 < worst < 5
+
+
 @pytest.mark.slow
 def test_scale_position_and_flip_are_drawn_evenly():
     """A picture whose value is its column shows where a crop lies, how large S was, and whether it is mirrored."""
