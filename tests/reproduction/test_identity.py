@@ -52,6 +52,21 @@ def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
     assert not of_d.trained and not of_d.finished("dense", 256)
 
 
+def test_a_folder_of_another_suite_is_refused_before_its_results_are_replaced(tmp_path):
+    for content, refused in (
+        ('{"suite": "smoke"}', True),
+        ('{"suite": "small"}', False),
+        ("damaged", False),
+        ("[]", False),
+    ):
+        (tmp_path / "results.json").write_text(content)
+        if refused:
+            with pytest.raises(UserError, match=r"Received: .* of --suite=smoke, now small\. Name another --out\."):
+                plan.runs_of(suites.of("small", {}), tmp_path)
+        else:
+            assert plan.runs_of(suites.of("small", {}), tmp_path)
+
+
 def test_other_images_and_other_starts_are_refused(quick, tmp_path):
     out = tmp_path / "out"
     for name in ("one", "two"):

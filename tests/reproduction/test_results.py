@@ -1,6 +1,7 @@
 """Cells and claims of results.json: a mean by hand, and what decides nothing."""
 
 import dataclasses
+import json
 from itertools import starmap
 
 import numpy as np
@@ -108,3 +109,18 @@ def test_results_of_a_suite_that_has_not_begun(tmp_path):
     assert {claim["verdict"] for claim in found["claims"]} == {"not measured yet"}
     assert {cell["top1_error"] for cell in found["cells"]} == {None}
     assert found["trainings"] == found["passes"] == [] and set(found["sets"]["digits"]) == {"about", "source"}
+
+
+def test_results_of_which_no_run_is_left_are_kept(tmp_path, capsys):
+    """As of runs that were removed to have their room, or of --merge, which the second command leaves out."""
+    runs = plan.runs_of(SUITE, tmp_path)
+    found = results.write(SUITE, runs, tmp_path, {})
+    results.write(SUITE, runs, tmp_path, {})
+    assert capsys.readouterr().out == "" and [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    found["cells"][0]["tests"] = {"0": "a test"}
+    for number in (1, 2):
+        (tmp_path / "results.json").write_text(json.dumps(found))
+        results.write(SUITE, runs, tmp_path, {})
+        kept = tmp_path / f"results-{number}.json"
+        assert json.loads(kept.read_text()) == found
+        assert f"1 tests of {tmp_path}/results.json are of no run here: it is kept as {kept}" in capsys.readouterr().out

@@ -29,6 +29,26 @@ _ADVICE = "Name another --out, or remove that run."
 _SAME_DATA = "Give the --data that it was begun with, or name another --out."  # most often it was only forgotten
 
 
+def earlier_results(path: Path) -> dict[str, Any]:
+    """The content of a folder's results.json; empty where there is none, or a damaged one."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def require_same_suite(path: Path, suite: str) -> None:
+    """Refuses a folder whose results.json is another suite's: it would be replaced.
+
+    Raises:
+        UserError: it names that suite.
+    """
+    begun = earlier_results(path).get("suite", suite)
+    if begun != suite:
+        raise UserError(f"{_RULE} {path.parent} of --suite={begun}, now {suite}. Name another --out.")
+
+
 def begun_run(folder: Path, planned: Config) -> dict[str, Any] | None:
     """The content of a run's `config.json`; None if it has not begun.
 

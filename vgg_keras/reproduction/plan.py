@@ -17,6 +17,7 @@ from vgg_keras.reproduction.suite import Suite, Training
 from vgg_keras.runs import FINAL_EVALUATION, RESULT, read_config
 
 RUNS, LOGS = "runs", "logs"  # folders of a suite's folder
+RESULTS = "results.json"  # beside them
 TESTS = "evaluation"  # the folder of `evaluate` in a run
 _GIVEN = "given"  # the folder of given nets in RUNS: they never count as passes of nets that a suite trains
 
@@ -87,8 +88,9 @@ def runs_of(suite: Suite, folder: Path) -> list[Run]:
     seed's page is there early. What lies beyond the paper comes last.
 
     Raises:
-        UserError: a folder holds a run of another configuration, start or images, or another given net.
+        UserError: the folder is another suite's, or holds a run of another configuration, start or images, or another given net.
     """
+    identity.require_same_suite(folder / RESULTS, suite.name)
     seeds = sorted({seed for training in suite.trainings for seed in training.seeds})
     found = []
     for seed in seeds:

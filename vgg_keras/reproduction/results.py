@@ -6,6 +6,7 @@ training it has the design, the last epoch, the hours and the command that repea
 
 import dataclasses
 import datetime
+import itertools
 import json
 import shlex
 import statistics
@@ -24,13 +25,12 @@ from vgg_keras.plain_values import to_dict
 from vgg_keras.reproduction import identity, merging
 from vgg_keras.reproduction.hours import epochs
 from vgg_keras.reproduction.intervals import Difference, difference, verdict
-from vgg_keras.reproduction.plan import Run
+from vgg_keras.reproduction.plan import RESULTS, Run
 from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Suite, Training
 from vgg_keras.reproduction.tables import METHODS
 from vgg_keras.reproduction.tested import Tested
 from vgg_keras.runs import read_config
 
-RESULTS = "results.json"
 NOT_YET = "not measured yet"  # the verdict where no seed has both cells
 
 
@@ -71,10 +71,20 @@ def write(
     failed: Mapping[str, str],
     merged: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Collects, and writes results.json."""
+    """Collects, and writes results.json; an earlier one with tests that are no longer there is kept beside it."""
     found = collect(suite, runs, failed, merged)
+    lost = _measured(identity.earlier_results(folder / RESULTS)) - _measured(found)
+    if lost:  # such as of runs that were removed, or of an earlier --merge
+        kept = next(path for n in itertools.count(1) if not (path := folder / f"results-{n}.json").exists())
+        (folder / RESULTS).rename(kept)
+        print(f"{len(lost)} tests of {folder / RESULTS} are of no run here: it is kept as {kept}", flush=True)
     write_json(folder / RESULTS, found)
     return found
+
+
+def _measured(found: dict[str, Any]) -> set[tuple[str, str]]:
+    """The cells and seeds of results.json's content."""
+    return {(cell["name"], seed) for cell in found.get("cells", ()) for seed in cell.get("tests", ())}
 
 
 def _set(suite: Suite, data: DataSet, runs: Sequence[Run], merged: Sequence[dict[str, Any]]) -> dict[str, Any]:
