@@ -56,10 +56,12 @@ def test_a_closed_terminal_is_a_stop_request(monkeypatch):
             signal.signal(number, handler)
 
 
+# In a worker TensorFlow takes SIGTERM for itself; a follower that nothing stops ends by itself.
 FOLLOWER = (
-    "import time; from vgg_keras import stop; stop.listen(); print('begun', flush=True)\n"
-    "while not stop.requested(): time.sleep(0.02)\n"
-    "print('saved', flush=True)"
+    "import signal, time; from vgg_keras import stop; stop.listen(); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print('begun', flush=True); end = time.monotonic() + 120\n"
+    "while not stop.requested() and time.monotonic() < end: time.sleep(0.02)\n"
+    "print('saved' if stop.requested() else 'not stopped', flush=True)"
 )
 
 
@@ -68,7 +70,7 @@ FOLLOWER = (
     [
         "from vgg_keras.reproduction.runner import start_process\nstart_process([sys.executable, '-c', code], log)",
         "from vgg_keras.training.launcher import launch\nsys.argv = ['']\n"
-        "launch([], 1, 0, log.parent, program=['-c', code + f\"; open({str(log)!r}, 'a').write('saved')\"])",
+        "launch([], 1, 0, log.parent, program=['-c', code + f\"; stop.requested() and open({str(log)!r}, 'a').write('saved')\"])",
     ],
     ids=["reproduce", "launch"],
 )
@@ -76,9 +78,9 @@ def test_what_a_command_has_started_saves_and_stops_when_the_command_is_killed(t
     """Else a training of days goes on, holds its folder, and nobody knows of it."""
     log = tmp_path / "log"
     log.touch()
-    code = f"import sys, time; from pathlib import Path; log, code = Path({str(log)!r}), {FOLLOWER!r}\n{start}\ntime.sleep(60)"
+    code = f"import sys, time; from pathlib import Path; log, code = Path({str(log)!r}), {FOLLOWER!r}\n{start}\ntime.sleep(100)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         begun = command.stdout.readline() if "launch" in start else ""
         while "begun" not in begun + log.read_text() and time.monotonic() < deadline:
             time.sleep(0.02)

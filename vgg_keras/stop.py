@@ -48,9 +48,10 @@ def raise_if_requested() -> None:
 
 
 def _follow(parent: int) -> None:
+    global _requested
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+    _requested = True  # no signal: of several workers TensorFlow has its own handler until `listen` is called again
 
 
 def _receive(number, frame):
