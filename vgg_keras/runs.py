@@ -185,6 +185,15 @@ def read_json(path: Path, *fields: str) -> dict[str, Any]:
     return found
 
 
+def difference_of_images(first: dict[str, Any], other: dict[str, Any]) -> str:
+    """What differs between the images of a split as two runs state them, such as `names, labels`; empty: nothing.
+
+    The contents of a set in memory, and labels that the names hold, are not always stated. What only one states is no difference.
+    """
+    digests = [key for key in first if key.startswith("sha256_of_") and key in other]
+    return ", ".join(key.removeprefix("sha256_of_") for key in digests if first[key] != other[key])
+
+
 def hint_of(path: Path) -> str:
     """A sentence that names what to give instead of a path that is no run's folder; empty where nothing is known.
 

@@ -224,6 +224,7 @@ def test_runs_of_one_set_have_the_same_images():
     for digest, other in (
         ("contents", {"sha256_of_contents": "0"}),
         ("names", {"images": 1200, "sha256_of_names": "0"}),
+        ("names, contents", {"sha256_of_names": "0", "sha256_of_contents": "0"}),
     ):
         runs[2][1]["data"]["train"] = train | other
         differ = rf"whose train images differ: 240 and {other.get('images', 240):,}, of other {digest}\. Name another"

@@ -15,15 +15,14 @@ from vgg_keras.files import sha256_of_names, write_json
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.reproduction.suite import Training
-from vgg_keras.runs import MANIFEST, WEIGHTS, read_config, read_json, read_manifest
+from vgg_keras.runs import MANIFEST, WEIGHTS, difference_of_images, read_config, read_json, read_manifest
 from vgg_keras.weights.verify import digest_of
 
 GIVEN = "given.json"
 # Known when a run begins: the data decide them.
 _MEASURED = ("architecture.num_classes", "architecture.mean")
 SPLITS = ("train", "val", "test")
-# What identifies the images of a split; the contents of a set in memory, and labels that the names hold, are not always stated.
-DIGESTS = ("sha256_of_names", "sha256_of_contents", "sha256_of_labels")
+DIGESTS = ("sha256_of_names", "sha256_of_contents", "sha256_of_labels")  # of the images of a split
 _RULE = "A suite goes on in the folder that it was begun in. Received:"
 _ADVICE = "Name another --out, or remove that run."
 _SAME_DATA = "Give the --data that it was begun with, or name another --out."  # most often it was only forgotten
@@ -121,12 +120,6 @@ def require_same_images(stored: Sequence[tuple[Path, dict[str, Any]]]) -> None:
                 raise UserError(
                     f"{_RULE} {stored[0][0]} and {folder}, whose {split} images differ: {counts}{what}. {_ADVICE}"
                 )
-
-
-def difference_of_images(first: dict[str, Any], other: dict[str, Any]) -> str:
-    """What differs between the images of a split as two runs or results state them: names, contents or labels; empty: nothing."""
-    different = (name for name in DIGESTS if name in first and name in other and first[name] != other[name])
-    return next(different, "").removeprefix("sha256_of_")
 
 
 def require_same_given(folder: Path, training: Training, source: str, writes: bool) -> None:

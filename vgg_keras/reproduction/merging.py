@@ -11,6 +11,7 @@ from vgg_keras.reproduction import identity
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Cell, Suite
 from vgg_keras.reproduction.tested import Tested
+from vgg_keras.runs import difference_of_images
 
 _RULE = "--merge takes results.json files of the same suite. Received:"
 
@@ -57,9 +58,8 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
 def _drop_other_designs(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> None:
     """Removes the nets of a file that were trained by another recipe than this suite's, and those that started from them."""
     others: dict[str, str] = {}
-    for run in {
-        run.training.name: run for run in runs
-    }.values():  # the seeds of a net have one design; starts come before
+    # the seeds of a net have one design; a start comes before what starts from it
+    for run in {run.training.name: run for run in runs}.values():
         name, start = run.training.name, run.training.start
         if stated := content["designs"].get(name):
             try:
@@ -90,7 +90,7 @@ def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]])
     for split in identity.SPLITS:
         stated = [(where, one[split]) for where, one in known if split in one]
         for where, other in stated[1:]:
-            if differ := identity.difference_of_images(stated[0][1], other):
+            if differ := difference_of_images(stated[0][1], other):
                 raise UserError(
                     f"{_RULE} {where}, whose {split} images of {data} are not those of {stated[0][0]}: other {differ}."
                 )

@@ -20,6 +20,7 @@ from vgg_keras.runs import (
     MANIFEST,
     begun,
     checkpoints_in,
+    difference_of_images,
     outlives_start,
     read_config,
     read_manifest,
@@ -163,10 +164,9 @@ def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) 
     data = _images(source)
     for name in ("train", "val", "test"):
         theirs, ours = stored["data"].get(name) or {"images": 0}, data.get(name) or {"images": 0}
-        shared = [key for key in ours if key in theirs]  # contents, labels and boxes where both know them
-        different = [key.removeprefix("sha256_of_") for key in shared if theirs[key] != ours[key]]
-        if different:
-            what = "" if "images" in different else f", of other {', '.join(different)}"
+        count, differ = theirs["images"] != ours["images"], difference_of_images(ours, theirs)
+        if count or differ:
+            what = "" if count else f", of other {differ}"
             raise UserError(f"{rule} {name} images {changed}: {theirs['images']}, {now} {ours['images']}{what}.")
 
 
