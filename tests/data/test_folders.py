@@ -157,6 +157,9 @@ def test_a_test_needs_images_of_one_class_alone(tmp_path):
     for source, name, size in (("set", "val", 3), ("set", "all", 3), ("photos", "all", 5), ("photos", None, 1)):
         _, classes, _, split = open_test(Data(source=str(tmp_path / source)), name)
         assert (classes, split.size) == (("cat",), size)
+    for place in ("", "near", "far"):  # a class of images and of folders of images
+        write_images(tmp_path / "nested" / "cat" / place, [(8, 8)])
+    assert open_test(Data(source=str(tmp_path / "nested")), "all")[3].size == 3
     with pytest.raises(UserError, match=r"each of two or more classes\. Received: .*photos with 1: cat\."):
         opened(tmp_path / "photos")
     for name in ("cat", "dog"):

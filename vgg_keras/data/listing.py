@@ -179,7 +179,8 @@ def _other_level(root: Path) -> str:
 
 
 def _holds_files(folder: Path) -> bool:
-    return any(entry.is_file() and not _is_hidden(entry.name) for entry in os.scandir(folder))
+    with os.scandir(folder) as entries:  # the first file ends the search
+        return any(entry.is_file() and not _is_hidden(entry.name) for entry in entries)
 
 
 def _level(folder: Path) -> str:
