@@ -529,7 +529,7 @@ class Config(_Checked):
         if min(self.training_scale) < crop:  # often a recipe's, beside a larger crop of the user's
             raise UserError(
                 f"data.scale must be architecture.crop ({crop}) or more. Received: {self.data.scale!r}. "
-                f"Try {Data().scale_for(crop)[0]}, 8/7 of the crop, as where it is empty."
+                f"Try {Data().scale_for(crop)[0]}, 8/7 of the crop: the value of an empty field."
             )
         names = [stage.name for stage in self.stages]
         _require(len(set(names)) == len(names), "stages must have names of their own.", names)
@@ -547,7 +547,7 @@ class Config(_Checked):
             if q < crop:
                 raise UserError(
                     f"evaluation.scales must be architecture.crop ({crop}) or more. Received: {q}. "
-                    f"Try {self.middle_scale}, S or the middle of its range, as where it is empty."
+                    f"Try {self.middle_scale}, S or the middle of its range: the value of an empty field."
                 )
 
     def _check_boxes(self):

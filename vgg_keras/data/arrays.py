@@ -23,9 +23,10 @@ def is_arrays(source: Any) -> bool:
 
 
 def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] = (), complete: bool = True) -> Source:
-    """The set of these images: all of them train, and all validate; with `data.validation=held_out` a share of each class does.
+    """The set of these images: all of them train, and all validate.
 
-    Where an array has its classes in turn, every fifth image of the whole set may be of one class.
+    With `data.validation=held_out` a share of each class validates: of an array with its classes in turn, evenly spaced images
+    of the whole set could be of one class. Where images have several labels, it is a share of the set.
 
     Args:
         source: (n, height, width) or (n, height, width, channels) of integers or floats in 0-255; a pair of these and labels; or
