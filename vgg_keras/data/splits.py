@@ -268,6 +268,14 @@ def held_out(size: int, share: float) -> np.ndarray:
     return np.floor(places[1:]) > np.floor(places[:-1])
 
 
+def held_out_by_class(labels: np.ndarray, share: float) -> np.ndarray:
+    """The mask of `held_out` within each class; labels are (images,)."""
+    found = np.zeros(len(labels), bool)
+    of_classes = [held_out(count, share) for count in np.unique(labels, return_counts=True)[1]]
+    found[np.argsort(labels, kind="stable")] = np.concatenate(of_classes)
+    return found
+
+
 def held_out_images(
     size: int, share: float, data: str, labels: np.ndarray | None = None, remedy: str = "Name a larger share."
 ) -> np.ndarray:
@@ -286,9 +294,7 @@ def held_out_images(
     if labels is None:
         validates, what, received = held_out(size, share), "set", f" with {size}"
     else:
-        validates, what, received = np.zeros(size, bool), "class", ", where none has so many"
-        by_class = [held_out(count, share) for count in np.bincount(labels)]
-        validates[np.argsort(labels, kind="stable")] = np.concatenate(by_class)
+        validates, what, received = held_out_by_class(labels, share), "class", ", where none has so many"
     if not validates.any():
         raise UserError(
             f"A {what} needs {math.ceil(1 / share)} images to hold one out (data.holdout={share:g}). "

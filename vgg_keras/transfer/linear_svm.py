@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
 from vgg_keras.config import Features
-from vgg_keras.data.splits import held_out
+from vgg_keras.data.splits import held_out, held_out_by_class
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics
 from vgg_keras.evaluation.average_precision import average_precisions
@@ -125,13 +125,7 @@ def _classes_of(labels: np.ndarray) -> set[int]:
 
 def _choosing(labels: np.ndarray, rules: Features) -> np.ndarray:
     """A mask of the training images that choose C: each (1/holdout)-th of a class, or of all multi-label images."""
-    if labels.ndim == 2:
-        return held_out(len(labels), rules.holdout)
-    chooses = np.zeros(len(labels), np.bool_)
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels == label)
-        chooses[places] = held_out(len(places), rules.holdout)
-    return chooses
+    return held_out(len(labels), rules.holdout) if labels.ndim == 2 else held_out_by_class(labels, rules.holdout)
 
 
 def _reached_by(labels: np.ndarray) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
