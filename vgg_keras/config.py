@@ -343,6 +343,10 @@ class Training(_Checked):
         _require(0 < self.plateau_factor < 1, "training.plateau_factor must lie in (0, 1).", self.plateau_factor)
         _require(self.plateau_divisions >= 0, "training.plateau_divisions must be 0 or more.", self.plateau_divisions)
 
+    def validates_after(self, epoch: int, last: int) -> bool:
+        """Whether a validation follows this epoch of a run whose last one is `last`."""
+        return epoch % self.validation_epochs == 0 or epoch == last
+
     def _check_schedule(self):
         _require(self.warmup_steps >= 0, "training.warmup_steps must be 0 (none) or more.", self.warmup_steps)
         rising = list(self.step_epochs) == sorted(set(self.step_epochs)) and all(one >= 1 for one in self.step_epochs)

@@ -52,7 +52,7 @@ def hours(job: Job, pace: Pace) -> float:
     else:
         training, made = config.training, len(epochs(job.run))
         left = range(made + 1, training.epochs + 1)
-        validations = sum(epoch % training.validation_epochs == 0 or epoch == training.epochs for epoch in left)
+        validations = sum(training.validates_after(epoch, training.epochs) for epoch in left)
         operations = (
             len(left) * pace.train_images * _of_training(config, architecture)
             + validations * pace.val_images * 2 * multiply_adds(architecture, architecture.crop, architecture.crop)

@@ -155,7 +155,7 @@ class Loop:
                 training = self._job.config.training
 
                 # ---- 3.1: the validation decides which net is kept, and the rate
-                if epoch % training.validation_epochs == 0 or epoch == epochs:
+                if training.validates_after(epoch, epochs):
                     self._progress.set_description(f"epoch {epoch}/{epochs}, validating")
                     line |= self._validate()
                     metric = epoch_measures.metric_of(line, training.plateau_metric)
