@@ -13,7 +13,7 @@ ORDERED = [(0, 1, 2) if row < 5 else (1, 0, 2) for row in range(9)]
 DCT = "INTEGER_ACCURATE"
 
 
-FILE_CHANNELS = (1, 3, 4)  # that an image file is decoded to: grey, RGB, RGB and alpha
+FILE_CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}  # that an image file is decoded to, with Pillow's name of each
 _GREY = (19595, 38470, 7471)  # of 65,536, as in Pillow's mode L: a colour of equal R, G and B stays
 
 

@@ -94,7 +94,7 @@ def _whole_batches(rows: tf.data.Dataset, images: int) -> Iterator[list[np.ndarr
             yield [column.numpy() for column in next(batches)]
         except StopIteration:
             return
-        except (tf.errors.OpError, UnicodeDecodeError):  # of a path that is not UTF-8, in a message
+        except (tf.errors.OpError, UnicodeDecodeError):  # the latter: a path in the message is not UTF-8
             stop.raise_if_requested()
 
 

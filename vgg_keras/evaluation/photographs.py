@@ -116,7 +116,7 @@ def _pixels(image: Any, name: str, upright: bool, channels: int) -> np.ndarray:
             raise UserError(f"A Pillow image must have pixels. Received: one of {image.width} x {image.height} pixels.")
         try:  # Pillow reads the pixels of an opened file now
             shown = ImageOps.exif_transpose(image) if upright else image
-            return np.asarray(shown.convert({1: "L", 4: "RGBA"}.get(channels, "RGB")))
+            return np.asarray(shown.convert(FILE_CHANNELS.get(channels, "RGB")))
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"A Pillow image must be whole and open. Received: {name}: {error}.") from None
     array = np.asarray(image)

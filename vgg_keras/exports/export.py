@@ -13,6 +13,7 @@ import tensorflow as tf
 from vgg_keras import provenance, stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
+from vgg_keras.data.decoding import FILE_CHANNELS
 from vgg_keras.data.errors import readable_images
 from vgg_keras.data.headers import KINDS
 from vgg_keras.data.multi_label import for_net
@@ -41,7 +42,6 @@ OUTPUTS = {
     False: "probabilities of the classes, which add up to 1",
     True: "the probability of each class by itself: an image has those of 1/2 or more",
 }
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's name of a photograph in so many channels
 PICTURE = "such as the middle of an image whose smaller side is rescaled to {scale}, {interpolation}, anti-aliased"
 
 
@@ -105,7 +105,7 @@ def _named_channels(net: LoadedModel) -> dict[str, Any]:
 def _takes_crops(net: LoadedModel, config: Config, form: str) -> dict[str, Any]:
     named = _named_channels(net)
     crop, interpolation = net.config.architecture.crop, config.data.interpolation
-    mode = _MODES.get(net.config.architecture.channels)
+    mode = FILE_CHANNELS.get(net.config.architecture.channels)
     picture = {"crop": crop, "scale": config.middle_scale, "interpolation": interpolation, "mode": mode}
     return {"takes": TAKES[form].format(crop=crop, picture=PICTURE.format(**picture), **named), "picture": picture}
 
