@@ -13,7 +13,7 @@ def config() -> Config:
         architecture=Architecture("E", width=0.25, crop=32),
         data=Data(
             source="digits",
-            batch=32,  # 1,438 images make 45 steps an epoch
+            batch=32,  # 1,438 images make 45 steps per epoch
             scale=(32, 40),
             flip=False,  # a mirrored digit is no digit
         ),

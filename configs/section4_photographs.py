@@ -8,7 +8,7 @@ sides the dense net has 2x2, 4x4 and 6x6 positions, all in the image. These diff
 
 - A quarter of the width.
 - The schedule is fixed, half a cosine, and the last net is kept: the images that test a net choose nothing.
-- The batch is 16 and its rate 5e-3, so that 1,088 images make 68 updates an epoch. A has 60 epochs; the suite gives C, D and E
+- The batch is 16 and its rate 5e-3, so that 1,088 images make 68 updates per epoch. A has 60 epochs; the suite gives C, D and E
   120, since with 60 E learns its training images less well than A.
 - float32 on every machine, so that a run goes on elsewhere with the same bits.
 """

@@ -144,7 +144,7 @@ def fit(config: Config, folder: Path, out: Path, start: Start | None) -> dict:
 
 
 def compiled(config: Config, classes: int, mean: tuple[float, ...], steps: int) -> keras.Model:
-    """The net with its optimizer, whose rate follows the configuration's schedule over `steps` updates an epoch."""
+    """The net with its optimizer, whose rate follows the configuration's schedule over `steps` updates per epoch."""
     architecture: Architecture = config.architecture.resolved(classes, mean)
     model = build(architecture, dtype=precision(config), seed=config.seed)
     optimizer = build_optimizer(config.training, {})

@@ -88,7 +88,7 @@ class Architecture(_Checked):
     name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
     num_classes: int = 0  # 0: as many as the data has
     # whether an image has any number of the classes: each output is then a sigmoid of its own, trained with binary cross-entropy.
-    # False: only if the data has several labels an image. With one label the net ends in a soft-max, as the paper's does
+    # False: only if the data has several labels per image. With one label the net ends in a soft-max, as the paper's does
     multi_label: bool = False
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
@@ -396,7 +396,7 @@ class Evaluation(_Checked):
     protocol: Literal["center", "dense", "multi_crop", "both"] = "dense"  # both: the mean of dense and multi_crop
     scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
-    grid: int = 5  # 3.2: multi_crop takes grid x grid crops a scale, with their mirror images 50
+    grid: int = 5  # 3.2: multi_crop takes grid x grid crops per scale, with their mirror images 50
     # images of the crop's size in one pass, also in validation; of larger images as many as have the same pixels
     batch: int = setting(32, LIMIT)
     # of one image rescaled to Q; a larger one is refused before the first step

@@ -58,7 +58,7 @@ def main() -> None:
     multi_label = net.config.architecture.multi_label
     answers = ("same classes found", "Hamming loss") if multi_label else ("same top class", "top-1 error")
     answers = ("same box", "box error") if config.predicts_boxes else answers
-    header = ["", "largest difference", *answers, "the net's", "MB", "ms an image", "the net's"]
+    header = ["", "largest difference", *answers, "the net's", "MB", "ms per image", "the net's"]
     rows = [
         [
             parity.form,

@@ -21,7 +21,7 @@ flags.DEFINE_integer("side", None, "Side of the square input image in pixels. De
 flags.DEFINE_integer("batch", 256, "Images in the batch whose activations or time are counted.", lower_bound=1)
 flags.DEFINE_bool("scaling", False, "Instead: what several GPUs and machines should bring in training, by arithmetic.")
 flags.DEFINE_float(
-    "teraflops", 100.0, "For --scaling: 10^12 operations a second that a GPU sustains in training.", lower_bound=1e-3
+    "teraflops", 100.0, "For --scaling: 10^12 operations per second that a GPU sustains in training.", lower_bound=1e-3
 )
 
 

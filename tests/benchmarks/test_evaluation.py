@@ -10,7 +10,7 @@ from vgg_keras.errors import UserError
 
 
 def test_a_row_is_compared_with_the_runs_of_predict_beside_it():
-    """Operations a second of each row and of `model.predict` around it, in three rounds; medians by hand."""
+    """Operations per second of each row and of `model.predict` around it, in three rounds; medians by hand."""
     ideal, predict = Row("convolutions alone", 8, None, 8e9), Row("model.predict", 4, None, 4e9)
     dense = Row("dense", 2, None, 6e9)
     rounds = [

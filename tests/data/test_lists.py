@@ -164,7 +164,7 @@ def test_a_list_with_several_labels_in_a_row(images):
     text = "path,label,ignore,split\n" + "".join(f"photos/00{image}.jpg,{line}\n" for image, line in enumerate(lines))
     source = opened(images, text)
     assert source.classes == ("bird", "cat", "dog") and source.multi_label
-    assert "3 classes, any number of them an image, its own train and val" in source.description
+    assert "3 classes, any number of them per image, its own train and val" in source.description
     by_name = {}
     for split in (source.train, source.val):
         for image in range(split.size):

@@ -1,4 +1,4 @@
-"""A set with several labels an image, from its list to the exports: what is trained, measured, predicted and exported."""
+"""A set with several labels per image, from its list to the exports: what is trained, measured, predicted and exported."""
 
 import dataclasses
 import json
@@ -127,7 +127,7 @@ def test_a_run_measures_average_precision_and_knows_that_it_ends_in_sigmoids(run
 
 
 @pytest.mark.slow
-@pytest.mark.full  # tests/training/test_job.py stops a run of one label an image, which keeps the same state
+@pytest.mark.full  # tests/training/test_job.py stops a run of one label per image, which keeps the same state
 def test_a_stopped_run_ends_with_the_same_bits(run, shapes):
     folder = run.parent
     process = start(folder, "stopped", f"--data={shapes}", *RECIPE)

@@ -144,7 +144,7 @@ def test_edited_labels_are_those_of_the_saved_rows_too(tmp_path, capsys, monkeyp
     with pytest.raises(UserError, match=r"a\.npz, made with another: \d images have other labels\. Name another --out"):
         begin(path, split())
     monkeypatch.undo()
-    rows = dataclasses.replace(split(), labels=np.eye(3, dtype=np.int8)[labels])  # any number of classes an image
+    rows = dataclasses.replace(split(), labels=np.eye(3, dtype=np.int8)[labels])  # any number of classes per image
     assert np.array_equal(begin(path, rows).labels, rows.labels) and load(path).multi_label
 
 

@@ -1,4 +1,4 @@
-"""The surest mistakes by hand: of one label an image, of several, of an SVM's decision values."""
+"""The surest mistakes by hand: of one label per image, of several, of an SVM's decision values."""
 
 import dataclasses
 import tracemalloc

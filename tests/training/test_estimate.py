@@ -20,7 +20,7 @@ def a_source(images=1_281_167, classes=1000):
 
 def test_the_papers_whole_training_is_counted():
     work = Work.of(override(load("D"), {"stages": ()}), a_source())
-    assert work.steps == 74 * 5005  # 1,281,167 / 256 = 5004.6 steps an epoch
+    assert work.steps == 74 * 5005  # 1,281,167 / 256 = 5004.6 steps per epoch
     assert work.images == 74 * 1_281_167
     # 15.47 G multiply-adds, two operations each, forward and twice backward but for the images' own gradient
     assert work.operations == pytest.approx(74 * 1_281_167 * 3 * 2 * 15.47e9, rel=0.01)

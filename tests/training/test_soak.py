@@ -49,7 +49,7 @@ def test_nothing_grows_and_nothing_slows_down_in_200_epochs(tmp_path):
         "memory, MB": [statistics.median(after[epoch][0] for epoch in part) for part in parts],
         "open files": [statistics.median(after[epoch][1] for epoch in part) for part in parts],
         "threads": [statistics.median(after[epoch][2] for epoch in part) for part in parts],
-        "CPU ms an epoch": [1e3 * (after[part[-1]][3] - after[part[0]][3]) / (part[-1] - part[0]) for part in parts],
+        "CPU ms per epoch": [1e3 * (after[part[-1]][3] - after[part[0]][3]) / (part[-1] - part[0]) for part in parts],
         "images/s": [statistics.median(rates[epoch - 1] for epoch in part) for part in parts],
     }
     for name, tenths in found.items():

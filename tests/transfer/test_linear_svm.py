@@ -1,4 +1,4 @@
-"""Appendix B's linear SVM against scikit-learn's, for one class an image and for several."""
+"""Appendix B's linear SVM against scikit-learn's, for one class per image and for several."""
 
 import dataclasses
 

@@ -37,7 +37,7 @@ def test_what_is_assumed_of_a_files_images_is_printed(tmp_path, capsys, monkeypa
         printed = capsys.readouterr().err
         assert printed.count("\n") == bool(words) + torch_file and words in printed
         head = (
-            "ReLU behind its hidden FC layers, one label an image (soft-max; sigmoids are stated by --set=architecture"
+            "ReLU behind its hidden FC layers, one label per image (soft-max; sigmoids are stated by --set=architecture"
         )
         assert (head in printed) == torch_file
     load_net(tmp_path / "vgg.pth", stated={"crop": 32, "multi_label": True})

@@ -159,7 +159,7 @@ def _uncropped(split: Split, scales, net, rules) -> int:
 
 
 def _rate(row: Row) -> float:
-    """Does the row's work once; operations a second."""
+    """Does the row's work once; operations per second."""
     return row.operations / row.seconds()
 
 
@@ -192,7 +192,7 @@ def _medians(predict: Row, rows: list[Row], found: list[dict[str, tuple[float, f
 
 
 def _print_table(records: list[dict]) -> None:
-    header = ["", "images", "images/s", "GFLOP an image", "GFLOP/s", "ideal images/s", "of the ideal"]
+    header = ["", "images", "images/s", "GFLOP per image", "GFLOP/s", "ideal images/s", "of the ideal"]
     lines = [[*header, "of model.predict"]]
     for row in records:
         low, high = row["of_predict_range"]

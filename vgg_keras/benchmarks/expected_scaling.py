@@ -20,7 +20,7 @@ LINK_SHARE = 0.8  # of a link's nominal rate that an exchange reaches
 
 @dataclass(frozen=True)
 class Link:
-    """A connection of devices: nominal bytes a second in one direction."""
+    """A connection of devices: nominal bytes per second in one direction."""
 
     name: str
     rate: float
@@ -47,7 +47,7 @@ class Net:
         return GRADIENT_BYTES * self.parameters
 
     def compute_seconds(self, images: float, teraflops: float) -> float:
-        """Of a step over so many images on one device that sustains so many 10^12 operations a second."""
+        """Of a step over so many images on one device that sustains so many 10^12 operations per second."""
         return OPERATIONS * self.multiply_adds * images / (teraflops * 1e12)
 
     def exchange_seconds(self, devices: int, link: Link) -> float:

@@ -73,7 +73,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
 
 
 def cores_needed(step_rate: float, input_rate: float, input_cores: int) -> float:
-    """How many cores keep a device busy that trains `step_rate` images a second, where `input_cores` make `input_rate`."""
+    """How many cores keep a device busy that trains `step_rate` images per second, where `input_cores` make `input_rate`."""
     return step_rate / (input_rate / input_cores)
 
 

@@ -23,7 +23,7 @@ from vgg_keras.paths import plain_folder
 OURS, CEILING = "vgg_keras", "layers alone"
 KERAS, KERAS_BF16 = "Keras", "Keras, bf16"
 PROFILED = 3  # steps in a record
-# Of dense bf16 matrix products, by the makers' data sheets, in operations a second: the longest name that fits counts.
+# Of dense bf16 matrix products, by the makers' data sheets, in operations per second: the longest name that fits counts.
 MATRIX_PEAKS = {
     "H100 PCIe": 756e12,
     "H100": 989e12,

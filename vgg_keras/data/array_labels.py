@@ -37,7 +37,7 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...], complete: bool) -> tu
         complete: whether images may be taken to have every class; else `classes` are needed where labels are names.
 
     Returns:
-        The numbers (n,) int64, of several labels an image (n, classes) int8 of 0 and 1; and the names.
+        The numbers (n,) int64, of several labels per image (n, classes) int8 of 0 and 1; and the names.
 
     Raises:
         UserError: other labels, one of no class, or names without the `classes` that they need.

@@ -84,7 +84,7 @@ class _Listed:
 
     def described(self, division: str) -> str:
         """A line on the set."""
-        kind = ", any number of them an image" if self.table is not None else ""
+        kind = ", any number of them per image" if self.table is not None else ""
         return f"{printable(self.path)}: {len(self.classes)} classes{kind}, {division}"
 
 

@@ -37,7 +37,7 @@ def label_text(label: int | np.ndarray, classes: Sequence[str]) -> str:
 
 
 def for_net(split: Split, architecture: Architecture, data: str) -> Split:
-    """A split as a net's outputs need its labels: a multi-label net takes one label an image as a row with a single 1.
+    """A split as a net's outputs need its labels: a multi-label net takes one label per image as a row with a single 1.
 
     Args:
         split: its labels are known.
@@ -45,12 +45,13 @@ def for_net(split: Split, architecture: Architecture, data: str) -> Split:
         data: what a message calls the set.
 
     Raises:
-        UserError: images of several labels for a net of one class an image.
+        UserError: images of several labels for a net of one class per image.
     """
     if split.multi_label and not architecture.multi_label:
         raise UserError(
             "A net that ends in a soft-max answers one class for an image. "
-            f"Received: {data}, whose images have any number of classes. Name data with one label an image, or train a net on it."
+            f"Received: {data}, whose images have any number of classes. "
+            "Name data with one label per image, or train a net on it."
         )
     if split.multi_label or not architecture.multi_label:
         return split

@@ -57,7 +57,7 @@ def training_data(
 
     Returns:
         A dataset of (images (batch, crop, crop, channels) float32 0-255, labels); the last batch of a pass may be
-        smaller. It holds the images that the set has when this is called. Of one label an image the labels are (batch,)
+        smaller. It holds the images that the set has when this is called. Of one label per image the labels are (batch,)
         int32. Of a multi-label set they are (batch, classes) float32 of 0 and 1, for `build(multi_label=True)` and
         `keras.losses.BinaryCrossentropy(from_logits=True)`; one that is to be ignored is 0.
 
@@ -97,7 +97,7 @@ def validation_data(
             of images that lack a class would have other numbers.
 
     Returns:
-        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels): of one label an image (batch,) int32, of a
+        A dataset of (images (batch, crop, crop, channels) float32 0-255, labels): of one label per image (batch,) int32, of a
         multi-label set (batch, classes) float32, as in `training_data`.
 
     Raises:

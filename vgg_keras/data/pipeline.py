@@ -62,7 +62,7 @@ PREFETCH = 2  # batches that are ready before the net needs them
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
-    """Updates an epoch takes; the last one's batch may be smaller."""
+    """Updates per epoch; the last one's batch may be smaller."""
     return math.ceil(images / batch)
 
 

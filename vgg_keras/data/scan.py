@@ -114,7 +114,7 @@ def _scan_split(split: Split, name: str, config: Config) -> tuple[Split, list[Ba
     if wants_boxes and (split.boxes is None or split.multi_label):
         found = "without boxes" if split.boxes is None else "with several labels in a row, where a box is of one class"
         raise UserError(
-            f"A net of boxes needs images with boxes: a .csv list with the columns {', '.join(COLUMNS)} and one label a row. "
+            f"A net of boxes needs images with boxes: a .csv list with the columns {', '.join(COLUMNS)} and one label per row. "
             f"Received: --data={source}, {found}."
         )
     if split.stamps is None:  # nothing can be damaged

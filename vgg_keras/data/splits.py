@@ -94,7 +94,7 @@ class Split:
             return tf.identity(images)
 
     def checked(self, ids: tf.data.Dataset, all_of_them: bool = True) -> tf.data.Dataset:
-        """These ids, their files checked by `unchanged` some at a time: one at a time would cost 0.15 ms an image.
+        """These ids, their files checked by `unchanged` some at a time: one at a time would cost 0.15 ms per image.
 
         Args:
             ids: of images.
@@ -131,7 +131,7 @@ class Split:
         )
 
     def relabelled(self, places: Sequence[int], classes: Sequence[str]) -> "Split":
-        """The split of one label an image with other numbers for its labels.
+        """The split of one label per image with other numbers for its labels.
 
         Args:
             places: the new number of each label.

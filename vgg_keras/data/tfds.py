@@ -100,7 +100,7 @@ class _Records:
 
     def described(self, division: str) -> str:
         """A line on the set."""
-        kind = ", any number of them an image" if self.label.multi_label else ""
+        kind = ", any number of them per image" if self.label.multi_label else ""
         return f"{self.builder.info.full_name} of TensorFlow Datasets: {len(self.classes)} classes{kind}, {division}"
 
 

@@ -1,4 +1,4 @@
-"""The labels in the features of a TFDS set: one class an image, a sequence of classes, or the classes of its objects."""
+"""The labels in the features of a TFDS set: one class per image, a sequence of classes, or the classes of its objects."""
 
 import dataclasses
 from collections.abc import Collection, Iterator

@@ -80,7 +80,7 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None 
         if found := other_images(first, part):
             raise UserError(f"{rule} {found}.")
         if first.multi_label != part.multi_label:
-            raise UserError(f"{rule} one is of a net of one class an image and one of a multi-label net.")
+            raise UserError(f"{rule} one is of a net of one class per image and one of a multi-label net.")
         if found := other_labels(first, part):
             raise UserError(f"{rule} {found}.")
     return Posteriors(

@@ -21,7 +21,7 @@ class Tested:
         return 100 * float(np.mean(self.wrong))
 
     def to_json(self) -> dict[str, Any]:
-        """As results.json has it: a bit an image, the first one's is the highest of the first byte."""
+        """As results.json has it: one bit per image, the first image's is the highest of the first byte."""
         wrong = base64.b64encode(np.packbits(self.wrong).tobytes()).decode()
         return {"top5_error": self.top5_error, "images_sha256": self.images_sha256, "wrong": wrong}
 

@@ -57,7 +57,7 @@ def evaluate(job: Job, outcome: Outcome) -> dict:
     content_of_report = "the errors, and right and wrong boxes" if outcome.boxes else "the test, class by class"
     for path, content in (
         (folder / WEIGHTS, weights),
-        (folder / METRICS, "a line an epoch"),
+        (folder / METRICS, "a line per epoch"),
         (folder / FINAL_EVALUATION / "report.html", content_of_report),
         *([(curve, "loss and error over the epochs")] if curve else []),
         (folder / TENSORBOARD, f"tensorboard --logdir={folder}"),

@@ -1,4 +1,4 @@
-"""The loss of each image, and what is counted of it, with one class an image (soft-max, 3.1) or any number (sigmoids).
+"""The loss of each image, and what is counted of it, with one class per image (soft-max, 3.1) or any number (sigmoids).
 
 Which of the two follows from the labels: (n,) int32, or (n, classes) int8 of 1, 0, and -1 where a class is not trained.
 """
@@ -64,7 +64,7 @@ def sums(logits: tf.Tensor, labels: tf.Tensor, of_images: tf.Tensor, weights: tf
 
 
 def class_sums(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Of each class its images and those that are predicted wrongly, (classes, 2) float64; one class an image."""
+    """Of each class its images and those that are predicted wrongly, (classes, 2) float64; one class per image."""
     wrong = tf.cast(label_ranks(logits, labels) >= 1, tf.float64)
     rows = tf.stack([tf.ones_like(wrong), wrong], axis=1) * tf.cast(weights > 0, tf.float64)[:, tf.newaxis]
     return tf.math.unsorted_segment_sum(rows, labels, tf.shape(logits)[1])

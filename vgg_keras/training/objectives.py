@@ -67,7 +67,7 @@ class Classification:
         return losses.sums(outputs, targets, of_images, weights)
 
     def of_classes(self, outputs, targets, weights):
-        """Of one class an image `losses.class_sums`; of a multi-label set the logits, the labels and the weights.
+        """Of one class per image `losses.class_sums`; of a multi-label set the logits, the labels and the weights.
 
         The logits rank the images: from 16.6 on every sigmoid of float32 is 1.
         """

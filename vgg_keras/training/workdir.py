@@ -160,7 +160,7 @@ def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) 
         raise UserError(f"{rule} classes {changed}: {what}.")
     if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
         number = "any number" if source.multi_label else "one"
-        raise UserError(f"{rule} labels {changed}: {now} {number} an image.")
+        raise UserError(f"{rule} labels {changed}: {now} {number} per image.")
     data = _images(source)
     for name in ("train", "val", "test"):
         theirs, ours = stored["data"].get(name) or {"images": 0}, data.get(name) or {"images": 0}

@@ -100,7 +100,7 @@ def divisions(images: Images, classes: Sequence[str], config: Config) -> list[Di
     rules = config.features
     if rules.per_class and split.multi_label:
         raise UserError(
-            "Random divisions have images of each class, of one class an image. "
+            "Random divisions have images of each class, of one class per image. "
             f"Received: --per_class={rules.per_class} for {images.data}. Leave it out: such a set has its own test."
         )
     if rules.per_class:

@@ -15,7 +15,7 @@ from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, hidden_fc, layers
 FIRST = "block1_conv1"
 HEAD = ("fc1", "fc2", LAST)  # of the authors' nets
 CAFFE_HEAD = ("fc6", "fc7", "fc8")  # its names in their files
-ONE_LABEL = "one label an image (soft-max; sigmoids are stated by --set=architecture.multi_label=true)"
+ONE_LABEL = "one label per image (soft-max; sigmoids are stated by --set=architecture.multi_label=true)"
 MOST_CHANNELS = 16  # of `Architecture.channels`
 EPSILON = 1e-3  # of Keras's batch norm, which `nets/builder.py` leaves as it is
 
