@@ -7,11 +7,13 @@ python -m vgg_keras.train --config=cifar10_c --data=photos/ --workdir=runs/photo
 taken. A folder with train/ and val/ is tested on its val/. A folder of class folders alone has no other images than those
 that validate, so the final evaluation is on these.
 
-What differs from the source: its decay is tensorflow-addons' and stays at 5e-4 while the plateau divides the rate, where
-that class's documentation asks for one schedule on both. At the floor of 1e-5 the 1,250 steps of an epoch would shrink
-every kernel by 46 %, faster than gradients at that rate can counter. Here the decay follows the rate, as it evidently
-should. Keras's plateau callback, if the source used it, ignores a fall of less than 1e-4; here any fall counts.
-At the first rate it is the source's, 10 times the paper's (docs/weight_decay.md).
+The recipe follows code of others, its source. What differs:
+
+- The source's decay is tensorflow-addons' and stays at 5e-4 while the plateau divides the rate. That class's documentation asks
+  for one schedule on both: at the floor of 1e-5 the 1,250 steps of an epoch would shrink every kernel by 46 %, faster than
+  gradients at that rate can counter. Here the decay follows the rate. At the first rate it is the source's, 10 times the
+  paper's (docs/weight_decay.md).
+- Keras's plateau callback, if the source used it, ignores a fall of less than 1e-4. Here any fall counts.
 """
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Training

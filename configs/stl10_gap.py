@@ -7,8 +7,9 @@ python -m vgg_keras.train --config=stl10_gap --data=photos/ --workdir=runs/photo
 7x7 average pool takes the FC layers' place, so there is no dropout. Accuracy per class is in `final_evaluation/report.html`.
 With other --data than squares: each image's smaller side becomes 224, and a random 224 crop is taken.
 
-STL-10's 8,000 test images validate, and are the final evaluation's, as in the source; for an error on unseen images, add
---set=data.validation=held_out. The source does not say how it starts: He's initialisation suits inputs from -1 to 1.
+The recipe follows code of others, its source. As there, STL-10's 8,000 test images validate, and are the final
+evaluation's; for an error on unseen images, add --set=data.validation=held_out. The source does not state its initial
+weights: He's initialisation suits inputs from -1 to 1.
 """
 
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Training

@@ -88,7 +88,7 @@ class Architecture(_Checked):
     name: str = "D"  # Table 1's column, or B-5x5, the control of 4.1
     num_classes: int = 0  # 0: as many as the data has
     # whether an image has any number of the classes: each output is then a sigmoid of its own, trained with binary cross-entropy.
-    # False: only if the data has several labels per image. With one label the net ends in a soft-max, as the paper's does
+    # With one label the net ends in a soft-max, as the paper's does. A multi-label set makes it true
     multi_label: bool = False
     width: float = setting(1.0, MATCH)  # multiplies every channel count of convolutions and hidden FC layers
     crop: int = setting(224, MATCH)  # 2.1: side of the net's square input; the first FC layer's kernel follows
@@ -228,7 +228,7 @@ class Data(_Checked):
     max_bad_fraction: float = setting(0.01, TEST)
     # A: images with several boxes, of a net of boxes; not stated. left_out: they are not used, in training or in a test. largest:
     # the largest box of the image's class is trained. random: one of the class, drawn in each epoch. in_crop: the crop must show
-    # one drawn so, and is trained on the box of which it shows most. In a test each of them is right
+    # a box drawn like that, and is trained on the box of which it shows most. In a test any box of the class is right
     several_boxes: Literal["left_out", "largest", "random", "in_crop"] = setting("largest", TEST, needs=_BOXES)
     # A: a box that the training crop cuts; not stated. whole: it reaches beyond the crop. clip: it ends at the crop's edge
     cut_boxes: Literal["whole", "clip"] = setting("whole", needs=_BOXES)
