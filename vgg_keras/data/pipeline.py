@@ -25,7 +25,7 @@ from vgg_keras.data.splits import Split
 
 
 def upright_image(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """One image (height, width, 3) uint8, upright, and its label; its file is checked already."""
+    """One image (height, width, channels) uint8, upright, and its label; its file is checked already."""
     encoded, label = split.read(image)
     orientation = split.orientation(image)
     pixels = decode(encoded, split.channels)
@@ -33,7 +33,7 @@ def upright_image(split: Split, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def picture(split: Split, image: int) -> tuple[tf.Tensor, int | np.ndarray]:
-    """One image (height, width, 3) uint8, upright, and its label, outside of any dataset: a number, or a multi-label row.
+    """One image (height, width, channels) uint8, upright, and its label, outside of any dataset: a number, or a multi-label row.
 
     Raises:
         UserError: it cannot be read.
@@ -195,7 +195,7 @@ def validation(
     """The centre crop of every image, rescaled to `side`: each image once over all workers, in their order.
 
     Returns:
-        A dataset of full batches (images (batch, crop, crop, 3) float32, labels (batch,) int32, weights (batch,)
+        A dataset of full batches (images (batch, crop, crop, channels) float32, labels (batch,) int32, weights (batch,)
         float32), of a small set with as many images as a device gets of it. The weight is 1. Images of weight 0 fill the last
         batches up, so that each device gets equally many. Of a split with boxes the labels are those of `boxes.target` for the
         largest box, (batch, 5) float32.
@@ -239,8 +239,8 @@ def whole_images(split: Split, data: Data, rules: Evaluation, crop: int, side: i
     it is a single image.
 
     Returns:
-        A dataset of (images (n, height, width, 3) float32, labels (n,) int32, ids (n,) int64), in an order of its own, with
-        the ids of the images.
+        A dataset of (images (n, height, width, channels) float32, labels (n,) int32, ids (n,) int64), in an order of its own,
+        with the ids of the images.
     """
 
     def example(image):
@@ -277,7 +277,7 @@ def crops(split: Split, data: Data, rules: Evaluation, crop: int, side: int, gri
     Crops that coincide come once and are counted, such as all of a square image at `side` = `crop`.
 
     Returns:
-        A dataset of (crops (n, crop, crop, 3) float32, labels (n,) int32, ids (n,) int64, counts (n,) int32), image after
+        A dataset of (crops (n, crop, crop, channels) float32, labels (n,) int32, ids (n,) int64, counts (n,) int32), image after
         image. n is 1 to `rules.batch`. An image's counts add up to grid x grid.
     """
 

@@ -19,7 +19,7 @@ def rescaled_size(height: tf.Tensor, width: tf.Tensor, side: tf.Tensor) -> tuple
 
 
 def rescale(image: tf.Tensor, side: int, interpolation: str) -> tf.Tensor:
-    """The full image with its smaller side at `side`, (height, width, 3) float32; it must fit the memory."""
+    """The full image with its smaller side at `side`, (height, width, channels) float32; it must fit the memory."""
     rescaled = rescaled_size(tf.shape(image)[0], tf.shape(image)[1], side)
     size = [tf.cast(length, tf.int32) for length in rescaled]
     return rescale_and_crop(image, rescaled, 0, 0, size, interpolation)
@@ -51,21 +51,21 @@ def rescale_and_crop(image, rescaled, top, left, size, interpolation: str) -> tf
     One operation that computes only the window's pixels; they equal those of rescaling the full image and cropping.
 
     Args:
-        image: (height, width, 3), uint8 or float.
+        image: (height, width, channels), uint8 or float.
         rescaled: (height, width) of the full rescaled image.
         top, left: of the window in the rescaled image, pixels.
         size: (height, width) of the window.
         interpolation: "bilinear" or "bicubic".
 
     Returns:
-        (size[0], size[1], 3) float32 in 0-255.
+        (size[0], size[1], channels) float32 in 0-255.
     """
     scale = tf.cast(tf.stack(rescaled), tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
     return _scale_and_translate(image, scale, -tf.cast(tf.stack([top, left]), tf.float32), size, interpolation)
 
 
 def resample_window(image: tf.Tensor, corner: tf.Tensor, side: tf.Tensor, crop: int, interpolation: str) -> tf.Tensor:
-    """The square window of `side` at `corner` as (crop, crop, 3) pixels, anti-aliased, from the pixels around it too."""
+    """The square window of `side` at `corner` as (crop, crop, channels) pixels, anti-aliased, from the pixels around it too."""
     scale = tf.fill([2], crop / side)
     return _scale_and_translate(image, scale, -corner * scale, (crop, crop), interpolation)
 

@@ -15,11 +15,11 @@ from vgg_keras.progress import progress
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of RGB values in 0-255, each image with the same weight whatever its size.
+    """Of the channels' values in 0-255, each image with the same weight whatever its size.
 
     Attributes:
-        mean: R, G, B.
-        covariance: 3 x 3.
+        mean: of each channel, such as R, G, B.
+        covariance: channels x channels.
         images: how many training images they come from.
         mean_box: of all training images with boxes, the mean of the largest one's centre x, y, width and height as shares of
             the image: what a net that sees nothing could say (A). Empty where there are no boxes.
@@ -32,7 +32,7 @@ class Statistics:
 
     @property
     def color_basis(self) -> np.ndarray:
-        """(3, 3) float32: times [a1 a2 a3] it is the shift [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, in 0-255.
+        """(channels, channels) float32. For RGB, times [a1 a2 a3] it is the shift [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, in 0-255.
 
         The eigenvalues are those of values in 0-1; the shift is brought to 0-255 after. Variances depend on the unit: in
         0-255 the same formula would shift by hundreds of grey levels.
@@ -87,10 +87,10 @@ def color_sums(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     Integers, since a sum in float32 stops growing: of 12 million pixels it is off by grey levels, of 108 by tens.
 
     Args:
-        image: (height, width, 3) uint8.
+        image: (height, width, channels) uint8.
 
     Returns:
-        () int64; (3,) int64; (3, 3) int64.
+        () int64; (channels,) int64; (channels, channels) int64.
     """
     channels = image.shape[-1]
     pixels = tf.reshape(image, [-1, channels])
@@ -109,7 +109,7 @@ def color_sums(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _sums_of_part(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`color_sums` of (n, 3) uint8. Each colour's pixels are put in a row, over which a sum is several times faster."""
+    """`color_sums` of (n, channels) uint8. Each colour's pixels are put in a row, over which a sum is several times faster."""
     count, channels = tf.shape(pixels)[0], pixels.shape[-1]
     block = tf.minimum(count, BLOCK)
     by_color = tf.stack(tf.unstack(pixels, axis=1))  # not tf.transpose, see `decoding._transposed`
@@ -125,7 +125,7 @@ def _sums_of_part(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _of_one_image(count: int, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (3,) and covariance (3, 3) of an image, float64, from `color_sums`."""
+    """Mean (channels,) and covariance (channels, channels) of an image, float64, from `color_sums`."""
     count, first, second = int(count), first.astype(object), second.astype(object)  # Python's integers do not overflow
     covariance = (count * second - np.outer(first, first)) / count**2
     return (first / count).astype(float), covariance.astype(float)

@@ -22,7 +22,7 @@ from vgg_keras.paths import user_path
 
 # of the image files in a folder; browsers on Windows save photographs as .jfif
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".bmp", ".gif", ".webp")
-_RULE = "Photographs are a path, an array (height, width, 3) of uint8, a Pillow image, or a list of these."
+_RULE = "Photographs are a path, an array (height, width, channels) of uint8, a Pillow image, or a list of these."
 
 
 class Photograph(NamedTuple):

@@ -60,7 +60,7 @@ def predict_images(
         images: one or several of these, several in a list or any other iterable:
             a path of a JPEG, PNG, BMP, GIF or WebP file;
             a path of a folder, whose image files are taken in the order of their names;
-            an array (height, width, 3) of uint8, RGB; a batch (n, height, width, 3) is n images;
+            an array (height, width, channels) of uint8, RGB for a net of 3 channels; a batch of n images with n in front;
             a Pillow image with 8 bits a channel.
         config: its `evaluation` is used, and of `data` the interpolation, `exif_orientation` and `max_pixels`; None: the
             run's, or the paper's for a model.

@@ -82,7 +82,7 @@ class Dense:
             yield self._finish(waiting)
 
     def map_of(self, images: tf.Tensor) -> np.ndarray:
-        """The last map (n, height // 32, width // 32, channels) of images (n, height, width, 3).
+        """The last map (n, height // 32, width // 32, units) of images (n, height, width, channels).
 
         Images with more pixels than `batch` crops, which are one image and its mirror image, go through the net in tiles.
         """
@@ -94,7 +94,7 @@ class Dense:
         return np.concatenate(parts, axis=tile.axis) if len(parts) > 1 else parts[0]
 
     def score_map(self, image: tf.Tensor) -> np.ndarray:
-        """The class score map (rows, columns, classes) of one image (height, width, 3)."""
+        """The class score map (rows, columns, classes) of one image (height, width, channels)."""
         (last_map,) = self.map_of(image[tf.newaxis])
         return self.outputs_of(last_map)
 

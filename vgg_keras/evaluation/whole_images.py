@@ -19,7 +19,7 @@ class Tile(NamedTuple):
     """A part of images, with the pixels around it that its positions see.
 
     Attributes:
-        images: (n, height, width, 3).
+        images: (n, height, width, channels).
         axis: along which the images are cut, 1 or 2.
         first: of the tile's own positions in its last map, along that axis.
         end: behind the last of them; None: they are the image's last ones.
@@ -32,7 +32,7 @@ class Tile(NamedTuple):
 
 
 def tiles(images: tf.Tensor, pixels: int, halo: int) -> Iterator[Tile]:
-    """Images (n, height, width, 3) as one tile where they have few pixels, else cut along their longer side.
+    """Images (n, height, width, channels) as one tile where they have few pixels, else cut along their longer side.
 
     Tiles overlap by what a position sees, so their own positions, side by side, are the map of the whole image.
 

@@ -11,7 +11,7 @@ from vgg_keras.paths import plain_folder
 
 
 def write(model: keras.Model, path: Path, output: str = "probabilities") -> None:
-    """Writes `image` (n, crop, crop, 3), float32 RGB 0-255, to `probabilities` (n, classes), or to the numbers of boxes.
+    """Writes `image` (n, crop, crop, channels), float32 in 0-255, to `probabilities` (n, classes), or to the numbers of boxes.
 
     tf2onnx keeps a copy of all constants from each of its steps, 23 GB for D at full size. So the weights are inputs during
     the conversion. They become constants after it, as in Keras's own export.
@@ -71,7 +71,7 @@ def _name_output(graph, name: str) -> None:
 
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of one crop (crop, crop, 3), RGB 0-255, to ONNX Runtime's probabilities (classes,)."""
+    """A function of one crop (crop, crop, channels) in 0-255 to ONNX Runtime's probabilities (classes,)."""
     import onnxruntime
 
     with plain_folder(path.parent) as folder:

@@ -67,7 +67,7 @@ def _with_pixels_as_input(content: bytes) -> bytearray:
 
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of one crop (crop, crop, 3), RGB 0-255 in integers, to LiteRT's probabilities (classes,).
+    """A function of one crop (crop, crop, channels), integers in 0-255, to LiteRT's probabilities (classes,).
 
     Its input is the documented one: the crop's numbers as float32, or as uint8.
 

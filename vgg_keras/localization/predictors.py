@@ -113,7 +113,7 @@ class Dense:
     def found_in(
         self, images: tf.Tensor, places: list[Geometry]
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """The boxes of images (n, height, width, 3) of one size, rescaled to Q, one image after another.
+        """The boxes of images (n, height, width, channels) of one size, rescaled to Q, one image after another.
 
         Args:
             images: as the net gets them.

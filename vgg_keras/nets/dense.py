@@ -45,7 +45,7 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
         model: of `vgg_keras.build`, of any head, trained or not, or such a model opened from a `.keras` file.
 
     Returns:
-        A model of (batch, height, width, 3) images, RGB 0-255, height and width from the crop's side on, to
+        A model of (batch, height, width, channels) images in 0-255, height and width from the crop's side on, to
         (batch, height // 32 - crop // 32 + 1, ..., num_classes) logits, float32. At the crop's size its 1x1 map equals
         the model's logits.
 
@@ -97,8 +97,8 @@ def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]
         model: of `vgg_keras.build`.
 
     Returns:
-        A model of images (batch, height, width, 3) to their last map (batch, height // 32, width // 32, channels). And one
-        of windows (batch, k, k, channels) to logits (batch, num_classes); k is crop // 32. Over the map's windows in
+        A model of images (batch, height, width, channels) to their last map (batch, height // 32, width // 32, units). And
+        one of windows (batch, k, k, units) to logits (batch, num_classes); k is crop // 32. Over the map's windows in
         rows and columns these logits are `to_fully_convolutional(model)`'s score map.
     """
     pool = model.get_layer("block5_pool")

@@ -44,7 +44,7 @@ def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | 
         pooling: "mean" or "max" over a map's positions, in float32; None: the maps.
 
     Returns:
-        A model of (batch, height, width, 3) images, RGB 0-255, to a dict of maps by the given names:
+        A model of (batch, height, width, channels) images in 0-255, 3 channels being RGB, to a dict of maps by the given names:
         (batch, height // stride, width // stride, channels) of a convolution or pooling,
         (batch, height // 32 - crop // 32 + 1, ..., units) of an FC layer, in the precision of the net. With `pooling`
         (batch, channels). Height and width are 32 pixels or more, with an FC layer the crop's side or more.

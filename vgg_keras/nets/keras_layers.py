@@ -10,9 +10,9 @@ import keras
 class MeanSubtraction(keras.layers.Layer):
     """2.1's only preprocessing, as the first layer: a model carries it along, so no caller can get it wrong.
 
-    Takes (batch, height, width, 3) RGB images in 0-255 and subtracts `mean`, three values, in float32. With `std`, three
-    values too, it divides by them, which the paper does not. Keras's own Rescaling would do, but cannot be called where
-    TensorFlow is not installed, whatever the backend.
+    Takes images (batch, height, width, channels) in 0-255 and subtracts `mean`, a value for each channel, in float32. With
+    `std`, as many values, it divides by them, which the paper does not. Keras's own Rescaling would do, but cannot be called
+    where TensorFlow is not installed, whatever the backend.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float] = (), **kwargs):

@@ -48,7 +48,7 @@ class _Net(keras.Model):
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
 class VGG(_Net):
-    """A net of Table 1: images (batch, crop, crop, 3), RGB 0-255, to logits (batch, num_classes).
+    """A net of Table 1: images (batch, crop, crop, channels) in 0-255, 3 channels being RGB, to logits (batch, num_classes).
 
     Keras's old `.h5` format names a model by its class alone: `load_model` needs custom_objects={"VGG": vgg_keras.VGG} there.
     The bare name is not registered, since Keras would then prefer it to a user's own class of that name.

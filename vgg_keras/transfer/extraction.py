@@ -205,7 +205,7 @@ def extract_features(
 
     Args:
         net: a run's folder or another source of `vgg_keras.load_net`, what that returns, or a model of `vgg_keras.build`.
-        images: a path, a folder, an array (height, width, 3) of uint8, a picture of Pillow, or a list of these.
+        images: a path, a folder, an array (height, width, channels) of uint8, a picture of Pillow, or a list of these.
         layer: any that `vgg_keras.feature_maps` takes, but for the last one.
         scales: values of Q, the net's crop or more.
         pooling: "mean" or "max".
