@@ -117,7 +117,7 @@ class _Reader:
             head.multi_label = self._end == "sigmoid"
         return head
 
-    # ---- one method for each class
+    # ---- one method for each class of Keras, called by `read`
 
     def _flatten(self, layer: SavedLayer) -> None:
         if not self._flat and not self._head.kernels:

@@ -12,8 +12,8 @@ import numpy as np
 
 from vgg_keras.weights.formats.keras_layers import ModelFile, SavedLayer
 
-# Keras 3's class, or Keras 2's function, to what it does
-_NAMES = {
+# Keras 3's class, or Keras 2's function, to the method of `_Graph` that reads it, such as `_getitem`
+_METHODS = {
     "GetItem": "getitem",
     "__operators__.getitem": "getitem",
     "Stack": "stack",
@@ -85,12 +85,17 @@ def is_operation(layer: Mapping[str, Any]) -> bool:
     if kind == "Identity" or activation_of(layer):
         return False
     of_keras_3 = str(layer.get("module")).startswith("keras.src.ops.") or "newshape" in layer["config"]
-    return of_keras_3 or kind in (*_LAMBDAS, *_NAMES)
+    return of_keras_3 or kind in (*_LAMBDAS, *_METHODS)
+
+
+def _kind_of(layer: Mapping[str, Any]) -> Any:
+    """Keras 3's class or Keras 2's function."""
+    return layer["config"].get("function") if layer["class_name"] in _LAMBDAS else layer["class_name"]
 
 
 def activation_of(layer: Mapping[str, Any]) -> str:
     """The activation that an operation on one layer is, such as `keras.ops.relu(x)`; empty: none."""
-    kind = layer["config"].get("function") if layer["class_name"] in _LAMBDAS else layer["class_name"]
+    kind = _kind_of(layer)
     if kind not in _ACTIVATIONS:
         return ""
     calls = layer.get("inbound_nodes")
@@ -151,8 +156,7 @@ class _Graph:
             raise self._file.another("layers in a circle")
         self.visited.add(name)
         arguments, named = self._arguments(layer)
-        kind = layer["config"].get("function") if layer["class_name"] in _LAMBDAS else layer["class_name"]
-        operation: Callable | None = getattr(self, f"_{_NAMES.get(kind)}", None)
+        operation: Callable | None = getattr(self, f"_{_METHODS.get(_kind_of(layer))}", None)
         if operation is None or (len(layer["inbound_nodes"]) != 1 and layer["class_name"] not in _LAMBDAS):
             raise self._file.another(f"the operation {_described(layer)}")
         try:
@@ -192,7 +196,7 @@ class _Graph:
                 return stored["config"]["value"]
         return stored
 
-    # ---- what each does; None: something else
+    # ---- the methods of _METHODS, each of (operands, fields); None: not an operation that preprocess_input makes
 
     def _getitem(self, arguments, config):
         values, key = arguments
@@ -229,22 +233,17 @@ class _Graph:
         return _Values(tuple(arguments[0].channels[int(place)] for place in indices))
 
     def _cast(self, arguments, config):
-        return (
-            arguments[0] if "int" not in str(config.get("dtype")) and "bool" not in str(config.get("dtype")) else None
-        )
+        dtype = str(config.get("dtype"))
+        return None if "int" in dtype or "bool" in dtype else arguments[0]
 
     def _negate(self, arguments, config):
         return self._each(arguments[0], -1.0, _Channel.times)
 
     def _add(self, arguments, config):
-        first, second = arguments
-        values, number = (first, second) if isinstance(first, _Values) else (second, first)
-        return self._each(values, number, _Channel.plus)
+        return self._each(*_values_first(arguments), _Channel.plus)
 
     def _multiply(self, arguments, config):
-        first, second = arguments
-        values, number = (first, second) if isinstance(first, _Values) else (second, first)
-        return self._each(values, number, _Channel.times)
+        return self._each(*_values_first(arguments), _Channel.times)
 
     def _subtract(self, arguments, config):
         first, second = arguments
@@ -268,6 +267,12 @@ class _Graph:
         numbers = np.broadcast_to(array.reshape(-1), len(values.channels)).tolist()
         changed = (change(channel, value) for channel, value in zip(values.channels, numbers, strict=True))
         return _Values(tuple(changed), values.axis)
+
+
+def _values_first(arguments: list) -> tuple[Any, Any]:
+    """The operands of a sum or a product, whose order does not matter: the images, then the number."""
+    first, second = arguments
+    return (first, second) if isinstance(first, _Values) else (second, first)
 
 
 def _is_ellipsis(key: Any) -> bool:
