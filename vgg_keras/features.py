@@ -49,7 +49,7 @@ def main() -> None:
     overrides = cli.overrides(**FIELDS)
     if not overrides.get("features.per_class"):
         cli.refuse("splits", rule="--splits counts the random divisions of --per_class.")
-    wanted = job.Wanted(
+    options = job.Options(
         split=FLAGS.split,
         more_layers=tuple(FLAGS.more_layers),
         classify=FLAGS.classify,
@@ -57,10 +57,10 @@ def main() -> None:
         queries=tuple(FLAGS.query),
         top=FLAGS.top,
     )
-    job.require_possible(wanted)
+    job.require_possible(options)
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
     config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE, convolutions=True)
-    job.run(config, open_net, Path(FLAGS.out), wanted)
+    job.run(config, open_net, Path(FLAGS.out), options)
 
 
 if __name__ == "__main__":

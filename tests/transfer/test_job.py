@@ -6,9 +6,9 @@ import pytest
 
 from vgg_keras.config import FEATURES, TEST, fields_with
 from vgg_keras.errors import UserError
-from vgg_keras.transfer.job import MAY_CHANGE, Wanted, require_possible
+from vgg_keras.transfer.job import MAY_CHANGE, Options, require_possible
 
-PLAIN = Wanted("val", (), classify=False, others=(), queries=(), top=5)
+PLAIN = Options("val", (), classify=False, others=(), queries=(), top=5)
 
 
 def test_what_belongs_together_is_possible(tmp_path):

@@ -68,9 +68,8 @@ def surest_mistakes(final: ImageRows, threshold: float) -> list[tuple[int, int]]
         wrong = np.flatnonzero(predicted != final.labels)
         chosen = wrong[np.argsort(-scores[wrong], kind="stable")[:MISTAKES]]
         return [(int(image), int(predicted[image])) for image in chosen]
-    surest: list[
-        tuple[float, int, int]
-    ] = []  # how far from the threshold, negative; of a poor net every second pair is wrong
+    # how far from the threshold, negative; image; class. No more are kept: of a poor net every second pair is wrong
+    surest: list[tuple[float, int, int]] = []
     for part, block in blocks(final.rows):
         labels, distances = final.labels[part], np.abs(block - threshold)
         wrong = ((block >= threshold) != (labels > 0)) & (labels >= 0)

@@ -104,7 +104,7 @@ def class_activation_map(
     net = open_model(net)
     require_scores(net, "A class activation map")
     names = prediction.names_of(net, ())
-    see = _seeing(net, method, layer)
+    see = _map_function(net, method, layer)
     side = _side(net, side)
     found, scanned = photographs.opened(images, net.config.data, net.config.architecture.channels)
     wanted = _wanted(classes, names, len(found))
@@ -128,9 +128,9 @@ def draw_mistakes(net: LoadedModel, config: Config, split: Split, out: Path, fol
         out: the folder of the evaluation.
         folder: of the pictures.
     """
-    # the surest of an image that has several, as of a multi-label net
-    chosen = dict(reversed(surest_mistakes(posteriors.load(out / POSTERIORS), HALF)))
-    wanted = dict(reversed(chosen.items()))
+    wanted: dict[int, int | None] = {}
+    for image, number in surest_mistakes(posteriors.load(out / POSTERIORS), HALF):
+        wanted.setdefault(image, number)  # the surest of an image that has several, as of a multi-label net
     names = {image: split.name(image) for image in wanted}
     return _draw(net, config, split, wanted, names, folder, labelled=True)
 
@@ -169,7 +169,7 @@ def _draw(
         names: of the pictures.
         labelled: whether the split's labels are classes of the net; then the title names the actual one.
     """
-    see, side, classes = _seeing(net, "gradcam", None), max(config.test_scales), prediction.names_of(net, ())
+    see, side, classes = _map_function(net, "gradcam", None), max(config.test_scales), prediction.names_of(net, ())
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     paths = []
@@ -200,8 +200,8 @@ def _verdict(seen: ActivationMap, wanted: int | None, label: int | np.ndarray | 
     return "not predicted" if missed or wanted is None else "predicted"
 
 
-def _seeing(net: LoadedModel, method: str, layer: str | None) -> Callable[..., ActivationMap]:
-    """A function of (picture at Q, class or None, path, size of the photograph)."""
+def _map_function(net: LoadedModel, method: str, layer: str | None) -> Callable[..., ActivationMap]:
+    """A function of (a photograph at Q, a class or None, its path, its size before) to its map."""
     if method not in METHODS:
         raise UserError(
             f"method must be one of {', '.join(METHODS)}. Received: {method!r}. {nearest(str(method), METHODS)}"

@@ -23,8 +23,8 @@ CONTACT_SHEET = "nearest.png"
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What is made beside descriptors.
+class Options:
+    """The flags of the command that are not fields of the configuration.
 
     Attributes:
         split: of the set: val, train, test or all.
@@ -43,13 +43,13 @@ class Wanted:
     top: int
 
 
-def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
-    """Writes descriptors, and what else is wanted, to `out`.
+def run(config: Config, open_net: Callable, out: Path, options: Options) -> None:
+    """Writes descriptors, and what else the options name, to `out`.
 
     Args:
         config, open_net: of `open_model.resolve`.
         out: the folder.
-        wanted: the rest of the flags.
+        options: the other flags.
 
     Raises:
         UserError: a mistake in the net, the data or the folder.
@@ -67,17 +67,17 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
 
     with locked(out, "--out"):
         net, config = open_net(precision)
-        layers = extraction.require_layers(net, config, wanted.more_layers)
-        images, classes = extraction.open_images(config, wanted.split)
+        layers = extraction.require_layers(net, config, options.more_layers)
+        images, classes = extraction.open_images(config, options.split)
         print(images.line(precision), flush=True)
         # a bad one is refused before the passes
         queries = None
-        if wanted.queries:
-            queries = photographs.opened(wanted.queries, config.data, net.config.architecture.channels)
+        if options.queries:
+            queries = photographs.opened(options.queries, config.data, net.config.architecture.channels)
             for _, split in queries[1]:
                 protocols.require_few_pixels(split, config.evaluation, config.test_scales)
-        parts = classification.divisions(images, classes, config) if wanted.classify else []
-        others = classification.open_others(wanted.others, images.split, classes, layers[0])
+        parts = classification.divisions(images, classes, config) if options.classify else []
+        others = classification.open_others(options.others, images.split, classes, layers[0])
 
         # ---- the passes
         found = extraction.extract(net, config, images, classes, precision, out, layers)
@@ -85,23 +85,25 @@ def run(config: Config, open_net: Callable, out: Path, wanted: Wanted) -> None:
         print(f"{out / found.FILE}: {result['descriptors']}, {result['columns']:,} columns", flush=True)
 
         # ---- what is made of them
-        if wanted.classify:
+        if options.classify:
             stacked = classification.stack_nets(found, others)
             result |= classification.classify(stacked, parts, config, images.split, out)
             print(f"everything: {out}/report.html")
         if queries:
-            result["nearest"] = _answer(net, layers[0], config, found, images.split, queries, wanted, out)
+            result["nearest"] = _answer(net, layers[0], config, found, images.split, queries, options, out)
     print(json.dumps(result), flush=True)
 
 
-def _answer(net, layer: str, config: Config, found, split, queries, wanted: Wanted, out: Path) -> list[dict]:
+def _answer(net, layer: str, config: Config, found, split, queries, options: Options, out: Path) -> list[dict]:
     """The nearest images of photographs: printed, as JSON lines, and as a contact sheet."""
     from vgg_keras.transfer import extraction, retrieval
 
     descriptors = extraction.of_photographs(net, layer, queries, config)
-    answers = [retrieval.nearest(found, one, wanted.top) for one in descriptors]
-    pairs = list(zip(wanted.queries, answers, strict=True))
-    lines = [{"query": query, "nearest": [dataclasses.asdict(one) for one in found]} for query, found in pairs]
+    answers = [retrieval.nearest(found, one, options.top) for one in descriptors]
+    pairs = list(zip(options.queries, answers, strict=True))
+    lines = [
+        {"query": query, "nearest": [dataclasses.asdict(one) for one in neighbours]} for query, neighbours in pairs
+    ]
     with replacing(out / NEAREST) as temporary:
         temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     retrieval.draw(queries, answers, split, out / CONTACT_SHEET)
@@ -112,19 +114,19 @@ def _answer(net, layer: str, config: Config, found, split, queries, wanted: Want
     return lines
 
 
-def require_possible(wanted: Wanted) -> None:
+def require_possible(options: Options) -> None:
     """Refuses flags that belong to others, before TensorFlow starts.
 
     Raises:
         UserError: see the messages.
     """
-    if wanted.others and not wanted.classify:
+    if options.others and not options.classify:
         raise UserError("--with stacks the descriptors of several nets for --classify. Received: it alone.")
-    if wanted.others and wanted.queries:
+    if options.others and options.queries:
         raise UserError("--query is answered by one net's descriptors. Received: --with beside it.")
-    for path in wanted.others:
+    for path in options.others:
         if not path.is_file():
             raise UserError(f"--with takes features.npz files of other nets. Received: {path}, which is no file.")
-    for path in wanted.queries:
+    for path in options.queries:
         if not Path(path).is_file():
             raise UserError(f"--query takes photographs. Received: {path}, which is no file.")
