@@ -17,7 +17,7 @@ from vgg_keras.exit_status import refused, status_of
 from vgg_keras.flag_hints import refused_value, unknown_flag
 from vgg_keras.huge_pages import restart_with_huge_pages
 from vgg_keras.overrides import override, parse, parse_assignments
-from vgg_keras.paths import require_writable, user_path
+from vgg_keras.paths import require_folder, require_writable, user_path
 from vgg_keras.recipes import load
 
 _NETS = {
@@ -147,9 +147,8 @@ def refuse(*names: str, rule: str) -> None:
 def folder(name: str) -> Path | None:
     """The folder of a flag, in which files can be written; None where the flag is not given."""
     path = Path(_FLAGS[name].value) if _FLAGS[name].value else None
-    if path and path.exists() and not path.is_dir():
-        raise UserError(f"--{name} must be a folder. Received: {path}, which is a file.")
     if path:
+        require_folder(path, f"--{name}")
         require_writable(path / "picture.png", f"--{name}", received=path)
     return path
 

@@ -20,7 +20,7 @@ from vgg_keras.plain_values import difference
 VARIABLE = "TF_CONFIG"
 GREETING_BYTES = 2**20  # of a worker's message at most
 ANSWER_SECONDS = 5.0  # for the answer of a worker that is connected
-LOOK_SECONDS = 0.5  # after which a wait looks for a request to stop
+POLL_SECONDS = 0.5  # how often a wait checks for a request to stop
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _gather(cluster: Cluster, deadline: float, must_match: dict[str, Any]) -> li
         came: dict[int, tuple[socket.socket, dict]] = {}
         while len(came) < len(others) and (remaining := deadline - time.monotonic()) > 0:
             stop.raise_if_requested()
-            server.settimeout(min(remaining, LOOK_SECONDS))
+            server.settimeout(min(remaining, POLL_SECONDS))
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no worker of this run
                 connection = stack.enter_context(server.accept()[0])
                 greeting = _read(connection, ANSWER_SECONDS)
@@ -198,7 +198,7 @@ def _read(connection: socket.socket, seconds: float) -> dict[str, Any]:
         stop.raise_if_requested()
         if (remaining := deadline - time.monotonic()) <= 0:
             raise TimeoutError
-        connection.settimeout(min(remaining, LOOK_SECONDS))
+        connection.settimeout(min(remaining, POLL_SECONDS))
         with contextlib.suppress(TimeoutError):
             if not (part := connection.recv(2**16)):
                 break

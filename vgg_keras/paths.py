@@ -38,6 +38,16 @@ def user_path(path: Path | str) -> Path:
     return Path(expanded)
 
 
+def require_folder(path: Path, flag: str) -> None:
+    """Refuses a file where a flag takes a folder, which need not exist.
+
+    Raises:
+        UserError: it is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{flag} must be a folder. Received: {path}, which is a file.")
+
+
 def require_writable(path: Path, flag: str, received: Path | None = None) -> None:
     """Refuses a file that could not be written, before the work whose result it takes. Nothing is made.
 

@@ -37,9 +37,7 @@ def run(config: Config, architecture: Architecture, batch: int, repeats: int, on
     found = rounds.timed(rows, repeats)
     beside = [peers.torch_name(bf16) for bf16 in (False, True)]
     records = rounds.summary(rows, found, beside)
-    print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
-    rounds.print_table(records, beside)
-    rounds.print_missing(missing)
+    rounds.print_results(records, beside, repeats, missing)
     in_bf16 = [record for record in records if record["name"] == _ours("mixed_bfloat16")]
     share = matrix_peak_share(in_bf16[0], machine) if in_bf16 else None
     if share is not None:

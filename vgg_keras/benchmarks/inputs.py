@@ -58,9 +58,7 @@ def run(config: Config, images: int, repeats: int, only: Sequence[str], times: i
     records = rounds.summary(rows, found, beside)
     scale = label_of_training_scale(config.training_scale)
     print(f"{source.description}; S={scale}, crop {config.architecture.crop}; {processor.description()}")
-    print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
-    rounds.print_table(records, beside)
-    rounds.print_missing(missing)
+    rounds.print_results(records, beside, repeats, missing)
     first = statistics.median(starts) if starts else None
     data = {
         "data": source.description,

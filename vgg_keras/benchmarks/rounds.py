@@ -139,14 +139,22 @@ def ratios(record: dict) -> dict[str, str]:
     }
 
 
-def print_missing(reasons: dict[str, str]) -> None:
-    """Prints which rows are missing, and why."""
-    if reasons:
-        print("missing: " + "; ".join(f"{name}, {reason}" for name, reason in reasons.items()), flush=True)
+def print_results(records: Sequence[dict], beside: Sequence[str], repeats: int, missing: dict[str, str]) -> None:
+    """Prints the table of `summary`'s records, and which rows are missing and why.
+
+    Args:
+        records: of the rows.
+        beside: the rows that others are compared with, by name.
+        repeats: rounds that were counted.
+        missing: the reasons, by the rows' names.
+    """
+    print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
+    _print_table(records, beside)
+    if missing:
+        print("missing: " + "; ".join(f"{name}, {reason}" for name, reason in missing.items()), flush=True)
 
 
-def print_table(records: Sequence[dict], beside: Sequence[str]) -> None:
-    """Prints the table of `summary`'s records."""
+def _print_table(records: Sequence[dict], beside: Sequence[str]) -> None:
     beside = [name for name in beside if any(name in record["beside"] for record in records)]
     flops = any(record["gflops"] for record in records)
     header = ["", "images", "images/s", *(["GFLOP/s"] if flops else []), *(f"of {name}" for name in beside)]

@@ -93,9 +93,7 @@ def run(
     found = rounds.timed(rows, repeats)
     beside = (KERAS, KERAS_BF16, peers.torch_name(machine.precision == "mixed_bfloat16"), CEILING)
     records = rounds.summary(rows, found, beside)
-    print(f"medians of {repeats} rounds, the spread in brackets; behind a ratio that of the fastest rounds\n")
-    rounds.print_table(records, beside)
-    rounds.print_missing(missing)
+    rounds.print_results(records, beside, repeats, missing)
     share = matrix_peak_share(records[0], machine) if records[0]["name"] == OURS else None
     if share is not None:
         print(f"{share:.0%} of the matrix peak of {machine.device}")

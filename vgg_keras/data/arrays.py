@@ -22,7 +22,7 @@ def is_arrays(source: Any) -> bool:
     return not isinstance(source, str) and not hasattr(source, "__fspath__")
 
 
-def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...] = (), complete: bool = True) -> Source:
+def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...], complete: bool) -> Source:
     """The set of these images: all of them train, and all validate.
 
     With `data.validation=held_out` a share of each class validates: of an array with its classes in turn, evenly spaced images

@@ -18,7 +18,7 @@ def decode_window(
     decode_mode: tf.Tensor,
     window: tf.Tensor,
     crop: int,
-    channels: int = 3,
+    channels: int,
 ) -> tf.Tensor:
     """The window of a JPEG, rescaled to (crop, crop, channels) float32.
 

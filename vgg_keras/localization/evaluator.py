@@ -239,7 +239,7 @@ def _write(
         rows = rows_of(parts)
         judged = judge(rows, parts[0].labels, rules)
         table.append(_table_row(parts, rows, judged, rules, split))
-    final, last = groups[-1][0], table[-1]
+    final, last = groups[-1][0], table[-1]  # `rows` and `judged` are the last group's too
     result = {
         **settings,
         "images": last.images,

@@ -13,6 +13,7 @@ from typing import Any
 from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of, unused_fields, value_at
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
+from vgg_keras.paths import require_folder
 from vgg_keras.runs import (
     FINISHED,
     WEIGHTS,
@@ -212,8 +213,7 @@ def _require_folder_for_chain(workdir: Path) -> None:
             f"A chain has a folder for each stage. Received: --workdir={workdir}, which holds a single run. Name another, or "
             "resume that run by --set=stages="
         )
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
+    require_folder(workdir, "--workdir")
 
 
 def _choose_stages(config: Config, names: Sequence[str], init_from: str) -> tuple[list[Stage], str | None]:

@@ -12,7 +12,7 @@ from vgg_keras.data.splits import Source, Split
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing, sha256, sweep, write_json
-from vgg_keras.paths import user_path
+from vgg_keras.paths import require_folder, user_path
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
 from vgg_keras.runs import (
     CHECKPOINTS,
@@ -45,8 +45,7 @@ def check(workdir: Path, config: Config, finished: bool = False) -> None:
     Raises:
         UserError: a field differs or a file has changed, which is named, or the folder holds other things.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"--workdir must be a folder. Received: {workdir}, which is a file.")
+    require_folder(workdir, "--workdir")
     if checkpoints_in(workdir / CHECKPOINTS) and not finished:  # whose files `stages.finished` has checked
         require_unchanged(workdir, resumed=True)
     stored = read_config(workdir)

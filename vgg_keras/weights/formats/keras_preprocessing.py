@@ -13,7 +13,7 @@ _KERAS_EPSILON = 1e-7  # keras.config.epsilon(), the least standard deviation of
 
 
 def preprocessing_of(
-    layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile, channels: int = 3
+    layers: Sequence[SavedLayer], tensors: Mapping[str, tuple], file: ModelFile, channels: int
 ) -> Preprocessing | None:
     """The first layers as one: ((x - a) / b - c) / d is (x - (a + b c)) / (b d). None: arithmetic that changes nothing.
 
@@ -89,7 +89,7 @@ def _for_each(value: Any, channels: int) -> np.ndarray:
     return np.broadcast_to(array.reshape(-1), channels).astype(np.float64)
 
 
-def input_side(layers: Sequence[SavedLayer], file: ModelFile, channels: int = 3) -> tuple[int, str]:
+def input_side(layers: Sequence[SavedLayer], file: ModelFile, channels: int) -> tuple[int, str]:
     """The side of the square that the net takes, 0 where it takes others too; and the one size that is no square, in words.
 
     Args:
