@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data.toy_splits import SPLITS, labels
+from vgg_keras import stop
 from vgg_keras.config import Config, Data, Runtime
 from vgg_keras.data import pipeline
 from vgg_keras.data.decoding import decode
@@ -17,7 +18,7 @@ from vgg_keras.data.scan import without_bad_images
 from vgg_keras.data.sources import open_source, open_test
 from vgg_keras.data.tfds import _Records
 from vgg_keras.data.tfds_labels import LabelFeature
-from vgg_keras.errors import UserError
+from vgg_keras.errors import StoppedError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,37 @@ def test_a_set_with_validation_and_test_splits_is_tested_on_its_test_split(label
     assert "validation on its split 'validation', its split 'test' for the test" in source.description
     assert [open_test(data, name)[2:][0] for name in (None, "val")] == ["test", "val"]
     assert [open_test(data, name)[3].size for name in (None, "val", "all")] == [5, 4, 12]
+
+
+def test_an_evaluation_needs_the_files_of_its_own_split_alone(labelled_twice, tmp_path, monkeypatch):
+    """ImageNet's validation images are 6 of 150 GB, and its training images a million records to find."""
+    shutil.copytree(Path(labelled_twice) / "labelled_twice", tmp_path / "labelled_twice")
+    data = Data(source="labelled_twice", data_dir=str(tmp_path))
+    (tests,) = tmp_path.rglob("*-test.tfrecord*")
+    (trained,) = tmp_path.rglob("*-train.tfrecord*")
+    trained.unlink()
+    for name, found in ((None, ("test", 5)), ("val", ("val", 4))):
+        assert (lambda opened: (opened[2], opened[3].size))(open_test(data, name)) == found
+    for function in (open_source, lambda data: open_test(data, "all")):
+        with pytest.raises(UserError, match=rf"Received: \S*{trained.name}, which is missing\. Put back"):
+            function(data)
+    tests.unlink()
+    description, _, *found = open_test(data, None)
+    assert (found[0], found[1].size) == ("val", 4) and description.endswith("validation on its split 'validation'")
+    monkeypatch.setattr(stop, "_requested", True)
+    with pytest.raises(StoppedError):
+        open_test(data, "val")
+
+
+def test_a_set_that_is_prepared_elsewhere_is_pointed_out(tmp_path):
+    with pytest.raises(UserError, match=r"the folder that holds imagenet2012/5\S+/: --set=data\.data_dir=FOLDER"):
+        open_source(Data(source="imagenet2012", data_dir=str(tmp_path)))
+    (tmp_path / "imagenet2012" / "5.0.0").mkdir(parents=True)
+    (tmp_path / "imagenet2012" / "5.0.0" / "dataset_info.json").touch()
+    with pytest.raises(UserError, match=r"/imagenet2012 holds version 5\.0\.0: --data=imagenet2012:5\.0\.0 reads it"):
+        open_source(Data(source="imagenet2012", data_dir=str(tmp_path)))
+    with pytest.raises(UserError, match=r"^data\.data_dir is a folder of this machine\. Received: gs://bucket/sets"):
+        open_source(Data(source="imagenet2012", data_dir="gs://bucket/sets"))
 
 
 def test_a_set_without_training_images_can_be_tested_on(labelled_twice):

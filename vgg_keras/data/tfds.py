@@ -8,12 +8,15 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras import stop
 from vgg_keras.config import Data
 from vgg_keras.data.class_names import class_name
 from vgg_keras.data.splits import Source, Split, divided, evenly
@@ -22,6 +25,7 @@ from vgg_keras.data.tfds_labels import LabelFeature, label_feature, meant_of, wi
 from vgg_keras.data.tfrecords import record_offsets
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import user_path
+from vgg_keras.progress import progress
 
 
 def open_builder(data: Data) -> Source:
@@ -48,13 +52,13 @@ def open_builder(data: Data) -> Source:
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
     """The images that an evaluation names; arguments and results as in `sources.open_test`.
 
-    Of a multi-label set only their labels are read. Unlike a training, it needs no split `train`: imagenet_v2 is a test alone.
+    Only the split that is named is opened, and only its labels are read of a multi-label set: ImageNet's validation images are a
+    twentieth of it, and may be on the disk without the others. Unlike a training, it needs no split `train`: imagenet_v2 is a
+    test alone.
     """
     records = _open(data)
     if "train" in records.splits:
-        source = _source(records, data)
-        description, name = source.description, name or source.final_split
-        split = source.split(name)
+        description, name, split = _test_of(records, data, name)
     else:
         description, name, split = _test_alone(records, name)
     split = with_labels(split, records.label, f"labels of {data.source}, {name}")
@@ -94,6 +98,11 @@ class _Records:
             )
         return names
 
+    @property
+    def present(self) -> list[str]:
+        """Those of which some files are on the disk."""
+        return [name for name in self.splits if any(map(os.path.exists, _shards(self.builder, name)))]
+
     def split(self, name: str) -> Split:
         """Its split of this name."""
         return _split(self.builder, name, self.image_key, self.label, self.classes)
@@ -116,17 +125,44 @@ def _source(records: _Records, data: Data) -> Source:
     if "train" not in records.splits:
         raise UserError(f"A data set must have a split 'train'. Received: {data.source!r} with {records.splits}.")
     train = records.split("train")
-    order = ("validation", "test") if data.validation == "own" else ("test", "validation")
-    opened = ((name, one) for name in order if name in records.splits and _labelled(one := records.split(name)))
-    own, test = next(opened, ("", None))
-    if test and data.validation == "own":
-        division, val = f"validation on its split {own!r}", test
-        later, test = next(opened, ("", None))  # of ImageNet there is none: its test split has no labels
-        division += f", its split {later!r} for the test" if test else ""
-    else:
-        train, val = divided(train, data.holdout, data.source)
-        division = f"{data.holdout:.0%} of 'train' held out" + (f", its split {own!r} for the test" if test else "")
-    return Source(data.source, records.described(division), records.classes, train, val, test)
+    own = list(_own_parts(records, data, records.splits))
+    found = {part: split for part, _, split in own}
+    train, val = (train, found["val"]) if "val" in found else divided(train, data.holdout, data.source)
+    return Source(data.source, records.described(_division(own, data)), records.classes, train, val, found.get("test"))
+
+
+_Part = tuple[str, str, Split]  # val or test, the name of the set's own split that is it, and its images
+
+
+def _own_parts(records: _Records, data: Data, names: Collection[str]) -> Iterator[_Part]:
+    """Of these splits those beside `train` that have labels, of ImageNet the validation: each is opened when it is reached."""
+    own = data.validation == "own"
+    order = ("validation", "test") if own else ("test", "validation")
+    opened = ((name, one) for name in order if name in names and _labelled(one := records.split(name)))
+    for part, (name, split) in zip(("val", "test") if own else ("test",), opened, strict=False):
+        yield part, name, split
+
+
+def _division(own: Sequence[_Part], data: Data) -> str:
+    """How a set is divided, in words."""
+    names = {part: name for part, name, _ in own}
+    first = f"validation on its split {names['val']!r}" if "val" in names else f"{data.holdout:.0%} of 'train' held out"
+    return first + (f", its split {names['test']!r} for the test" if "test" in names else "")
+
+
+def _test_of(records: _Records, data: Data, name: str | None) -> tuple[str, str, Split]:
+    """Of a set with training images: its description, the name of the split that an evaluation names, and the split."""
+    own: list[_Part] = []
+    for part in _own_parts(records, data, records.present) if name in (None, "val", "test") else ():
+        own.append(part)
+        if part[0] == name:
+            break
+    found = {part: split for part, _, split in own}
+    name = name or ("test" if "test" in found else "val")
+    if name in found:
+        return records.described(_division(own, data)), name, found[name]
+    source = _source(records, data)
+    return source.description, name, source.split(name)
 
 
 def _test_alone(records: _Records, name: str | None) -> tuple[str, str, Split]:
@@ -148,8 +184,9 @@ def _builder(data: Data):
     """The builder of a set by its name; nothing is downloaded yet."""
     import tensorflow_datasets as tfds
 
+    data_dir = _data_dir(data.data_dir)
     try:
-        return tfds.builder(data.source, data_dir=_data_dir(data.data_dir))
+        return tfds.builder(data.source, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
         hint = nearest(data.source, ["digits", *tfds.list_builders(with_community_datasets=False)])
         if not hint.startswith("Did") or "/" in data.source:
@@ -191,6 +228,8 @@ def _image_keys(features: Any) -> list[str]:
 
 def _data_dir(name: str) -> str | None:
     """Where TensorFlow Datasets keeps its sets; None: its own default, which needs a user with a home."""
+    if re.match(r"\w+://", name):  # of which a path would make a folder
+        raise UserError(f"data.data_dir is a folder of this machine. Received: {name}. Copy the set to a disk.")
     if name:
         return str(user_path(name))
     if not os.environ.get("TFDS_DATA_DIR"):
@@ -215,12 +254,25 @@ def _prepare(builder) -> None:
     except AssertionError as error:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise
-        raise UserError(f"{builder.name} must be downloaded by hand. {_one_line(error)}") from None
+        raise UserError(
+            f"{builder.name} must be downloaded by hand. {_one_line(error)} {_elsewhere(builder)}"
+        ) from None
     except Exception as error:  # a download fails in as many ways as there are hosts
         raise UserError(
             f"{builder.name} could not be downloaded and prepared: {type(error).__name__}: {_one_line(error)}. "
             "Name a folder that holds it prepared with --set=data.data_dir=..., or another --data."
         ) from None
+
+
+def _elsewhere(builder) -> str:
+    """Where a set may lie prepared that was not found, in a sentence: another version beside it, or another folder."""
+    wanted = Path(builder.data_path)
+    others = sorted(path.parent.name for path in wanted.parent.glob("*/dataset_info.json"))
+    name = builder.name + (f"/{builder.builder_config.name}" if builder.builder_config else "")
+    if others:
+        return f"{wanted.parent} holds version {others[-1]}: --data={name}:{others[-1]} reads it."
+    folder = "/".join((name, str(builder.version)))
+    return f"If it is prepared already, name the folder that holds {folder}/: --set=data.data_dir=FOLDER."
 
 
 def _one_line(text) -> str:
@@ -240,14 +292,42 @@ def _labelled(split: Split) -> bool:
     return False
 
 
+def _shards(builder, name: str) -> list[str]:
+    """The files of a split."""
+    return [str(path) for path in builder.info.splits[name].filepaths]
+
+
+def _offsets(shards: Sequence[str], lengths: Sequence[int], title: str) -> list[list[int]]:
+    """The offsets of the records of each file. Of ImageNet's million they take minutes where the disk is slow.
+
+    Raises:
+        UserError: a file is missing, or damaged.
+        StoppedError: by a signal.
+    """
+    missing = [path for path in shards if not os.path.exists(path)]
+    if missing:
+        more = f" and {len(missing) - 1:,} more of {len(shards):,} files" if len(missing) > 1 else ""
+        raise UserError(
+            "A prepared set has the files that dataset_info.json counts, on a disk of this machine. Received: "
+            f"{missing[0]}{more}, which {'are' if more else 'is'} missing. Put back what is missing, or prepare the set anew."
+        )
+    found = []
+    with progress(title=title, total=sum(lengths), unit="record") as bar:
+        for shard, records in zip(shards, lengths, strict=True):
+            found.append(record_offsets(shard, records))
+            bar.update(records)
+            stop.raise_if_requested()
+    return found
+
+
 def _split(builder, name: str, image_key: str, feature: LabelFeature, classes: tuple[str, ...]) -> Split:
     """A split whose records are read by their offsets; the image is not decoded, nor is another beside it, such as a mask."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     decoders = {key: tfds.decode.SkipDecoding() for key in _image_keys(features)}
-    shards: Sequence[str] = [str(path) for path in builder.info.splits[name].filepaths]
-    offsets = list(map(record_offsets, shards, builder.info.splits[name].shard_lengths))
+    shards = _shards(builder, name)
+    offsets = _offsets(shards, builder.info.splits[name].shard_lengths, f"records of {builder.name}, {name}")
     shard_of = np.concatenate([np.full(len(places), shard, np.int32) for shard, places in enumerate(offsets)])
     offset_of = np.concatenate([np.asarray(places, np.int64) for places in offsets])
     statuses = np.array([[one.st_size, one.st_mtime_ns, one.st_ctime_ns] for one in map(os.stat, shards)], np.int64)
