@@ -635,6 +635,13 @@ def fields_with(role: str, cls: type = Config) -> tuple[str, ...]:
     return tuple(paths)
 
 
+def memory_limits(config: Config) -> set[str]:
+    """The paths of the fields that only limit the memory of this configuration: its results do not depend on them."""
+    limits = set(fields_with(LIMIT))
+    # a batch norm's mean and variance are those of the micro-batch
+    return limits - {"data.micro_batch"} if config.architecture.batch_norm else limits
+
+
 def needs_of(path: str) -> tuple[str, ...]:
     """The settings of which one must hold for a field to have an effect; none: it always has, or it is a stage's."""
     found: Any = Config

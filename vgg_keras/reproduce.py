@@ -37,9 +37,7 @@ flags.DEFINE_list(
 flags.DEFINE_integer("jobs", 1, "Trainings and tests at the same time.", lower_bound=1)
 flags.DEFINE_bool("dry_run", False, "Print the plan and its hours; nothing is written.")
 cli.define("out", "set")
-FLAGS[
-    "set"
-].help = "A field of every run that decides no result, such as runtime.cache_dir=/tmp/scans. May be repeated."
+FLAGS["set"].help = "A field of every run that decides no result, such as data.data_dir=/data/tfds. May be repeated."
 FLAGS["out"].help = "The folder for runs, logs and the page. Default: reports/ and the suite's name."
 
 

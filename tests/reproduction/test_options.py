@@ -4,6 +4,9 @@ import pytest
 
 from tests.reproduction.fake_start import options_of
 from vgg_keras.errors import UserError
+from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.plain_values import to_dict
+from vgg_keras.reproduction import identity, plan
 from vgg_keras.reproduction.options import suite_of
 
 
@@ -28,7 +31,12 @@ from vgg_keras.reproduction.options import suite_of
         ),
         (
             {"settings": ("training.epochs=1",)},
-            r"suite is fixed: --set takes checkpoint\..*, runtime\.cache_dir\. Received: training\.epochs\.$",
+            r"suite is fixed: --set takes data\.data_dir, data\.micro_batch, .*, runtime\.cache_dir\. "
+            r"Received: training\.epochs\.$",
+        ),
+        (
+            {"suite": "smoke", "settings": ("data.micro_batch=8",)},  # its nets have batch norm
+            r"suite is fixed: --set takes data\.data_dir, evaluation\.batch, .* Received: data\.micro_batch\.$",
         ),
         (
             {"suite": "smoke", "settings": ("checkpoint.keep=0",)},
@@ -60,6 +68,23 @@ def test_a_set_that_is_not_there_is_named_before_another_is_downloaded(tmp_path,
     message = "Received: 'flowers17/', which is no folder .* It is photographs of the suite: --data=photographs=SOURCE"
     with pytest.raises(UserError, match=message):
         suite_of(options_of("x", "small"))
+
+
+def test_where_images_lie_and_what_fits_the_memory_are_of_the_machine(tmp_path):
+    """A prepared ImageNet is seldom in the home folder, and the paper's batch is too large for many GPUs."""
+    settings = (f"data.data_dir={tmp_path}", "evaluation.batch=8", "data.micro_batch=32")
+    suite = suite_of(options_of("x", "imagenet", settings=settings))
+    runs = plan.runs_of(suite, tmp_path / "out")
+    jobs = {job.name: job for job in plan.jobs_of(suite, runs, settings)}
+    ours = [f"--set={one}" for one in settings]
+    assert set(ours) <= set(jobs["imagenet/E-small/0/train"].arguments)
+    assert set(ours[:2]) <= set(jobs["imagenet/E-jitter/0/multi_crop"].arguments)  # a test has no micro-batches
+    assert ours[2] not in jobs["imagenet/E-jitter/0/multi_crop"].arguments
+
+    begun = override(runs[0].config, parse_assignments(settings))
+    stored = {"config": to_dict(begun)}
+    assert not identity.difference_of_run(stored, runs[0].config, None)
+    assert identity.design(begun, "") == identity.design(runs[0].config, "")
 
 
 def test_given_nets_replace_the_trainings(tmp_path):

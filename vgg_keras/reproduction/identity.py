@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import RESUME, Config, fields_with
+from vgg_keras.config import RESUME, Config, fields_with, memory_limits
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256_of_names, write_json
 from vgg_keras.paths import user_path
@@ -207,7 +207,7 @@ def _begun(stored: dict[str, Any]) -> Config:
 def _design(config: Config) -> dict[str, Any]:
     """What must be the same in the folder and in the plan; a run's folder states S where the recipe leaves it out."""
     stated = replace(config, data=replace(config.data, scale=config.training_scale))
-    return without(to_dict(stated), {*fields_with(RESUME), *_MEASURED})
+    return without(to_dict(stated), {*fields_with(RESUME), *memory_limits(config), *_MEASURED})
 
 
 def design(config: Config, start: str) -> dict[str, Any]:

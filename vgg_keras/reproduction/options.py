@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_keras.config import RESUME, Config, fields_with
+from vgg_keras.config import RESUME, Config, fields_with, memory_limits
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import override, parse_assignments
@@ -45,24 +45,30 @@ def suite_of(options: Options) -> Suite:
     Raises:
         UserError: a flag's value that the suite does not take, or images that do not exist.
     """
-    machine = [path for path in fields_with(RESUME) if path.split(".")[0] in ("runtime", "checkpoint")]
-    allowed = [path for path in machine if path != "runtime.precision"]  # which a result depends on
+    suite = suites.of(options.suite, _weights(options.weights))
     settings = parse_assignments(options.settings)
+    allowed = _of_the_machine(suite)
     for path in settings:
         if path not in allowed:
             raise UserError(f"The design of a suite is fixed: --set takes {', '.join(allowed)}. Received: {path}.")
-    override(Config(), settings)  # a value out of its range would end every job
-    suite = suites.of(options.suite, _weights(options.weights))
+    config = override(Config(), settings)  # a value out of its range would end every job
     suite = suite.on(_sources(options.data, suite))
     asked = suite.only(options.only) if options.only else suite
     used = {training.data for training in asked.trainings}
     for one in suite.sets:
         if one.name in used:
             try:
-                require_source(one.source)
+                require_source(one.source, config.data.data_dir)
             except UserError as error:
                 raise UserError(f"{error} It is {one.name} of the suite: --data={one.name}=SOURCE.") from None
     return suite
+
+
+def _of_the_machine(suite: Suite) -> list[str]:
+    """The fields that no result of a suite depends on: where things lie, and what fits in the memory."""
+    sections = [path for path in fields_with(RESUME) if path.split(".")[0] in ("runtime", "checkpoint")]
+    limits = set.intersection(*(memory_limits(one.configuration("digits", 0)) for one in suite.trainings))
+    return ["data.data_dir", *sorted(limits), *(path for path in sections if path != "runtime.precision")]
 
 
 def _sources(texts: tuple[str, ...], suite: Suite) -> dict[str, str]:

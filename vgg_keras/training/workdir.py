@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import provenance, stop
-from vgg_keras.config import LIMIT, RESUME, Config, fields_with, unused_fields
+from vgg_keras.config import RESUME, Config, fields_with, memory_limits, unused_fields
 from vgg_keras.data.splits import Source, Split
 from vgg_keras.data.statistics import Statistics, measure
 from vgg_keras.errors import UserError
@@ -98,10 +98,7 @@ def worker_fields(config: Config) -> dict[str, Any]:
 
 def resume_fields(config: Config) -> dict[str, Any]:
     """What a resumed run must keep: `worker_fields` without the limits, which a message may advise to change."""
-    limits = set(fields_with(LIMIT))
-    if config.architecture.batch_norm:  # whose mean and variance are those of the micro-batch
-        limits.remove("data.micro_batch")
-    return without(worker_fields(config), limits)
+    return without(worker_fields(config), memory_limits(config))
 
 
 def _what_counts(before: Config, now: Config) -> tuple[dict[str, Any], dict[str, Any]]:
