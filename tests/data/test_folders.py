@@ -191,7 +191,17 @@ def test_without_val_a_share_of_train_is_held_out_and_test_is_the_test_set(tmp_p
         ("cat dog wild/wolf wild/lynx", "", r"/wild, with folders .*: lynx, wolf\. Did you mean .*/wild\? Or list"),
         ("train/all/cat train/all/dog val/all/cat", "", r"train with 1: all\. Did you mean .*/train/all\?"),
         ("one/two/cat one/two/dog", "", r"photos with 1: one\. Did you mean .*/one/two\?"),
-        ("cat dog", "cat", r"photos/cat with 0: none\. Did you mean .*/photos\?"),
+        ("cat dog", "cat", r"photos/cat with 0: none\. Did you mean .*/photos\? Or move its files"),
+        (
+            "train/cat train/dog val",
+            "",
+            r"photos/val with 0: none\. Move its files into a folder for each class, or list",
+        ),
+        (
+            "train/cat train/dog val",
+            "val",
+            r"photos/val with 0: none\. Move its files into a folder for each class, or",
+        ),
     ],
 )
 def test_class_folders_at_another_level_are_refused_with_the_level_that_was_meant(tmp_path, paths, given, message):

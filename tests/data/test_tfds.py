@@ -212,6 +212,15 @@ def test_a_set_that_is_prepared_elsewhere_is_pointed_out(tmp_path):
         open_source(Data(source="imagenet2012", data_dir="gs://bucket/sets"))
 
 
+def test_the_folder_of_a_prepared_set_is_refused_with_the_sets_name(toy_set):
+    (folder,) = Path(toy_set[0]).rglob("1.0.0")
+    meant = rf"Did you mean --data=toy_pictures/small:1\.0\.0 --set=data\.data_dir={toy_set[0]}\?"
+    for function in (open_source, lambda data: open_test(data, None)):
+        with pytest.raises(UserError, match=meant):
+            function(Data(source=str(folder)))
+    assert open_source(Data(source="toy_pictures/small:1.0.0", data_dir=str(toy_set[0]))).train.size == 30
+
+
 def test_a_set_without_training_images_can_be_tested_on(labelled_twice):
     data = Data(source="labelled_tests", data_dir=labelled_twice)
     for asked, name, size in ((None, "test", 3), ("test", "test", 3), ("val", "val", 4), ("all", "all", 7)):

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from vgg_keras.data.boxes import COLUMNS
 from vgg_keras.data.class_names import class_name
 from vgg_keras.data.listed_boxes import Box, parsed
-from vgg_keras.data.split_folders import DOUBTFUL, NAMES
+from vgg_keras.data.split_names import DOUBTFUL, NAMES
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.paths import printable
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.data.class_names import class_name
+from vgg_keras.data.split_names import ALL
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
 
@@ -166,16 +167,23 @@ def _require_one_level(folder: Path, paths: list[str]) -> None:
     )
 
 
+_UNLABELLED = "move its files into a folder for each class, or list them with their labels in a .csv file."
+
+
 def _other_level(root: Path) -> str:
-    """The folder below or above `root` that holds class folders, as a sentence; empty where there is none."""
+    """The folder below or above `root` that holds class folders, and what its own files need, in sentences; perhaps empty."""
     below = root
     while len(folders := folders_in(below, [])) == 1 and below.parents:
         below = below / folders[0]
         if len(folders_in(below, [])) > 1 and not _holds_files(below):
             return _level(below)
-    if not folders_in(root, []) and len(folders_in(root.absolute().parent, [])) > 1 and any(root.iterdir()):
-        return _level(root.absolute().parent)
-    return ""
+    if folders_in(root, []) or not any(root.iterdir()):
+        return ""
+    above = root.absolute().parent
+    # the images of ILSVRC's val/ lie in one folder: no class, and no part of a set whose other folders are classes
+    if root.absolute().name.lower() not in ALL and len(folders_in(above, [])) > 1:
+        return f"{_level(above)} Or {_UNLABELLED}"
+    return f" {_UNLABELLED.capitalize()}"
 
 
 def _holds_files(folder: Path) -> bool:

@@ -45,6 +45,7 @@ def _opener(data: Data) -> Callable[[Data], Source]:
         return open_digits
     require_source(data.source, data.data_dir)
     if user_path(data.source).is_dir():
+        tfds.require_no_prepared_set(user_path(data.source))
         return folders.open_folder
     if user_path(data.source).is_file():
         return lists.open_list

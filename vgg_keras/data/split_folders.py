@@ -1,18 +1,12 @@
-"""Which folders of a data set are its splits: train/, val/ and test/, under the names that people give them.
-
-The splits of a list go by the same names.
-"""
+"""Which folders of a data set are its splits: train/, val/ and test/, under the names that people give them."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 from vgg_keras.data.listing import folders_in
+from vgg_keras.data.split_names import ALL, DOUBTFUL, NAMES
 from vgg_keras.errors import UserError
 from vgg_keras.paths import printable
-
-# The names that are read as each split, in upper or lower case; and those that are too doubtful, which must be renamed.
-NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-DOUBTFUL = {"train": ("trn",), "val": ("validate", "vali", "dev", "eval"), "test": ("tst",)}
 
 
 def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
@@ -25,15 +19,9 @@ def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
     """
     folders = folders_in(root, [])
     named = {split: [name for name in folders if name.lower() in names] for split, names in NAMES.items()}
-    known = [name for names in (*NAMES.values(), *DOUBTFUL.values()) for name in names]
-    if not named["train"] and not named["val"] and not all(name.lower() in known for name in folders):
+    if not named["train"] and not named["val"] and not all(name.lower() in ALL for name in folders):
         return {}
-    if (
-        named["train"]
-        and not named["val"]
-        and not named["test"]
-        and _is_a_class(root / named["train"][0], folders, known)
-    ):
+    if named["train"] and not named["val"] and not named["test"] and _is_a_class(root / named["train"][0], folders):
         return {}
     for split, names in named.items():
         if len(names) > 1:
@@ -48,9 +36,9 @@ def split_folders(root: Path, notes: list[str]) -> dict[str, Path]:
     return found
 
 
-def _is_a_class(train: Path, folders: Collection[str], known: Collection[str]) -> bool:
+def _is_a_class(train: Path, folders: Collection[str]) -> bool:
     """Whether train/ is the class of this name, as among buses and cars: other classes lie beside it, and none in it."""
-    return not folders_in(train, []) and any(name.lower() not in known for name in folders)
+    return not folders_in(train, []) and any(name.lower() not in ALL for name in folders)
 
 
 def require_splits(root: Path, found: Collection[str]) -> None:

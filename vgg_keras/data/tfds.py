@@ -7,6 +7,7 @@ resumed run skips only numbers.
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -47,6 +48,30 @@ def open_builder(data: Data) -> Source:
         for name, split in (("train", source.train), ("val", source.val), ("test", source.test))
     }
     return dataclasses.replace(source, **splits)
+
+
+def require_no_prepared_set(folder: Path) -> None:
+    """Refuses the folder of a prepared set, which goes by its name, with that name.
+
+    Raises:
+        UserError: it is one.
+    """
+    if not (folder / _INFO).is_file():
+        return
+    folder = folder.resolve()
+    try:
+        names = json.loads((folder / _INFO).read_text())
+        parts = [names["name"], *filter(None, [names.get("configName")])]
+    except (OSError, ValueError, KeyError, TypeError):  # a file of another kind and this name
+        return
+    above = folder.parents[len(parts)]
+    raise UserError(
+        f"A set of TensorFlow Datasets goes by its name. Received: --data={folder}, a prepared one. Did you mean "
+        f"--data={'/'.join(parts)}:{folder.name} --set=data.data_dir={above}?"
+    )
+
+
+_INFO = "dataset_info.json"  # in the folder of a prepared set
 
 
 def open_test(data: Data, name: str | None) -> tuple[str, tuple[str, ...], str, Split]:
@@ -267,7 +292,7 @@ def _prepare(builder) -> None:
 def _elsewhere(builder) -> str:
     """Where a set may lie prepared that was not found, in a sentence: another version beside it, or another folder."""
     wanted = Path(builder.data_path)
-    others = sorted(path.parent.name for path in wanted.parent.glob("*/dataset_info.json"))
+    others = sorted(path.parent.name for path in wanted.parent.glob(f"*/{_INFO}"))
     name = builder.name + (f"/{builder.builder_config.name}" if builder.builder_config else "")
     if others:
         return f"{wanted.parent} holds version {others[-1]}: --data={name}:{others[-1]} reads it."

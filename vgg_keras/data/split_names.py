@@ -1,0 +1,6 @@
+"""What people call the splits of a data set: its folders, and the words in a list's column `split`."""
+
+# The names that are read as each split, in upper or lower case; and those that are too doubtful, which must be renamed.
+NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+DOUBTFUL = {"train": ("trn",), "val": ("validate", "vali", "dev", "eval"), "test": ("tst",)}
+ALL = tuple(name for names in (*NAMES.values(), *DOUBTFUL.values()) for name in names)
