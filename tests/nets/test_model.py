@@ -10,12 +10,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import vgg_keras
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
+from vgg_keras.nets.feature_maps import feature_maps
 from vgg_keras.nets.model import VGG, FullyConvolutional, architecture_of
 
 # Fields that the layers do not show are among them: dropout of a net without FC layers, initial values.
@@ -116,6 +118,44 @@ def test_images_of_another_size_are_refused_in_a_line_also_when_predict_is_trace
     if head == "gap":  # a clone may take others
         clone = keras.models.clone_model(model, input_tensors=keras.Input((None, 64, 3), name="image"))
         assert clone.predict(images[:, :40], verbose=0).shape == (2, 3)
+
+
+def test_fit_and_evaluate_refuse_images_of_another_size_also_when_they_are_traced():
+    model = build("A", num_classes=3, crop=32, width=1 / 64, head="gap")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    large, labels = np.zeros((2, 64, 64, 3), np.float32), np.zeros(2, np.int32)
+    images, weights = large[:, :32, :32], model.get_weights()
+    one_by_one = tf.data.Dataset.from_tensor_slices((images, labels))
+    batches = tf.data.Dataset.from_tensor_slices((large, labels)).batch(2)
+    for _ in range(2):  # before they are traced, and after
+        for method in (model.evaluate, model.fit):
+            for wrong, shape in (((large, labels), "2 x 64 x 64 x 3"), ([batches], "any x 64 x 64 x 3")):
+                with pytest.raises(
+                    UserError, match=rf"^{method.__name__}\(\) takes .* 32 x 32 pixels. Received: {shape}"
+                ):
+                    method(*wrong, verbose=0)
+            with pytest.raises(UserError, match=r"Received: 32 x 32 x 3\. .* has batches by \.batch\(32\)"):
+                method(one_by_one, verbose=0)
+        with pytest.raises(UserError, match=r"^fit\(\) takes .*Received: 2 x 64 x 64 x 3"):
+            model.fit(images, labels, validation_data=(large, labels), verbose=0)
+        assert all(map(np.array_equal, model.get_weights(), weights))
+        model.evaluate(images, labels, verbose=0)
+        model.fit(one_by_one.batch(2), validation_data=(images, labels), shuffle=False, verbose=0)
+        weights = model.get_weights()
+
+
+def test_images_of_other_channels_are_refused_in_a_line_also_when_predict_is_traced(net, dense):
+    images, maps = np.full((2, 32, 32, 3), 200, np.uint8), feature_maps(net, "pool1")
+    for model in (net, dense, maps):
+        expected = model.predict(images[:1], verbose=0)
+        model.predict(images, verbose=0)
+        with pytest.raises(UserError, match=r"^This net takes .* of 3 channels. Received: 2 x 32 x 32 x 4\.$"):
+            model.predict(np.zeros((2, 32, 32, 4), np.uint8), verbose=0)
+        grey = model.predict(images[:1, ..., :1], verbose=0)  # as RGB of equal values
+        for one, other in zip(keras.tree.flatten(grey), keras.tree.flatten(expected), strict=True):
+            assert np.allclose(one, other, rtol=1e-4, atol=1e-4)
+    in_grey = build("A", num_classes=3, crop=32, width=1 / 64, channels=1, mean=(127.0,))
+    assert in_grey.predict(images[..., 0], verbose=0).shape == (2, 3)  # Keras adds the channels' axis
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The maps of a net's layers by name, for images of any size, with the net's own weights."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.nets.architectures import LAST, Layer, costs, layers
 from vgg_keras.nets.dense import AtLeast
-from vgg_keras.nets.model import architecture_of, require_unquantized
+from vgg_keras.nets.model import architecture_of, require_channels, require_unquantized, shape_of
 
 SMALLEST = 32  # pixels: five poolings leave one position
 POOLING = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
@@ -23,14 +24,16 @@ class FeatureMaps(keras.Model):
         self._check(inputs)  # inside a layer's call Keras would add lines to the message
         return super().__call__(inputs, *args, **kwargs)
 
+    @functools.wraps(keras.Model.predict)
     def predict(self, x, *args, **kwargs):
         self._check(x)
         return super().predict(x, *args, **kwargs)
 
     def _check(self, images):
-        shape = getattr(images, "shape", None)
+        shape = shape_of(images)
         if shape is not None and len(shape) == 4:
             self.get_layer("at_least").check(*shape[1:3])
+            require_channels(self, shape)
 
 
 def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | None = None) -> keras.Model:

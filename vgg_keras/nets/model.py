@@ -1,5 +1,6 @@
 """Nets that know their `Architecture`: the classes of the models that `build` and `to_fully_convolutional` make."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,26 @@ class _Net(keras.Model):
         known = self._architecture and to_dict(self._architecture)
         return {**super().get_config(), "architecture": known}
 
+    @functools.wraps(keras.Model.fit)
+    def fit(self, x=None, *args, **kwargs):
+        self._require_images("fit", x)
+        self._require_images("fit", kwargs.get("validation_data"))
+        return super().fit(x, *args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, x=None, *args, **kwargs):
+        self._require_images("evaluate", x)
+        return super().evaluate(x, *args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, x, *args, **kwargs):
+        self._require_images("predict", x)
+        return super().predict(x, *args, **kwargs)
+
+    def _require_images(self, method: str, x: Any) -> None:
+        """Refuses images that the net does not take, as far as their shape is known: Keras does so only until it is traced."""
+        raise NotImplementedError
+
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
 class VGG(_Net):
@@ -53,38 +74,72 @@ class VGG(_Net):
     Keras's old `.h5` format names a model by its class alone: `load_model` needs custom_objects={"VGG": vgg_keras.VGG} there.
     The bare name is not registered, since Keras would then prefer it to a user's own class of that name.
 
-    `predict` refuses images of another size. Once Keras has traced it for any size, a net with FC layers would end in a
-    traceback of TensorFlow, and one without them would run on.
+    `fit`, `evaluate` and `predict` refuse arrays and data sets of images of another size. Once Keras has traced them for any
+    size, a net with FC layers would end in a traceback of TensorFlow, and one without them would run on. On JAX an error
+    within `fit` or `evaluate` takes the net's weights along.
     """
 
-    def predict(self, x, *args, **kwargs):
-        shape, sides = getattr(x, "shape", None), self.input_shape[1:3]
-        if shape is not None and not (len(shape) == 4 and _agree(shape[1:3], sides)):
-            height, width = sides
+    def _require_images(self, method: str, x: Any) -> None:
+        shape = shape_of(x)
+        if shape is None:
+            return
+        height, width, channels = self.input_shape[1:]
+        batch = len(shape) == 4 or (len(shape) == 3 and channels == 1)  # Keras adds the axis of one channel
+        if not (batch and _agree(shape[1:3], (height, width))):
             raise UserError(
-                f"predict() takes a batch of images of {height} x {width} pixels. Received: {' x '.join(map(str, shape))}. One "
-                "image is a batch as image[np.newaxis]; vgg_keras.predict_images takes any size, and so does the dense net."
+                f"{method}() takes batches of images of {height} x {width} pixels. Received: {_text(shape)}. One image is a "
+                "batch as image[np.newaxis], a tf.data.Dataset of images has batches by .batch(32); vgg_keras.predict_images "
+                "takes any size, and so does the dense net."
             )
-        return super().predict(x, *args, **kwargs)
-
-
-def _agree(given: Sequence[int], own: Sequence[int | None]) -> bool:
-    """Whether images have a net's sides; those of a clone for any size are None."""
-    return all(side in (None, one) for one, side in zip(given, own, strict=True))
+        require_channels(self, shape)
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
 class FullyConvolutional(_Net):
     """The same net as convolutions alone (3.2): images of any size from the crop's on to a class score map.
 
-    `predict` refuses too small images, also once Keras has traced it for any size.
+    `fit`, `evaluate` and `predict` refuse too small images, also once Keras has traced them for any size.
     """
 
-    def predict(self, x, *args, **kwargs):
-        shape = getattr(x, "shape", None)
+    def _require_images(self, method: str, x: Any) -> None:
+        shape = shape_of(x)
         if shape is not None and len(shape) == 4:
             self.get_layer("at_least").check(*shape[1:3])
-        return super().predict(x, *args, **kwargs)
+            require_channels(self, shape)
+
+
+def shape_of(x: Any) -> Sequence[int | None] | None:
+    """The shape of images: an array, a tensor, the first of a tuple of them, or what a `tf.data.Dataset` of them yields.
+
+    None where it is not known, as of a generator.
+    """
+    x = getattr(x, "element_spec", x)
+    shape = getattr(x[0] if isinstance(x, tuple) and x else x, "shape", None)
+    return None if getattr(shape, "rank", 0) is None else shape  # TensorFlow's unknown shape
+
+
+def require_channels(model: keras.Model, shape: Sequence[int | None]) -> None:
+    """Refuses images (batch, height, width, channels) of other channels than a net's.
+
+    One channel is that of grey images, which the mean subtraction of a net in RGB makes three equal ones.
+
+    Raises:
+        UserError: they have others.
+    """
+    channels = model.input_shape[-1]
+    if len(shape) == 4 and shape[-1] not in (None, 1, channels):
+        raise UserError(
+            f"This net takes images (batch, height, width, channels) of {channels} channels. Received: {_text(shape)}."
+        )
+
+
+def _agree(given: Sequence[int | None], own: Sequence[int | None]) -> bool:
+    """Whether images have a net's sides, as far as they are known; those of a clone for any size are None."""
+    return all(None in (one, side) or one == side for one, side in zip(given, own, strict=True))
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    return " x ".join("any" if size is None else str(size) for size in shape)
 
 
 def require_unquantized(model: keras.Model) -> None:
