@@ -83,6 +83,13 @@ def pictures_of(notebook):
     }
 
 
+def test_each_notebook_installs_the_package_by_itself():
+    """On Colab each has a machine of its own, to which no other notebook has installed anything."""
+    codes = [[cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"] for path in SMALLER]
+    assert len({cells[0].source for cells in codes}) == 1
+    assert all("%pip install" in cells[0].source and "import vgg_keras" in cells[1].source for cells in codes)
+
+
 def test_the_notebook_has_no_outputs():
     notebook = nbformat.read(QUICKSTART, as_version=4)
     nbformat.validate(notebook)
