@@ -130,7 +130,7 @@ class Architecture(_Checked):
         return self.fc_units * count
 
     def resolved(self, num_classes: int, mean: tuple[float, ...], multi_label: bool = False) -> "Architecture":
-        """With this number of classes and this mean, if it has none of its own, and for such data."""
+        """The net with this number of classes and this mean, where it has none of its own, and for such data."""
         return dataclasses.replace(
             self,
             num_classes=self.num_classes or num_classes,
@@ -156,7 +156,7 @@ class Architecture(_Checked):
 
     @property
     def outputs(self) -> int:
-        """Of the last layer: a score for each class, or the numbers of its boxes (A)."""
+        """The number of outputs of the last layer: a score for each class, or the numbers of its boxes (A)."""
         return {"none": self.num_classes, "scr": 4, "pcr": 4 * self.num_classes}[self.boxes]
 
     def check(self):

@@ -20,7 +20,7 @@ def command() -> list[str]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of this package, Python and those of the packages that numbers depend on that are installed."""
+    """The versions of this package, of Python and of the installed packages that numbers depend on."""
     found = {"vgg_keras": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the nets run on JAX too

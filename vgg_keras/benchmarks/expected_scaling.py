@@ -47,15 +47,15 @@ class Net:
         return GRADIENT_BYTES * self.parameters
 
     def compute_seconds(self, images: float, teraflops: float) -> float:
-        """Of a step over so many images on one device that sustains so many 10^12 operations per second."""
+        """The time of a step over so many images on one device that sustains so many 10^12 operations per second."""
         return OPERATIONS * self.multiply_adds * images / (teraflops * 1e12)
 
     def exchange_seconds(self, devices: int, link: Link) -> float:
-        """Of the gradients' sum in a ring: each device sends 2 (n - 1) / n of them over its link."""
+        """The time to sum the gradients in a ring: each device sends 2 (n - 1) / n of them over its link."""
         return 2 * (devices - 1) / devices * self.gradient_bytes / (LINK_SHARE * link.rate)
 
     def speed_up(self, devices: int, batch: int, teraflops: float, link: Link) -> float:
-        """Of a step over `batch` images, shared by so many devices, against one device."""
+        """How many times as fast as one device so many devices make a step over `batch` images."""
         together = self.compute_seconds(batch / devices, teraflops) + self.exchange_seconds(devices, link)
         return self.compute_seconds(batch, teraflops) / together
 

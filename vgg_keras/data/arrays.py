@@ -161,7 +161,7 @@ def _pixels(values: Any) -> np.ndarray:
 
 
 class _Range(NamedTuple):
-    """Of the values of images: the least, the most, and whether there are fractions among them."""
+    """The least and the largest value of images, and whether there are fractions among them."""
 
     least: float
     most: float

@@ -74,7 +74,7 @@ class Boxes:
         return self.values[order[self.starts[:-1]]]
 
     def mapped(self, function) -> "Boxes":
-        """With other values, that a function of the values and of the place of each one's image gives."""
+        """The boxes with other values, which a function of the values and of the place of each one's image gives."""
         owners = np.repeat(np.arange(len(self.counts)), self.counts)
         return dataclasses.replace(self, values=function(self.values, owners))
 

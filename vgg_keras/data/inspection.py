@@ -127,7 +127,7 @@ _LATER = b"later"  # instead of a reason: of an image that `_quick` leaves to `_
 
 @tf.function(input_signature=_SIGNATURE, autograph=False)
 def _quick(encoded, label, max_pixels):
-    """As `_content`, of a JPEG in grey or RGB without EXIF and with few pixels; of all other files `_LATER`."""
+    """`_content` of a JPEG in grey or RGB without EXIF and with few pixels; `_LATER` for all other files."""
     unread = tf.zeros([2], tf.int32)
 
     def of_jpeg():

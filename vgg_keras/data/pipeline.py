@@ -312,7 +312,7 @@ def num_parallel_calls() -> int:
 
 
 def without_autotune(dataset: tf.data.Dataset, threads: int | None = None) -> tf.data.Dataset:
-    """Without tf.data's tuning thread, which delays the end of an iterator by up to 3 seconds.
+    """A dataset without tf.data's tuning thread, which delays the end of an iterator by up to 3 seconds.
 
     Args:
         threads: a private pool for each iterator, for a dataset that lasts a run: in TensorFlow's pool images would queue

@@ -15,7 +15,7 @@ from vgg_keras.progress import progress
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of the channels' values in 0-255, each image with the same weight whatever its size.
+    """Mean and covariance of the channels' values in 0-255, each image with the same weight whatever its size.
 
     Attributes:
         mean: of each channel, such as R, G, B.

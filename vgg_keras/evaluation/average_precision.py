@@ -16,7 +16,7 @@ from vgg_keras.evaluation import rows
 
 
 class AveragePrecisions(NamedTuple):
-    """Of each class in percent, (classes,) float64; NaN for a class that no image has."""
+    """The average precision of each class in percent, (classes,) float64; NaN for a class that no image has."""
 
     area: np.ndarray
     voc2007: np.ndarray
@@ -28,7 +28,7 @@ class AveragePrecisions(NamedTuple):
 
     @property
     def mean_voc2007(self) -> float | None:
-        """The same of VOC-2007's."""
+        """The mean of VOC-2007's average precisions over the same classes; None as in `mean`."""
         return _mean(self.voc2007)
 
 

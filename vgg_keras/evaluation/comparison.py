@@ -164,9 +164,8 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
     config = from_dict(Config, stored["config"])
     values = without(to_dict(config), {*fields_with(RESUME), "seed", "evaluation", "stages"} - _COMPARED)
     measured = stored.get("data", {}).get("statistics", {}).get("mean")
-    if (
-        measured is None or list(config.architecture.mean) == list(measured) or config.training.weights
-    ):  # measured, not set
+    set_by_user = measured is not None and list(config.architecture.mean) != list(measured)
+    if config.training.weights or not set_by_user:
         del values["architecture"]["mean"]
     if not config.architecture.batch_norm:  # the result is then the same
         del values["data"]["micro_batch"]
@@ -187,7 +186,7 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[str]:
-    """For each row the fields whose values are not the same in all."""
+    """The label of each row: the fields whose values are not the same in all."""
     paths = dict.fromkeys(path for row in rows for path in row)
     differing = [path for path in paths if any(row.get(path) != rows[0].get(path) for row in rows)]
     shown = [path for path in differing if path not in _ELSEWHERE]
@@ -207,7 +206,7 @@ def names(rows: list[Row]) -> list[str]:
 
 
 def table(rows: list[Row]) -> list[list[str]]:
-    """For a person."""
+    """The rows as cells of text, the header first."""
     more = [] if rows[0].measure == "mAP" else ["top-5 error, %", "balanced error, %"]
     cells = [["", "test", "runs", f"{rows[0].measure}, %", "lowest-highest", *more, "beside the first row"]]
     for name, row in zip(names(rows), rows, strict=True):

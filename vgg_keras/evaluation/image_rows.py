@@ -76,7 +76,7 @@ class ImageRows:
         return hashlib.sha256("\n".join(self.ids).encode() + self.fingerprints.tobytes()).hexdigest()
 
     def with_rows(self, array: np.ndarray) -> Self:
-        """The same with other rows."""
+        """The same images with other rows."""
         return dataclasses.replace(self, **{self.NAME: array})
 
     def check(self) -> None:

@@ -12,7 +12,7 @@ HALF = 0.5  # a multi-label net answers the classes of at least this probability
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """Of one set of images, in percent. Those of the other kind of set are None.
+    """What a test measures on one set of images, in percent. Those of the other kind of set are None.
 
     Attributes:
         top1_error, top5_error: the second is None among five classes or fewer, where it means nothing.
@@ -82,7 +82,7 @@ def measure(scores: np.ndarray, labels: np.ndarray, threshold: float = HALF) -> 
 
 
 def percent(value: float | None) -> str:
-    """As text: `2.51 %`, or a dash where it means nothing."""
+    """A number as text: `2.51 %`, or a dash where it means nothing."""
     return f"{value:.2f} %" if value is not None and np.isfinite(value) else "-"
 
 

@@ -96,7 +96,7 @@ def mean(parts: Sequence[Posteriors], names: Sequence[str], folder: Path | None 
 
 
 def _mean(arrays: Sequence[np.ndarray], folder: Path | None) -> np.ndarray:
-    """Of arrays of float32, summed in float64."""
+    """The mean of arrays of float32, summed in float64."""
     if len(arrays) == 1:
         return arrays[0]
     result = rows.zeros(arrays[0].shape, folder)

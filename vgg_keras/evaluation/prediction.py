@@ -146,7 +146,7 @@ def draw(predictions: Sequence[Prediction], data: Data, path: Path) -> None:
 
 
 def table(predictions: Sequence[Prediction]) -> list[list[str]]:
-    """For a person: a row for each photograph, its classes in columns."""
+    """The predictions as cells of text: a row for each photograph, its classes in columns."""
     columns = max(1, *(len(prediction.classes) for prediction in predictions))
     rows = [["", *(f"{place + 1}." for place in range(columns))]]
     for one in predictions:

@@ -71,7 +71,7 @@ def export(net: LoadedModel, config: Config, form: str, out: Path) -> list[Parit
             "classes": list(classes),
             "outputs": _gives(net, form),
             **_takes(net, config, form),
-            "parity": [dataclasses.asdict(parity) for parity in found],
+            "parity": [dataclasses.asdict(one) for one in found],
             "command": provenance.command(),
             "versions": provenance.versions(),
             "git_commit": provenance.git_commit(),

@@ -29,7 +29,7 @@ class Outputs(Protocol):
 
 
 class Probabilities:
-    """Of classes: the answer is the most probable one, of a multi-label net every class above a half."""
+    """Probabilities of classes: the answer is the most probable one, of a multi-label net every class above a half."""
 
     unit = 1.0
 

@@ -28,7 +28,7 @@ class Geometry:
 
     @classmethod
     def of(cls, height: int, width: int, side: int) -> "Geometry":
-        """Of an image whose smaller side becomes `side`, as `rescaling.rescaled_size` rounds it."""
+        """The geometry of an image whose smaller side becomes `side`, as `rescaling.rescaled_size` rounds it."""
         rescaled = tuple(int(np.rint(size * (side / min(height, width)))) for size in (height, width))
         return cls(height, width, rescaled)
 
@@ -75,5 +75,5 @@ def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
-    """Of boxes (..., 4) by their edges."""
+    """The areas of boxes (..., 4), which are given by their edges."""
     return (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)

@@ -92,7 +92,7 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
 
 
 def _as_evaluated(config: Config, overrides: Mapping[str, Any], net: Any) -> Config:
-    """With the values that read the images, and their boxes, of a `LocalizingNet`; given ones stay as they are."""
+    """The configuration with the values by which a `LocalizingNet` read the images and their boxes; given ones stay."""
     known = {
         "architecture.boxes": "scr",
         "evaluation.protocol": "center",

@@ -114,7 +114,7 @@ def localize_images(
 
 
 def _with_answers(config: Config, top: int | None) -> Config:
-    """With so many answers, and the boxes of so many classes at each Q, as the most probable classes need."""
+    """The configuration with so many answers, and the boxes of so many classes at each Q, as the most probable classes need."""
     if top is None:
         return config
     rules = dataclasses.replace(

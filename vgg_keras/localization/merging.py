@@ -48,7 +48,7 @@ def merge(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> tuple[np.n
 
 
 def match_score(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Of boxes (..., 4); the arguments broadcast."""
+    """The match score of boxes (..., 4); the arguments broadcast."""
     size, other_size = box[..., 2:] - box[..., :2], others[..., 2:] - others[..., :2]
     apart = np.linalg.norm((box[..., :2] + box[..., 2:] - others[..., :2] - others[..., 2:]) / 2, axis=-1)
     diagonal = (np.linalg.norm(size, axis=-1) + np.linalg.norm(other_size, axis=-1)) / 2
@@ -62,7 +62,7 @@ def match_score(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _match_scores(boxes: np.ndarray) -> np.ndarray:
-    """Of all pairs, (n, n); infinite on the diagonal."""
+    """The match scores of all pairs, (n, n); infinite on the diagonal."""
     found = match_score(boxes[:, np.newaxis], boxes[np.newaxis])
     np.fill_diagonal(found, np.inf)
     return found

@@ -64,7 +64,7 @@ class Layout:
 
     @property
     def columns(self) -> int:
-        """Of a row."""
+        """How many numbers a row has."""
         return 1 + 4 * self.truth + self.classes + self.slots * (2 + 5 * self.boxes)
 
     def packed(self, row: Row) -> np.ndarray:
@@ -144,7 +144,7 @@ class PredictedBoxes(ImageRows):
 
     @property
     def layout(self) -> Layout:
-        """Of its rows."""
+        """The layout of its rows."""
         return Layout(*self.nets[0].layout)
 
     def row(self, image: int) -> Row:

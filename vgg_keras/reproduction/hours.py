@@ -44,7 +44,7 @@ class Pace:
 
 
 def hours(job: Job, pace: Pace) -> float:
-    """Of a job from its first image to its last; of a training what is left: epochs, validations and its final evaluation."""
+    """The hours of a job from its first image to its last; of a training those of what is left, its final evaluation included."""
     config = job.run.config
     architecture = config.architecture.resolved(pace.classes, (0.0, 0.0, 0.0))
     if job.test is not None:

@@ -30,7 +30,7 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """Of the runs and the page."""
+        """The folder of the runs and the page."""
         return user_path(self.out)
 
     @property

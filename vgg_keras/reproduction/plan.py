@@ -41,7 +41,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For messages and logs."""
+        """The name in messages and logs."""
         return f"{self.training.name}/{self.seed}"
 
     @property

@@ -94,9 +94,9 @@ def _run(
         if stop.requested() and not stopping:
             stopping, waiting = True, []
             _ask_to_save(running)
-        while len(running) < at_once and (job := _next(waiting, running, failed)):
+        while len(running) < at_once and (job := _next(waiting, running)):
             waiting.remove(job)
-            log = folder / LOGS / f"{job.name.replace('/', '_')}.log"
+            log = _log_of(folder, job.name)
             log.parent.mkdir(parents=True, exist_ok=True)
             print(f"begin {job.name}, output in {log}", flush=True)
             running[job] = start(job.command, log), time.monotonic()
@@ -122,7 +122,7 @@ def _run(
     return failed
 
 
-def _next(waiting: Sequence[Job], running: dict[Job, tuple], failed: dict[str, int]) -> Job | None:
+def _next(waiting: Sequence[Job], running: dict[Job, tuple]) -> Job | None:
     """The first job that can start: its net, or the one that it starts from, is trained, and no other job works in its run."""
     busy = {job.run.folder for job in running}
     for job in waiting:
@@ -136,8 +136,13 @@ def _next(waiting: Sequence[Job], running: dict[Job, tuple], failed: dict[str, i
     return None
 
 
+def _log_of(folder: Path, name: str) -> Path:
+    """The file of a job's output."""
+    return folder / LOGS / f"{name.replace('/', '_')}.log"
+
+
 def exit_status(failed: Mapping[str, int]) -> int:
-    """Of a suite: 0, or the status of the first job that failed; after a signal it is a shell's, such as 137 of SIGKILL."""
+    """The exit status of a suite: 0, or that of the first job that failed; after a signal a shell's, such as 137 of SIGKILL."""
     return next((status if status > 0 else 128 - status for status in failed.values()), 0)
 
 
@@ -147,7 +152,7 @@ def ending(status: int) -> str:
 
 
 def last_line(folder: Path, name: str) -> str:
-    """Of the output of a job."""
-    log = folder / LOGS / f"{name.replace('/', '_')}.log"
+    """The last line of the output of a job."""
+    log = _log_of(folder, name)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1][-300:] if lines else "no output"

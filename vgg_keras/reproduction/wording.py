@@ -179,7 +179,7 @@ def progress(found: dict[str, Any]) -> str:
 
 
 def hours(found: dict[str, Any]) -> float:
-    """Of the epochs of all runs."""
+    """The hours of the epochs of all runs."""
     return sum(one.get("hours", 0.0) for one in found["trainings"])
 
 

@@ -37,7 +37,7 @@ REPEATS = 3
 
 @dataclass(frozen=True)
 class Work:
-    """Of a complete run with its maximum of epochs, without validation: steps, images, operations."""
+    """The work of a complete run with its maximum of epochs, without validation: steps, images, operations."""
 
     steps: int
     images: int
@@ -113,7 +113,7 @@ def _timed(config: Config, source: Source, strategy: tf.distribute.Strategy, pre
     step = steps.train_step(strategy, state, config, objectives.of(config))
 
     def seconds(only_one: bool) -> float:
-        """Of the fastest step; with `only_one` all images but one of each device have weight 0 and are cut off."""
+        """The seconds of the fastest step; with `only_one` all images but one of each device have weight 0 and are cut off."""
 
         def batches(_):
             share = (replicas, workers.rank, workers.count)
@@ -169,5 +169,5 @@ def _trained(config: Config) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """As hours, minutes and seconds."""
+    """Seconds as hours, minutes and seconds."""
     return str(datetime.timedelta(seconds=round(seconds)))

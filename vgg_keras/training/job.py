@@ -211,12 +211,11 @@ def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImag
     return source, bad_images
 
 
-_TOP1 = "top-1 error", "top1_error"
-
-
 def _chain_table(runs: Sequence[PlannedRun], results: Sequence[dict]) -> list[list[str]]:
     """The stages and their errors."""
-    name, key = ("mAP", "mean_average_precision") if "mean_average_precision" in results[-1] else _TOP1
+    name, key = "top-1 error", "top1_error"
+    if "mean_average_precision" in results[-1]:
+        name, key = "mAP", "mean_average_precision"
     rows = [["stage", "net", "S", "epochs", f"validation {name}", f"final evaluation, {name}"]]
     for run, result in zip(runs, results, strict=True):
         errors = percent(result[f"validation_{key}"]), percent(result[key])

@@ -72,7 +72,7 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Of the run, at most."""
+        """The epochs of the run, at most."""
         return epochs_of(self.config.training, self.steps_per_epoch)
 
 

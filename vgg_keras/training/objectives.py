@@ -24,7 +24,7 @@ class Objective(Protocol):
     ignorant_loss: float
 
     def losses(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Of each image in training, (n,) float32."""
+        """The loss of each image in training, (n,) float32."""
 
     def validation_losses(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """The same in a validation: without smoothing and weights of classes."""
@@ -114,7 +114,10 @@ class BoxRegression:
 
 
 def intersection_over_union(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Of pairs of boxes (n, 4), centre x, y, width, height, as `localization.boxes.iou`. A negative size counts as 0."""
+    """The intersection over union of pairs of boxes (n, 4), centre x, y, width, height; a negative size counts as 0.
+
+    As `localization.boxes.iou`.
+    """
 
     def edges(box):
         size = tf.maximum(box[:, 2:], 0.0)

@@ -164,8 +164,8 @@ def _started_from(config: Config, start: str, fine_tuned: bool) -> Config:
     """A stage's configuration with its start: by `training.weights` in fine-tuning, else by 3.1's rule."""
     training = config.training
     if fine_tuned:
-        sha256 = training.weights_sha256 if start == training.weights else ""
-        training = dataclasses.replace(training, weights=start, weights_sha256=sha256)
+        pinned = training.weights_sha256 if start == training.weights else ""
+        training = dataclasses.replace(training, weights=start, weights_sha256=pinned)
     else:
         training = dataclasses.replace(training, init_from=start)
     return dataclasses.replace(config, training=training)

@@ -267,20 +267,20 @@ def _replace_config(workdir: Path, content: dict[str, Any]) -> None:
 
 
 def _resolved(config: Config, num_classes: int, mean: tuple[float, ...], multi_label: bool) -> Config:
-    """With the data's classes, their kind and mean, and S stated: the run's folder says what its net was trained with."""
+    """The configuration with the data's classes, their kind and mean, and with S: what the net was trained with."""
     data = dataclasses.replace(config.data, scale=config.training_scale)
     architecture = config.architecture.resolved(num_classes, mean, multi_label)
     return dataclasses.replace(config, data=data, architecture=architecture)
 
 
 def with_layers(config: Config, start: Start) -> Config:
-    """With `training.layers` as a layer's name where it is `new`."""
+    """The configuration with `training.layers` as a layer's name where it is `new`."""
     layers = trained_layers.resolved(config.architecture, config.training.layers, start.layers)
     return dataclasses.replace(config, training=dataclasses.replace(config.training, layers=layers))
 
 
 def _resolved_as(config: Config, stored: Config) -> Config:
-    """With the classes, their kind, the mean and the new layers that a run was begun with."""
+    """The configuration with the classes, their kind, the mean and the new layers that a run was begun with."""
     names = trained_layers.trained_layers(config.architecture, trained_layers.ALL)
     if config.training.layers == trained_layers.NEW and stored.training.layers in names:  # as `resolved` makes it
         training = dataclasses.replace(config.training, layers=stored.training.layers)

@@ -99,7 +99,7 @@ class Workers:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """For work of all workers: only the chief prints, and a lost worker is named.
+        """A context for work of all workers: only the chief prints, and a lost worker is named.
 
         Raises:
             WorkerLostError: a worker is lost.

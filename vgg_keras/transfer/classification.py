@@ -48,7 +48,7 @@ def classify(
     outcomes = []
     for division in parts:
         outcomes.append(test(found, division, config.features, config.seed))
-        print(_line(outcomes[-1], len(outcomes)), flush=True)
+        print(_line(outcomes[-1]), flush=True)
         stop.raise_if_requested()
     final, names = outcomes[-1], list(outcomes[-1].reached)
     reached = [[outcome.reached[name] for outcome in outcomes] for name in names]
@@ -196,7 +196,7 @@ def _row(found: Descriptors, outcome: Outcome) -> Row:
     )
 
 
-def _line(outcome: Outcome, place: int) -> str:
+def _line(outcome: Outcome) -> str:
     note = "" if outcome.converged else f"; the solver stopped after {ITERATIONS:,} iterations"
     return (
         f"{outcome.division.name}: {outcome.text}, "

@@ -239,8 +239,8 @@ def _infer_as(
     for fc_units, width in itertools.product(units, dict.fromkeys(reversed(widths))):
         if len(fc_units) > 1 and source.fc_layers and len(fc_units) != len(hidden):
             continue
-        layers = like.fc_layers if like and not source.fc_layers else len(hidden)
-        architecture = _plain(Architecture(name, width=width, fc_units=fc_units, fc_layers=layers, **fields))
+        fc_layers = like.fc_layers if like and not source.fc_layers else len(hidden)
+        architecture = _plain(Architecture(name, width=width, fc_units=fc_units, fc_layers=fc_layers, **fields))
         try:
             check_compatible(source, architecture)
         except UserError as error:

@@ -32,7 +32,7 @@ class Start:
 
     Attributes:
         digest: of its weights; None: random ones.
-        mean: that the net's first layer must subtract, R, G, B; empty: the training set's.
+        mean: that the net's first layer must subtract, of each channel; empty: the training set's.
         classes: that the data must have, since 3.1 copies the last layer too; empty: any.
         layers: that it has weights for.
     """

@@ -199,7 +199,7 @@ def read_keras(path: Path) -> SourceWeights:
 
 
 def _with_task(found: SourceWeights, model: object, path: Path) -> SourceWeights:
-    """With the task that a `.keras` file of ours states: the layers of a net of boxes or sigmoids do not show it."""
+    """The source with the task that a `.keras` file of ours states: the layers of a net of boxes or sigmoids do not show it."""
     stored = model["config"].get("architecture") if isinstance(model.get("config"), dict) else None
     names = ("boxes", "box_unit", "multi_label")
     fields = {name: stored[name] for name in names if name in stored} if isinstance(stored, dict) else {}

@@ -196,8 +196,11 @@ class _Reader:
             # of channels before the map is flattened, of all its values behind that
             old_scale, old_shift = (np.tile(part, np.size(factor) // len(part)) for part in earlier)
             self._waiting = old_scale * factor, old_shift * factor + added
-        if "its head's batch norm is part of its FC layers" not in self._head.notes:
-            self._head.notes.append("its head's batch norm is part of its FC layers")
+        note = "its head's batch norm is part of its FC layers"
+        if note not in self._head.notes:
+            self._head.notes.append(note)
+
+    # an activation alone has nothing but what `read` gives to `_activate`
 
     def _activation(self, layer: SavedLayer) -> None: ...
 

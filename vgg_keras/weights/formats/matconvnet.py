@@ -82,7 +82,7 @@ def _classes(meta, path: Path) -> tuple[str, ...]:
 
 
 def _kernel(array: np.ndarray, outputs: int) -> np.ndarray:
-    """With the axes that MATLAB leaves out: those of 1 at the end, and here those of 1 at the beginning."""
+    """A kernel with the axes that MATLAB leaves out: those of 1 at the end, and here those of 1 at the beginning."""
     if array.ndim == 4:
         return array
     return array.reshape(1, 1, -1, outputs)
