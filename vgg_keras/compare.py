@@ -38,7 +38,7 @@ def main(*folders: str) -> None:
             print(f"{name}: {row.label} ({row.test})")
     print(
         f"{images:,} images; mean ± standard deviation over the runs; beside the first row, over the differences between runs of "
-        "one seed (so many)"
+        "one seed (their number)"
     )
     if out:
         draw(rows, images, out)

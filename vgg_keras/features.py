@@ -5,8 +5,8 @@ python -m vgg_keras.features --model=runs/E/jitter --data=caltech101 --out=featu
 python -m vgg_keras.features --weights=imagenet --data=photos/ --out=features/ --query=photo.jpg --top=8
 python -m vgg_keras.features --weights=vgg16_notop.h5 --data=photos/ --layer=block5_pool --out=features/conv --classify
 
-features.npz holds the descriptors. Values that --out already has are not computed again, so other flags combine, classify and
-search at once. Ctrl-C or SIGTERM saves and stops with status 75; the same command continues.
+features.npz holds the descriptors. Values that --out already has are not computed again: another --combine, --classify or --query
+then takes seconds. Ctrl-C or SIGTERM saves and stops with status 75; the same command continues.
 """
 
 from pathlib import Path

@@ -69,7 +69,7 @@ def main(*paths: str) -> None:
     if FLAGS.out:
         print(f"{FLAGS.out}: the photographs with their classes")
     if cam:
-        print(f"{cam}: the photographs with where their first class is seen")
+        print(f"{cam}: the photographs with Grad-CAM of their most probable class")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_the_table_and_a_line_of_json_are_printed(tmp_path, capsys):
     (tmp_path / "report.md").write_text("# D: 25.6 %\n\n| table |\n\n## Classes\n\n| more |\n")
     job.print_result({"top1_error": 25.6, "paper": None}, tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    assert "| table |" in lines and "| more |" not in lines and f"everything: {tmp_path}/report.html" in lines
+    assert "| table |" in lines and "| more |" not in lines and f"the whole report: {tmp_path}/report.html" in lines
     assert json.loads(lines[-1]) == {"top1_error": 25.6, "paper": None}
 
 

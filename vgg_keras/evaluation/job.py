@@ -112,7 +112,7 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
 def print_result(result: dict[str, Any], out: Path) -> None:
     """Prints the report's first table, where the report is, and the result as a line of JSON."""
     print((out / "report.md").read_text(encoding="utf-8").split("\n## ")[0])
-    print(f"everything: {out}/report.html")
+    print(f"the whole report: {out}/report.html")
     print(json.dumps(result), flush=True)
 
 

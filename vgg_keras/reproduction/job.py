@@ -72,7 +72,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
     if stop.requested():
         raise StoppedError(f"stopped; the same command resumes; {folder}/report.html has what is there")
     print(page.summary(found))
-    print(f"everything: {folder}/report.html, report.md, results.json")
+    print(f"the whole report: {folder}/report.html, report.md, results.json")
     return runner.exit_status(failed)
 
 

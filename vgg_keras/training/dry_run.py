@@ -1,4 +1,4 @@
-"""What a training would do and how long its steps would take here, with its error messages; nothing is written."""
+"""What a training would do and how long its steps would take here, with its error messages; no run is begun."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -103,5 +103,5 @@ def _print_times(
     earlier = "; the plateau rule may end a training before" if by_plateau else ""
     print(
         f"about {estimate.duration(total)} for all epochs, without validation{earlier}. "
-        "A step's time is an image's, times the batch, and that of the weights' update"
+        "A step takes the time of an image, times the batch, plus the time of the weights' update"
     )

@@ -16,7 +16,7 @@ from vgg_keras.evaluation import plots
 
 
 def draw(config: Config, path: Path, images: int, epochs: int) -> int:
-    """Draws the images and their crops, those of a training with this configuration, into `path`; of a net of boxes with them.
+    """Draws the images and the crops that a training with this configuration makes of them, for a net of boxes with the boxes.
 
     Returns:
         How many images were drawn: no more than there are.

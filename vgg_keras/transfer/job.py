@@ -88,7 +88,7 @@ def run(config: Config, open_net: Callable, out: Path, options: Options) -> None
         if options.classify:
             stacked = classification.stack_nets(found, others)
             result |= classification.classify(stacked, parts, config, images.split, out)
-            print(f"everything: {out}/report.html")
+            print(f"the whole report: {out}/report.html")
         if queries:
             result["nearest"] = _answer(net, layers[0], config, found, images.split, queries, options, out)
     print(json.dumps(result), flush=True)
