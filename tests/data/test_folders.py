@@ -1,6 +1,7 @@
 """A folder as a data set: its splits and class names, and what is refused."""
 
 import os
+import runpy
 import shutil
 from pathlib import Path
 
@@ -244,3 +245,44 @@ def test_labels_are_those_of_the_listing_not_of_an_earlier_scan(class_folders):
     for split in (source.train, source.val):
         read = [int(split.read(tf.constant(image, tf.int64))[1]) for image in range(split.size)]
         assert split.labels.tolist() == read and set(read) == {0, 1, 2}
+
+
+def test_ilsvrc_is_sorted_by_links_and_its_boxes_are_listed(tmp_path):
+    """The layout of the unpacked tar files and of Kaggle's copy; the first validation images are of these classes."""
+    script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "ilsvrc.py"))
+    classes = ("n01751748", "n09193705")
+    for number, name in enumerate(classes, start=1):
+        write_images(tmp_path / "images" / "train" / name, [(8, 8)] * 2)
+        write_images(tmp_path / "images" / "val", [(9, 9)])
+        (tmp_path / "images" / "val" / "000.jpg").rename(tmp_path / f"images/val/ILSVRC2012_val_{number:08}.JPEG")
+    for _ in range(2):  # links that are there stay
+        script["sort"](tmp_path / "images", tmp_path / "sorted")
+    source = opened(tmp_path / "sorted")
+    assert source.classes == classes and source.val.labels.tolist() == [0, 1] and source.train.size == 4
+    assert source.val.name(1) == "val/n09193705/ILSVRC2012_val_00000002.JPEG"
+    with pytest.raises(
+        SystemExit, match=r"holds train/ or val/ILSVRC2012_val_\*\. Received: .*sorted/train, with neither"
+    ):
+        script["sort"](tmp_path / "sorted" / "train", tmp_path / "other")
+
+    def write_xml(name, *boxes):
+        objects = "".join(
+            f"<object><name>{label}</name><bndbox>{''.join(f'<{side}>{value}</{side}>' for side, value in box)}</bndbox></object>"
+            for label, *values in boxes
+            for box in [list(zip(script["SIDES"], values, strict=True))]
+        )
+        path = tmp_path / "xml" / f"{name}.xml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"<annotation><size><width>50</width><height>40</height></size>{objects}</annotation>")
+
+    write_xml("000", (classes[0], 1, 2, 30, 20))  # of both classes' first image
+    write_xml(
+        "ILSVRC2012_val_00000002", (classes[1], -3, 2, 60, 20), (classes[1], 5, 5, 9, 9), (classes[0], 1, 1, 9, 9)
+    )
+    write_xml("ILSVRC2012_val_00000001", (classes[0], 30, 2, 10, 20), (classes[0], 55, 2, 60, 20))  # inverted; outside
+    assert script["write_boxes"](tmp_path / "xml", tmp_path / "sorted").read_text().split() == [
+        "path,label,split,xmin,ymin,xmax,ymax",
+        "train/n01751748/000.jpg,n01751748,train,1,2,30,20",
+        "val/n09193705/ILSVRC2012_val_00000002.JPEG,n09193705,val,0,2,50,20",
+        "val/n09193705/ILSVRC2012_val_00000002.JPEG,n09193705,val,5,5,9,9",
+    ]
