@@ -24,7 +24,7 @@ class Augmentation(NamedTuple):
             filter. FULL_DECODE: the image is decoded in full, and the window rescaled with anti-aliasing.
         window: (4,) float32, what becomes the crop: top, left, height, width in pixels of the image as `decode_mode` decodes it.
         flipped: whether left and right are exchanged.
-        shift: (channels,) float32, added to R, G and B.
+        shift: (channels,) float32, added to the channels of each pixel.
     """
 
     size: tf.Tensor
