@@ -1,4 +1,4 @@
-"""The house plan: imports run down only, `nets/` knows keras alone, a command imports no command, and `--help` is quick."""
+"""Imports run down only, as docs/architecture.md states; `nets/` imports Keras alone, no command another; `--help` is quick."""
 
 import ast
 import configparser
@@ -10,7 +10,8 @@ import vgg_keras
 from vgg_keras.commands import COMMANDS
 
 ROOT = Path(vgg_keras.__file__).parent
-# Each room may import the rooms behind it, and files of its own; never back. The bottom rooms come first.
+# Each part, a file or a folder of the package, may import the parts behind it, and files of its own; never back. The bottom
+# parts come first.
 BOTTOM = {
     *("cluster", "commands", "config", "errors", "exit_status", "field_types", "files", "flag_hints"),
     *("huge_pages", "locks", "log_filter"),
@@ -66,10 +67,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def rooms(path: Path) -> set[str]:
-    """The package's rooms that a file imports; a name of the package's top counts as __init__."""
-    parts = [name.split(".") for name in imports(path) if name.startswith("vgg_keras.")]
-    return {part[1] for part in parts if (ROOT / part[1]).is_dir() or (ROOT / f"{part[1]}.py").exists()}
+def imported_parts(path: Path) -> set[str]:
+    """The package's parts that a file imports; a name of the package's top counts as __init__."""
+    names = [name.split(".")[1] for name in imports(path) if name.startswith("vgg_keras.")]
+    return {name for name in names if (ROOT / name).is_dir() or (ROOT / f"{name}.py").exists()}
 
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "configs" not in path.parts)
@@ -78,20 +79,20 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "configs" not in path.part
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_down_only(path):
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    used = rooms(path) - {room}
-    if room in BOTTOM:
-        allowed = BELOW_BOTTOM.get(room, set())
-    elif room in {*COMMANDS, "__main__"}:
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    used = imported_parts(path) - {part}
+    if part in BOTTOM:
+        allowed = BELOW_BOTTOM.get(part, set())
+    elif part in {*COMMANDS, "__main__"}:
         allowed = BOTTOM | set(BELOW)
     else:
-        assert room in BELOW, f"{room} has no place in the house plan"
-        allowed = BOTTOM | BELOW[room]
+        assert part in BELOW, f"{part} has no place in BELOW"
+        allowed = BOTTOM | BELOW[part]
     assert used <= allowed, f"{path.relative_to(ROOT)} reaches up to {used - allowed}"
 
 
 @pytest.mark.slow
-def test_files_of_a_room_import_each_other_without_a_circle():
+def test_files_of_a_part_import_each_other_without_a_circle():
     graph = {}
     for path in FILES:
         name = ".".join(("vgg_keras", *path.relative_to(ROOT).with_suffix("").parts))

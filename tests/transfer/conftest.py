@@ -1,4 +1,4 @@
-"""The judges of this room: packages for torch, each in a folder of its own beside the test environment."""
+"""The judges of these tests: packages for torch, each in a folder of its own beside the test environment."""
 
 import os
 import subprocess

@@ -90,8 +90,8 @@ def load_net(
         config: whose net takes the weights; `num_classes` 0 and an empty `mean` are the source's. None: the source's own. A
             run has its own.
         dtype: Keras dtype policy; None: the global policy.
-        convolutions: that a source without FC layers will do: its convolutions, under global average pooling and a last layer
-            of one random output.
+        convolutions: whether a source without FC layers is taken: its convolutions, under global average pooling and a last
+            layer of one random output.
         stated: without a `config`, fields of the architecture that the source may lack: `mean` and `std` of a `.weights.h5` or
             where they would be assumed, `crop` where the FC layers are behind a global pooling. Others must be the source's.
 
