@@ -2,7 +2,7 @@
 
 python docs/ilsvrc.py ILSVRC/Data/CLS-LOC ilsvrc
 python docs/ilsvrc.py ILSVRC/Data/CLS-LOC ilsvrc ILSVRC/Annotations/CLS-LOC
-python -m vgg_keras.evaluate --weights=imagenet --data=ilsvrc --scales=256,384,512 --out=evaluations/authors_D
+python -m vgg_keras.evaluate --weights=imagenet --config=D --set=data.scale=256,512 --data=ilsvrc --scales=multi --out=tests/D
 
 The first folder holds train/WNID/*.JPEG and val/*.JPEG, or one of the two, as the unpacked tar files and Kaggle's copy do. WNID
 is a class's WordNet id. The second folder is made: train is a link, val/WNID/ has a link to each image. The classes of the

@@ -2,7 +2,7 @@
 
 python -m vgg_keras.evaluate --model=runs/E/jitter
 python -m vgg_keras.evaluate --model=runs/E/jitter --data=imagenet2012 --protocol=both --scales=256,384,512 --out=evaluations/E
-python -m vgg_keras.evaluate --weights=imagenet --config=E --data=imagenet2012 --scales=256,384,512 --out=evaluations/authors_E
+python -m vgg_keras.evaluate --weights=imagenet --config=E --set=data.scale=256,512 --data=imagenet2012 --scales=multi --out=E
 python -m vgg_keras.evaluate --model=runs/boxes --protocol=dense --scales=352,384 --classifier=runs/D/S384 --out=evaluations/boxes
 python -m vgg_keras.evaluate --fuse=evaluations/D/posteriors.npz,evaluations/E/posteriors.npz --out=evaluations/D+E
 

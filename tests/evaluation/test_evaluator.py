@@ -84,6 +84,14 @@ def test_every_row_is_the_mean_of_its_passes(passes, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_s_of_another_frameworks_weights_is_not_taken_from_the_recipe(passes, tmp_path):
+    """The authors' D was trained with S in [256, 512]: at Q=256 it stood beside the paper's errors for S=256."""
+    foreign = dataclasses.replace(NET, config=dataclasses.replace(CONFIG, data=Data()))
+    result = evaluate(tmp_path / "foreign", of(protocol="dense", scales=(32,)), foreign)
+    assert result["training_scale"] == [] and result["rows"][0]["training_scale"] == "not known"
+
+
+@pytest.mark.slow
 def test_a_pass_that_is_saved_is_not_run_again(passes, tmp_path):
     evaluate(tmp_path / "a", of(protocol="dense", scales=(32,)))
     evaluate(tmp_path / "a")

@@ -51,6 +51,10 @@ def test_cells(nets, expected):
         ([net("E", [256], [256], "center")], "the paper prints none for this configuration, S, Q and protocol"),
         ([net("E", [256], [256], split="train")], "the images of train, the paper's are of the validation set"),
         ([net("E", [256], [256], flip=False)], "without mirror images"),
+        (
+            [net("E", [], [256])],
+            "S of these weights is not stated: --config=D --set=data.scale=256,512 beside them states it of the authors' D",
+        ),
         ([net("E", JITTER, THREE, "multi_crop", grid=3)], "a grid of 3, the paper's 5"),
         ([net("E", [256], [256], width=0.25)], "width is 0.25, the paper's 1.0"),
         ([net("E", [256], [256], fc_units=(512,))], "hidden_units is (512, 512), the paper's (4096, 4096)"),

@@ -39,7 +39,7 @@ def row(posteriors: Posteriors) -> Row:
 
     return Row(
         net=("fusion of " if len(nets) > 1 else "") + " + ".join(_name(net) for net in nets),
-        training_scale=together([label_of_training_scale(net.training_scale) for net in nets]),
+        training_scale=together([label_of_training_scale(net.training_scale) or "not known" for net in nets]),
         protocol=together([PROTOCOLS[net.protocol] + ("" if net.flip else ", no flip") for net in nets]),
         scales=together([label_of_test_scales(net.scales) for net in nets]),
         images=len(posteriors.labels),

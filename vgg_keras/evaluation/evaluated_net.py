@@ -89,7 +89,7 @@ class EvaluatedNet(NetOnImages):
     """A net and how it was evaluated.
 
     Attributes:
-        training_scale: S, or Smin and Smax.
+        training_scale: S, or Smin and Smax; empty where it is not known.
         protocol: center, dense, multi_crop or both.
         grid: crops along each side; None for protocols without a grid.
     """

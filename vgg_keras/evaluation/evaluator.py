@@ -52,7 +52,7 @@ def evaluate(net: LoadedModel, config: Config, images: Images, precision: str, f
     def described(protocol: str, scales: Sequence[int]) -> EvaluatedNet:
         return EvaluatedNet.of(
             *(net, config, images, precision, scales),
-            training_scale=net.config.training_scale,
+            training_scale=net.config.data.scale,  # a run states it, another framework's weights do not
             protocol=protocol,
             grid=rules.grid if protocol in ("multi_crop", "both") else None,
         )

@@ -118,6 +118,8 @@ def cell(nets: Sequence[EvaluatedNet], images: int) -> Cell | str:
             return f"the images of {net.split}, the paper's are of the validation set"
         if difference := difference_from_paper(net.architecture):
             return difference
+        if not net.training_scale:
+            return "S of these weights is not stated: --config=D --set=data.scale=256,512 beside them states it of the authors' D"
         if not net.flip:
             return "without mirror images"
         if net.protocol in ("multi_crop", "both") and net.grid != 5:
