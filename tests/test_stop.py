@@ -39,6 +39,23 @@ def test_a_second_ctrl_c_ends_at_once_and_a_second_sigterm_does_not():
         os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_work_that_never_looks_is_ended_at_once_and_signals_are_requests_again(number, monkeypatch):
+    cleaned = []
+    with pytest.raises(StoppedError, match="the same command resumes"), stop.at_once():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            cleaned.append(number)
+    assert cleaned and stop.requested()
+    with pytest.raises(StoppedError), stop.at_once():
+        raise AssertionError("it does not begin")
+    monkeypatch.setattr(stop, "_requested", False)
+    os.kill(os.getpid(), number)
+    assert stop.requested()
+
+
 def test_a_closed_terminal_is_a_stop_request(monkeypatch):
     monkeypatch.setattr(stop, "_requested", False)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -4,10 +4,12 @@ An exception raised by the signal itself could land in any library's callback, w
 A process that another command has started with `environment` takes the end of that command, by SIGKILL too, as a request.
 """
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 from vgg_keras.errors import StoppedError
 
@@ -45,6 +47,34 @@ def raise_if_requested() -> None:
     """Raises `StoppedError` if a stop is requested. To be called where nothing is half done."""
     if _requested:
         raise StoppedError("stopped; the same command resumes")
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """For a library's work that takes hours, keeps nothing when it is stopped and cleans up: a request ends it where it is.
+
+    Raises:
+        StoppedError: at a request. Without `listen` signals do what they did before.
+    """
+    numbers = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is _receive]
+    try:
+        raise_if_requested()
+        for number in numbers:
+            signal.signal(number, _interrupt)
+        yield
+    except KeyboardInterrupt:
+        if not numbers:
+            raise
+        raise_if_requested()
+    finally:
+        for number in numbers:
+            signal.signal(number, _receive)
+
+
+def _interrupt(number, frame):
+    global _requested
+    _requested = True
+    raise KeyboardInterrupt  # no Exception, which a library may take for a failure and try again
 
 
 def _follow(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,38 @@ def test_a_set_that_is_prepared_elsewhere_is_pointed_out(tmp_path):
         open_source(Data(source="imagenet2012", data_dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"^data\.data_dir is a folder of this machine\. Received: gs://bucket/sets"):
         open_source(Data(source="imagenet2012", data_dir="gs://bucket/sets"))
+
+
+def test_a_stop_ends_the_preparation_of_a_set_and_leaves_nothing_of_it(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    class NeverReady(tfds.core.GeneratorBasedBuilder):
+        """Asked to stop at its first example."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for number in range(3):
+                yield number, {"image": np.zeros((8, 8, 3), np.uint8), "label": 0}
+                signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(stop, "_requested", False)
+    stop.listen()
+    try:
+        with pytest.raises(StoppedError):
+            open_source(Data(source="never_ready", data_dir=str(tmp_path)))
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert not list((tmp_path / "never_ready").iterdir())
 
 
 def test_the_folder_of_a_prepared_set_is_refused_with_the_sets_name(toy_set):

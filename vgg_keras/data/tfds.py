@@ -24,7 +24,7 @@ from vgg_keras.data.splits import Source, Split, divided, evenly
 from vgg_keras.data.stamps import stamps
 from vgg_keras.data.tfds_labels import LabelFeature, label_feature, meant_of, with_labels
 from vgg_keras.data.tfrecords import record_offsets
-from vgg_keras.errors import UserError, nearest
+from vgg_keras.errors import StoppedError, UserError, nearest
 from vgg_keras.paths import user_path
 from vgg_keras.progress import progress
 
@@ -275,7 +275,10 @@ def _prepare(builder) -> None:
             f"{builder.info.file_format.value}. Prepare it anew with file_format='tfrecord', or name another data.data_dir."
         )
     try:
-        builder.download_and_prepare()
+        with stop.at_once():  # ImageNet's preparation takes hours
+            builder.download_and_prepare()
+    except StoppedError:
+        raise
     except AssertionError as error:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise
