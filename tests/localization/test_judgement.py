@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from vgg_keras import stop
 from vgg_keras.config import Localization
+from vgg_keras.errors import StoppedError
+from vgg_keras.localization import judgement, merging
 from vgg_keras.localization.judgement import answers, best_box, judge
 from vgg_keras.localization.predicted_boxes import Row, Slot
 
@@ -44,6 +47,23 @@ def test_answers_by_hand():
     assert best.box.tolist() == list(GOOD) and best.score == pytest.approx(0.6) and best.posterior == 0.7
     alone = [Row(row.truth, np.zeros(3), row.true, []) for row in rows]
     assert judge(alone, labels, Localization()).top5_error is None
+
+
+def test_boxes_of_the_true_class_are_merged_once_and_a_stop_ends_the_merging(monkeypatch):
+    """Of 50,000 images a merging of 60 boxes takes six minutes."""
+    merged = []
+    monkeypatch.setattr(
+        judgement, "merge", lambda boxes, *rest: merged.append(len(boxes)) or merging.merge(boxes, *rest)
+    )
+    truth = np.array([GOOD], float)
+    whole = row(truth, [0.7, 0.3], slot(0, GOOD, BAD, GOOD), slot(1, GOOD))
+    # joined of two nets, of which one had not the true class among its best
+    part = Row(truth, np.array([0.7, 0.3]), slot(0, GOOD, GOOD, BAD), [slot(0, BAD)])
+    judged = judge([whole, part], np.array([0, 0]), Localization())
+    assert merged == [3, 3, 1] and judged.top5.tolist() == [True, False] and judged.right.all()
+    monkeypatch.setattr(stop, "_requested", True)
+    with pytest.raises(StoppedError):
+        judge([whole], np.array([0]), Localization())
 
 
 def test_a_true_class_that_is_not_among_the_best_is_no_answer():

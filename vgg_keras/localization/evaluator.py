@@ -77,11 +77,13 @@ def evaluate(
     if classifier:
         _require_possible(net, config, images.split, classifier)
     protocols.require_few_pixels(images.split, config.evaluation, config.test_scales)
-    parts = []
+    parts, judged = [], []
     for side in config.test_scales:
         layout = _layout(net, config, images.split, side, classifier)
         described = _described(net, config, images, precision, side, layout, classifier)
-        parts.append(_pass(net, classifier, config, images.split, side, layout, described, folder))
+        found, judgement = _pass(net, classifier, config, images.split, side, layout, described, folder)
+        parts.append(found)
+        judged.append(judgement)
     groups = [[part] for part in parts] + ([parts] if len(parts) > 1 else [])
     settings = {
         **to_dict(parts[0].nets[0]),
@@ -89,7 +91,7 @@ def evaluate(
         "localization": to_dict(config.localization),
     }
     settings |= {"classifier": str(classifier.path) if classifier else None}
-    return _write(folder, groups, settings, config.localization, images.split)
+    return _write(folder, groups, settings, config.localization, images.split, judged)
 
 
 def parts_of(paths: Sequence[Path]) -> list[PredictedBoxes]:
@@ -201,8 +203,8 @@ def _described(
 
 def _pass(
     net, classifier, config: Config, split: Split, side: int, layout: Layout, described, folder: Path
-) -> PredictedBoxes:
-    """The boxes at one Q, computed as far as they are not saved yet."""
+) -> tuple[PredictedBoxes, Judgement]:
+    """The boxes at one Q, computed as far as they are not saved yet, and what they are worth."""
     protocol, rules = config.evaluation.protocol, config.localization
     path = folder / f"{protocol}_Q{side}.npz"
     known = passes.begin(path, image_rows.unknown(PredictedBoxes, split, split.classes, layout.columns, described))
@@ -220,7 +222,7 @@ def _pass(
         f"{title}: box error {judged.box_error:.2f} %, mean IoU {judged.ious.mean():.3f}, {split.size:,} images",
         flush=True,
     )
-    return found
+    return found, judged
 
 
 # ---- the result
@@ -232,12 +234,16 @@ def _write(
     settings: dict[str, Any],
     rules: Localization,
     split: Split | None,
+    known: Sequence[Judgement] = (),
 ) -> dict[str, Any]:
-    """Writes the last group's boxes, a report of all groups and, when all else is written, the result."""
+    """Writes the last group's boxes, a report of all groups and, when all else is written, the result.
+
+    The first groups are judged already where `known` is given.
+    """
     table = []
-    for parts in groups:
+    for place, parts in enumerate(groups):
         rows = rows_of(parts)
-        judged = judge(rows, parts[0].labels, rules)
+        judged = known[place] if place < len(known) else judge(rows, parts[0].labels, rules)
         table.append(_table_row(parts, rows, judged, rules, split))
     final, last = groups[-1][0], table[-1]  # `rows` and `judged` are the last group's too
     result = {
