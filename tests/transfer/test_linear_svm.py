@@ -8,8 +8,9 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from sklearn.svm import LinearSVC
 
 from tests.transfer.test_classification import hand_made
+from vgg_keras import stop
 from vgg_keras.config import Features
-from vgg_keras.errors import UserError
+from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation.average_precision import average_precisions
 from vgg_keras.transfer import linear_svm
 from vgg_keras.transfer.linear_svm import Division
@@ -46,6 +47,21 @@ def test_c_is_chosen_on_a_fifth_of_the_training_images(random):
         expected = 100 - 100 * balanced_accuracy_score(found.labels[:60][chooses], right)
         assert outcome.errors[c] == pytest.approx(expected)
     assert outcome.errors[outcome.c] == min(outcome.errors.values()) and len(set(outcome.errors.values())) > 1
+
+
+def test_a_stop_ends_the_choice_of_c(random, monkeypatch):
+    monkeypatch.setattr(stop, "_requested", False)
+    fitted, fit = [], LinearSVC.fit
+
+    def stopped(*arguments):
+        fitted.append(1)
+        monkeypatch.setattr(stop, "_requested", True)
+        return fit(*arguments)
+
+    monkeypatch.setattr(LinearSVC, "fit", stopped)
+    with pytest.raises(StoppedError):
+        linear_svm.test(hand_made(random), Division("half", np.arange(0, 60), np.arange(60, 90)), Features(), seed=0)
+    assert len(fitted) == 1
 
 
 def test_mean_class_recall_by_hand():

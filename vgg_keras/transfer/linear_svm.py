@@ -13,12 +13,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
+from vgg_keras import stop
 from vgg_keras.config import Features
 from vgg_keras.data.splits import held_out, held_out_by_class
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import metrics
 from vgg_keras.evaluation.average_precision import average_precisions
 from vgg_keras.evaluation.image_rows import ImageRows
+from vgg_keras.progress import progress
 from vgg_keras.transfer.descriptors import Descriptors
 
 ITERATIONS = 10_000  # of the solver at most
@@ -86,6 +88,7 @@ def test(found: Descriptors, division: Division, rules: Features, seed: int) -> 
 
     Raises:
         UserError: too few images of a class to choose C, or a class that is tested and not trained.
+        StoppedError: by a signal, between two values of C.
     """
     labels, train = found.labels, division.train
     if missing := sorted(_classes_of(labels[division.test]) - _classes_of(labels[train])):
@@ -101,7 +104,7 @@ def test(found: Descriptors, division: Division, rules: Features, seed: int) -> 
                 f"A class needs {int(np.ceil(1 / rules.holdout))} training images to hold one out, which chooses C. "
                 "Received: fewer in each. Name one value: --set=features.svm_c=1."
             )
-        for c in rules.svm_c:
+        for c in progress(rules.svm_c, f"SVMs that choose C, {division.name}", unit="value"):
             values, _ = values_of(found, train[~chooses], train[chooses], c, seed)
             errors[c] = 100 - next(iter(measured(values, labels[train[chooses]]).values()))
     c = min(sorted(errors), key=lambda value: errors[value])  # of equal ones the smallest
@@ -166,6 +169,7 @@ def _values_of_several(found: Descriptors, train: np.ndarray, test: np.ndarray, 
 
 def fit(descriptors: np.ndarray, labels: np.ndarray, c: float, seed: int) -> tuple[LinearSVC, bool]:
     """A linear SVM, one class against the rest, and whether its solver converged."""
+    stop.raise_if_requested()  # of many classes and columns the solver takes hours
     machine = LinearSVC(C=c, dual="auto", max_iter=ITERATIONS, random_state=seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
