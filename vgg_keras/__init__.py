@@ -3,12 +3,14 @@
     import vgg_keras
     model = vgg_keras.build("E", num_classes=10)
 
-Names are imported when they are first used, so `--help` starts no TensorFlow.
+Names are imported when they are first used, so `--help` starts no TensorFlow. Once Keras is imported too,
+`keras.saving.load_model` opens the models that were saved.
 """
 
 import difflib
 import importlib
 import os
+import sys
 
 if os.name != "posix":
     # named, so that `python -m vgg_keras.train` prints this line without a traceback
@@ -40,7 +42,17 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
+# Keras finds the classes of a saved model only where they are imported: with these, and what they import, all of ours are.
+_SAVED = ("vgg_keras.nets.feature_maps", "vgg_keras.training.optimizer", "vgg_keras.transfer.perceptual_distance")
+
+
+def _register() -> None:
+    for name in _SAVED:
+        importlib.import_module(name)
+
+
 startup.quiet_imports()
+startup.after_keras(_register)
 
 
 def __getattr__(name: str):
@@ -48,7 +60,10 @@ def __getattr__(name: str):
         nearest = difflib.get_close_matches(name, __all__, n=1)
         hint = f". Did you mean {nearest[0]!r}?" if nearest else ""
         raise AttributeError(f"module 'vgg_keras' has no attribute {name!r}{hint}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    if "keras" in sys.modules:
+        _register()
+    return found
 
 
 def __dir__() -> list[str]:

@@ -69,6 +69,28 @@ def command_settings(any_backend: bool = False) -> None:
         _on_import("keras", lambda start: _apply_settings(start, any_backend))
 
 
+def after_keras(call: Callable[[], None]) -> None:
+    """Calls a function where Keras is imported: now, or when a user's script does so later.
+
+    It may import modules of this package. So where one of them imports Keras, and is itself not complete, nothing is called.
+    """
+    if "keras" in sys.modules:
+        call()
+        return
+    before = _own_modules()
+
+    def around(start):
+        start()
+        if _own_modules() == before:
+            call()
+
+    _on_import("keras", around)
+
+
+def _own_modules() -> set[str]:
+    return {name for name in sys.modules if name.startswith("vgg_keras.")}
+
+
 def _quiet_start(start: Callable[[], None]) -> None:
     with without_noise():
         start()
@@ -159,7 +181,8 @@ class _FirstImport(importlib.abc.MetaPathFinder):
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                del spec.loader.exec_module  # the loader is as before, also for a reload of the module
+                with contextlib.suppress(AttributeError):  # another of these has done it
+                    del spec.loader.exec_module  # the loader is as before, also for a reload of the module
                 with contextlib.suppress(ValueError):  # sys.meta_path is another list now
                     sys.meta_path.remove(self)
                 self._around(lambda: execute(module))

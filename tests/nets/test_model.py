@@ -83,25 +83,34 @@ def test_a_copy_has_the_architecture(request, tmp_path, kind, way):
 
 
 @pytest.mark.slow
-def test_a_new_process_opens_a_saved_net_with_its_class_and_what_it_was_compiled_with(net, tmp_path):
-    """In a process of its own: Keras finds the layers of a file only if they are imported."""
+@pytest.mark.parametrize(
+    "imports",
+    [
+        pytest.param("import keras, vgg_keras", marks=pytest.mark.full),
+        "import vgg_keras, keras",
+        "import vgg_keras; vgg_keras.UserError; from vgg_keras.config import Config; vgg_keras.build; import keras",
+    ],
+)
+def test_a_new_process_opens_what_was_saved_once_the_package_is_imported(net, dense, tmp_path, imports):
+    """In a process of its own: Keras finds the classes of a file only if they are imported."""
     net.save(tmp_path / "net.keras")
     net.save(tmp_path / "net.h5")
-    compiled = type(net).from_config(net.get_config())
-    compiled.compile(vgg_keras.SGDW(5e-5), "mse")
+    dense.save(tmp_path / "dense.keras")
+    feature_maps(net, "pool1").save(tmp_path / "maps.keras")
+    image = keras.Input((32, 32, 3))
+    compiled = keras.Model(image, keras.layers.Conv2D(3, 1)(image))
+    compiled.compile(vgg_keras.SGDW(5e-5), vgg_keras.PerceptualDistance(net, layers="relu1_1"))
     compiled.save(tmp_path / "compiled.keras")
     code = (
-        "import keras, vgg_keras\nvgg_keras.VGG\n"
-        "a = keras.saving.load_model('net.keras')\n"
-        "b = keras.saving.load_model('net.h5', custom_objects={'VGG': vgg_keras.VGG})\n"
-        "print([type(one) is vgg_keras.VGG for one in (a, b)])\n"
-        "import vgg_keras.training.optimizer\n"
-        "print(type(keras.saving.load_model('compiled.keras').optimizer) is vgg_keras.SGDW)"
+        f"{imports}\n"
+        "opened = [keras.saving.load_model(f'{name}.keras') for name in ('net', 'dense', 'maps', 'compiled')]\n"
+        "opened.append(keras.saving.load_model('net.h5', custom_objects={'VGG': vgg_keras.VGG}))\n"
+        "print(*[type(one).__name__ for one in opened], type(opened[3].optimizer) is vgg_keras.SGDW)"
     )
     words, root = [sys.executable, "-c", code], Path(vgg_keras.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.stdout == "[True, True]\nTrue\n", done.stderr
+    assert done.stdout == "VGG FullyConvolutional FeatureMaps Functional VGG True\n", done.stderr
 
 
 @pytest.mark.parametrize("head", ["fc", "gap"])
