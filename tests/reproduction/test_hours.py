@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 import threading
 from pathlib import Path
 
@@ -109,6 +110,20 @@ def test_a_request_ends_the_process_that_times_steps(monkeypatch):
     with pytest.raises(StoppedError, match="the same command resumes"):
         hours.paces(RUNS)
     assert not multiprocessing.active_children()
+
+
+def test_the_process_that_times_steps_hears_a_stop_where_nothing_is_half_done(monkeypatch):
+    """A scan of ImageNet lost what it had found, and a set that was being prepared left its files."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(stop, "_requested", False)
+    monkeypatch.setattr(hours, "measure", lambda *_: signal.raise_signal(signal.SIGTERM) or stop.raise_if_requested())
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    try:
+        hours._send(theirs, RUNS[0].config, False)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert stop.requested() and not ours.poll()
 
 
 def test_a_process_that_was_killed_is_named():

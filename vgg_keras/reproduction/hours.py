@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Config
-from vgg_keras.errors import UserError
+from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.nets.architectures import multiply_adds, training_operations
 from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.reproduction.plan import Job, Run
@@ -164,8 +164,12 @@ def _in_a_process(config: Config, given: bool) -> Pace:
 
 
 def _send(output: Connection, config: Config, given: bool) -> None:
+    stop.listen()  # for the scan, which keeps what it has found, and for a set that is being prepared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of which the process that started this one makes a SIGTERM
     try:
         output.send(measure(config, given))
+    except StoppedError:  # by the process that started this one, and says so
+        pass
     except (UserError, OSError) as error:  # another one is printed here, with its traceback
         output.send(error)
 
