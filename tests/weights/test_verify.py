@@ -36,9 +36,15 @@ def test_an_unknown_ending_and_an_absent_file_are_refused():
         ("runs/x", r"folder\. Received: runs/x, which does not exist\.$"),
         ("imagnet", r"Received: imagnet, which does not exist\. Did you mean 'imagenet'\?$"),
         ("absent.pth", r"must exist\. Received: absent\.pth"),
+        (
+            "https://a.b/vgg16.pth",
+            r"^Weights are files of this machine\. Received: https://a\.b/vgg16\.pth, an address\.",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             require_source(name)
+    with pytest.raises(UserError, match=r"Received: https://a\.b/vgg16\.pth, an address"):  # as it was given
+        load_net("https://a.b/vgg16.pth")
 
 
 # ---- digests

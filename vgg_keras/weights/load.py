@@ -25,9 +25,9 @@ from vgg_keras.weights.inference import (
 from vgg_keras.weights.initialize import assign
 from vgg_keras.weights.memory import tensors
 from vgg_keras.weights.presets import is_preset
-from vgg_keras.weights.read import path_of, print_assumption, read
+from vgg_keras.weights.read import print_assumption, read
 from vgg_keras.weights.source_weights import SourceWeights, parsing
-from vgg_keras.weights.verify import IMAGENET, require_digest
+from vgg_keras.weights.verify import IMAGENET, path_of, require_digest
 
 
 def load_weights(model: keras.Model | None, source: str | Path, sha256: str | None = None) -> keras.Model:

@@ -1,17 +1,24 @@
 """A source of weights into memory, whatever its format: a run's folder, `imagenet`, or a file of another framework."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
 from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError
-from vgg_keras.paths import user_path
 from vgg_keras.weights import presets
 from vgg_keras.weights.formats import reader, run_folder, torchvision
 from vgg_keras.weights.source_weights import CAFFE, ONE_LABEL, SourceWeights, parsing
-from vgg_keras.weights.verify import IMAGENET, PINNED, application, digest_of, ending_of, is_public, require_digest
+from vgg_keras.weights.verify import (
+    IMAGENET,
+    PINNED,
+    application,
+    digest_of,
+    ending_of,
+    is_public,
+    path_of,
+    require_digest,
+)
 
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # from where Keras Applications has them
 
@@ -46,17 +53,6 @@ def read(source: str | Path, name: str = "D", sha256: str | None = None) -> tupl
     if found[:8] in torchvision.CAFFES:
         weights = dataclasses.replace(weights, preprocessing=CAFFE, assumed="", assumed_head=())
     return (dataclasses.replace(weights, assumed="", assumed_head=()) if is_public(path) else weights), found
-
-
-def path_of(source: str | Path) -> Path:
-    """The path of a source.
-
-    Raises:
-        UserError: it is of another type.
-    """
-    if not isinstance(source, str | os.PathLike):
-        raise UserError(f"A source of weights is a path or 'imagenet'. Received: {type(source).__name__}.")
-    return user_path(source)
 
 
 def print_assumption(source: str | Path, weights: SourceWeights, architecture: Architecture) -> None:

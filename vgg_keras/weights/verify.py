@@ -4,6 +4,7 @@ No framework is needed here, so a command line refuses a wrong source at once.
 """
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -70,13 +71,27 @@ def ending_of(path: Path) -> str:
     return ending
 
 
+def path_of(source: str | Path) -> Path:
+    """The path of a source.
+
+    Raises:
+        UserError: it is of another type, or an address.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(f"A source of weights is a path or 'imagenet'. Received: {type(source).__name__}.")
+    path = user_path(source)
+    if "://" in os.fspath(source) and not path.exists():
+        raise UserError(f"Weights are files of this machine. Received: {source}, an address. Download it first.")
+    return path
+
+
 def require_source(source: str | Path) -> None:
     """Refuses what is neither `imagenet`, nor a run's folder, nor an existing file with a known ending.
 
     Raises:
         UserError: it is none of these, or a file that belongs to a run, whose folder is named.
     """
-    path = user_path(source)
+    path = path_of(source)
     if str(source) == IMAGENET:
         return
     if path.is_dir():
