@@ -38,6 +38,22 @@ def user_path(path: Path | str) -> Path:
     return Path(expanded)
 
 
+def local_path(path: Path | str, what: str) -> Path:
+    """`user_path` of a file or a folder of this machine.
+
+    Args:
+        path: as a user gave it.
+        what: the files, in the plural, as a message begins with them.
+
+    Raises:
+        UserError: it is an address, or nobody has that home folder.
+    """
+    found = user_path(path)
+    if "://" in os.fspath(path) and not found.exists():
+        raise UserError(f"{what} are files of this machine. Received: {path}, an address. Download it first.")
+    return found
+
+
 def require_folder(path: Path, flag: str) -> None:
     """Refuses a file where a flag takes a folder, which need not exist.
 

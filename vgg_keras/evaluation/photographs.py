@@ -18,7 +18,7 @@ from vgg_keras.data.listing import files_below
 from vgg_keras.data.scan import inspected
 from vgg_keras.data.splits import Split
 from vgg_keras.errors import UserError, described
-from vgg_keras.paths import user_path
+from vgg_keras.paths import local_path
 
 # of the image files in a folder; browsers on Windows save photographs as .jfif
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".bmp", ".gif", ".webp")
@@ -148,9 +148,7 @@ def splits_of(found: Sequence[Photograph]) -> Iterator[tuple[list[int], Split]]:
 
 def _files(given: str | os.PathLike) -> list[str]:
     """The file itself, or the pictures of a folder."""
-    path = user_path(given)
-    if "://" in os.fspath(given) and not path.exists():
-        raise UserError(f"Photographs are files of this machine. Received: {given}, an address. Download it first.")
+    path = local_path(given, "Photographs")
     if not path.exists():
         raise UserError(f"Photographs must exist. Received: {path}, which does not.")
     if not path.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256 as file_sha256
-from vgg_keras.paths import user_path
+from vgg_keras.paths import local_path, user_path
 from vgg_keras.runs import CHECKPOINTS, CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
 from vgg_keras.weights import presets
 from vgg_keras.weights.formats import READERS
@@ -79,10 +79,7 @@ def path_of(source: str | Path) -> Path:
     """
     if not isinstance(source, str | os.PathLike):
         raise UserError(f"A source of weights is a path or 'imagenet'. Received: {type(source).__name__}.")
-    path = user_path(source)
-    if "://" in os.fspath(source) and not path.exists():
-        raise UserError(f"Weights are files of this machine. Received: {source}, an address. Download it first.")
-    return path
+    return local_path(source, "Weights")
 
 
 def require_source(source: str | Path) -> None:
