@@ -21,9 +21,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-_LABELS = (
-    "datasets/imagenet2012/validation_labels.txt"  # a WordNet id in each line, in the order of the images' numbers
-)
+# of TensorFlow Datasets: a WordNet id in each line, in the order of the images' numbers
+_LABELS = "datasets/imagenet2012/validation_labels.txt"
 
 
 def sort(images: Path, out: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_stop_ends_the_preparation_of_a_set_and_leaves_nothing_of_it(tmp_path,
     import tensorflow_datasets as tfds
 
     class NeverReady(tfds.core.GeneratorBasedBuilder):
-        """Asked to stop at its first example."""
+        """A stop is requested at its first example."""
 
         VERSION = tfds.core.Version("1.0.0")
 
