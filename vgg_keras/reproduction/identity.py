@@ -4,6 +4,7 @@ A run's `config.json` states its own, `given.json` those of a given net, and eac
 """
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -161,13 +162,17 @@ def complete(path: Path, folder: Path, config: Config) -> bool:
     import numpy as np  # here: --help needs none
 
     try:
-        with open(path, "rb") as file, np.load(file) as arrays:  # NumPy leaves a damaged file open that it opened
-            done, described = bool(arrays["done"].all()), json.loads(arrays["description"].tobytes())
+        with open(path, "rb") as file:  # NumPy leaves a damaged file open that it opened
+            with zipfile.ZipFile(file) as archive:  # the rows too, by their checksum: else only the page would notice
+                damaged = archive.testzip()
+            file.seek(0)
+            with np.load(file) as arrays:
+                done, described = bool(arrays["done"].all()), json.loads(arrays["description"].tobytes())
         (net,), ids = described["nets"], described["ids"]
         weights, as_planned = net["weights_sha256"], _tested_as(net, config)
     except Exception:  # another or a damaged file: `evaluate` names it
         return False
-    if not done or not as_planned or weights != (_digest(folder) or weights):
+    if damaged or not done or not as_planned or weights != (_digest(folder) or weights):
         return False
     stored = read_config(folder)
     data = (stored or {}).get("data", {})
