@@ -105,6 +105,20 @@ def test_given_nets_need_no_training_images(tmp_path, monkeypatch):
         hours.measure(config, False)
 
 
+def test_images_of_several_classes_are_refused_before_a_net_is_trained(tmp_path):
+    """Their nets have no top-1 error: the page failed at the end of all trainings. One row of a list makes such a set."""
+    for split in ("train", "val"):
+        write_images(tmp_path / split, [(40, 48)] * 2)
+    rows = ["path,label,split", "train/000.jpg,cat,train", "train/001.jpg,cat|dog,train"]
+    rows += ["val/000.jpg,cat,val", "val/001.jpg,dog,val"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    config = suites.of("smoke", {}).trainings[0].configuration(str(tmp_path / "list.csv"), 0)
+    config = override(config, {"runtime.cache_dir": str(tmp_path / "cache")})
+    for given in (False, True):
+        with pytest.raises(UserError, match=r"images with one class each\. Received: .*list\.csv, whose images"):
+            hours.measure(config, given)
+
+
 def test_a_request_ends_the_process_that_times_steps(monkeypatch):
     monkeypatch.setattr(stop, "_requested", True)
     with pytest.raises(StoppedError, match="the same command resumes"):

@@ -180,6 +180,9 @@ def measure(config: Config, given: bool) -> Pace:
     Args:
         config: of a run.
         given: whether its net is given. Then its tests need no training images, which may not be there and are not read.
+
+    Raises:
+        UserError: images that cannot be read, or of several classes each.
     """
     from vgg_keras import runtime
     from vgg_keras.data.scan import readable, without_bad_images
@@ -189,10 +192,19 @@ def measure(config: Config, given: bool) -> Pace:
 
     if given:
         description, classes, name, split = open_test(config.data, None)
-        split, _ = readable(split, name, config)
         source = Source(config.data.source, description, classes, split, split)
     else:
-        source, _ = without_bad_images(open_source(config.data), config)
+        source = open_source(config.data)
+    if source.multi_label:  # its nets would be trained for days, and have no top-1 error for any table
+        raise UserError(
+            f"The tables of a suite are of images with one class each. Received: {source.name}, whose images have any number. "
+            "Give other images by --data."
+        )
+    if given:
+        split, _ = readable(split, name, config)
+        source = replace(source, train=split, val=split)
+    else:
+        source, _ = without_bad_images(source, config)
     strategy = runtime.make_strategy(config.runtime)
     (speed,) = estimate.speeds([config], source, strategy, runtime.choose_precision(config.runtime))
     architecture = config.architecture.resolved(len(source.classes), (0.0, 0.0, 0.0))
