@@ -29,6 +29,10 @@ from vgg_keras.reproduction.options import suite_of
             {"suite": "imagenet", "weights": ("a.h5",)},
             r"--weights takes D=FILE, E=FILE or imagenet\. Received: 'a\.h5'",
         ),
+        (  # of which each test would fail, and name a --config that nobody gave
+            {"suite": "imagenet", "weights": ("D=tests",)},
+            r"--weights takes D=FILE, .*Received: D=tests, a folder\. A run is tested by vgg-keras evaluate --model=RUN",
+        ),
         (
             {"settings": ("training.epochs=1",)},
             r"suite is fixed: --set takes data\.data_dir, data\.micro_batch, .*, runtime\.cache_dir\. "

@@ -7,9 +7,10 @@ from vgg_keras.config import RESUME, Config, fields_with, memory_limits
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import override, parse_assignments
-from vgg_keras.paths import user_path
+from vgg_keras.paths import local_path, user_path
 from vgg_keras.reproduction import suites
 from vgg_keras.reproduction.suite import Suite
+from vgg_keras.weights.presets import is_preset
 
 SUITES = suites.NAMES
 
@@ -93,7 +94,18 @@ def _weights(texts: tuple[str, ...]) -> dict[str, str]:
         if text == "imagenet":
             found |= dict.fromkeys("DE", text)
         elif equals and source:
+            _require_no_run(net, source)
             found[net] = source
         else:
             raise UserError(f"--weights takes D=FILE, E=FILE or imagenet. Received: {text!r}.")
     return found
+
+
+def _require_no_run(net: str, source: str) -> None:
+    """Refuses a run as a given net: it has a configuration of its own, which a suite's tests would replace."""
+    path = local_path(source, "Weights")
+    if path.is_dir() and not is_preset(path):
+        raise UserError(
+            f"--weights takes D=FILE, E=FILE or imagenet. Received: {net}={source}, a folder. "
+            "A run is tested by vgg-keras evaluate --model=RUN --protocol=both --scales=multi."
+        )
