@@ -128,7 +128,7 @@ def _of_suite(found: dict) -> list[str]:
     ]
     parts.append(f"```\n{_command(found)}\n```")
     parts += [_picture(path) for path in _charts(found["suite"])]
-    parts += [*wording.READING, "More on [the interval and the verdicts](reproduce.md#the-interval)."]
+    parts += [*wording.reading(found), "More on [the interval and the verdicts](reproduce.md#the-interval)."]
     if found["failed"]:
         parts += ["### Failed", "\n".join(f"- {name}: {line}" for name, line in found["failed"].items())]
     for title, rows in (

@@ -40,6 +40,7 @@ def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
     page = (tmp_path / "out/report.md").read_text()
     assert "0 of 3 cells of given nets are within 0.1 points of the paper's; not: imagenet table3 D" in page
     assert f"| {IMAGES} val | val " in page  # which images: no run states them
+    assert f"given: {tmp_path / 'a.h5'} | - | - | - | - | - | float32 |" in page  # in which its tests were computed
     with pytest.raises(UserError, match=r"given/D, begun with the net .*a\.h5 with .*, now .*b\.h5 with"):
         run(f"D={tmp_path / 'b.h5'}")
     # the same net under another name is the same net, but posteriors of another one are none of its

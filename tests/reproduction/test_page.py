@@ -16,7 +16,7 @@ def test_the_page_of_a_suite_that_has_not_begun(tmp_path):
     assert "## Machines" not in text and "## Commands" not in text and "Machines and commits" not in html
     assert not (tmp_path / "charts").exists() or not list((tmp_path / "charts").iterdir())
     assert page.summary(found).splitlines()[0] == f"claims not measured yet: {len(suite.claims)}"
-    assert all(paragraph in text for paragraph in wording.READING)  # such as what "mostly by" is
+    assert all(paragraph in text for paragraph in wording.reading(found))  # such as what "mostly by" is
 
 
 def test_the_terminal_counts_the_claims_that_are_not_measured_as_the_page_does():

@@ -110,6 +110,15 @@ def test_how_much_of_a_suite_there_is():
     assert wording.progress(found(cells=[full], trainings=[given])) == "1 of 1 cells have all their seeds."
 
 
+def test_of_given_nets_nobody_reads_that_their_intervals_are_over_seeds():
+    """Of one test of each the page said that its interval takes seeds as samples, and is too narrow."""
+    trained, given = {"name": "imagenet/A-small"}, {"name": "imagenet/D-jitter", "weights": "d.h5"}
+    for trainings, of_seeds in (([], True), ([trained], True), ([trained, given], True), ([given, given], False)):
+        text = " ".join(wording.reading(found(trainings=trainings)))
+        assert ("takes both the seeds and the images" in text and "too narrow" in text) == of_seeds
+        assert ("takes the images alone as samples" in text) != of_seeds
+
+
 def test_trainings_and_their_machines():
     numbers = {"loss": 0.12345, "top1_error": 1.0, "val_top1_error": None, "hours": 1.5, "precision": "float32"}
     run = {"name": "digits/D-small", "seed": 1, "finished": True, "epochs": 74, "git_commit": "c0ffee", **numbers}
@@ -118,11 +127,12 @@ def test_trainings_and_their_machines():
     begun = run | {"finished": False, "epochs": 3, "precision": None, "git_commit": None}
     begun |= {"hardware": {"devices": ["/CPU:0"]}}
     given = {"name": "imagenet/D-jitter", "seed": 0, "weights": "imagenet", "finished": True}
+    given |= {"precision": "mixed_bfloat16"}
     every = found(trainings=[run, run, begun, given])
     _, first, _, third, last = wording.trainings(every)
     assert first == ["digits/D-small", "1", "74", "0.123", "1.00", "-", "1.50", "float32"]
     assert third[2] == "3, unfinished" and third[-1] == "-"
-    assert last == ["imagenet/D-jitter", "given", "-", "-", "-", "-", "-", "imagenet"]
+    assert last == ["imagenet/D-jitter", "given: imagenet", "-", "-", "-", "-", "-", "mixed_bfloat16"]
     assert wording.hours(every) == 4.5 and wording.trainings(found()) == []
     assert wording.machines(every)[1:] == [
         ["2 cores, GPU:0, GPU:1", "c0ffee", "2"],

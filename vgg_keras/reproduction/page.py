@@ -51,7 +51,7 @@ def write_page(found: dict[str, Any], folder: Path) -> None:
         "mixed": wording.mixed(found),
         "within": wording.within(found),
         "commands": [one["command"] for one in found["trainings"] if "command" in one],
-        "reading": wording.READING,
+        "reading": wording.reading(found),
         "charts": [
             {
                 "title": title,

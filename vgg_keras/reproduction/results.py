@@ -40,7 +40,7 @@ def collect(
     """What results.json holds, with the runs there are, the results of `merging.read`, and the jobs that failed."""
     elsewhere = merging.tests(merged, suite)
     found = {cell.name: dict(sorted((elsewhere[cell.name] | _tested(cell, runs)).items())) for cell in suite.cells}
-    own = [_training(run) for run in runs if run.training.weights or read_config(run.folder)]
+    own = [_training(suite, run) for run in runs if run.training.weights or read_config(run.folder)]
     trainings = merging.trainings(merged, own, runs)
     begun = {one["name"] for one in trainings if "weights" not in one}
     return {
@@ -99,19 +99,19 @@ def _set(suite: Suite, data: DataSet, runs: Sequence[Run], merged: Sequence[dict
 
 def _tested_images(suite: Suite, runs: Sequence[Run]) -> dict[str, Any]:
     """The split that given nets were tested on: they have no run that states it."""
-    files = (
-        run.pass_file(protocol, side)
-        for run in runs
-        if run.training.weights
-        for protocol, sides in suite.passes(run.training.name).items()
-        for side in sides
-    )
-    path = next(filter(None, files), None)
-    if path is None:
+    found = next(filter(None, (_first_pass(suite, run) for run in runs if run.training.weights)), None)
+    if found is None:
         return {}
-    found = load(path)
     names = sha256_of_names(found.ids)
     return {found.nets[0].split: {"images": len(found.ids), "sha256_of_names": names}}
+
+
+def _first_pass(suite: Suite, run: Run) -> Posteriors | None:
+    """The first complete pass of a net; None if there is none."""
+    passes = suite.passes(run.training.name).items()
+    files = (run.pass_file(protocol, side) for protocol, sides in passes for side in sides)
+    path = next(filter(None, files), None)
+    return load(path) if path else None
 
 
 # ---- cells
@@ -310,10 +310,17 @@ def _training_loss(trained: Sequence[dict[str, Any]], training: Training) -> flo
 # ---- trainings
 
 
-def _training(run: Run) -> dict[str, Any]:
-    """A run's state: its last epoch, the time of its epochs, and the command of its training."""
+def _training(suite: Suite, run: Run) -> dict[str, Any]:
+    """A run's state: its last epoch, the time of its epochs, and the command of its training. Of a given net the tests'."""
     if run.training.weights:
-        return {"name": run.training.name, "seed": run.seed, "weights": run.training.weights, "finished": True}
+        tested = _first_pass(suite, run)
+        return {
+            "name": run.training.name,
+            "seed": run.seed,
+            "weights": run.training.weights,
+            "finished": True,
+            "precision": tested.nets[0].precision if tested else None,
+        }
     stored, lines = read_config(run.folder), epochs(run)
     images = stored["data"]["train"]["images"]
     seconds = sum(images / line["images_per_second"] for line in lines if line.get("images_per_second"))

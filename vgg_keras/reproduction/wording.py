@@ -15,18 +15,34 @@ TABLES = {
 HEADER = ["data", "net", "S", "Q", "test", "top-1 error, %", "top-5 error, %", "seeds", "paper, %"]
 CLAIMS_HEADER = ["section", "claim", "data", "points", "95 % interval", "mostly by", "each seed", "paper", "verdict"]
 
-READING = (  # how the claims are read, a paragraph each
-    "Each difference is the first net's top-1 error minus the second's, in points: below 0 the first net is better. The "
-    "interval takes both the seeds and the images as samples. Of many intervals of 95 %, about one in twenty misses the true "
-    'difference. "Mostly by" is the largest part of the interval\'s variance: the choice of seeds, the choice of images, or '
-    "the rest, which is chance in single answers.",
-    "A claim is shown where the interval lies on the claim's side of 0, and contradicted where it lies on the other side. "
-    f'"No gain" is shown where the interval excludes a gain of {MARGIN} points or more, and contradicted where all of it is '
-    f'such a gain. "Saturates" is shown where the interval lies within -{MARGIN} and {MARGIN}. '
+# How the claims are read, a paragraph each: of trained nets, and of given ones, of which no seed is chosen.
+_FIRST = (
+    "Each difference is the first net's top-1 error minus the second's, in points: below 0 the first net is better."
+)
+_MISSES = "Of many intervals of 95 %, about one in twenty misses the true difference."
+_SHOWN = "A claim is shown where the interval lies on the claim's side of 0, and contradicted where it lies on the other side."
+_OF_ILSVRC = "The paper's differences are of ILSVRC-2012."
+_OF_TRAINED = (
+    f"{_FIRST} The interval takes both the seeds and the images as samples. {_MISSES} "
+    '"Mostly by" is the largest part of the interval\'s variance: the choice of seeds, the choice of images, or the rest, which '
+    "is chance in single answers.",
+    f'{_SHOWN} "No gain" is shown where the interval excludes a gain of {MARGIN} points or more, and contradicted where all of '
+    f'it is such a gain. "Saturates" is shown where the interval lies within -{MARGIN} and {MARGIN}. '
     "Where a deeper net, or D beside C, has the higher training loss, nothing is decided against it. With one seed the "
     "interval is over images alone and too narrow. Where the verdict is -, the paper's two errors are equal or not printed, "
-    "and the difference alone is stated. The paper's differences are of ILSVRC-2012.",
+    f"and the difference alone is stated. {_OF_ILSVRC}",
 )
+_OF_GIVEN = (
+    f"{_FIRST} The interval takes the images alone as samples: it is of these very nets, not of others that are trained in the "
+    f"same way. {_MISSES}",
+    f"{_SHOWN} {_OF_ILSVRC}",
+)
+
+
+def reading(found: dict[str, Any]) -> tuple[str, ...]:
+    """How the claims of a results.json are read, a paragraph each."""
+    given = found["trainings"] and all("weights" in one for one in found["trainings"])
+    return _OF_GIVEN if given else _OF_TRAINED
 
 
 def table(found: dict[str, Any], name: str) -> list[list[str]]:
@@ -105,7 +121,7 @@ def trainings(found: dict[str, Any]) -> list[list[str]]:
     rows = []
     for one in found["trainings"]:
         if "weights" in one:
-            rows.append([one["name"], "given", "-", "-", "-", "-", "-", one["weights"]])
+            rows.append([one["name"], f"given: {one['weights']}", "-", "-", "-", "-", "-", one["precision"] or "-"])
             continue
         numbers = [
             "-" if one[name] is None else f"{one[name]:.{digits}f}"
