@@ -31,9 +31,10 @@ INTRODUCTION = """\
 
 This page is generated from `docs/results/*.json` by `python docs/results.py`. The first part has what the suites of
 [`reproduce`](reproduce.md) measured, each net with its seeds. The last part has runs [by hand](#by-hand), each beside its
-command. ImageNet has not been run: no machine of ours holds it.
+command.
 """
-NOT_YET = "The suite `{}` has no finished results here yet: `python -m vgg_keras.reproduce --suite={}`."
+NOT_YET = "The suite `{}` has no results here yet: `python -m vgg_keras.reproduce --suite={}`."
+WHY_NOT = {"imagenet": " ImageNet has not been run: no machine of ours holds it."}
 
 
 def page() -> str:
@@ -41,7 +42,11 @@ def page() -> str:
     parts = [INTRODUCTION, *_gpus()]
     for suite in SUITES:
         path = RECORDS / f"{suite}.json"
-        parts += _of_suite(json.loads(path.read_text())) if path.exists() else [NOT_YET.format(suite, suite)]
+        parts += (
+            _of_suite(json.loads(path.read_text()))
+            if path.exists()
+            else [NOT_YET.format(suite, suite) + WHY_NOT.get(suite, "")]
+        )
     parts += _others(_read("others")) + _by_hand(_read("by_hand"))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -159,10 +164,10 @@ def _command(found: dict) -> str:
 
 
 def _gpus() -> list[str]:
-    """Which suites ran on GPUs, from what their runs recorded; nothing before there are any."""
+    """Which suites were trained on GPUs, from what their runs recorded; nothing before there are any."""
     found = [json.loads(path.read_text()) for suite in SUITES if (path := RECORDS / f"{suite}.json").exists()]
     used = [one["title"] for one in found if any("GPU" in row[0] for row in wording.machines(one)[1:])]
-    line = f"Runs on GPUs: {', '.join(used)}." if used else "No run of these suites was on a GPU."
+    line = f"Trained on GPUs: {', '.join(used)}." if used else "No net of these suites was trained on a GPU."
     return [line] if found else []
 
 

@@ -95,6 +95,9 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
     )
     assert "/of/one" not in (tmp_path / "small.json").read_text()
     merging.read([tmp_path / "small.json"], suite, [])  # the suite can be continued from it
+    assert "ImageNet has not been run" in text
+    shutil.copy(tmp_path / "small.json", tmp_path / "imagenet.json")
+    assert "ImageNet has not been run" not in module.page()
 
 
 @pytest.mark.parametrize(("suite", "message"), [(None, "where no results.json is"), ("smoke", "of smoke")])
