@@ -35,7 +35,9 @@ flags.DEFINE_list(
     "trained again.",
 )
 flags.DEFINE_integer("jobs", 1, "Trainings and tests at the same time.", lower_bound=1)
-flags.DEFINE_bool("dry_run", False, "Print the plan and its hours; nothing is written.")
+flags.DEFINE_bool(
+    "dry_run", False, "Print the plan and its hours; only the scan's cache and what must be downloaded is written."
+)
 cli.define("out", "set")
 FLAGS["set"].help = "A field of every run that decides no result, such as data.data_dir=/data/tfds. May be repeated."
 FLAGS["out"].help = "The folder for runs, logs and the page. Default: reports/ and the suite's name."
