@@ -42,7 +42,7 @@ def test_unfinished_results_are_taken_over_on_request_alone(tmp_path, monkeypatc
     (tmp_path / "small_old.png").touch()
     (tmp_path / "out").mkdir()
     cells = [{"name": "cifar10 table3 E small", "top1_errors": {"0": 9.0, "1": 9.0}, "seeds_planned": 3}]
-    content = {"suite": "small", "cells": cells, "sets": {}, "trainings": [], "passes": []}
+    content = {"suite": "small", "cells": cells, "sets": {}, "trainings": [], "passes": [], "failed": {}}
     (tmp_path / "out/results.json").write_text(json.dumps(content))
     with pytest.raises(SystemExit, match="1 of 1 cells lack seeds, such as cifar10 table3 E small"):
         module.take_over(tmp_path / "out")
@@ -60,7 +60,9 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
     suite = suites.of("small", {}).on({"cifar10": "/of/one/machine/cifar10_jpeg"})
     out = tmp_path / "out"
     out.mkdir()
-    found = results.collect(suite, plan.runs_of(suite, out), {"cifar10/E-small/0/train": "ended by SIGKILL: no output"})
+    found = results.collect(
+        suite, plan.runs_of(suite, out), {"cifar10/E-small/0/train": "status 2: no /of/one/machine/x.jpg: 1/2"}
+    )
     for place, cell in enumerate(cell for cell in found["cells"] if cell["name"].startswith("cifar10 table3")):
         cell |= {"top1_errors": {"0": 20.0 - place}, "top1_error": 20.0 - place}
     words = ["--data=/of/one/machine/cifar10_jpeg", "--set=architecture.name=E", "--set=runtime.cache_dir=/tmp/scans"]
@@ -80,7 +82,7 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
     module.take_over(out, unfinished=True)
     text, readme = module.page(), module.readme()
     assert "0 of 43 cells have all their seeds; runs trained: 0, begun: 1. 0.5 hours of epochs." in text
-    assert "- cifar10/E-small/0/train: ended by SIGKILL: no output" in text
+    assert "- cifar10/E-small/0/train: status 2: no x.jpg: 1/2" in text
     assert "--suite=small --data=cifar10=cifar10_jpeg --data=photographs=flowers17/ --out=reports/small" in text
     claims = sum(bool(claim.section and claim.expected) for claim in suite.claims)
     assert f"| Section 4 in small: the paper's claims | {claims} not measured yet; unfinished |" in readme
