@@ -13,10 +13,11 @@ from tests.conftest import write_images
 from vgg_keras import runtime, stop
 from vgg_keras.config import Architecture
 from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.files import sha256_of_names
 from vgg_keras.nets.architectures import multiply_adds, training_operations
 from vgg_keras.overrides import override
 from vgg_keras.plain_values import to_dict
-from vgg_keras.reproduction import hours, plan, suites
+from vgg_keras.reproduction import hours, identity, plan, suites
 from vgg_keras.reproduction.hours import Pace
 from vgg_keras.training import estimate
 from vgg_keras.training.estimate import Speed
@@ -100,9 +101,24 @@ def test_given_nets_need_no_training_images(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "speeds", lambda *_: [Speed(1, 0.0, 1.0)])
     monkeypatch.setattr(runtime, "make_strategy", lambda _: tf.distribute.get_strategy())
     pace = hours.measure(config, True)
-    assert (pace.train_images, pace.val_images, pace.test_images, pace.classes) == (0, 0, 4, 2)
+    assert (pace.train_images, pace.val_images, pace.test_images, pace.classes) == (0, 0, 4, 2) and pace.images == {}
     with pytest.raises(UserError, match=r"needs val/ and the reverse"):
         hours.measure(config, False)
+
+
+def test_a_pace_states_the_images_as_their_runs_will(tmp_path, monkeypatch):
+    """For --merge: results of other images are refused before a net is trained."""
+    for place, split in enumerate(("train", "val")):
+        for name in "ab":
+            write_images(tmp_path / split / name, [(40, 48)] * (2 + place), seed=place)
+    config = suites.of("smoke", {}).trainings[0].configuration(str(tmp_path), 0)
+    config = override(config, {"runtime.cache_dir": str(tmp_path / "cache")})
+    monkeypatch.setattr(estimate, "speeds", lambda *_: [Speed(1, 0.0, 1.0)])
+    monkeypatch.setattr(runtime, "make_strategy", lambda _: tf.distribute.get_strategy())
+    images = hours.measure(config, False).images
+    names = [f"val/{name}/{number:03d}.jpg" for name in "ab" for number in range(3)]
+    assert images["val"] | {"images": 6, "sha256_of_names": sha256_of_names(names)} == images["val"]
+    assert set(images) == {"train", "val"} and all(digest in images["train"] for digest in identity.DIGESTS)
 
 
 def test_images_of_several_classes_are_refused_before_a_net_is_trained(tmp_path):

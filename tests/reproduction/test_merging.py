@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.reproduction.fake_start import FakeStart, options_of
+from tests.reproduction.fake_start import FakeStart, describe, options_of
 from vgg_keras.errors import UserError
-from vgg_keras.reproduction import merging, plan, suites, tested
+from vgg_keras.reproduction import hours, merging, plan, suites, tested
+from vgg_keras.reproduction.hours import Pace
 from vgg_keras.reproduction.job import reproduce
 from vgg_keras.reproduction.options import suite_of
 from vgg_keras.reproduction.suite import Cell, Part
@@ -42,6 +43,24 @@ def test_two_machines_make_the_results_of_one(quick, tmp_path):
         assert second[name] == whole[name], name
     order = [[(one["name"], one["seed"]) for one in made["trainings"]] for made in (second, whole)]
     assert order[0] == order[1]
+
+
+def test_other_images_than_a_files_are_refused_before_a_net_is_trained(quick, monkeypatch, tmp_path):
+    """Its nets and those of the file would stand in one table, and after the last training the page refused them."""
+    run(tmp_path / "first", only=("table3",))
+
+    def measure(name):
+        pace = Pace(240, 60, 60, 10, 1e-12, False, describe(name))
+        monkeypatch.setattr(hours, "_in_a_process", lambda *_: pace)
+
+    start, file = FakeStart(), tmp_path / "first/results.json"
+    measure("other")
+    words = r"first/results\.json, whose train images of digits are not those of --data: other names"
+    with pytest.raises(UserError, match=words):
+        run(tmp_path / "second", merge=[file], start=start)
+    assert start.names == []
+    measure("digits")
+    run(tmp_path / "second", merge=[file])
 
 
 def test_nothing_is_left_of_a_suite_that_was_finished_elsewhere(quick, tmp_path):

@@ -8,9 +8,10 @@ import json
 import signal
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 from vgg_keras import stop
 from vgg_keras.config import Architecture, Config
@@ -33,6 +34,7 @@ class Pace:
         train_images, val_images, test_images, classes: how many; the first two are 0 where only given nets are tested.
         seconds: of an operation in training.
         measured: whether by complete epochs.
+        images: of the splits, as a run states them; empty where runs here do, or where only given nets are tested.
     """
 
     train_images: int
@@ -41,6 +43,7 @@ class Pace:
     classes: int
     seconds: float
     measured: bool
+    images: dict[str, Any] = field(default_factory=dict)
 
 
 def hours(job: Job, pace: Pace) -> float:
@@ -189,6 +192,7 @@ def measure(config: Config, given: bool) -> Pace:
     from vgg_keras.data.sources import open_source, open_test
     from vgg_keras.data.splits import Source
     from vgg_keras.training import estimate
+    from vgg_keras.training.workdir import images_of
 
     if given:
         description, classes, name, split = open_test(config.data, None)
@@ -212,4 +216,5 @@ def measure(config: Config, given: bool) -> Pace:
     image = speed.step(share / strategy.num_replicas_in_sync) / share
     trained = (0, 0) if given else (source.train.size, source.val.size)
     test = source.split(source.final_split)
-    return Pace(*trained, test.size, len(source.classes), image / _of_training(config, architecture), False)
+    seconds = image / _of_training(config, architecture)
+    return Pace(*trained, test.size, len(source.classes), seconds, False, {} if given else images_of(source))

@@ -10,6 +10,7 @@ from vgg_keras import stop
 from vgg_keras.errors import StoppedError
 from vgg_keras.locks import locked, require_lockable
 from vgg_keras.reproduction import hours, merging, plan, runner
+from vgg_keras.reproduction.hours import Pace
 from vgg_keras.reproduction.options import Options
 from vgg_keras.reproduction.plan import Job, Run
 from vgg_keras.reproduction.suite import Suite
@@ -77,25 +78,26 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
 
 
 def _planned(suite: Suite, runs: Sequence[Run], merged: Sequence[dict[str, Any]], options: Options) -> Sequence[Job]:
-    """The jobs of the tables that `--only` names, without those whose results are in `merged`; prints them."""
+    """The jobs of the tables that `--only` names, without those whose results are in `merged`; prints them and their hours."""
     asked = suite.only(options.only) if options.only else suite
     of_asked = [run for run in runs if run.training in asked.trainings]
     needed = merging.needed(of_asked, asked, merged)
     if merged:
         print(f"{len(of_asked) - len(needed)} of {len(of_asked)} runs are not needed: --merge has their results")
     jobs = plan.jobs_of(asked, needed, options.settings)
-    _print_plan(asked, needed, jobs, options)
+    tables, trained = ", ".join(dict.fromkeys(cell.table for cell in asked.cells)), sum(run.trained for run in needed)
+    print(f"{suite.title}: tables {tables}; {len(needed)} runs, {trained} trained; {len(jobs)} jobs left", flush=True)
+    if jobs:
+        paces = hours.paces(needed, options.settings)
+        merging.require_images(options.merged, merged, {data: pace.images for data, pace in paces.items()})
+        _print_plan(asked, needed, jobs, paces, options)
     return jobs
 
 
-def _print_plan(suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], options: Options) -> None:
+def _print_plan(
+    suite: Suite, runs: Sequence[Run], jobs: Sequence[Job], paces: Mapping[str, Pace], options: Options
+) -> None:
     """The nets, what each has left, and the hours of this machine."""
-    tables = ", ".join(dict.fromkeys(cell.table for cell in suite.cells))
-    trained = sum(run.trained for run in runs)
-    print(f"{suite.title}: tables {tables}; {len(runs)} runs, {trained} trained; {len(jobs)} jobs left", flush=True)
-    if not jobs:
-        return
-    paces = hours.paces(runs, options.settings)
     of_jobs = {job: hours.hours(job, paces[job.run.training.data]) for job in jobs}
     rows = [["net", "S", "starts from", "seeds", "trained", "training, h", "tests, h"]]
     for training in suite.trainings:

@@ -1,7 +1,7 @@
 """Results of the same suite from elsewhere (`--merge`): their cells count, and their nets are not trained again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,22 @@ def images(content: dict[str, Any], data: str) -> dict[str, Any]:
     """The splits of a set in a file, as `identity.images_of` returns those of runs."""
     found = content["sets"][data]
     return {split: found[split] for split in identity.SPLITS if split in found}
+
+
+def require_images(paths: Sequence[Path], merged: Sequence[dict[str, Any]], here: Mapping[str, dict[str, Any]]) -> None:
+    """Refuses files of other images than those that the first run here will have; `read` compares those of runs.
+
+    Args:
+        paths, merged: of `read`, and what it returned.
+        here: the splits of each set of images, by its name.
+
+    Raises:
+        UserError: it names the set and the file.
+    """
+    for data, splits in here.items():
+        _require_same_images(
+            data, [("--data", splits), *((path, images(one, data)) for path, one in zip(paths, merged, strict=True))]
+        )
 
 
 def _require_same_images(data: str, known: Sequence[tuple[Any, dict[str, Any]]]) -> None:

@@ -157,7 +157,7 @@ def _require_same_images(workdir: Path, stored: dict[str, Any], source: Source) 
     if from_dict(Config, stored["config"]).architecture.multi_label != source.multi_label:
         number = "any number" if source.multi_label else "one"
         raise UserError(f"{rule} labels {changed}: {now} {number} per image.")
-    data = _images(source)
+    data = images_of(source)
     for name in ("train", "val", "test"):
         theirs, ours = stored["data"].get(name) or {"images": 0}, data.get(name) or {"images": 0}
         count, differ = theirs["images"] != ours["images"], difference_of_images(ours, theirs)
@@ -175,7 +175,7 @@ def _read_when_there(workdir: Path) -> dict[str, Any] | None:
     return stored
 
 
-def _images(source: Source) -> dict[str, Any]:
+def images_of(source: Source) -> dict[str, Any]:
     """What identifies the images of each split of a run."""
     splits = {"train": source.train, "val": source.val, "test": source.test}
     return {name: _identity(split) for name, split in splits.items() if split is not None}
@@ -239,7 +239,7 @@ def _write_config(
         "classes": list(source.classes),
         "data": {
             "description": source.description,
-            **_images(source),
+            **images_of(source),
             "statistics": dataclasses.asdict(statistics),
         },
         "started_from": start.digest,
