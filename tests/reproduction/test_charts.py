@@ -23,7 +23,7 @@ def drawn(monkeypatch, tmp_path):
             charts.plots.pyplot().close(figure)
 
         monkeypatch.setattr(charts.plots, "save", save)
-        titles = charts.draw(found, tmp_path)
+        titles = charts.draw({"trainings": []} | found, tmp_path)
         assert {name for name, _ in kept} == set(titles)
         return kept
 
@@ -35,6 +35,7 @@ def cell(table, net, kind, errors, paper, method="dense"):
     scale = {"small": "36", "jitter": "32-40"}[kind]
     name = f"set table{table} {net} {kind}"
     known = {"data": "set", "table": table, "net": net, "name": name, "method": method, "S": scale, "paper": paper}
+    known |= {"within": None}
     return known | {"top1_errors": {str(seed): error for seed, error in enumerate(errors)}, "top1_error": top1}
 
 
@@ -95,7 +96,9 @@ def test_lines_are_means_over_the_seeds_that_all_nets_have(drawn):
 def test_a_chart_of_earlier_results_is_removed_and_no_other_picture(tmp_path):
     for name in ("set_depth.png", "cat.png"):
         (tmp_path / name).touch()
-    assert charts.draw({"sets": {"set": {}}, "cells": [], "passes": [], "claims": CLAIMS}, tmp_path) == {}
+    assert (
+        charts.draw({"sets": {"set": {}}, "cells": [], "passes": [], "claims": CLAIMS, "trainings": []}, tmp_path) == {}
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
 
 
@@ -149,3 +152,13 @@ def test_dense_against_crops(drawn):
     lines, _ = found["set_methods.png", PAPER]
     assert list(lines["D"][1]) == [24.8, 24.4]
     assert drawn({"sets": {"set": {}}, "cells": cells[:1], "passes": [], "claims": CLAIMS}) == {}
+
+
+def test_given_nets_have_no_seed(drawn):
+    cells = [cell("5", "D", "jitter", [8.0], [24.8, 7.5], method) for method in ("dense", "multi-crop")]
+    one = {"training": "set/D-jitter", "data": "set", "net": "D", "S": "32-40", "protocol": "dense"}
+    passes = [one | {"Q": side, "top1_errors": {"0": 8.0}} for side in (32, 36)]
+    given = [{"name": "set/D-jitter", "seed": 0, "weights": "d.h5", "finished": True}]
+    found = {"sets": {"set": {}}, "cells": [one | {"within": True} for one in cells], "passes": passes, "claims": []}
+    titles = {title for _, title in drawn(found | {"trainings": given})}
+    assert titles == {"D, dense, given", "here, given nets", PAPER}

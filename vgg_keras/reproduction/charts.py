@@ -1,7 +1,8 @@
 """The page's charts, from results.json alone: error against depth, error against Q, and dense against crops.
 
 The lines of a panel are means over the seeds that all of its points have, and its title names these seeds where others are
-there too: means over different seeds would differ by the seeds as well as by the nets. Every seed is a small dot.
+there too: means over different seeds would differ by the seeds as well as by the nets. Every seed is a small dot. Given nets have
+no seed, and the title says so.
 """
 
 import math
@@ -101,6 +102,7 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     passes = [one for one in found["passes"] if one["data"] == data and one["protocol"] == "dense"]
     # without others, such as D with its FC layers alone fine-tuned
     passes = [one for one in passes if one["training"].rpartition("-")[2] in KINDS]
+    given = {one["name"] for one in found["trainings"] if "weights" in one}
     nets = [net for net in LAYERS if sum(one["net"] == net for one in passes) > 1]
     if not nets:
         return None
@@ -113,6 +115,7 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     for axes, net in zip(panels[0], nets, strict=True):
         of_net = [one for one in passes if one["net"] == net]
         seeds, which = _common_seeds(of_net)
+        which = "given" if {one["training"] for one in of_net} <= given else which
         for training in dict.fromkeys(one["training"] for one in of_net):
             kind = training.rpartition("-")[2]
             color, marker = KINDS[kind]
@@ -136,6 +139,7 @@ def _methods(cells: list[dict[str, Any]]) -> Any | None:
     if len({cell["method"] for cell in found}) < 2:
         return None
     seeds, which = _common_seeds(found)
+    which = "given nets" if all(cell["within"] is not None for cell in found) else which
     figure, panels = plots.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     colors = {**COLORS, "D + E": "tab:purple"}
     for axes, ours, title in ((panels[0], True, f"here, {which}"), (panels[1], False, "the paper, ILSVRC-2012")):
