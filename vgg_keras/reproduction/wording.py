@@ -27,7 +27,8 @@ _OF_TRAINED = (
     '"Mostly by" is the largest part of the interval\'s variance: the choice of seeds, the choice of images, or the rest, which '
     "is chance in single answers.",
     f'{_SHOWN} "No gain" is shown where the interval excludes a gain of {MARGIN} points or more, and contradicted where all of '
-    f'it is such a gain. "Saturates" is shown where the interval lies within -{MARGIN} and {MARGIN}. '
+    f'it is such a gain. "Saturates" is shown where the interval lies within -{MARGIN} and {MARGIN}, and contradicted where '
+    "all of it is below or above. "
     "Where a deeper net, or D beside C, has the higher training loss, nothing is decided against it. With one seed the "
     "interval is over images alone and too narrow. Where the verdict is -, the paper's two errors are equal or not printed, "
     f"and the difference alone is stated. {_OF_ILSVRC}",

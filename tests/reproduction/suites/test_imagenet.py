@@ -67,6 +67,18 @@ def test_every_cell_of_the_papers_tables_4_to_6_has_its_own_number():
     assert [paper for found, paper in made.items() if len(found[1]) > 3] == [(24.7, 7.5)]
 
 
+def test_claims_of_the_trained_nets_say_what_else_differs():
+    """As those of the small suite: a net of the chain has the epochs of its starts besides."""
+    suite = suites.of("imagenet", {})
+    for claim in [claim for claim in suite.claims if claim.section != "4.4"]:  # of single nets
+        starts, (first, second) = [], (suite.cell(name).parts[0].training for name in (claim.first, claim.second))
+        while first := suite.training(first).start:
+            starts.append(first)
+        assert ("trained longer" in claim.note) == (second in starts), claim
+    (control,) = [claim for claim in suite.claims if "5x5" in claim.text]
+    assert control.note == "B starts from net A, B-5x5 from random weights"
+
+
 def test_imagenet_plan_is_3_1s_chain():
     suite = suites.of("imagenet", {})
     of = {name: suite.training(f"imagenet/{name}") for name in ("E-small", "E-large", "E-jitter", "D-jitter_fc")}

@@ -6,14 +6,12 @@ The depths on CIFAR-10, with 10,000 test images; scales, crops and fusion on pho
 import dataclasses
 
 from vgg_keras.reproduction.suite import Cell, Claim, DataSet, Suite, Training
-from vgg_keras.reproduction.tables import Scales, Tables
+from vgg_keras.reproduction.tables import LONGER, Scales, Tables
 
 SEEDS = (0, 1, 2)
 CIFAR = Tables("cifar10", Scales(small=36, large=36, jitter=(32, 40), step=4), single="center")
 PHOTOGRAPHS = Tables("photographs", Scales(small=128, large=192, jitter=(128, 256), step=16))
 CENTER = "centre crop; the paper's is dense"
-# As in the paper's chain; what it gains by the longer training alone is not measured.
-LONGER = "the first net starts from the second's chain and is trained longer"
 PROTOCOLS = ("dense", "multi_crop", "both")
 # of photographs: with A's 60 epochs E had learned its training images less well than A; docs/reproduce.md has the pilot runs
 DEEPER = ("training.epochs=120",)
