@@ -38,7 +38,7 @@ def test_given_nets_are_not_mixed_with_others(quick, tmp_path):
     assert run(f"D={tmp_path / 'a.h5'}") == ["imagenet_D-jitter_0_dense"]
     assert run(f"D={tmp_path / 'a.h5'}") == []
     page = (tmp_path / "out/report.md").read_text()
-    assert "0 of 3 cells of given nets are within 0.1 points of the paper's; not: imagenet table3 D" in page
+    assert "within 0.1" not in page  # of the paper's errors, which are of 50,000 other images
     assert f"| {IMAGES} val | val " in page  # which images: no run states them
     assert f"given: {tmp_path / 'a.h5'} | - | - | - | - | - | float32 |" in page  # in which its tests were computed
     with pytest.raises(UserError, match=r"given/D, begun with the net .*a\.h5 with .*, now .*b\.h5 with"):

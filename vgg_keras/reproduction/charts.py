@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.evaluation import plots
+from vgg_keras.reproduction.wording import of_given_nets
 
 LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}  # with weights
 COLORS = {"A": "tab:gray", "B": "tab:brown", "C": "tab:green", "D": "tab:blue", "E": "tab:red"}
@@ -41,7 +42,7 @@ def draw(found: dict[str, Any], folder: Path) -> dict[str, str]:
         comparable = any(claim["data"] == data and claim["of_depth"] for claim in found["claims"])
         save(f"{data}_depth.png", f"{data}: error against depth", _depth(cells) if comparable else None)
         save(f"{data}_scales.png", f"{data}: error against Q, for fixed S and for jitter", _scales(found, data))
-        save(f"{data}_methods.png", f"{data}: dense against crops", _methods(cells))
+        save(f"{data}_methods.png", f"{data}: dense against crops", _methods(cells, of_given_nets(found)))
     return drawn
 
 
@@ -102,7 +103,6 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     passes = [one for one in found["passes"] if one["data"] == data and one["protocol"] == "dense"]
     # without others, such as D with its FC layers alone fine-tuned
     passes = [one for one in passes if one["training"].rpartition("-")[2] in KINDS]
-    given = {one["name"] for one in found["trainings"] if "weights" in one}
     nets = [net for net in LAYERS if sum(one["net"] == net for one in passes) > 1]
     if not nets:
         return None
@@ -115,7 +115,7 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     for axes, net in zip(panels[0], nets, strict=True):
         of_net = [one for one in passes if one["net"] == net]
         seeds, which = _common_seeds(of_net)
-        which = "given" if {one["training"] for one in of_net} <= given else which
+        which = "given" if of_given_nets(found) else which
         for training in dict.fromkeys(one["training"] for one in of_net):
             kind = training.rpartition("-")[2]
             color, marker = KINDS[kind]
@@ -131,7 +131,7 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     return figure
 
 
-def _methods(cells: list[dict[str, Any]]) -> Any | None:
+def _methods(cells: list[dict[str, Any]], given: bool) -> Any | None:
     """Table 5 and the pair of Table 6: the three methods of each net, and the paper's."""
     found = [cell for cell in cells if cell["table"] == "5" or (cell["table"] == "6" and cell["net"] == "D + E")]
     nets = list(dict.fromkeys(cell["net"] for cell in found))
@@ -139,7 +139,7 @@ def _methods(cells: list[dict[str, Any]]) -> Any | None:
     if len({cell["method"] for cell in found}) < 2:
         return None
     seeds, which = _common_seeds(found)
-    which = "given nets" if all(cell["within"] is not None for cell in found) else which
+    which = "given nets" if given else which
     figure, panels = plots.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     colors = {**COLORS, "D + E": "tab:purple"}
     for axes, ours, title in ((panels[0], True, f"here, {which}"), (panels[1], False, "the paper, ILSVRC-2012")):

@@ -18,7 +18,7 @@ import numpy as np
 
 from vgg_keras import processor, provenance
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation import metrics
+from vgg_keras.evaluation import metrics, paper
 from vgg_keras.evaluation.posteriors import Posteriors, load, mean
 from vgg_keras.files import sha256_of_names, write_json
 from vgg_keras.plain_values import to_dict
@@ -178,8 +178,11 @@ def _cell(suite: Suite, cell: Cell, found: dict[int, Tested]) -> dict[str, Any]:
 
 
 def _within(cell: Cell, tests: Sequence[Tested]) -> bool | None:
-    """Whether given nets reach the paper's errors to 0.1 points, the last digit that it prints; None where it prints none."""
-    if not (cell.paper and tests):
+    """Whether given nets reach the paper's errors to 0.1 points, the last digit that it prints.
+
+    None where it prints none, and on other images than its 50,000, such as a part of them.
+    """
+    if not (cell.paper and tests) or any(len(one.wrong) != paper.IMAGES for one in tests):
         return None
     measured = [(one.top1_error, one.top5_error) for one in tests]
     return all(
@@ -227,7 +230,7 @@ def _claim(
 ) -> dict[str, Any]:
     cells = [suite.cell(name) for name in (claim.first, claim.second)]
     printed = [cell.paper[0] for cell in cells if cell.paper]
-    paper = round(printed[0] - printed[1], 2) if len(printed) == 2 else None
+    difference_there = round(printed[0] - printed[1], 2) if len(printed) == 2 else None
     result = {
         "section": claim.section,
         "text": claim.text,
@@ -237,7 +240,7 @@ def _claim(
         "expected": claim.expected,
         "of_depth": claim.of_depth,
         "note": claim.note,
-        "paper": claim.paper if claim.paper is not None else paper,
+        "paper": claim.paper if claim.paper is not None else difference_there,
         "difference": None,
         "verdict": NOT_YET if claim.expected else "",
     }

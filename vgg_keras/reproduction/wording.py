@@ -42,8 +42,12 @@ _OF_GIVEN = (
 
 def reading(found: dict[str, Any]) -> tuple[str, ...]:
     """How the claims of a results.json are read, a paragraph each."""
-    given = found["trainings"] and all("weights" in one for one in found["trainings"])
-    return _OF_GIVEN if given else _OF_TRAINED
+    return _OF_GIVEN if of_given_nets(found) else _OF_TRAINED
+
+
+def of_given_nets(found: dict[str, Any]) -> bool:
+    """Whether the nets of a results.json are given, and none was trained."""
+    return bool(found["trainings"]) and all("weights" in one for one in found["trainings"])
 
 
 def table(found: dict[str, Any], name: str) -> list[list[str]]:
