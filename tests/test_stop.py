@@ -14,9 +14,10 @@ from vgg_keras.errors import StoppedError
 
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch):
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     monkeypatch.setattr(stop, "_requested", False)
-    stop.listen()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests themselves run under nohup
+    stop.listen(hangup=True)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -39,13 +40,13 @@ def test_a_second_ctrl_c_ends_at_once_and_a_second_sigterm_does_not():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_work_that_never_looks_is_ended_at_once_and_signals_are_requests_again(number, monkeypatch):
     cleaned = []
     with pytest.raises(StoppedError, match="the same command resumes"), stop.at_once():
         try:
             os.kill(os.getpid(), number)
-            time.sleep(60)
+            time.sleep(10)
         finally:
             cleaned.append(number)
     assert cleaned and stop.requested()

@@ -56,7 +56,8 @@ def at_once() -> Iterator[None]:
     Raises:
         StoppedError: at a request. Without `listen` signals do what they did before.
     """
-    numbers = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is _receive]
+    every = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+    numbers = [number for number in every if signal.getsignal(number) is _receive]
     try:
         raise_if_requested()
         for number in numbers:

@@ -1,7 +1,10 @@
 """A source is read as what it says, what is assumed of it is printed, and a damaged file is refused in one line."""
 
 import hashlib
+import os
 import shutil
+import signal
+import time
 
 import keras
 import pytest
@@ -9,7 +12,8 @@ import scipy.io
 
 from tests.weights import sources
 from tests.weights.sources import BGR_MEAN, convolutions_and_fc, save_torch, small, torch_vgg
-from vgg_keras.errors import UserError
+from vgg_keras import stop
+from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.files import sha256
 from vgg_keras.weights.load import load_net
 from vgg_keras.weights.read import read
@@ -72,6 +76,26 @@ def test_imagenet_is_the_file_that_keras_downloads_and_verifies(tmp_path, applic
     assert found == sha256(path) and weights.preprocessing == CAFFE and weights.assumed == ""
     with pytest.raises(UserError, match=r"'imagenet' has weights of D and E, the authors' two\. Received: A\."):
         read("imagenet", "A")
+
+
+def test_a_stop_ends_the_download_where_it_is(monkeypatch):
+    """Half a gigabyte takes minutes, and longer where the connection stalls."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(stop, "_requested", False)
+
+    def get_file(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        raise OSError("the whole file is there")
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    stop.listen()
+    try:
+        with pytest.raises(StoppedError):
+            read("imagenet")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_cut_file_of_every_format_is_refused_by_its_name(tmp_path, refused):

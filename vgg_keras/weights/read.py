@@ -4,8 +4,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from vgg_keras import stop
 from vgg_keras.config import Architecture
-from vgg_keras.errors import UserError
+from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.weights import presets
 from vgg_keras.weights.formats import reader, run_folder, torchvision
 from vgg_keras.weights.source_weights import CAFFE, ONE_LABEL, SourceWeights, parsing
@@ -84,7 +85,10 @@ def _downloaded(name: str) -> Path:
 
     url = f"{_DOWNLOADS}/{name.split('_')[0]}/{name}"
     try:
-        return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=PINNED[name][1]))
+        with stop.at_once():  # half a gigabyte takes minutes, and a connection that stalls any time
+            return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=PINNED[name][1]))
+    except StoppedError:
+        raise
     except Exception as error:  # a download fails in as many ways as there are networks
         raise UserError(
             f"Keras Applications' {name} could not be downloaded: {' '.join(str(error).split())}. "
