@@ -6,7 +6,7 @@ import os
 import pytest
 
 from vgg_keras import cli, errors
-from vgg_keras.exit_status import refused, status_of
+from vgg_keras.exit_status import is_mistake, refused, status_of
 from vgg_keras.files import replacing
 
 
@@ -25,6 +25,7 @@ def test_each_kind_of_error_has_a_status_and_one_line(capsys, error, status, lin
     assert status_of(error) == status
     printed = capsys.readouterr().err
     assert line in printed and printed.count("\n") == 1
+    assert is_mistake(error) == (status == errors.WRONG_USE)
 
 
 def test_an_error_of_a_library_is_no_users_mistake():

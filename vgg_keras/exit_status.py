@@ -24,13 +24,23 @@ def status_of(error: BaseException) -> int:
     if error.errno is None:  # not the system's, but some library's
         raise error
     received = f"Received: {error.filename or 'a file'}: {error.strerror}"
-    if isinstance(error, DiskFullError) or error.errno in FULL:
+    if _no_room(error):
         return refused(
             f"There must be room for what is written. {received}. "
             "What was saved before is kept: make room, and the same command resumes.",
             NO_ROOM,
         )
     return refused(f"Files and folders must exist and allow their use. {received}")
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Whether `status_of` takes an error for a user's mistake, such as a file that cannot be read."""
+    of_the_system = isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, UserError) or (of_the_system and not _no_room(error))
+
+
+def _no_room(error: OSError) -> bool:
+    return isinstance(error, DiskFullError) or error.errno in FULL
 
 
 def refused(message: str, status: int = WRONG_USE) -> int:

@@ -1,7 +1,9 @@
 """What a run's processes agree on, as far as one process shows it; tests/test_launch.py has two."""
 
+import errno
 import faulthandler
 import json
+import os
 
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ import tensorflow as tf
 from vgg_keras import runtime, stop
 from vgg_keras.cluster import Cluster
 from vgg_keras.config import Config, Runtime
-from vgg_keras.errors import StoppedError, UserError, WorkerLostError
+from vgg_keras.errors import DiskFullError, StoppedError, UserError, WorkerLostError
 from vgg_keras.locks import locked
 from vgg_keras.training import job
 from vgg_keras.training.stages import PlannedRun
@@ -35,13 +37,14 @@ def test_one_process_is_the_chief_and_agrees_with_itself(alone):
 
 
 @pytest.mark.parametrize(
-    ("end", "received", "message"),
+    ("end", "received", "theirs", "message"),
     [
-        (StoppedError("at step 3"), (True, False), "stopped with another worker"),
-        (UserError("A rule."), (False, True), r"a mistake, which worker 0 \(a:1\) names"),
+        (StoppedError("at step 3"), (True, False), StoppedError, "stopped with another worker"),
+        (UserError("A rule."), (False, True), UserError, r"a mistake, which worker 0 \(a:1\) names"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "a.jpg"), (False, True), UserError, "a mistake"),
     ],
 )
-def test_what_ends_the_chief_ends_all(alone, end, received, message):
+def test_what_ends_the_chief_ends_all(alone, end, received, theirs, message):
     """On the chief, which reports it, and on another worker, which receives it."""
 
     def work():
@@ -49,13 +52,25 @@ def test_what_ends_the_chief_ends_all(alone, end, received, message):
 
     reported = []
     alone.any = lambda *conditions: reported.append(conditions) or conditions
-    with pytest.raises(type(end), match=str(end)):
+    with pytest.raises(type(end)) as raised:
         alone.chief_only(work)
-    assert reported == [received]
+    assert raised.value is end and reported == [received]
     alone.chief, alone.any, alone._cluster = False, lambda *conditions: received, Cluster(("a:1", "b:2"), 1)
     for call in (alone.chief_only, alone.chief_first):
-        with pytest.raises(type(end), match=message):
+        with pytest.raises(theirs, match=message):
             call(lambda: pytest.fail("this is the first worker's work"))
+
+
+@pytest.mark.parametrize("end", [DiskFullError(errno.ENOSPC, "No space left", "w.h5"), OSError("a library's")])
+def test_what_is_no_mistake_of_a_user_ends_the_chief_alone(alone, end):
+    """To the rest it is a lost worker: all start again, where there is room."""
+
+    def work():
+        raise end
+
+    alone.any = lambda *_: pytest.fail("it agrees with nobody")
+    with pytest.raises(type(end)):
+        alone.chief_only(work)
 
 
 def test_what_ends_another_worker_ends_all(alone):

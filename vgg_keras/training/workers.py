@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.cluster import Cluster
 from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.exit_status import is_mistake
 
 Result = TypeVar("Result")
 
@@ -60,8 +61,8 @@ class Workers:
         """The result of `work` on the chief, and None on the others, which wait for its end.
 
         Raises:
-            StoppedError, UserError: on all workers, if the chief was stopped or found a user's mistake. Else the others would
-                report the chief as lost, and be started again with the same mistake.
+            StoppedError, UserError, OSError: on all workers, if the chief was stopped or found a user's mistake, such as a file
+                that it may not read. Else the others would report the chief as lost, and be started again with the same mistake.
         """
         return self._ended_together(work if self.chief else lambda: None)
 
@@ -69,7 +70,7 @@ class Workers:
         """The result of `work` on each; the others begin when the chief has finished, so that they find its files.
 
         Raises:
-            StoppedError, UserError: as in `chief_only`, of any worker.
+            StoppedError, UserError, OSError: as in `chief_only`, of any worker.
         """
         result = self.chief_only(work)
         of_others = self._ended_together((lambda: None) if self.chief else work)
@@ -80,9 +81,11 @@ class Workers:
         result, end = None, None
         try:
             result = work()
-        except (StoppedError, UserError) as error:
+        except (StoppedError, UserError, OSError) as error:
             end = error
-        mistake = isinstance(end, UserError)
+            if not isinstance(end, StoppedError) and not is_mistake(end):
+                raise
+        mistake = end is not None and is_mistake(end)
         stopped, *refused = self.any(
             isinstance(end, StoppedError), *(mistake and rank == self.rank for rank in range(self.count))
         )
