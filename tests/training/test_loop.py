@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.training.toy import checkpoints, digest, metrics
 from vgg_keras import stop
-from vgg_keras.config import Architecture, Config
+from vgg_keras.config import Architecture, Config, Training
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.overrides import override
@@ -77,6 +77,20 @@ def test_stopped_in_mid_patience_at_an_edge_and_in_validation_the_rates_are_the_
     train(workdir, source)
     assert metrics(workdir) == metrics(tmp_path / "whole")
     assert digest(workdir) == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("batch", "steps", "images"), [(32, 45, 1438), (32, 47, 1502), (10**6, 3, 3 * 1438)])
+def test_a_resumed_runs_progress_begins_with_the_images_that_are_done(batch, steps, images):
+    config = override(CONFIG, {"data.batch": batch})
+    some = SimpleNamespace(train=SimpleNamespace(size=1438))
+    assert loop.Job(config, config, some, None, [], None, None, None, "float32").images_of(steps) == images
+
+
+@pytest.mark.parametrize(("every", "epoch", "validations"), [(1, 3, 7), (4, 3, 3), (4, 8, 1), (4, 10, 0), (10, 9, 1)])
+def test_the_time_left_has_the_validations_to_come(every, epoch, validations):
+    training = Training(schedule="cosine", validation_epochs=every)
+    assert sum(training.validates_after(one, 10) for one in range(epoch + 1, 11)) == validations
+    assert loop.seconds_left(training, epoch, 10, 60.0, 5.0) == (10 - epoch) * 60 + validations * 5
 
 
 RECIPE = {

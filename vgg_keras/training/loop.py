@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras import stop
-from vgg_keras.config import Config
+from vgg_keras.config import Config, Training
 from vgg_keras.data import pipeline
 from vgg_keras.data.errors import message_of, readable_images
 from vgg_keras.data.scan import BadImage
@@ -74,6 +74,11 @@ class Job:
     def epochs(self) -> int:
         """The epochs of the run, at most."""
         return epochs_of(self.config.training, self.steps_per_epoch)
+
+    def images_of(self, steps: int) -> int:
+        """The images of the run's first steps; the last one of an epoch may have fewer than a batch."""
+        epochs, more = divmod(steps, self.steps_per_epoch)
+        return epochs * self.source.train.size + more * self.config.data.batch
 
 
 @dataclass(frozen=True)
@@ -133,10 +138,9 @@ class Loop:
         self._train_step = steps.train_step(strategy, state, config, self._objective)
         self._validation_step = steps.validation_step(strategy, state.result, self._objective)
         self._set_rate(max(self._step - 1, 0))  # that of the last update: an epoch's line has it
+        self._validation_seconds = 0.0  # of the last one
         images = job.epochs * source.train.size
-        self._progress = progress(
-            total=images, initial=min(self._step * config.data.batch, images), shown=workers.chief
-        )
+        self._progress = progress(total=images, initial=job.images_of(self._step), shown=workers.chief)
 
     def train(self) -> Outcome:
         """Trains up to the last epoch, to the plateau rule's end or to a stop request.
@@ -220,12 +224,13 @@ class Loop:
 
     def _validate(self) -> dict:
         """What the validation images add to the epoch's line."""
-        found = epoch_measures.Validation(self._architecture)
+        found, started = epoch_measures.Validation(self._architecture), time.perf_counter()
         for batch in self._validation_batches:
             found.add(*(numbers.numpy() for numbers in self._validation_step(batch)))
             self._save_or_stop()
         if not np.isfinite(found.sums[steps.LOSS]):
             raise UserError(self._not_finite("The validation's loss", self._step))
+        self._validation_seconds = time.perf_counter() - started
         return found.measures()
 
     def _line(self, epoch: int, images_per_second: float) -> dict:
@@ -274,17 +279,26 @@ class Loop:
         return advice.not_finite(self._job.config, self._job.precision, what, step, self._rate)
 
     def _print(self, line: dict, epochs: int) -> None:
-        rate, total = line["images_per_second"], self._progress.total
-        images_left = max(total - line["epoch"] * total / epochs, 0)
-        time_left = datetime.timedelta(seconds=round(images_left / rate)) if rate else "-"
+        rate, training, images = line["images_per_second"], self._job.config.training, self._job.source.train.size
+        time_left = "-"
+        if rate:
+            seconds = seconds_left(training, line["epoch"], epochs, images / rate, self._validation_seconds)
+            time_left = datetime.timedelta(seconds=round(seconds))
         error = float(self._state.plateau.top1_error)
         best = percent(100 - error if self._architecture.multi_label else error)
-        measures = epoch_measures.shown(line, f"{self._job.config.training.kept_net} {best}")
+        measures = epoch_measures.shown(line, f"{training.kept_net} {best}")
         self._progress.write(
             f"epoch {line['epoch']:3d}/{epochs}  loss {line['loss']:.3f}  {measures}  "
             f"lr {line['learning_rate']:g}  {rate:.0f} images/s  at most {time_left} left"
         )
         sys.stdout.flush()
+
+
+def seconds_left(training: Training, epoch: int, epochs: int, of_epoch: float, of_validation: float) -> float:
+    """The seconds of the epochs after this one and of their validations, by the seconds of one of each."""
+    every = training.validation_epochs
+    validations = epochs // every - epoch // every + (epoch < epochs and epochs % every > 0)
+    return (epochs - epoch) * of_epoch + validations * of_validation
 
 
 @contextlib.contextmanager
