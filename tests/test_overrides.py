@@ -59,6 +59,8 @@ def test_checks_across_fields_see_the_end_of_all_overrides():
         ),
         ("training.momentum=1", r"training\.momentum must lie in \[0, 1\)\. Received: 1\.0"),
         ("seed=-1", r"seed must lie in"),
+        ("stages.S384.epochs=3", r"by its place N, from 0\. .* Did you mean 'stages\.N\.epochs'\?"),
+        ("stages.epochs=3", r"Received: 'stages\.epochs'\. Did you mean 'stages\.N\.epochs'\?"),
     ],
 )
 def test_mistakes_get_one_line(assignment, message):

@@ -106,8 +106,17 @@ def _type_of(path: str) -> Any:
     for depth, name in enumerate(names):
         if dataclasses.is_dataclass(kind):
             types = typing.get_type_hints(kind)
-        else:  # in a tuple of sections each goes by its number
-            types = {name: section_of(kind)} if section_of(kind) and name.isdecimal() else {}
+        elif section := section_of(kind):  # in a tuple of sections each goes by its place
+            if not name.isdecimal():
+                inside = names[depth:] if name in typing.get_type_hints(section) else names[depth + 1 :]
+                meant = ".".join([*names[:depth], "N", *inside])
+                raise UserError(
+                    f"{'.'.join(names[:depth])} is a list, in which --set names each by its place N, from 0. "
+                    f"Received: {path!r}. Did you mean {meant!r}?"
+                )
+            types = {name: section}
+        else:
+            types = {}
         if name not in types:
             raise _unknown(path, depth, list(types))
         kind = types[name]
