@@ -63,6 +63,7 @@ _GAUSSIAN = (
 )
 _PLATEAU = ("training.schedule=plateau",)
 _STEP = ("training.schedule=step",)
+_CHOOSING = (*_PLATEAU, "training.kept_net=best")  # what a validation decides
 
 
 class _Checked:
@@ -298,7 +299,7 @@ class Training(_Checked):
     step_factor: float = setting(0.1, needs=_STEP)  # with schedule=step: what the rate is multiplied by
     # 3.1: the measure of validation that divides the rate and selects the best net. top1_error: of a multi-label set 100 - mean
     # average precision, of a net of boxes the share of wrong boxes (A). balanced_error: the mean of the classes' errors
-    plateau_metric: Literal["top1_error", "balanced_error", "loss"] = "top1_error"
+    plateau_metric: Literal["top1_error", "balanced_error", "loss"] = setting("top1_error", needs=_CHOOSING)
     plateau_patience: int = setting(5, needs=_PLATEAU)  # epochs without a lower value before a division; not stated
     plateau_factor: float = setting(0.1, needs=_PLATEAU)  # 3.1: what the rate is multiplied by at a plateau, a tenth
     plateau_divisions: int = setting(3, needs=_PLATEAU)  # 3.1: how often the rate is divided

@@ -380,6 +380,31 @@ def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config,
         ),
         ("finetune", "architecture.dropout", 0.0, (), None),
         ("finetune", "training.weight_decay", 0.0, (), None),  # there is none, with Adam
+        (
+            "finetune",
+            "training.plateau_metric",
+            "balanced_error",
+            (),
+            r"plateau_metric belongs to training\.schedule=plateau or training\.kept_net=best\. .* training\.kept_net=last",
+        ),
+        ("cifar10_c", "training.plateau_metric", "balanced_error", (), None),
+        (
+            "E",
+            "training.init_from",
+            "runs/S256",
+            ("S384", "jitter"),
+            r"starts from another stage\. Received: training\.init_from\. A run replaces .* by --init_from=RUN",
+        ),
+        ("E", "training.init_from", "runs/A", (), None),  # of A
+        (
+            "finetune",
+            "training.rate_factors",
+            ("predictions:10", "block4:0.1"),
+            ("block5",),
+            r"rate_factors is of trained layers\. Received: 'block4:0\.1' with training\.layers=block5",
+        ),
+        ("finetune", "training.rate_factors", ("predictions:10", "block4:0.1"), (), None),  # of all
+        ("finetune", "training.rate_factors", ("fc1:0.1",), (), None),  # of any head
         ("d_bn", "architecture.initializer_std", 0.1, (), None),
         ("localisation", "data.visible_box", 0.1, (), None),
         ("cifar10_bn", "training.l2", 1e-3, (), None),
@@ -393,6 +418,14 @@ def test_an_override_that_no_stage_would_see_is_refused(name, field, value, stag
         return
     with pytest.raises(UserError, match=message):
         require_used(config, {field: value}, stages)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "E"])
+def test_two_runs_to_start_from_are_refused(name):
+    """The one of the flag would be taken, and the other one not be mentioned."""
+    config = override(load(name), {"training.init_from": "runs/b"})
+    with pytest.raises(UserError, match=r"are one start\. Received: both, runs/a and runs/b\. Leave one out"):
+        require_used(config, {"training.init_from": "runs/b"}, (), "runs/a")
 
 
 def test_a_chain_of_fine_tuning_does_not_go_on_without_its_weights(tmp_path):

@@ -24,7 +24,7 @@ from vgg_keras.runs import (
     run_config,
     weights_digest,
 )
-from vgg_keras.training.trained_layers import ALL, rate_factors, trained_layers
+from vgg_keras.training.trained_layers import ALL, NEW, rate_factors, trained_layers
 from vgg_keras.weights.initialize import require_family, require_start
 
 
@@ -113,7 +113,7 @@ def leaves_chain_out(config: Config) -> bool:
     return bool(config.training.weights) and first not in ("", config.architecture.name)
 
 
-def require_used(config: Config, overrides: Collection[str], names: Sequence[str]) -> None:
+def require_used(config: Config, overrides: Collection[str], names: Sequence[str], init_from: str = "") -> None:
     """Refuses an override without effect: each stage has a value of its own, or it belongs to a setting that none has.
 
     A value of 0, which says that there is none of it, is right without the setting too: no decay, with Adam.
@@ -121,7 +121,7 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
     Args:
         config: with the overrides.
         overrides: the paths of their fields.
-        names: of `--stages`; none: all of the chain.
+        names, init_from: as in `plan`.
 
     Raises:
         UserError: it is such an override.
@@ -133,8 +133,22 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
         if path in overrides and chosen and all(getattr(stage, field.name) for _, stage in chosen):
             listed = ", ".join(f"--set=stages.{place}.{field.name}=... for {stage.name}" for place, stage in chosen)
             raise UserError(f"Each of these stages has its own {field.name}. Received: {path}. Try {listed}.")
+    if "training.init_from" in overrides and init_from:
+        raise UserError(
+            f"--init_from and --set=training.init_from are one start. Received: both, {init_from} and "
+            f"{config.training.init_from}. Leave one out."
+        )
+    if "training.init_from" in overrides and chosen and all(stage.start for _, stage in chosen):
+        replaced = "the stage before the first of them" if names else "the chain's first stage"
+        raise UserError(
+            "Each of these stages starts from another stage. Received: training.init_from. "
+            f"A run replaces {replaced} by --init_from=RUN."
+        )
     config.architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
-    _require_needed_settings(config, [config.of_stage(stage) for _, stage in chosen] or [config], overrides)
+    trained = [config.of_stage(stage) for _, stage in chosen] or [config]
+    _require_needed_settings(config, trained, overrides)
+    if "training.rate_factors" in overrides:
+        _require_factors_of_trained_layers(config, trained)
 
 
 def _require_needed_settings(config: Config, trained: Sequence[Config], overrides: Collection[str]) -> None:
@@ -147,6 +161,22 @@ def _require_needed_settings(config: Config, trained: Sequence[Config], override
             fields = dict.fromkeys(assignment.partition("=")[0] for assignment in needs)
             found = ", ".join(f"{field}={value_at(trained[0], field)}" for field in fields)
             raise UserError(f"{path} belongs to {listed}. Received: {path} with {found}. Set both, or leave it out.")
+
+
+def _require_factors_of_trained_layers(config: Config, trained: Sequence[Config]) -> None:
+    """Refuses a factor of layers that the net has and that none of the trained configurations trains."""
+    for text in config.training.rate_factors:
+        layers = rate_factors(config.architecture, [text]).keys()
+        frozen = [
+            one.training.layers
+            for one in trained
+            if one.training.layers != NEW and layers.isdisjoint(trained_layers(one.architecture, one.training.layers))
+        ]
+        if layers and len(frozen) == len(trained):
+            raise UserError(
+                f"training.rate_factors is of trained layers. Received: {text!r} with training.layers={frozen[0]}, by which "
+                "they stay as they are. Train them too, or leave the factor out."
+            )
 
 
 def _require_weights_again(config: Config, start: str, result: dict[str, Any] | None) -> None:
