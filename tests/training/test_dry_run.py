@@ -1,5 +1,7 @@
 """The dry run through the command line: what it prints, and that it refuses what the run refuses."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests import warm
@@ -7,7 +9,7 @@ from tests.conftest import command, write_images
 from vgg_keras.locks import locked
 from vgg_keras.overrides import override
 from vgg_keras.recipes import load
-from vgg_keras.training import dry_run
+from vgg_keras.training import dry_run, estimate
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.weights.initialize import Start
 
@@ -32,6 +34,26 @@ def test_a_finished_stage_needs_its_start_no_more(tmp_path, monkeypatch):
         found = dry_run._starts(runs, results, workers=None)
         assert inspected == expected  # what is still to be trained begins where it is known by then
         assert [start is not None for start in found] == [run.name in expected for run in runs]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "printed"),
+    [
+        (None, "about 0:01:00 for all epochs, "),
+        ("epoch-0002-step-000000015", "about 0:00:15 for the steps that are not made yet, "),
+        ("epoch-0003-step-000000020", "about 0:00:00 for the steps that are not made yet, "),
+    ],
+)
+def test_the_time_is_of_the_steps_that_are_not_made_yet(tmp_path, capsys, checkpoint, printed):
+    """Of a run of twenty steps of three seconds, and of a finished stage behind it where there is a checkpoint."""
+    config = override(load("quickstart"), {"training.epochs": 4, "data.batch": 2})
+    source = SimpleNamespace(train=SimpleNamespace(size=10), classes=("a", "b"), multi_label=False)
+    runs, results, found = [PlannedRun("one", config, tmp_path)], [None], [checkpoint and tmp_path / checkpoint]
+    if checkpoint:
+        runs, results, found = [*runs, PlannedRun("two", config, tmp_path)], [None, {"epochs": 4}], [*found, None]
+    speed = estimate.Speed(images=2, update=2.0, image=0.5)
+    dry_run._print_times(runs, results, found, [speed] * len(runs), source, 1)
+    assert printed in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

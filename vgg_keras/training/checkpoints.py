@@ -40,6 +40,11 @@ def damage(path: Path) -> str | None:
     return f"{changed[0]} is not what was written" if changed else None
 
 
+def step_of(path: Path) -> int:
+    """The updates before a checkpoint, from its name."""
+    return int(path.name.rpartition("-")[2])
+
+
 def newest_intact(folder: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
     """The newest intact checkpoint in a folder, or None, and the damaged ones that are newer, each with its damage.
 
@@ -96,7 +101,7 @@ class Checkpoints:
                     f"A checkpoint must be of the net that resumes from it. Received: {path}: {str(error).splitlines()[0]}. "
                     "Resume with the version of vgg_keras that wrote it, or name another --workdir."
                 ) from None
-        self._last_step = int(path.name.rpartition("-")[2])
+        self._last_step = step_of(path)
         return True
 
     def _newest_intact(self) -> Path | None:

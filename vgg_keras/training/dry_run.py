@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from vgg_keras.data.multi_label import for_training
 from vgg_keras.data.scan import remarks, without_bad_images
@@ -11,7 +12,7 @@ from vgg_keras.locks import require_lockable
 from vgg_keras.runs import CHECKPOINTS, checkpoints_in
 from vgg_keras.text_table import text_table
 from vgg_keras.training import estimate, final_evaluation, workdir
-from vgg_keras.training.checkpoints import newest_intact
+from vgg_keras.training.checkpoints import newest_intact, step_of
 from vgg_keras.training.job import choose_devices, finished_results, inspect_start, require_trainable
 from vgg_keras.training.stages import PlannedRun
 from vgg_keras.training.workers import Workers
@@ -32,11 +33,7 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
         print(text_table(_plan_table(runs, results, source)), flush=True)
 
         # ---- what the run refuses
-        for run, result in zip(runs, results, strict=True):
-            if not result:
-                require_lockable(run.workdir, "--workdir")
-                for path, reason in newest_intact(run.workdir / CHECKPOINTS)[1]:
-                    print(f"damaged checkpoint: {path}: {reason}; the run would resume from an older one", flush=True)
+        checkpoints = [None if result else _require_resumable(run) for run, result in zip(runs, results, strict=True)]
         starts = _starts(runs, results, workers)
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
@@ -60,7 +57,16 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
 
         # ---- the time
         speeds = estimate.speeds([run.config for run in runs], source, strategy, precision)
-        _print_times(runs, results, speeds, source, strategy.num_replicas_in_sync)
+        _print_times(runs, results, checkpoints, speeds, source, strategy.num_replicas_in_sync)
+
+
+def _require_resumable(run: PlannedRun) -> Path | None:
+    """Refuses a folder in use, or without an intact checkpoint where there should be one; returns the newest."""
+    require_lockable(run.workdir, "--workdir")
+    newest, damaged = newest_intact(run.workdir / CHECKPOINTS)
+    for path, reason in damaged:
+        print(f"damaged checkpoint: {path}: {reason}; the run would resume from an older one", flush=True)
+    return newest
 
 
 def _starts(runs: Sequence[PlannedRun], results: Sequence[dict | None], workers: Workers) -> list[Start | None]:
@@ -87,21 +93,24 @@ def _plan_table(runs: Sequence[PlannedRun], results: Sequence[dict | None], sour
 def _print_times(
     runs: Sequence[PlannedRun],
     results: Sequence[dict | None],
+    checkpoints: Sequence[Path | None],
     speeds: Sequence[estimate.Speed],
     source: Source,
     replicas: int,
 ) -> None:
     total, rows = 0.0, [["stage", "timed", "an image", "a step", "all steps"]]
-    for run, result, speed in zip(runs, results, speeds, strict=True):
-        seconds = speed.run(estimate.Work.of(run.config, source), replicas)
-        total += 0.0 if result else seconds
+    for run, result, checkpoint, speed in zip(runs, results, checkpoints, speeds, strict=True):
+        work = estimate.Work.of(run.config, source)
+        seconds = speed.run(work, replicas)
+        total += 0.0 if result else seconds * (1 - step_of(checkpoint) / work.steps if checkpoint else 1)
         step = speed.step(min(run.config.data.batch, source.train.size) / replicas)
         times = f"{speed.image:.3g} s", f"{step:.3g} s", estimate.duration(seconds)
         rows.append([run.name, f"{speed.images} images", *times])
     print(text_table(rows))
     by_plateau = any(run.config.training.schedule == "plateau" for run in runs)
     earlier = "; the plateau rule may end a training before" if by_plateau else ""
+    what = "the steps that are not made yet" if any(results) or any(checkpoints) else "all epochs"
     print(
-        f"about {estimate.duration(total)} for all epochs, without validation{earlier}. "
+        f"about {estimate.duration(total)} for {what}, without validation{earlier}. "
         "A step takes the time of an image, times the batch, plus the time of the weights' update"
     )
