@@ -117,6 +117,18 @@ def test_workers_of_different_runs_do_not_meet(addresses):
         assert f"Received: worker 2 ({addresses[2]}) with run.seed: 0, now 1." in str(error)
 
 
+def test_workers_that_name_different_numbers_of_workers_do_not_meet(addresses):
+    """TensorFlow would wait for the third one, and end in a traceback when the time of the start is over."""
+    ends = []
+    two = threading.Thread(target=lambda: ends.append(together(addresses[:2], {0: {}})))
+    two.start()
+    ends.append(together(addresses, {1: {}}))
+    two.join()
+    for found, _ in ends:
+        for error in found.values():
+            assert isinstance(error, UserError) and f"worker 1 ({addresses[1]}) with workers: 2, now 3." in str(error)
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_workers_port_must_be_free(addresses, rank):
     """As behind an earlier run that has not ended: TensorFlow would end in a traceback."""

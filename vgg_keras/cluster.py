@@ -101,6 +101,10 @@ def meet(cluster: Cluster, seconds: float, must_match: dict[str, Any]) -> None:
         StoppedError: by a signal, while it waited.
     """
     deadline = time.monotonic() + seconds
+    must_match = {
+        **must_match,
+        "workers": len(cluster.addresses),
+    }  # else TensorFlow waits for those that only one names
     missing = (
         _gather(cluster, deadline, must_match) if cluster.rank == 0 else _report(cluster, deadline, seconds, must_match)
     )
