@@ -65,6 +65,8 @@ MISTAKES = [
     ("launch", [], "takes the word train and the flags of that command beside its flags. Received: none."),
     ("launch", ["--workers=2", "tarin"], "Received: 'tarin'. Did you mean 'train'?"),
     ("launch", ["train", "--workdir=run"], "error: --config is needed"),
+    ("launch", ["train", "--config=E", "--workers=3"], "stand before the word train. Received: --workers=3 behind it."),
+    ("launch", ["train", "--config=E", "--workdir=/dev/null"], "--workdir must be a folder. Received: /dev/null"),
     (
         "launch",
         ["--config=E", "train"],

@@ -12,6 +12,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.errors import UserError, nearest
+from vgg_keras.paths import require_folder
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("workers", 2, "Processes. GPUs, where there are any, are dealt out to them.", lower_bound=1)
@@ -24,6 +25,9 @@ def main(*words: str) -> int:
     command, arguments = words[0], words[1:]
     if command != "train":
         raise UserError(f"launch starts a training. Received: {command!r}. {nearest(command, ['train'])}")
+    for word in arguments:
+        if word.partition("=")[0] in ("--workers", "--restarts"):
+            raise UserError(f"The flags of launch stand before the word {command}. Received: {word} behind it.")
     theirs = flags.FlagValues()  # the two of the command's flags that decide the run's folder
     flags.DEFINE_string("config", "", "", flag_values=theirs)
     flags.DEFINE_string("workdir", "", "", flag_values=theirs)
@@ -32,10 +36,12 @@ def main(*words: str) -> int:
     except flags.Error as error:
         raise UserError(str(error)) from None
     cli.require_config(theirs)
+    workdir = cli.workdir(theirs)
+    require_folder(workdir, "--workdir")  # each worker's output is a file in it
     stop.listen(hangup=True)  # the workers are in sessions of their own: a terminal that closes does not reach them
     from vgg_keras.training.launcher import launch
 
-    return launch(arguments, FLAGS.workers, FLAGS.restarts, cli.workdir(theirs))
+    return launch(arguments, FLAGS.workers, FLAGS.restarts, workdir)
 
 
 if __name__ == "__main__":
