@@ -3,14 +3,18 @@
 from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 
 from tests import warm
 from tests.conftest import command, write_images
+from vgg_keras.cluster import Cluster
+from vgg_keras.errors import UserError
 from vgg_keras.locks import locked
 from vgg_keras.overrides import override
 from vgg_keras.recipes import load
 from vgg_keras.training import dry_run, estimate
 from vgg_keras.training.stages import PlannedRun
+from vgg_keras.training.workers import Workers
 from vgg_keras.weights.initialize import Start
 
 SMALL = ("--config=quickstart", "--set=architecture.name=A", "--set=architecture.width=0.03125")
@@ -54,6 +58,17 @@ def test_the_time_is_of_the_steps_that_are_not_made_yet(tmp_path, capsys, checkp
     speed = estimate.Speed(images=2, update=2.0, image=0.5)
     dry_run._print_times(runs, results, found, [speed] * len(runs), source, 1)
     assert printed in capsys.readouterr().out
+
+
+def test_another_worker_waits_for_the_images_of_the_first(tmp_path, monkeypatch):
+    """Which may have to prepare them, in a folder that both see."""
+    workers = Workers(tf.distribute.get_strategy())
+    workers.rank, workers.count, workers.chief, workers._cluster = 1, 2, False, Cluster(("a:1", "b:2"), 1)
+    workers.any = lambda *_: (False, True, False)
+    monkeypatch.setattr(dry_run, "choose_devices", lambda _: (None, workers, "float32"))
+    monkeypatch.setattr(dry_run, "open_source", lambda _: pytest.fail("both at once"))
+    with pytest.raises(UserError, match=r"a mistake, which worker 0 \(a:1\) names"):
+        dry_run.dry_run([PlannedRun("single", load("quickstart"), tmp_path / "run")])
 
 
 @pytest.fixture(scope="module")

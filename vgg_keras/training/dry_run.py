@@ -29,11 +29,13 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
     strategy, workers, precision = choose_devices(runs)
     with workers.together():
         # ---- the plan, from the list of images
-        source = open_source(runs[0].config.data)
+        source = workers.chief_first(lambda: open_source(runs[0].config.data))  # which may prepare it
         print(text_table(_plan_table(runs, results, source)), flush=True)
 
         # ---- what the run refuses
-        checkpoints = [None if result else _require_resumable(run) for run, result in zip(runs, results, strict=True)]
+        checkpoints = workers.chief_only(  # the lock is tried, which two workers cannot at once
+            lambda: [None if result else _require_resumable(run) for run, result in zip(runs, results, strict=True)]
+        ) or [None] * len(runs)
         starts = _starts(runs, results, workers)
         listed = source.train.size
         source, bad_images = workers.chief_first(lambda: without_bad_images(source, runs[0].config))
