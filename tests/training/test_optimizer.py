@@ -169,6 +169,16 @@ def test_a_schedule_that_begins_at_zero_needs_the_rate_that_the_decay_is_measure
     assert float(variable.numpy()[0, 0]) == pytest.approx(1.0 * (1 - 0.01) * (1 - 0.02), abs=1e-6)
 
 
+def test_kerass_warm_up_needs_that_rate_too():
+    """Measured by its first rate of 1e-6, a step at 1e-2 would take half of each weight."""
+    warm_up = keras.optimizers.schedules.CosineDecay(1e-6, 1000, warmup_target=1e-2, warmup_steps=100)
+    with pytest.raises(ValueError, match=r"warmup_target=0\.01\. Try initial_learning_rate=0\.01"):
+        SGDW(5e-5, warm_up)
+    optimizer = SGDW(5e-5, warm_up, initial_learning_rate=1e-2)
+    restored = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert restored.initial_learning_rate == 1e-2
+
+
 @pytest.mark.parametrize("optimizer", [SGDW, CoupledSGD])
 @pytest.mark.parametrize(
     ("arguments", "meant"),

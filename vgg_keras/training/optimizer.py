@@ -72,7 +72,8 @@ class SGDW(_DecayingSGD):
     `exclude_from_weight_decay(var_list=[layer.kernel])`, before the first step, exempts more than vectors.
 
     Raises:
-        ValueError: a decay outside [0, 1), or a first rate that is not above 0.
+        ValueError: a decay outside [0, 1), a first rate that is not above 0, or a `CosineDecay` with a warm-up without
+            `initial_learning_rate`.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class SGDW(_DecayingSGD):
         if initial_learning_rate is None:
             initial_learning_rate = learning_rate
             if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+                _require_no_warm_up(learning_rate)
                 initial_learning_rate = learning_rate(0)
             elif callable(learning_rate):
                 initial_learning_rate = learning_rate()
@@ -107,6 +109,15 @@ class SGDW(_DecayingSGD):
 
     def get_config(self):
         return {**super().get_config(), "initial_learning_rate": self.initial_learning_rate}
+
+
+def _require_no_warm_up(schedule: keras.optimizers.schedules.LearningRateSchedule) -> None:
+    """Refuses Keras's warm-up, whose first rate is near 0: measured by it the decay would erase the weights."""
+    if (target := getattr(schedule, "warmup_target", None)) is not None:
+        raise ValueError(
+            "A schedule that begins with a warm-up needs initial_learning_rate, the rate after it: the decay is the share at "
+            f"this rate. Received: {type(schedule).__name__} with warmup_target={target}. Try initial_learning_rate={target}."
+        )
 
 
 @keras.saving.register_keras_serializable(package="vgg_keras")
