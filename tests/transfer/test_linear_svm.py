@@ -12,6 +12,7 @@ from vgg_keras import stop
 from vgg_keras.config import Features
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.evaluation.average_precision import average_precisions
+from vgg_keras.evaluation.report_mistakes import DECISION_VALUE
 from vgg_keras.transfer import linear_svm
 from vgg_keras.transfer.linear_svm import Division
 
@@ -31,6 +32,7 @@ def test_the_score_is_scikit_learns(random):
         and outcome.reached["top1_error"] > 0
     )
     assert outcome.converged
+    assert outcome.c == 1 and outcome.errors == {}  # a single C is not tried
 
 
 def test_c_is_chosen_on_a_fifth_of_the_training_images(random):
@@ -114,3 +116,14 @@ def test_c_is_chosen_by_average_precision_on_every_fifth_image_of_several_labels
     labels[:60, 1] = np.minimum(labels[:60, 1], 0)
     with pytest.raises(UserError, match="Each class that is tested has training images"):
         linear_svm.test(dataclasses.replace(found, labels=labels), division, Features(), seed=0)
+
+
+@pytest.mark.parametrize("known", [0, 1], ids=["none", "all"])
+def test_the_decision_for_a_class_that_none_or_all_of_the_training_images_have(random, known):
+    found = several(random)
+    labels = found.labels.copy()
+    labels[:, 1] = known
+    division = Division("half", np.arange(0, 45), np.arange(45, 90))
+    outcome = linear_svm.test(dataclasses.replace(found, labels=labels), division, Features(svm_c=(1.0,)), seed=0)
+    decided = outcome.scores.scores[:, 1] >= DECISION_VALUE.threshold
+    assert (decided == known).all()

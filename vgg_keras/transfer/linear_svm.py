@@ -52,7 +52,7 @@ class Outcome:
         division: its images.
         c: the SVM's, chosen by `errors`.
         errors: of the held-out training images for each C tried, in percent: 100 - mean class recall, or 100 - mean average
-            precision.
+            precision. Empty where there is one C, which is not tried.
         scores: of its test images.
         reached: by the test, in percent, by name: mean class recall and top-1 error, or both mean average precisions.
         converged: whether the solver did.
@@ -97,7 +97,7 @@ def test(found: Descriptors, division: Division, rules: Features, seed: int) -> 
         )
     chooses, measured = _choosing(labels[train], rules), _reached_by(labels)
     values_of = _values_of_several if found.multi_label else _values_of_one
-    errors = {rules.svm_c[0]: 0.0}
+    errors: dict[float, float] = {}
     if len(rules.svm_c) > 1:
         if not chooses.any():
             raise UserError(
@@ -107,7 +107,7 @@ def test(found: Descriptors, division: Division, rules: Features, seed: int) -> 
         for c in progress(rules.svm_c, f"SVMs that choose C, {division.name}", unit="value"):
             values, _ = values_of(found, train[~chooses], train[chooses], c, seed)
             errors[c] = 100 - next(iter(measured(values, labels[train[chooses]]).values()))
-    c = min(sorted(errors), key=lambda value: errors[value])  # of equal ones the smallest
+    c = min(sorted(errors), key=lambda value: errors[value], default=rules.svm_c[0])  # of equal ones the smallest
     values, converged = values_of(found, train, division.test, c, seed)
     scores = Scores(
         scores=values,
@@ -155,11 +155,15 @@ def _values_of_one(found: Descriptors, train: np.ndarray, test: np.ndarray, c: f
 
 
 def _values_of_several(found: Descriptors, train: np.ndarray, test: np.ndarray, c: float, seed: int):
-    """The same of a multi-label set, a machine for each class; 0 for a class that all or none of the training images have."""
+    """The same of a multi-label set, a machine for each class.
+
+    A class that all or none of the training images have has no machine: its values are 1, a decision for it, or -1.
+    """
     values, all_converged = np.zeros((len(test), len(found.classes)), np.float32), True
     for place in range(len(found.classes)):
         counted = train[found.labels[train, place] >= 0]
         present = found.labels[counted, place] > 0
+        values[:, place] = 1 if present.any() else -1
         if present.any() and not present.all():
             machine, converged = fit(found.descriptors[counted], present, c, seed)
             values[:, place] = machine.decision_function(np.asarray(found.descriptors[test]))
