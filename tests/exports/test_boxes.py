@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import PIL.Image
@@ -12,11 +13,12 @@ import vgg_keras
 from tests.data.rectangles import draw, found_box, opened, write_list
 from vgg_keras.config import Architecture, Config, Data, Evaluation, Export, Localization
 from vgg_keras.data.rescaling import rescale
+from vgg_keras.exports import boxes
 from vgg_keras.exports import export as exporting
 from vgg_keras.exports.boxes import BoxOutputs, ServedBoxes, targets
 from vgg_keras.exports.export import export
 from vgg_keras.localization.boxes import Geometry
-from vgg_keras.localization.predictors import Dense
+from vgg_keras.localization.predictors import Center, Dense
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
 pytestmark = pytest.mark.slow  # conversions
@@ -110,6 +112,20 @@ def test_a_saved_model_of_grey_images(tmp_path):
     assert np.abs(expected - 4).max() > 1
     np.testing.assert_array_equal(of_file, of_pixels)
     assert of_map.shape == (1, 1, 1, 1, 4)
+
+
+def test_the_nets_time_is_without_its_first_call(net, monkeypatch):
+    clock, find = [0.0], Center.boxes_of
+
+    def boxes_of(self, crops):
+        clock[0] += 1.0 if clock[0] else 100.0  # the first call traces
+        return find(self, crops)
+
+    monkeypatch.setattr(Center, "boxes_of", boxes_of)
+    monkeypatch.setattr(boxes, "time", types.SimpleNamespace(perf_counter=lambda: clock[0]))
+    source, _ = opened(net.config)
+    *_, seconds = boxes.of_centre_crops(net, net.config, source.val)
+    assert seconds == 1 / 6
 
 
 def test_a_box_is_right_above_the_fields_overlap():

@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import write_images
 from vgg_keras import progress
-from vgg_keras.config import Config, Data, Export, Runtime
+from vgg_keras.config import Architecture, Config, Data, Export, Runtime
+from vgg_keras.data.arrays import split_of_arrays
 from vgg_keras.data.sources import open_source
 from vgg_keras.errors import UserError
 from vgg_keras.exports import export as exporting
@@ -63,3 +64,24 @@ def test_int8s_calibration_shows_its_progress(monkeypatch, capsys):
     crops = list(exporting._representative(types.SimpleNamespace(size=40), config))
     assert len(crops) == 5 and crops[0].shape == (1, 4, 4, 3)
     assert "int8's calibration: 2 of 5 images, 40 %" in capsys.readouterr().err
+
+
+def test_the_dense_nets_time_is_without_its_first_call(monkeypatch):
+    """Which traces: of few images it took most of the time, and the SavedModel's first call is not timed either."""
+    clock, sizes = [0.0], []
+
+    class Dense:
+        def __init__(self, *_):
+            pass
+
+        def __call__(self, split, data, side):
+            clock[0] += 1.0 if sizes else 100.0
+            sizes.append(split.size)
+            yield np.arange(split.size), None, np.zeros((split.size, 3))
+
+    monkeypatch.setattr(exporting, "Dense", Dense)
+    monkeypatch.setattr(exporting, "time", types.SimpleNamespace(perf_counter=lambda: clock[0]))
+    config = Config(architecture=Architecture(num_classes=3))
+    split = split_of_arrays([np.zeros((40, 40, 3), np.uint8)] * 2, np.zeros(2, np.int32))
+    _, seconds = exporting._dense(types.SimpleNamespace(model=None, config=config), config, split)
+    assert seconds == 0.5 and sizes == [1, 2]
