@@ -40,6 +40,7 @@ def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, phot
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
         (["--model=run", "--format=onnx", "--out=link"], "--out is a new folder. Received: link, which exists."),
         (["--model=run", "--out=new"], "are needed. Received: no --format."),
+        (["--model=run", "--format=saved_model", "--out=new", "--set=evaluation.grid=3"], "evaluation.grid: 5, now 3"),
         (["--format=onnx", "--out=new"], "Received: none of them."),
         (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
     ):

@@ -636,6 +636,14 @@ def fields_with(role: str, cls: type = Config) -> tuple[str, ...]:
     return tuple(paths)
 
 
+_OF_PROTOCOLS = ("evaluation.protocol", "evaluation.grid")
+
+
+def without_protocols(*used: str) -> tuple[str, ...]:
+    """The paths of the fields with one of these roles, for a command to which no protocol of an evaluation is left to choose."""
+    return tuple(path for role in used for path in fields_with(role) if path not in _OF_PROTOCOLS)
+
+
 def memory_limits(config: Config) -> set[str]:
     """The paths of the fields that only limit the memory of this configuration: its results do not depend on them."""
     limits = set(fields_with(LIMIT))

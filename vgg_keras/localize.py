@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli, stop
-from vgg_keras.config import PREDICT, fields_with
+from vgg_keras.config import PREDICT, without_protocols
 from vgg_keras.paths import printable
 from vgg_keras.text_table import text_table
 from vgg_keras.weights import open_model
@@ -31,8 +31,7 @@ flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of 
 flags.DEFINE_integer("top", None, "How many classes of each. Default: localization.answers.", lower_bound=1)
 flags.DEFINE_string("out", None, "A picture of the photographs with their boxes, such as boxes.png.")
 
-# every window is used: the centre crop is a test's
-MAY_CHANGE = [path for path in fields_with(PREDICT) if path != "evaluation.protocol"]
+MAY_CHANGE = without_protocols(PREDICT)  # every window is used: the centre crop is a test's
 
 
 def main(*paths: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vgg_keras import stop
-from vgg_keras.config import FEATURES, TEST, Config, fields_with
+from vgg_keras.config import FEATURES, TEST, Config, without_protocols
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
 from vgg_keras.files import replacing
@@ -17,7 +17,7 @@ from vgg_keras.locks import locked
 from vgg_keras.paths import printable
 from vgg_keras.text_table import text_table
 
-MAY_CHANGE = (*fields_with(TEST), *fields_with(FEATURES))  # of a trained net's configuration
+MAY_CHANGE = without_protocols(TEST, FEATURES)  # of a trained net's configuration; B runs the dense net
 NEAREST = "nearest.jsonl"
 CONTACT_SHEET = "nearest.png"
 
