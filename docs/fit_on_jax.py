@@ -317,6 +317,8 @@ def pixels(path: Path, side: int, turned: bool) -> np.ndarray:
 
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened) if turned else opened
+        if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut off at 255
+            image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
         smaller = min(image.size)
         width, height = (round(of * side / smaller) for of in image.size)
         return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))

@@ -250,6 +250,13 @@ def test_a_photograph_is_turned_as_its_exif_says(script, tmp_path):
     assert stored.shape == (40, 80, 3) and np.array_equal(stored[7, :, 0], np.arange(80))
 
 
+def test_of_grey_in_16_bits_the_upper_8_remain(script, tmp_path, random):
+    grey = random.integers(0, 2**16, (40, 50)).astype(np.uint16)
+    PIL.Image.fromarray(grey).save(tmp_path / "1.png")
+    found = script.pixels(tmp_path / "1.png", 40, turned=True)
+    assert np.array_equal(found, np.repeat(grey[..., np.newaxis] // 256, 3, axis=-1))
+
+
 @pytest.mark.full
 def test_it_trains_without_tensorflow_and_tests_the_last_net(tmp_path, random):
     """Two classes, a dark and a bright one, are learned; the error is that of the saved posteriors."""

@@ -14,7 +14,10 @@ from PIL import Image, ImageOps
 folder, photo = map(Path, sys.argv[1:])
 picture = json.loads((folder / "export.json").read_text())["picture"]
 crop, border = picture["crop"], (1 - picture["crop"] / picture["scale"]) / 2
-photograph = ImageOps.exif_transpose(Image.open(photo)).convert(picture["mode"])
+photograph = ImageOps.exif_transpose(Image.open(photo))
+if photograph.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut off at 255
+    photograph = Image.fromarray((np.asarray(photograph) // 256).astype("uint8"))
+photograph = photograph.convert(picture["mode"])
 middle = ImageOps.fit(photograph, (crop, crop), Image.Resampling[picture["interpolation"].upper()], border)
 session = onnxruntime.InferenceSession(folder / "model.onnx")
 (answer,) = session.run(None, {"image": np.asarray(middle, np.float32).reshape(1, crop, crop, -1)})

@@ -15,7 +15,10 @@ from PIL import Image, ImageOps
 folder, photo, variant = Path(sys.argv[1]), sys.argv[2], (sys.argv[3:] or ["float32"])[0]
 picture = json.loads((folder / "export.json").read_text())["picture"]
 crop, border = picture["crop"], (1 - picture["crop"] / picture["scale"]) / 2
-photograph = ImageOps.exif_transpose(Image.open(photo)).convert(picture["mode"])
+photograph = ImageOps.exif_transpose(Image.open(photo))
+if photograph.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut off at 255
+    photograph = Image.fromarray((np.asarray(photograph) // 256).astype("uint8"))
+photograph = photograph.convert(picture["mode"])
 middle = ImageOps.fit(photograph, (crop, crop), Image.Resampling[picture["interpolation"].upper()], border)
 image = np.reshape(middle, (1, crop, crop, -1)).astype("uint8" if variant == "int8" else "float32")
 (answer,) = Interpreter(f"{folder}/model_{variant}.tflite").get_signature_runner()(image=image).values()

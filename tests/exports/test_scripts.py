@@ -5,6 +5,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 
@@ -53,7 +54,7 @@ def test_a_script_prints_the_probabilities_of_predict(tmp_path, exported, net, f
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["tflite", "onnx"])
-def test_a_script_makes_a_photograph_grey_for_a_net_of_grey_images(tmp_path, photographs, form):
+def test_a_script_makes_a_photograph_grey_for_a_net_of_grey_images_also_one_of_16_bits(tmp_path, photographs, form):
     architecture = Architecture("A", num_classes=3, crop=32, channels=1, width=1 / 16, mean=(110.0,), initializer="he")
     config = Config(architecture, Data(scale=(40,)), evaluation=Evaluation(protocol="center", flip=False))
     net = LoadedModel(vgg_keras.build(architecture, dtype="float32", seed=3), config, tuple("abc"), tmp_path, "12")
@@ -65,22 +66,26 @@ def test_a_script_makes_a_photograph_grey_for_a_net_of_grey_images(tmp_path, pho
         tflite.write(export._ended(net.model), "float32", [], tmp_path / "model_float32.tflite")
     write_json(tmp_path / "export.json", export._takes(net, config, form))
     (tmp_path / "labels.txt").write_text("a\nb\nc\n")
-    photograph = tmp_path / "colours.png"
-    PIL.Image.open(photographs[0]).save(photograph)
-    (expected,) = predict_images(net, photograph, config=config)
-    done = warm.finished(
-        warm.run_script, [sys.executable, str(SCRIPTS / f"{form}.py"), str(tmp_path), str(photograph)], tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    found = {name: float(share) for share, name in (line.split(" ", 1) for line in done.stdout.splitlines())}
-    off = max(abs(found[name] - share) for name, share in zip(expected.classes, expected.probabilities, strict=True))
-    print(f"{form}: largest difference {off:.2g} of probabilities {found}")
-    assert off <= 0.02 and max(found.values()) < 0.999
+    with PIL.Image.open(photographs[0]) as opened:
+        opened.save(tmp_path / "colours.png")
+        PIL.Image.fromarray(257 * np.asarray(opened.convert("L"), np.uint16)).save(tmp_path / "of_16_bits.png")
+    for photograph in (tmp_path / "colours.png", tmp_path / "of_16_bits.png"):
+        (expected,) = predict_images(net, photograph, config=config)
+        done = warm.finished(
+            warm.run_script, [sys.executable, str(SCRIPTS / f"{form}.py"), str(tmp_path), str(photograph)], tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        found = {name: float(share) for share, name in (line.split(" ", 1) for line in done.stdout.splitlines())}
+        off = max(
+            abs(found[name] - share) for name, share in zip(expected.classes, expected.probabilities, strict=True)
+        )
+        print(f"{form}, {photograph.name}: largest difference {off:.2g} of probabilities {found}")
+        assert off <= 0.02 and max(found.values()) < 0.999
 
 
 @pytest.mark.parametrize("script", ["saved_model.py", "tflite.py", "onnx.py"])
-def test_a_script_has_ten_lines_and_knows_nothing_of_the_package(script):
+def test_a_script_is_short_and_knows_nothing_of_the_package(script):
     text = (SCRIPTS / script).read_text()
     body = [node for node in ast.parse(text).body if not isinstance(node, ast.Import | ast.ImportFrom)][1:]
     first = body[0].lineno
-    assert len(text.splitlines()[first - 1 :]) <= 10 and "vgg_keras" not in text
+    assert len(text.splitlines()[first - 1 :]) <= 13 and "vgg_keras" not in text
