@@ -47,6 +47,26 @@ def test_runs_that_differ_in_their_seed_alone_make_a_row(runs):
     assert f"{gap.mean():+.2f} ± {gap.std(ddof=1):.2f}" in shown
 
 
+def test_tests_of_boxes_by_other_rules_are_other_rows(tmp_path):
+    """Their mean is of no test."""
+    rules = {"windows": "map", "iou": 0.5, "answers": 5, "best_classes": 5, "threshold": 0.6}
+    tests = (
+        {"localization": rules, "windows": "map"},
+        {"localization": rules, "windows": "map"},
+        {"localization": {**rules, "iou": 0.75}, "windows": "map"},
+        {"localization": {**rules, "windows": "crops"}, "windows": "crops"},
+        {"localization": rules, "windows": "map", "classifier_sha256": "12"},
+    )
+    folders = [a_run(tmp_path / str(n), 20.0 + n, f"seed={n}", **one) for n, one in enumerate(tests)]
+    rows, _, _ = compare(folders, "final_evaluation")
+    assert [(row.label, list(row.top1_errors)) for row in rows] == [
+        ("windows=map  iou=0.5  classifier=False", [0, 1]),
+        ("windows=map  iou=0.75  classifier=False", [2]),
+        ("windows=crops  iou=0.5  classifier=False", [3]),
+        ("windows=map  iou=0.5  classifier=True", [4]),
+    ]
+
+
 def test_rows_are_named_by_what_differs(tmp_path):
     folders = [
         a_run(tmp_path / "fixed", 30.0, "data.scale=256"),

@@ -24,6 +24,8 @@ _ELSEWHERE = ("test.protocol", "test.scales", "training.init_from", "training.we
 # A resumed run may find these elsewhere; between runs they are what each was trained on, and what it started from.
 _COMPARED = {"data.source", "training.init_from", "training.weights"}
 _MULTI_LABEL = "mean_average_precision"
+# what makes a test another one, beside its images; those of boxes are missing in a test of classes
+_TESTED = ("protocol", "scales", "flip", "grid", "interpolation", "exif_orientation", "precision", "windows")
 _RESULT_FIELDS = ("top1_error", "top5_error", "images", "images_sha256", "protocol", "scales", "flip")
 
 
@@ -178,11 +180,11 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
         field = "weights" if config.training.weights else "init_from"
         values["training"][field] = hashlib.sha256(json.dumps(started_from, sort_keys=True).encode()).hexdigest()[:8]
     flat = {f"{section}.{name}": value for section, fields in values.items() for name, value in fields.items()}
-    tested = {
-        f"test.{name}": result.get(name)
-        for name in ("protocol", "scales", "flip", "grid", "interpolation", "exif_orientation", "precision")
-    }
-    return {**flat, **tested}, config.seed
+    tested = {name: result.get(name) for name in _TESTED}
+    tested |= {name: value for name, value in (result.get("localization") or {}).items() if name not in tested}
+    tested["classifier"] = bool(result.get("classifier_sha256"))  # that of a net of boxes: whether it had one
+    flat |= {f"test.{name}": value for name, value in tested.items()}
+    return flat, config.seed
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[str]:
