@@ -6,7 +6,8 @@ import tensorflow as tf
 from scipy.interpolate import RegularGridInterpolator
 
 from vgg_keras.config import Architecture, Evaluation
-from vgg_keras.evaluation.heatmap import over_the_picture
+from vgg_keras.evaluation import plots
+from vgg_keras.evaluation.heatmap import draw_overlay, over_the_picture
 from vgg_keras.evaluation.protocols import Dense
 from vgg_keras.nets.builder import build
 from vgg_keras.nets.dense import to_fully_convolutional
@@ -39,3 +40,20 @@ def test_values_stand_at_the_centres_of_their_windows(random):
 def test_a_single_position_is_one_square():
     seen = over_the_picture(np.array([[0.7]]), 96, (96, 100))
     assert np.isfinite(seen).sum() == 32 * 32 and (seen[32:64, 32:64] == 0.7).all()
+
+
+@pytest.mark.parametrize("size", [(256, 384), (768, 256), (64, 512)])
+def test_long_names_of_classes_stay_in_the_picture(tmp_path, monkeypatch, size):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, *_, **__: drawn.append(figure))
+    title = "predicted: black and gold garden spider (100% at Q=256, no mirror image), actual: Chesapeake Bay retriever"
+    meaning = "probability of black and gold garden spider at a position"
+    draw_overlay(np.zeros((*size, 3)), np.zeros(size), title, meaning, tmp_path / "one.png")
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    inside, texts = figure.bbox, (figure.get_suptitle(), figure.axes[-1].get_ylabel())
+    boxes = [figure._suptitle.get_window_extent(), figure.axes[-1].yaxis.label.get_window_extent()]
+    plots.pyplot().close(figure)
+    assert texts == (title, meaning)
+    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
+    assert all(inside.y0 <= box.y0 and box.y1 <= inside.y1 for box in boxes)

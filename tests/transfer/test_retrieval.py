@@ -1,6 +1,7 @@
 """The nearest images, beside every cosine in NumPy."""
 
 import dataclasses
+import itertools
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from tests.transfer.test_classification import hand_made
 from vgg_keras.config import Data
 from vgg_keras.data.arrays import split_of_arrays
+from vgg_keras.evaluation import plots
 from vgg_keras.evaluation.photographs import opened
 from vgg_keras.transfer import retrieval
 from vgg_keras.transfer.descriptors import unit_norm
@@ -58,3 +60,19 @@ def test_a_contact_sheet_of_many_images_has_the_first_ones(random, tmp_path, mon
     draw(opened([tmp_path / "query.png"] * 3, Data()), answers, split, tmp_path / "nearest.png")
     with Image.open(tmp_path / "nearest.png") as sheet:
         assert sheet.size == (round(1.5 * 3 * 90), round(1.75 * 2 * 90))
+
+
+@pytest.mark.slow
+def test_names_of_classes_do_not_cover_each_other(random, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, *_, **__: drawn.append(figure))
+    split = split_of_arrays(random.integers(0, 256, (2, 8, 8, 3), np.uint8), np.zeros(2, np.int32))
+    Image.new("RGB", (8, 8)).save(tmp_path / "query_with_a_name_that_is_long.png")
+    names = ("black and gold garden spider", "Chesapeake Bay retriever")
+    answers = [[Neighbour(place, str(place), name, 0.5) for place, name in enumerate(names)]]
+    draw(opened(tmp_path / "query_with_a_name_that_is_long.png", Data()), answers, split, tmp_path / "nearest.png")
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    plots.pyplot().close(figure)
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -96,11 +96,11 @@ def draw_overlay(picture: np.ndarray, heat: np.ndarray, title: str, meaning: str
     height = float(np.clip(4 / aspect, 1.5, 8))
     size = (2 * min(height * aspect, 12) + 1.2, height + 0.5)
     figure, axes = plots.pyplot().subplots(1, 2, figsize=size, layout="constrained")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(title, parse_math=False, wrap=True)
     for place in axes:
         place.imshow(plots.in_rgb(picture))
         place.set_axis_off()
     probabilities = axes[1].imshow(heat, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
     colorbar = figure.colorbar(probabilities, ax=axes[1], shrink=0.8)
-    colorbar.set_label(meaning, parse_math=False)
+    colorbar.set_label(meaning, parse_math=False, wrap=True)
     plots.save(figure, path, dpi=90)

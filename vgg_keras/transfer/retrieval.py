@@ -1,5 +1,6 @@
 """The images of a set whose descriptors are nearest to a photograph's, by the cosine of their angle."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from vgg_keras.transfer.descriptors import Descriptors
 PIXELS = 220  # of a picture's longer side in a contact sheet
 # of a contact sheet at most: Matplotlib draws 65,535 pixels along a side, and holds them all in memory
 ROWS, NEIGHBOURS = 100, 24
+WIDEST = 22  # characters of a line above an image, so that names of classes do not cover each other
 
 
 @dataclass(frozen=True)
@@ -79,4 +81,4 @@ def _show(axes, split: Split, image: int, title: str) -> None:
     pixels = picture(split, image)[0].numpy()
     step = max(1, -(-max(pixels.shape[:2]) // PIXELS))
     axes.imshow(plots.in_rgb(pixels[::step, ::step]))
-    axes.set_title(title, fontsize=8, parse_math=False)
+    axes.set_title(textwrap.fill(title, WIDEST), fontsize=8, parse_math=False)
