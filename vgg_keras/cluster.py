@@ -101,10 +101,8 @@ def meet(cluster: Cluster, seconds: float, must_match: dict[str, Any]) -> None:
         StoppedError: by a signal, while it waited.
     """
     deadline = time.monotonic() + seconds
-    must_match = {
-        **must_match,
-        "workers": len(cluster.addresses),
-    }  # else TensorFlow waits for those that only one names
+    # else TensorFlow waits for a worker that only some of them name
+    must_match = {**must_match, "workers": len(cluster.addresses)}
     missing = (
         _gather(cluster, deadline, must_match) if cluster.rank == 0 else _report(cluster, deadline, seconds, must_match)
     )
