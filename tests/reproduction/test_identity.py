@@ -190,6 +190,19 @@ def test_a_run_goes_on_in_a_folder_that_was_moved_and_as_it_was_begun(trained):
     assert found == "begun with training.epochs: 2, now 7"
 
 
+def test_a_source_is_another_unless_it_was_moved(tmp_path, monkeypatch):
+    """A relative path leads nowhere from another folder, and its name was taken for one of TensorFlow's sets."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "here").mkdir()
+    whole = str(tmp_path / "photos")
+    for folder, sources in ((tmp_path, ("photos", "photos/", whole)), (tmp_path / "here", ("../photos", whole))):
+        monkeypatch.chdir(folder)
+        assert not any(identity._is_other("photos", source) for source in sources)
+    assert not identity._is_other("/gone/photos", whole)
+    for begun in ("digits", "cifar10", "imagenette/320px-v2", str(tmp_path / "here")):
+        assert identity._is_other(begun, whole)
+
+
 def test_all_runs_of_another_plan_are_named_at_once(quick, tmp_path):
     """With what started from them: without these the next page would have a new net beside what came of the old one."""
     out = tmp_path / "out"

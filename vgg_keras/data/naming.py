@@ -64,11 +64,25 @@ def _neighbour(path: Path) -> str:
     return f" {hint}" if hint.startswith("Did") else ""
 
 
+def is_set(source: str, data_dir: str = "") -> bool:
+    """Whether a source names a set of TensorFlow Datasets: one of the package, or one that is prepared on the disk.
+
+    Args:
+        source, data_dir: as in `require_source`.
+    """
+    parts = _NAME.fullmatch(source)
+    return bool(parts) and _is_known(parts["name"], data_dir)
+
+
 def _may_be_a_set(name: str, data_dir: str) -> bool:
     """Whether a set of this name is part of TensorFlow Datasets, was defined by the user, or is prepared on the disk."""
     # imported already, such as by a recipe that defines a set: it will report unknown names quickly
     if "tensorflow_datasets" in sys.modules:
         return True
+    return _is_known(name, data_dir)
+
+
+def _is_known(name: str, data_dir: str) -> bool:
     prepared = Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
     return (prepared / name).is_dir() or _plain(name) in _known_sets()
 

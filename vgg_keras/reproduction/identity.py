@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.config import RESUME, Config, fields_with, memory_limits
+from vgg_keras.data.naming import is_set
 from vgg_keras.errors import UserError
 from vgg_keras.files import sha256_of_names, write_json
 from vgg_keras.paths import user_path
@@ -63,7 +64,7 @@ def begun_run(folder: Path, planned: Config) -> dict[str, Any] | None:
     if stored is None:
         return None
     theirs, ours = _begun(stored).data.source, planned.data.source
-    if theirs != ours and _exists(theirs) and not _same_path(theirs, ours):  # a folder that was moved may go on
+    if _is_other(theirs, ours):
         raise UserError(f"{_RULE} {folder}, begun with data.source: {theirs}, now {ours}. {_SAME_DATA}")
     return stored
 
@@ -142,7 +143,7 @@ def require_same_given(folder: Path, training: Training, source: str, writes: bo
         if stored["sha256"] != known["sha256"]:
             words = [f"{one['weights']} with {one['sha256'][:12]}" for one in (stored, known)]
             raise UserError(f"{_RULE} {folder}, begun with the net {words[0]}, now {words[1]}. {_ADVICE}")
-        if not _same_path(stored["data"], source):
+        if _is_other(stored["data"], source):
             raise UserError(f"{_RULE} {folder}, begun with data.source: {stored['data']}, now {source}. {_SAME_DATA}")
     elif writes:
         folder.mkdir(parents=True, exist_ok=True)
@@ -249,9 +250,11 @@ def _place(start: str) -> tuple[str, ...]:
     return Path(start).parts[-3:]
 
 
-def _exists(source: str) -> bool:
-    return user_path(source).exists() or not any(mark in source for mark in "/.~")
+def _is_other(begun: str, now: str) -> bool:
+    """Whether a source is another than the one that was begun with. A folder that is no longer there was moved, and may go on.
 
-
-def _same_path(first: str, second: str) -> bool:
-    return first == second or user_path(first).resolve() == user_path(second).resolve()
+    So may one whose path led to it from another folder: `photos` is a set of TensorFlow Datasets only if there is such a set.
+    """
+    if begun == now or user_path(begun).resolve() == user_path(now).resolve():
+        return False
+    return user_path(begun).exists() or begun == "digits" or is_set(begun)
