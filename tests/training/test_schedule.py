@@ -125,3 +125,11 @@ def test_a_warm_up_that_the_run_does_not_end_is_refused():
     with pytest.raises(UserError, match=r"fewer than the run's 60 updates\. Received: 60\."):
         require_possible(training, 12)
     require_possible(dataclasses.replace(training, min_steps=61), 12)
+
+
+def test_a_fall_of_the_rate_behind_the_runs_last_epoch_is_refused():
+    """With `min_steps` the images decide how many epochs there are."""
+    training = Training(schedule="step", step_epochs=(2, 5), epochs=1, min_steps=60)
+    require_possible(training, 10)
+    with pytest.raises(UserError, match=r"before the last of the run's 5 epochs\. Received: \(2, 5\)"):
+        require_possible(training, 12)

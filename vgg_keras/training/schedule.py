@@ -20,12 +20,17 @@ def epochs_of(training: Training, steps_per_epoch: int) -> int:
 
 
 def require_possible(training: Training, steps_per_epoch: int) -> None:
-    """Refuses a warm-up that a run would not end.
+    """Refuses a warm-up that a run would not end, and a fall of the rate behind its last epoch.
 
     Raises:
-        UserError: it is so long.
+        UserError: it is so long, or so late.
     """
-    steps = epochs_of(training, steps_per_epoch) * steps_per_epoch
+    epochs = epochs_of(training, steps_per_epoch)
+    if training.schedule == "step" and training.step_epochs[-1] >= epochs:  # min_steps decide how many there are
+        raise UserError(
+            f"training.step_epochs must lie before the last of the run's {epochs:,} epochs. Received: {training.step_epochs}."
+        )
+    steps = epochs * steps_per_epoch
     if training.warmup_steps >= steps:
         raise UserError(
             f"training.warmup_steps must be fewer than the run's {steps:,} updates. Received: {training.warmup_steps:,}."
