@@ -151,6 +151,17 @@ def test_several_workers_do_not_make_a_run_each(monkeypatch, tmp_path, strategy)
         job.choose_devices([run])
 
 
+def test_a_signal_is_a_request_again_once_there_are_several_workers(alone, monkeypatch, tmp_path):
+    """In a dry run as in a training: TensorFlow takes SIGTERM for itself when it makes the strategy."""
+    alone.count, heard = 2, []
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setattr(runtime, "make_strategy", lambda *_: tf.distribute.OneDeviceStrategy("CPU:0"))
+    monkeypatch.setattr(job, "Workers", lambda _: alone)
+    monkeypatch.setattr(stop, "listen", lambda: heard.append(True))
+    job.choose_devices([PlannedRun("single", Config(), tmp_path)])
+    assert heard
+
+
 def test_a_start_that_fails_disarms_its_watch(monkeypatch):
     """Which would end the process in the middle of what comes next."""
 

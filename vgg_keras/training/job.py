@@ -43,7 +43,6 @@ def train(runs: Sequence[PlannedRun]) -> None:
     """
     results = finished_results(runs)
     strategy, workers, precision = choose_devices(runs)
-    stop.listen()  # again: with several workers TensorFlow has replaced our signal handler by its own
     with workers.together():
         for place, run in enumerate(runs):
             if results[place] is None:
@@ -157,6 +156,8 @@ def choose_devices(runs: Sequence[PlannedRun]) -> tuple[tf.distribute.Strategy, 
     shared = {run.name: workdir.worker_fields(run.config) for run in runs}
     strategy = runtime.make_strategy(config.runtime, shared)
     precision, workers = runtime.choose_precision(config.runtime), Workers(strategy)
+    if workers.count > 1:
+        stop.listen()  # again: TensorFlow has replaced our signal handler by its own
     with workers.together():
         several = f" over {workers.count} workers" if workers.count > 1 else ""
         chosen = runtime.choices(strategy, precision)
