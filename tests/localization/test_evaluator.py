@@ -38,6 +38,13 @@ def test_boxes_of_one_q_do_not_stay_beside_the_result_of_several(tmp_path, rows)
 
 
 @pytest.mark.slow
+def test_weights_of_no_run_hold_neither_s_nor_the_trained_layers(tmp_path, rows):
+    """The recipe beside them is no record of their training."""
+    (row,) = evaluated(tmp_path, rows, a_net(tmp_path, **{"data.scale": ()}))["rows"]
+    assert (row["training_scale"], row["trained"]) == ("not known", "not known")
+
+
+@pytest.mark.slow
 def test_a_net_of_grey_images(tmp_path, rows):
     """Its test, the report's pictures, its boxes of a photograph; a classifier in RGB does not go with it."""
     net = a_net(tmp_path, channels=1)

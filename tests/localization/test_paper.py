@@ -35,8 +35,11 @@ def test_the_papers_cells_are_those_of_its_tables():
 def test_no_cell_names_the_reason():
     dense = described(scales=(256,))
     none = "the paper prints none for these boxes, S, Q and test"
+    unknown = "S and the trained layers of these weights are not known: a run states them"
     for nets, images, reason in (
         ([dense], 100, "100 images, the paper's 50,000"),
+        ([described(scales=(256,), training_scale=())], 50_000, unknown),
+        ([dense, described(scales=(384,), trained_layers="")], 50_000, unknown),
         ([described(scales=(352,))], 50_000, none),
         ([dense, described(protocol="center", scales=(256,))], 50_000, none),  # a union of two tests
         ([described(windows="crops")], 50_000, "each window by itself, the paper's of the whole image's map"),

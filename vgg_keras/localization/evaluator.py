@@ -189,11 +189,11 @@ def _described(
     statistics = stored.get("data", {}).get("statistics", {})
     return LocalizingNet.of(
         *(net, config, images, precision, (side,)),
-        training_scale=net.config.training_scale,
+        training_scale=net.config.data.scale,  # a run states it, another source of weights does not
         protocol=config.evaluation.protocol,
         windows=config.localization.windows if config.evaluation.protocol == "dense" else "",
         layout=dataclasses.astuple(layout),
-        trained_layers=net.config.training.layers,
+        trained_layers=net.config.training.layers if stored else "",  # likewise
         classifier_sha256=classifier.weights_sha256 if classifier else "",
         several_left_out=config.data.several_boxes == "left_out",
         boxes_sha256=images.split.boxes.sha256,
@@ -283,8 +283,8 @@ def _table_row(
     return TableRow(
         net=together(f"{net.architecture.name} ({net.model})" for net in nets),
         boxes=together(net.architecture.boxes.upper() for net in nets),
-        trained=together(net.trained_layers for net in nets),
-        training_scale=together(label_of_training_scale(net.training_scale) for net in nets),
+        trained=together(net.trained_layers or "not known" for net in nets),
+        training_scale=together(label_of_training_scale(net.training_scale) or "not known" for net in nets),
         protocol=together(_test(net) for net in nets),
         scales=together(label_of_test_scales(net.scales) for net in nets),
         images=len(rows),

@@ -38,6 +38,8 @@ def cell(nets: Sequence[LocalizingNet], images: int, rules: Localization) -> Cel
     for net in nets:
         if difference := difference_from_paper(net.architecture, name="D"):
             return difference
+        if not (net.training_scale and net.trained_layers):
+            return "S and the trained layers of these weights are not known: a run states them"
     if images != IMAGES:
         return f"{images:,} images, the paper's {IMAGES:,}"
     if rules.iou != RIGHT_ABOVE:

@@ -103,13 +103,13 @@ class LocalizingNet(NetOnImages):
     """A net of boxes and how its boxes were found.
 
     Attributes:
-        training_scale: S.
+        training_scale: S; empty where it is not known.
         protocol: center or dense.
         windows: `localization.windows` of the dense test; empty: the centre crop has none.
         several_left_out: whether pictures with several boxes are.
         boxes_sha256: of the images' boxes, which the rows hold too.
         layout: `Layout`'s four numbers.
-        trained_layers: `training.layers` of its run.
+        trained_layers: `training.layers` of its run; empty: it is another source's.
         classifier_sha256: of the weights whose scores go with the boxes; empty: there are none.
         mean_box: of its training images, shares of the image: centre x, y, width, height; empty where it is not known.
     """
