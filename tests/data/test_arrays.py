@@ -191,6 +191,8 @@ def test_other_arrays_are_measured_anew(random):
     ("given", "message"),
     [
         ((np.zeros((2, 32, 32, 3)) + 0.5, [0, 1]), r"values from 0\.5 to 0\.5\. Multiply them by 255"),
+        ((np.eye(32)[np.newaxis].repeat(2, 0), [0, 1]), r"values from 0 to 1\. Multiply them by 255"),
+        ((np.eye(32, dtype=np.uint8)[np.newaxis].repeat(2, 0), [0, 1]), r"values from 0 to 1\. Multiply them by 255"),
         ((np.full((2, 32, 32, 3), 300), [0, 1]), r"values from 300 to 300"),
         ((np.zeros((2, 32, 32, 3), np.uint8),), r"ndarray without labels"),
         ((np.zeros((2, 32, 32, 3), np.uint8), [0]), r"2 images and 1 labels"),

@@ -161,11 +161,10 @@ def _pixels(values: Any) -> np.ndarray:
 
 
 class _Range(NamedTuple):
-    """The least and the largest value of images, and whether there are fractions among them."""
+    """The least and the largest value of images."""
 
     least: float
     most: float
-    fractions: bool
 
 
 def _rounded(values: Any) -> tuple[np.ndarray, _Range]:
@@ -174,16 +173,16 @@ def _rounded(values: Any) -> tuple[np.ndarray, _Range]:
     values = values[..., np.newaxis] if values.ndim == 3 else values
     if values.ndim != 4 or not 1 <= values.shape[3] <= CHANNELS or not values.size or values.dtype.kind not in "uif":
         raise UserError(f"{_RULE} Received: shape {values.shape} of {values.dtype}.")
-    if values.dtype == np.uint8:
-        return values, _Range(0, 255, False)
     least, most = values.min(), values.max()
+    if values.dtype == np.uint8:
+        return values, _Range(least, most)
     if not (least >= 0 and most <= 255):
         raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}.")
-    return np.round(values).astype(np.uint8), _Range(least, most, values.dtype.kind == "f" and (values % 1).any())
+    return np.round(values).astype(np.uint8), _Range(least, most)
 
 
 def _require_255(ranges: Sequence[_Range]) -> None:
-    """Refuses images in 0-1. All are judged together: one that is nearly black has no larger values in 0-255 either."""
+    """Refuses images in 0-1, of two levels too. All are judged together: one that is nearly black has no larger values either."""
     least, most = min(one.least for one in ranges), max(one.most for one in ranges)
-    if most <= 1 and any(one.fractions for one in ranges):
+    if 0 < most <= 1:
         raise UserError(f"{_RULE} Received: values from {least:g} to {most:g}. Multiply them by 255.")
