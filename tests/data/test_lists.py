@@ -258,6 +258,7 @@ def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(imag
         ),
         ('path,label\nphotos/000.jpg,"cat\n', "line 2: unexpected end of data"),
         ("path,label,ignore\nphotos/000.jpg,,\n", r"two or more classes\. Received: .*list\.csv with none\."),
+        ("path,label\npho\0tos/000.jpg,cat\n", r"must exist; .*, line 2: pho\\x00tos/000\.jpg\."),
         ("path,label\nphotos/000.JPG,cat\n", r"line 2: photos/000\.JPG\. Did you mean photos/000\.jpg\?"),
     ],
 )

@@ -205,7 +205,7 @@ def _remedy(path: Path, missing: Row) -> str:
     folder, name = os.path.split(file_of(path, missing))
     try:
         beside = os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):  # the latter: of a name with a zero byte
         return ""
     wanted = unicodedata.normalize("NFC", name)
     for one in beside:
