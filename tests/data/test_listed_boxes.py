@@ -84,6 +84,13 @@ def test_an_image_has_the_boxes_of_its_class_under_every_spelling_of_its_path():
     ]
 
 
+def test_a_row_that_comes_again_is_one_box():
+    """With `data.several_boxes=left_out` its image would be left out."""
+    rows = [("a.jpg", "x", (0.0, 0.0, 1.0, 1.0)), ("./a.jpg", "x", (0.0, 0.0, 1.0, 1.0))]
+    found = ListedBoxes(rows).added_to(split(["a.jpg"]), [("a.jpg", "x")]).boxes
+    assert found.of(0).tolist() == [[0, 0, 1, 1]] and found.single.tolist() == [True]
+
+
 def test_a_list_without_boxes_changes_nothing():
     images = [("a.jpg", "x"), ("b.jpg", "y")]
     boxes, plain = ListedBoxes([(*image, ()) for image in images]), split(images)

@@ -40,7 +40,7 @@ class ListedBoxes:
         for path, label, box in rows if self._any else ():
             file = os.path.abspath(path)
             found = self._boxes.setdefault((file, label), [])
-            if box is not None:
+            if box is not None and box not in found:  # a row may come again, as that of an image
                 found.append(box)
                 self._count[file] = self._count.get(file, 0) + 1
 
