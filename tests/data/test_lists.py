@@ -208,6 +208,18 @@ def test_a_class_of_a_single_image_is_trained_on_though_a_share_is_held_out(imag
     assert names(source.train) == sorted(names(source.train)) and source.train.class_counts.min() == 1
 
 
+def test_a_class_whose_pictures_are_held_out_for_another_class_is_trained_on(images):
+    """Of a list of boxes: of the cats each fifth is held out, with which both dogs were. Each picture stays whole."""
+    box = ",1,1,9,9\n"
+    text = "path,label,xmin,ymin,xmax,ymax\n" + "".join(f"photos/00{image}.jpg,cat{box}" for image in range(10))
+    dogs = f"photos/004.jpg,dog{box}photos/../photos/009.jpg,dog{box}"
+    source = opened(images, text + dogs)
+    assert names(source.val) == ["photos/009.jpg", "photos/../photos/009.jpg"] and source.val.labels.tolist() == [0, 1]
+    assert source.train.size == 10 and source.train.class_counts.tolist() == [9, 1]
+    with pytest.raises(UserError, match=r"each held-out image is the only one of a class\. Name a larger"):
+        opened(images, text + f"photos/004.jpg,dog{box}photos/009.jpg,owl{box}")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -18,7 +18,8 @@ A row of such a list is a box, in pixels of the image as it is shown; empty colu
 several classes is an image of each of them. What is wrong with a box is known once the image's size is: see `scan.py`.
 """
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,35 +170,32 @@ def _numbered(rows: Sequence[Row], multi_label: bool) -> tuple[list[Row], dict[t
 
 def _divided(listed: _Listed, data: Data) -> tuple[Files, Files, Files | None, str]:
     """The training, validation and test files with the numbers of their labels, and how they were divided."""
-    path, table = listed.path, listed.table
     if files := listed.files(""):
-        train, val, share = _held_out(path, files, data, table)
+        train, val, share = _held_out(listed, files, data)
         return train, val, None, f"{share} held out"
     train, val, test = (listed.files(name) for name in SPLITS)
     if not train or not (val or data.validation == "held_out" or test):
         raise UserError(
             "A list with splits has images of train and of val. "
-            f"Received: {printable(path)} with {', '.join(listed.parts)} alone. "
+            f"Received: {printable(listed.path)} with {', '.join(listed.parts)} alone. "
             "Or leave the column out, and a share of each class is held out."
         )
     if data.validation == "own" and val:
         names = "train, val and test" if test else "train and val"
         return train, val, test or None, f"its own {names}"
     # held out of the training images; the list's other images are the test's
-    train, held, share = _held_out(path, train, data, table)
+    train, held, share = _held_out(listed, train, data)
     test = test or val
     rest = ", its other images for the test" if test else ""
     return train, held, test or None, f"{share} of train held out{rest}"
 
 
-def _held_out(path: Path, files: Files, data: Data, table: np.ndarray | None) -> tuple[Files, Files, str]:
+def _held_out(listed: _Listed, files: Files, data: Data) -> tuple[Files, Files, str]:
     """The files that train and those that are held out to validate, and the share of these."""
-    multi_label = table is not None
-    train, val = hold_out(path, files, data.holdout, by_class=not multi_label)
-    if multi_label:
-        kept = set(_without_only_images(path, train, val, table))
-        train, val = [one for one in files if one not in kept], [one for one in val if one in kept]
-    train, val = _whole_pictures(train, val)
+    multi_label = listed.table is not None
+    train, val = hold_out(listed.path, files, data.holdout, by_class=not multi_label)
+    if multi_label or listed.rows[0].box != ():  # else an image has one class, of which others are trained
+        train, val = _by_pictures(listed, files, {os.path.abspath(file) for file, _ in val})
     return train, val, f"about {data.holdout:.0%} of {'the images' if multi_label else 'each class'}"
 
 
@@ -212,33 +210,35 @@ def _label_rows(classes: Sequence[str], pairs: Iterable[tuple[str, str]]) -> np.
     return np.stack([label_row(places, *(_names([text]) for text in pair)) for pair in pairs])
 
 
-def _without_only_images(
-    path: Path, train: Sequence[tuple[str, int]], held: Sequence[tuple[str, int]], table: np.ndarray
-) -> list[tuple[str, int]]:
-    """The held-out images of a multi-label set without those that alone have one of their classes: these are trained on.
+def _by_pictures(listed: _Listed, files: Files, held: Set[str]) -> tuple[Files, Files]:
+    """The division of whole pictures: in a list of boxes several images may be of one, each of another class.
+
+    Pictures held out that alone have one of their classes are trained on.
 
     Raises:
-        UserError: no image is left to validate.
+        UserError: no picture is left to validate.
     """
-    known, val = _known(train, table), []
-    for file in held:
-        found = set(np.flatnonzero(table[file[1]] > 0).tolist())
+    pictures = [os.path.abspath(file) for file, _ in files]
+    classes: dict[str, set[int]] = {}  # of each picture that is held out
+    for picture, file in zip(pictures, files, strict=True):
+        if picture in held:
+            classes.setdefault(picture, set()).update(_known([file], listed.table))
+    known = _known([file for picture, file in zip(pictures, files, strict=True) if picture not in held], listed.table)
+    validating = set()
+    for picture, found in classes.items():
         if found <= known:
-            val.append(file)
+            validating.add(picture)
         known |= found
-    if not val:
+    if not validating:
         raise UserError(
             "An image that validates has classes of other images. "
-            f"Received: {printable(path)}, where each held-out image is the only one of a class. "
+            f"Received: {printable(listed.path)}, where each held-out image is the only one of a class. "
             "Name a larger data.holdout, or give the list a column split."
         )
-    return val
-
-
-def _whole_pictures(train: list, held: list) -> tuple[list, list]:
-    """The division with a picture of several classes on one side: that of the images held out, if one of its classes is."""
-    files = {file for file, _ in held}
-    return [one for one in train if one[0] not in files], held + [one for one in train if one[0] in files]
+    divided: tuple[Files, Files] = [], []
+    for picture, file in zip(pictures, files, strict=True):
+        divided[picture in validating].append(file)
+    return divided
 
 
 def _require_trained(
