@@ -49,8 +49,13 @@ def test_description_holds_what_build_needs():
 
 
 def test_an_unknown_argument_names_the_nearest():
-    with pytest.raises(vgg_keras.UserError, match=r"Received: 'bach'\. Did you mean 'batch'"):
+    with pytest.raises(vgg_keras.UserError, match=r"Received: bach=\.\.\. Did you mean 'batch'"):
         vgg_keras.training_data("digits", bach=3)
+    for name in ("micro_batch", "accumulation_steps", "several_boxes", "visible_box"):  # without effect on `model.fit`
+        with pytest.raises(vgg_keras.UserError, match=rf"takes arguments that it knows\. Received: {name}=\.\.\."):
+            vgg_keras.training_data("digits", crop=32, **{name: 1})
+    with pytest.raises(vgg_keras.UserError, match=r"Received: seed=\.\.\. Known: batch, channels, classes"):
+        vgg_keras.validation_data("digits", crop=32, seed=1)
     with pytest.raises(
         vgg_keras.UserError, match=r"scale must be int values with commas between them\. Received: 36\.5"
     ):

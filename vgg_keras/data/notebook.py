@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import synonyms
-from vgg_keras.config import READING, Architecture, Config, Data, fields_with
+from vgg_keras.config import READING, Architecture, Config, Data, fields_with, needs_of
 from vgg_keras.data import arrays, pipeline, statistics
 from vgg_keras.data.array_labels import class_names
 from vgg_keras.data.scan import remarks, without_bad_images
@@ -52,8 +51,8 @@ def training_data(
         classes: of images in memory, their names in the order of the labels, such as `describe_data` returned them. Without them
             labels that are names are numbered in their sorted order, so that images which lack a class get other numbers.
         seed: of order and augmentation.
-        **fields: of `config.Data`, such as `batch=64`, `scale=(256, 512)`, `flip=False`, `color_shift=0.0`. `scale` is
-            8/7 of the crop where not given, the paper's 256 for 224.
+        **fields: of `config.Data` but `micro_batch` and those of boxes, such as `batch=64`, `scale=(256, 512)`, `flip=False`,
+            `color_shift=0.0`. `scale` is 8/7 of the crop where not given, the paper's 256 for 224.
 
     Returns:
         A dataset of (images (batch, crop, crop, channels) float32 0-255, labels); the last batch of a pass may be
@@ -133,12 +132,12 @@ def describe_data(
 
 def _config(source: Any, crop: int, channels: int, fields: dict[str, Any], seed: int = 0) -> Config:
     """The configuration of these arguments; its checks hold for a notebook too, such as S against the crop."""
-    known = [field.name for field in dataclasses.fields(Data) if field.name != "source"]
+    names = [field.name for field in dataclasses.fields(Data) if field.name not in ("source", "micro_batch")]
+    known = [name for name in names if not needs_of(f"data.{name}")]  # no boxes; and `model.fit` takes a batch at once
     for name, value in fields.items():
-        if name not in known and synonyms.plain(name) in synonyms.FIELDS:
-            raise unknown_argument(
-                "training_data(), as its relatives,", name, value, [*known, "crop", "channels", "classes", "seed"]
-            )
+        if name not in known:
+            others = {*known, "crop", "channels", "classes", "seed"} - {name}  # `seed` is training_data's alone
+            raise unknown_argument("training_data(), as its relatives,", name, value, others)
     data = from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
     return Config(architecture=Architecture(crop=crop, channels=channels), data=data, seed=seed)
 
