@@ -50,6 +50,23 @@ def test_splits_go_by_the_names_that_people_give_them(tmp_path, folders):
     assert [split.name(0) for split in [open_test(data, "test")[3]]] == [f"{test}/cat/000.jpg"]
 
 
+def test_splits_by_longer_names_are_no_classes(tmp_path):
+    """Kaggle's cats and dogs lie in train/ and test1/, and others in training_set/ and test_set/."""
+    for name in ("train", "test1"):
+        write_images(tmp_path / "flat" / name, [(8, 8)] * 5)
+    with pytest.raises(UserError, match=r"flat without val/\. Or give that folder itself, of which a share"):
+        open_source(Data(source=str(tmp_path / "flat")))
+    for name in ("train_images", "test-images"):
+        write_images(tmp_path / "images" / name, [(8, 8)] * 5)
+    with pytest.raises(
+        UserError, match=r"without train/ and val/\. Rename train_images/ to train/, if it holds them\.$"
+    ):
+        open_source(Data(source=str(tmp_path / "images")))
+    put_splits(tmp_path / "sets", "training_set test_set")
+    with pytest.raises(UserError, match=r"Rename training_set/ to train/, .* Rename test_set/ to test/"):
+        open_source(Data(source=str(tmp_path / "sets")))
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("bus", "car", "train"):
         write_images(tmp_path / name, [(8, 8)] * 5)

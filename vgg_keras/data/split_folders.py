@@ -61,8 +61,12 @@ def require_splits(root: Path, found: Collection[str]) -> None:
     if complete or not (found or all_doubtful):
         return
     missing = [split for split in ("train", "val") if split not in found]
+    tests = doubtful["test"] if "val" not in found and not doubtful["val"] else []  # beside train/ a test/ is enough
+    labelled = ["test"] if tests and folders_in(root / tests[0], []) else []
     renamed = [
-        f"Rename {printable(doubtful[one][0])}/ to {one}/, if it holds them." for one in missing if doubtful[one]
+        f"Rename {printable(doubtful[one][0])}/ to {one}/, if it holds them."
+        for one in (*missing, *labelled)
+        if doubtful[one]
     ]
     if renamed:
         hint = " ".join(renamed)
