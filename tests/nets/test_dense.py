@@ -65,6 +65,16 @@ def test_the_halves_make_the_same_score_map(random, converted):
     assert np.ptp(score_map, axis=(0, 1)).max() > 1e-3
 
 
+def test_frozen_layers_stay_frozen():
+    """As in a larger model, which would train them."""
+    model = net(batch_norm=True)
+    model.trainable = False
+    assert to_fully_convolutional(model).trainable_weights == []
+    model.get_layer("fc1").trainable = model.get_layer("block2_conv1").trainable = True
+    trained = {layer.name for layer in to_fully_convolutional(model).layers if layer.trainable_weights}
+    assert trained == {"fc1", "block2_conv1"}
+
+
 def test_average_pooling_in_bf16_is_a_mean(random):
     """Over the 7x7, and a larger crop's 20x20, positions of the last map; NumPy takes the mean in float64."""
     for crop in (224, 640):

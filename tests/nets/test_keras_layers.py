@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests.nets.numpy_net import numpy_lrn
 from vgg_keras.nets.builder import build
+from vgg_keras.nets.dense import to_fully_convolutional
 from vgg_keras.nets.keras_layers import BatchNormalization, LocalResponseNormalization, MeanSubtraction
 
 
@@ -47,11 +48,17 @@ def test_a_standard_deviation_divides_what_the_mean_left(random):
     assert np.ptp(expected) > 0
 
 
-@pytest.mark.parametrize("kind", ["convolution", "FC layer"])
+@pytest.mark.parametrize("kind", ["convolution", "FC layer", "FC layer of the dense net"])
 def test_the_gradient_of_a_bias_in_bf16_is_the_sum_over_all_positions(random, kind):
     """Against NumPy in float64; a sum in bf16 stops growing, and lost up to nine tenths."""
     model = build("A", num_classes=4, crop=32, width=1 / 16, dtype="mixed_bfloat16")
-    shapes = {"convolution": ((4, 64, 64, 3), "block1_conv1"), "FC layer": ((512, 32), "fc1")}
+    if kind == "FC layer of the dense net":
+        model = to_fully_convolutional(model)
+    shapes = {
+        "convolution": ((4, 64, 64, 3), "block1_conv1"),
+        "FC layer": ((512, 32), "fc1"),
+        "FC layer of the dense net": ((4, 40, 40, 32), "fc1"),
+    }
     shape, name = shapes[kind]
     layer = model.get_layer(name)
     inputs = tf.constant(random.uniform(0, 1, shape), tf.bfloat16)

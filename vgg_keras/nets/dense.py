@@ -3,6 +3,7 @@
 import keras
 
 from vgg_keras.errors import UserError
+from vgg_keras.nets.keras_layers import Conv2D
 from vgg_keras.nets.model import FullyConvolutional, architecture_of, require_unquantized
 
 
@@ -38,8 +39,8 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
     """The same net as convolutions alone (3.2): images in, a class score map out.
 
     The first FC layer becomes a convolution over the whole last map (7x7 at crop 224), the others 1x1. Global average or
-    maximum pooling becomes a pooling of the same window with stride 1. Weights are copied. `convolutions_and_head` gives the same
-    net in two halves, which is faster for many images of many sizes.
+    maximum pooling becomes a pooling of the same window with stride 1. Weights are copied, and frozen layers stay frozen.
+    `convolutions_and_head` gives the same net in two halves, which is faster for many images of many sizes.
 
     Args:
         model: of `vgg_keras.build`, of any head, trained or not, or such a model opened from a `.keras` file.
@@ -74,7 +75,7 @@ def to_fully_convolutional(model: keras.Model) -> FullyConvolutional:
             x, window = keras.layers.AveragePooling2D(window, strides=1, **stated)(x), 1
         elif isinstance(layer, keras.layers.Dense):
             stated = {"data_format": "channels_last", "dtype": layer.dtype_policy, "name": layer.name}
-            convolution = keras.layers.Conv2D(layer.units, window, **stated)
+            convolution = Conv2D(layer.units, window, trainable=layer.trainable, **stated)
             x, window = convolution(x), 1
             # by name: with `enable_lora` the kernel is the sum of several weights
             kernel, bias = (keras.ops.convert_to_numpy(one) for one in (layer.kernel, layer.bias))
