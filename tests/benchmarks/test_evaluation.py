@@ -1,12 +1,9 @@
 """The protocols' rates and their ratios, by hand."""
 
-import keras
 import pytest
 
 from vgg_keras.benchmarks import evaluation
 from vgg_keras.benchmarks.rounds import Row
-from vgg_keras.config import Architecture, Config
-from vgg_keras.errors import UserError
 
 
 def test_a_row_is_compared_with_the_runs_of_predict_beside_it():
@@ -30,9 +27,3 @@ def test_a_row_is_compared_with_the_runs_of_predict_beside_it():
 
 def test_the_rate_is_of_operations_and_of_the_seconds_that_count():
     assert evaluation._rate(Row("dense", 2, lambda: 0.5, 6e9)) == 12e9
-
-
-def test_another_backend_is_refused_before_any_image_is_read(monkeypatch):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(UserError, match="on Keras's tensorflow backend. Received: jax. Leave KERAS_BACKEND out."):
-        evaluation.run(Config(), Architecture("A"), 8, 1, [])

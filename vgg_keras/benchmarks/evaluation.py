@@ -22,7 +22,6 @@ from vgg_keras.data.rescaling import rescaled_size
 from vgg_keras.data.scan import readable
 from vgg_keras.data.sources import open_test
 from vgg_keras.data.splits import Split, evenly
-from vgg_keras.errors import UserError
 from vgg_keras.evaluation.protocols import Crops, Dense
 from vgg_keras.nets.architectures import costs, hidden_fc, multiply_adds
 from vgg_keras.nets.builder import build
@@ -42,10 +41,6 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
         repeats: rounds that are counted.
         only: rows, by the beginnings of their names.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            f"The protocols run on Keras's tensorflow backend. Received: {keras.backend.backend()}. Leave KERAS_BACKEND out."
-        )
     precision = runtime.one_device(config.runtime)
     description, _, _, split = open_test(config.data, "val")
     split, _ = readable(split, "val", config)
@@ -74,7 +69,7 @@ def run(config: Config, architecture: Architecture, images: int, repeats: int, o
 
 def _convolutions(architecture, precision: str) -> Row:
     """Each convolution of the net by itself, on tensors of its own shape: the machine's measured rate."""
-    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    dtype = tf.as_dtype(keras.dtype_policies.get(precision).compute_dtype)
     images, channels, operations, calls = 8, 3, 0, []
     for cost in costs(architecture):
         layer, side = cost.layer, cost.height

@@ -154,7 +154,7 @@ def _in_applications(architecture: Architecture) -> bool:
 
 def _layers_alone(machine: Engine, architecture: Architecture, batch: int) -> Callable[[], None]:
     """All products of a step, each layer by itself."""
-    dtype = "bfloat16" if machine.precision == "mixed_bfloat16" else "float32"
+    dtype = keras.dtype_policies.get(machine.precision).compute_dtype
     calls, channels, side = [], 3, architecture.crop
     for cost in costs(architecture):
         layer = cost.layer

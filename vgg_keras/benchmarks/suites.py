@@ -1,11 +1,13 @@
 """The suites of `benchmark` by their names, and which flags each reads. No framework is imported before one runs."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import IMAGENET_MEAN, mean_of_channels
+from vgg_keras.startup import BACKEND, TENSORFLOW
 
 CLASSES = 1000
 SUITES = ("input", "train", "forward", "evaluate", "scaling", "all")
@@ -63,12 +65,24 @@ def run(suite: str, options: Options) -> None:
     """Runs a suite, which prints a table and a line of JSON.
 
     Raises:
-        UserError: a net of boxes, whose outputs are no classes, where a net runs.
+        UserError: a net of boxes, whose outputs are no classes, where a net runs. Frozen layers where one is trained. Another
+            backend of Keras than TensorFlow where the protocols or the training loop's micro-batches run.
     """
     if options.config.predicts_boxes and suite != "input":
         raise UserError(
             f"The benchmark's nets give classes. Received: `benchmark {suite}` of a net of boxes. "
             "Name a --config without boxes: only the last layer differs."
+        )
+    layers = options.config.training.layers
+    if layers != "all" and suite in ("train", "scaling", "all"):
+        raise UserError(
+            f"The benchmark's step trains all layers, as those beside it do. Received: training.layers={layers}. Leave it out."
+        )
+    backend = os.environ.get(BACKEND) or TENSORFLOW
+    if backend != TENSORFLOW and suite in ("evaluate", "scaling", "all"):
+        raise UserError(
+            f"`benchmark {suite}` runs on Keras's {TENSORFLOW} backend. Received: {BACKEND}={backend}. Leave it out; "
+            "train and forward run on jax too."
         )
     {
         "input": _input,
