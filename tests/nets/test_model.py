@@ -168,6 +168,20 @@ def test_images_of_other_channels_are_refused_in_a_line_also_when_predict_is_tra
 
 
 @pytest.mark.slow
+def test_one_image_and_small_grey_images_are_refused_in_a_line_by_nets_of_any_size():
+    """Keras's message held the image's values."""
+    model = build("A", num_classes=3, crop=40, width=1 / 32, channels=1)
+    dense, maps = to_fully_convolutional(model), feature_maps(model, "fc1")
+    image = np.zeros((64, 64), np.float32)
+    for call in (dense.predict, maps, maps.predict):
+        with pytest.raises(UserError, match=r"takes batches of images .* Received: 64 x 64\. One image is"):
+            call(image)
+    dense.predict(image[None], verbose=0)  # a batch of grey images without the axis of one channel
+    with pytest.raises(UserError, match=r"at least 40x40 pixels\. Received: 32x64"):
+        dense.predict(np.zeros((1, 32, 64), np.float32))
+
+
+@pytest.mark.slow
 def test_a_clone_of_keras_computes_the_same_and_does_not_know_its_architecture(net, tmp_path):
     clone = keras.models.clone_model(net)
     clone.set_weights(net.get_weights())

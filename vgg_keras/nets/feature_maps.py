@@ -10,7 +10,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.nets.architectures import LAST, Layer, costs, layers
 from vgg_keras.nets.dense import AtLeast
-from vgg_keras.nets.model import architecture_of, require_channels, require_unquantized, shape_of
+from vgg_keras.nets.model import architecture_of, require_batch, require_channels, require_unquantized, shape_of
 
 SMALLEST = 32  # pixels: five poolings leave one position
 POOLING = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
@@ -31,7 +31,8 @@ class FeatureMaps(keras.Model):
 
     def _check(self, images):
         shape = shape_of(images)
-        if shape is not None and len(shape) == 4:
+        if shape is not None:
+            require_batch(self, shape)
             self.get_layer("at_least").check(*shape[1:3])
             require_channels(self, shape)
 

@@ -103,7 +103,8 @@ class FullyConvolutional(_Net):
 
     def _require_images(self, method: str, x: Any) -> None:
         shape = shape_of(x)
-        if shape is not None and len(shape) == 4:
+        if shape is not None:
+            require_batch(self, shape)
             self.get_layer("at_least").check(*shape[1:3])
             require_channels(self, shape)
 
@@ -116,6 +117,20 @@ def shape_of(x: Any) -> Sequence[int | None] | None:
     x = getattr(x, "element_spec", x)
     shape = getattr(x[0] if isinstance(x, tuple) and x else x, "shape", None)
     return None if getattr(shape, "rank", 0) is None else shape  # TensorFlow's unknown shape
+
+
+def require_batch(model: keras.Model, shape: Sequence[int | None]) -> None:
+    """Refuses what is no batch of images for a net of any size, such as one image.
+
+    Raises:
+        UserError: it is none.
+    """
+    # Keras adds the axis of one channel
+    if not (len(shape) == 4 or (len(shape) == 3 and model.input_shape[-1] == 1)):
+        raise UserError(
+            f"This net takes batches of images (batch, height, width, channels). Received: {_text(shape)}. One image is a "
+            "batch as image[np.newaxis]; a tf.data.Dataset of images has batches by .batch(1)."
+        )
 
 
 def require_channels(model: keras.Model, shape: Sequence[int | None]) -> None:
