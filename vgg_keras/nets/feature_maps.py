@@ -10,7 +10,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.nets.architectures import LAST, Layer, costs, layers
 from vgg_keras.nets.dense import AtLeast
-from vgg_keras.nets.model import architecture_of, require_batch, require_channels, require_unquantized, shape_of
+from vgg_keras.nets.model import architecture_of, require_any_size, require_unquantized
 
 SMALLEST = 32  # pixels: five poolings leave one position
 POOLING = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
@@ -21,20 +21,13 @@ class FeatureMaps(keras.Model):
     """A model of `feature_maps`; it refuses too small images in one line, also once Keras has traced it for any size."""
 
     def __call__(self, inputs, *args, **kwargs):
-        self._check(inputs)  # inside a layer's call Keras would add lines to the message
+        require_any_size(self, inputs)  # inside a layer's call Keras would add lines to the message
         return super().__call__(inputs, *args, **kwargs)
 
     @functools.wraps(keras.Model.predict)
     def predict(self, x, *args, **kwargs):
-        self._check(x)
+        require_any_size(self, x)
         return super().predict(x, *args, **kwargs)
-
-    def _check(self, images):
-        shape = shape_of(images)
-        if shape is not None:
-            require_batch(self, shape)
-            self.get_layer("at_least").check(*shape[1:3])
-            require_channels(self, shape)
 
 
 def feature_maps(model: keras.Model, names: str | Sequence[str], pooling: str | None = None) -> keras.Model:

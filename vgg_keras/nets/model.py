@@ -84,8 +84,7 @@ class VGG(_Net):
         if shape is None:
             return
         height, width, channels = self.input_shape[1:]
-        batch = len(shape) == 4 or (len(shape) == 3 and channels == 1)  # Keras adds the axis of one channel
-        if not (batch and _agree(shape[1:3], (height, width))):
+        if not (_is_batch(shape, channels) and _agree(shape[1:3], (height, width))):
             raise UserError(
                 f"{method}() takes batches of images of {height} x {width} pixels. Received: {_text(shape)}. One image is a "
                 "batch as image[np.newaxis], a tf.data.Dataset of images has batches by .batch(32); vgg_keras.predict_images "
@@ -102,11 +101,25 @@ class FullyConvolutional(_Net):
     """
 
     def _require_images(self, method: str, x: Any) -> None:
-        shape = shape_of(x)
-        if shape is not None:
-            require_batch(self, shape)
-            self.get_layer("at_least").check(*shape[1:3])
-            require_channels(self, shape)
+        require_any_size(self, x)
+
+
+def require_any_size(model: keras.Model, x: Any) -> None:
+    """Refuses what is no batch of images for a net with a layer `AtLeast`: one image, too small ones, other channels.
+
+    Raises:
+        UserError: it is none.
+    """
+    shape = shape_of(x)
+    if shape is None:
+        return
+    if not _is_batch(shape, model.input_shape[-1]):
+        raise UserError(
+            f"This net takes batches of images (batch, height, width, channels). Received: {_text(shape)}. One image is a "
+            "batch as image[np.newaxis]; a tf.data.Dataset of images has batches by .batch(1)."
+        )
+    model.get_layer("at_least").check(*shape[1:3])
+    require_channels(model, shape)
 
 
 def shape_of(x: Any) -> Sequence[int | None] | None:
@@ -119,18 +132,8 @@ def shape_of(x: Any) -> Sequence[int | None] | None:
     return None if getattr(shape, "rank", 0) is None else shape  # TensorFlow's unknown shape
 
 
-def require_batch(model: keras.Model, shape: Sequence[int | None]) -> None:
-    """Refuses what is no batch of images for a net of any size, such as one image.
-
-    Raises:
-        UserError: it is none.
-    """
-    # Keras adds the axis of one channel
-    if not (len(shape) == 4 or (len(shape) == 3 and model.input_shape[-1] == 1)):
-        raise UserError(
-            f"This net takes batches of images (batch, height, width, channels). Received: {_text(shape)}. One image is a "
-            "batch as image[np.newaxis]; a tf.data.Dataset of images has batches by .batch(1)."
-        )
+def _is_batch(shape: Sequence[int | None], channels: int) -> bool:
+    return len(shape) == 4 or (len(shape) == 3 and channels == 1)  # Keras adds the axis of one channel
 
 
 def require_channels(model: keras.Model, shape: Sequence[int | None]) -> None:
