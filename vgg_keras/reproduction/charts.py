@@ -83,6 +83,7 @@ def _depth(cells: list[dict[str, Any]]) -> Any | None:
         names = [f"{net}\n{LAYERS[net]}" for net in nets]
         axes.set_xticks([_place({"net": net}) for net in nets], names)
         _label(axes, "net and its weight layers", title)
+        axes.legend()
     return figure
 
 
@@ -112,6 +113,7 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
     low = min(min(one["top1_errors"].values()) for one in passes if one["net"] in nets)
     high = max(max(one["top1_errors"].values()) for one in passes if one["net"] in nets)
     margin = 0.05 * (high - low) + 0.2
+    lines: dict[str, Any] = {}  # by their labels: one legend beside the panels, whose points it would hide
     for axes, net in zip(panels[0], nets, strict=True):
         of_net = [one for one in passes if one["net"] == net]
         seeds, which = _common_seeds(of_net)
@@ -122,12 +124,13 @@ def _scales(found: dict[str, Any], data: str) -> Any | None:
             own = [one for one in of_net if one["training"] == training]
             label = f"S={own[0]['S']}" if kind != "jitter" else f"S in [{own[0]['S'].replace('-', ', ')}]"
             means = [_mean(one, seeds) for one in own]
-            axes.plot([one["Q"] for one in own], means, marker=marker, color=color, label=label)
+            lines[label] = axes.plot([one["Q"] for one in own], means, marker=marker, color=color, label=label)[0]
             for one in own:
                 errors = list(one["top1_errors"].values())
                 axes.plot([one["Q"]] * len(errors), errors, ".", color=color, alpha=0.4)
         axes.set_ylim(low - margin, high + margin)
         _label(axes, "Q, pixels", f"{net}, dense, {which}")
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=len(lines))
     return figure
 
 
@@ -157,6 +160,7 @@ def _methods(cells: list[dict[str, Any]], given: bool) -> Any | None:
         axes.set_xticks(range(len(methods)), methods)
         axes.set_xlim(-0.3, len(methods) - 0.7)
         _label(axes, "", title)
+        axes.legend()
     return figure
 
 
@@ -165,5 +169,3 @@ def _label(axes: Any, x: str, title: str) -> None:
     axes.set_ylabel("top-1 error, %")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
