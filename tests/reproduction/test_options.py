@@ -1,12 +1,15 @@
 """What the flags of `reproduce` refuse."""
 
+import shutil
+
 import pytest
 
-from tests.reproduction.fake_start import options_of
+from tests.reproduction.fake_start import FakeStart, options_of
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import override, parse_assignments
 from vgg_keras.plain_values import to_dict
 from vgg_keras.reproduction import identity, plan
+from vgg_keras.reproduction.job import reproduce
 from vgg_keras.reproduction.options import suite_of
 
 
@@ -19,7 +22,14 @@ from vgg_keras.reproduction.options import suite_of
             {"data": ("tests",)},
             r"several sets: --data=cifar10=SOURCE and --data=photographs=SOURCE\. Received: --data=tests",
         ),
-        ({"data": ("cifar10=./none",)}, r"'\./none', which is no folder.*--data=cifar10=SOURCE"),
+        (  # of which the second would have counted
+            {"data": ("cifar10=digits", "photographs=tests", "cifar10=tests")},
+            r"--data gives a set once\. Received: cifar10=digits and cifar10=tests",
+        ),
+        (  # in the other order Keras Applications' D would have counted
+            {"suite": "imagenet", "weights": ("D=a.h5", "imagenet")},
+            r"--weights gives a net once; .* Received: D=a\.h5 and imagenet, two of D\..* D=imagenet or E=imagenet",
+        ),
         (
             {"suite": "smoke", "weights": ("imagenet",)},
             r"--weights belongs to --suite=imagenet\. Received: --suite=smoke",
@@ -69,9 +79,26 @@ def test_a_set_is_named_where_there_are_several(tmp_path):
 
 def test_a_set_that_is_not_there_is_named_before_another_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    options = options_of("out", "small", data=("cifar10=./none",))
+    with pytest.raises(UserError, match=r"'\./none', which is no folder.*--data=cifar10=SOURCE"):
+        reproduce(suite_of(options), options)
+    options = options_of("out", "small")
     message = "Received: 'flowers17/', which is no folder .* It is photographs of the suite: --data=photographs=SOURCE"
     with pytest.raises(UserError, match=message):
-        suite_of(options_of("x", "small"))
+        reproduce(suite_of(options), options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_suite_needs_its_images_no_more(quick, tmp_path):
+    """The page is written anew, also from a file of another machine, where the images need not be."""
+    (tmp_path / "album").mkdir()
+    data = (str(tmp_path / "album"),)
+    for out, merge in (("out", ()), ("out", ()), ("other", (str(tmp_path / "out/results.json"),))):
+        options, start = options_of(tmp_path / out, data=data, merge=merge), FakeStart()
+        assert reproduce(suite_of(options), options, start) == 0
+        assert bool(start.names) == (tmp_path / "album").exists()
+        shutil.rmtree(tmp_path / "album", ignore_errors=True)
+    assert (tmp_path / "other/report.html").exists()
 
 
 def test_where_images_lie_and_what_fits_the_memory_are_of_the_machine(tmp_path):
@@ -98,4 +125,5 @@ def test_given_nets_replace_the_trainings(tmp_path):
 
     assert given("imagenet") == {"D": "imagenet", "E": "imagenet"}
     assert given("E=b.h5", "D=a=1.h5") == {"D": "a=1.h5", "E": "b.h5"}
+    assert given("D=a.h5", "E=imagenet") == {"D": "a.h5", "E": "imagenet"}
     assert set(given()) == {"A", "A-LRN", "B", "B-5x5", "C", "D", "E"}

@@ -11,7 +11,7 @@ from vgg_keras.errors import StoppedError
 from vgg_keras.locks import locked, require_lockable
 from vgg_keras.reproduction import hours, merging, plan, runner
 from vgg_keras.reproduction.hours import Pace
-from vgg_keras.reproduction.options import Options
+from vgg_keras.reproduction.options import Options, require_sources
 from vgg_keras.reproduction.plan import Job, Run
 from vgg_keras.reproduction.suite import Suite
 from vgg_keras.text_table import text_table
@@ -31,7 +31,7 @@ def reproduce(suite: Suite, options: Options, start: runner.Start = runner.start
         The exit status: 0, or that of the first job that failed; 137 where SIGKILL ended it.
 
     Raises:
-        UserError: the folder holds other runs or is in use.
+        UserError: the folder holds other runs or is in use, or images that are still needed do not exist.
         StoppedError: by SIGTERM or Ctrl-C, with everything saved.
     """
     folder = options.folder
@@ -88,6 +88,7 @@ def _planned(suite: Suite, runs: Sequence[Run], merged: Sequence[dict[str, Any]]
     tables, trained = ", ".join(dict.fromkeys(cell.table for cell in asked.cells)), sum(run.trained for run in needed)
     print(f"{suite.title}: tables {tables}; {len(needed)} runs, {trained} trained; {len(jobs)} jobs left", flush=True)
     if jobs:
+        require_sources(asked, {job.run.training.data for job in jobs}, options)
         paces = hours.paces(needed, options.settings)
         merging.require_images(options.merged, merged, {data: pace.images for data, pace in paces.items()})
         _print_plan(asked, needed, jobs, paces, options)

@@ -1,5 +1,6 @@
 """What the command `reproduce` was given, checked before anything is read or written."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def suite_of(options: Options) -> Suite:
     """The whole suite with its images and weights; `options.only` restricts the jobs, not the page.
 
     Raises:
-        UserError: a flag's value that the suite does not take, or images that do not exist.
+        UserError: a flag's value that the suite does not take.
     """
     suite = suites.of(options.suite, _weights(options.weights))
     settings = parse_assignments(options.settings)
@@ -52,17 +53,31 @@ def suite_of(options: Options) -> Suite:
     for path in settings:
         if path not in allowed:
             raise UserError(f"The design of a suite is fixed: --set takes {', '.join(allowed)}. Received: {path}.")
-    config = override(Config(), settings)  # a value out of its range would end every job
+    override(Config(), settings)  # a value out of its range would end every job
     suite = suite.on(_sources(options.data, suite))
-    asked = suite.only(options.only) if options.only else suite
-    used = {training.data for training in asked.trainings}
+    if options.only:
+        suite.only(options.only)  # that there are such tables
+    return suite
+
+
+def require_sources(suite: Suite, names: Collection[str], options: Options) -> None:
+    """Refuses images that do not exist, of those sets that have jobs left: what is finished needs none.
+
+    Args:
+        suite: of `suite_of`.
+        names: of these sets.
+        options: of the command.
+
+    Raises:
+        UserError: it names the set.
+    """
+    data_dir = override(Config(), parse_assignments(options.settings)).data.data_dir
     for one in suite.sets:
-        if one.name in used:
+        if one.name in names:
             try:
-                require_source(one.source, config.data.data_dir)
+                require_source(one.source, data_dir)
             except UserError as error:
                 raise UserError(f"{error} It is {one.name} of the suite: --data={one.name}=SOURCE.") from None
-    return suite
 
 
 def _of_the_machine(suite: Suite) -> list[str]:
@@ -82,6 +97,8 @@ def _sources(texts: tuple[str, ...], suite: Suite) -> dict[str, str]:
                 known = " and ".join(f"--data={name}=SOURCE" for name in names)
                 raise UserError(f"This suite has several sets: {known}. Received: --data={text}.")
             name, source = names[0], text
+        if name in found:
+            raise UserError(f"--data gives a set once. Received: {name}={found[name]} and {name}={source}.")
         found[name] = source
     return found
 
@@ -92,12 +109,18 @@ def _weights(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         net, equals, source = text.partition("=")
         if text == "imagenet":
-            found |= dict.fromkeys("DE", text)
+            given = dict.fromkeys("DE", text)
         elif equals and source:
             _require_no_run(net, source)
-            found[net] = source
+            given = {net: source}
         else:
             raise UserError(f"--weights takes D=FILE, E=FILE or imagenet. Received: {text!r}.")
+        if twice := sorted(found.keys() & given.keys()):
+            raise UserError(
+                f"--weights gives a net once; imagenet gives both. Received: {' and '.join(texts)}, two of {twice[0]}. "
+                "For one of them: D=imagenet or E=imagenet."
+            )
+        found |= given
     return found
 
 
