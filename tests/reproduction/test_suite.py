@@ -20,6 +20,16 @@ def test_a_table_keeps_what_its_nets_start_from():
     assert {claim.section for claim in suite.claims} == {"4.3"}
 
 
+def test_a_choice_beyond_the_paper_is_trained_beside_the_net_that_it_is_compared_with():
+    """Else its difference would not be measured, and the choice alone says nothing."""
+    whole = suites.of("small", {})
+    suite = whole.only(("tablebeyond",))
+    assert set(suite.claims) >= {claim for claim in whole.claims if not claim.section}
+    trained = {one.name for one in suite.trainings}
+    assert {"photographs/A-small", "cifar10/B-small", "cifar10/B-random", "cifar10/E-small"} < trained
+    assert len(trained) == 9 and not {cell.table for cell in whole.only(("table3",)).cells} - {"3"}
+
+
 def test_a_nets_passes_are_those_of_all_its_cells():
     """`both` is a dense and a multi-crop pass; a value of Q that two cells share is tested once."""
     one, other = (Training(f"set/{name}", "set", "section4_digits", (), (0,)) for name in "AB")

@@ -181,6 +181,8 @@ class Suite:
     def only(self, tables: tuple[str, ...]) -> "Suite":
         """The cells of these tables with what they need, and the claims about them alone.
 
+        A choice beyond the paper is compared with a net of its tables, so its cell needs that net's.
+
         Raises:
             UserError: no such table.
         """
@@ -188,7 +190,10 @@ class Suite:
         for table in tables:
             if table not in known:
                 raise UserError(f"--only names tables of the suite. Received: {table!r}. {nearest(table, known)}")
-        cells = tuple(cell for cell in self.cells if f"table{cell.table}" in tables)
+        wanted = {cell.name for cell in self.cells if f"table{cell.table}" in tables}
+        if "tablebeyond" in tables:
+            wanted |= {name for claim in self.claims if not claim.section for name in (claim.first, claim.second)}
+        cells = tuple(cell for cell in self.cells if cell.name in wanted)
         needed = {part.training for cell in cells for part in cell.parts}
         for training in reversed(self.trainings):
             needed |= {training.start} if training.name in needed else set()
