@@ -7,7 +7,7 @@ from typing import Any
 
 from vgg_keras.errors import UserError
 from vgg_keras.files import read_regular
-from vgg_keras.reproduction import identity
+from vgg_keras.reproduction import identity, wording
 from vgg_keras.reproduction.plan import Run
 from vgg_keras.reproduction.suite import Cell, Suite
 from vgg_keras.reproduction.tested import Tested
@@ -42,7 +42,9 @@ def _read(path: Path, suite: Suite) -> dict[str, Any]:
         content = json.loads(read_regular(path))
         name = content["suite"]
         if name == suite.name:
-            _tests(content, suite), _passes(content)  # that they can be parsed
+            _tests(content, suite), passes([content], [], suite)  # that they can be parsed
+            for of_page in (wording.trainings, wording.machines, wording.images, wording.progress, wording.hours):
+                of_page(content)  # else the page would fail, after the last training
             of_sets = [images(content, data.name) for data in suite.sets]
             assert all("sha256_of_names" in part for one in of_sets for part in one.values())
             assert all("start" in content["designs"][one["name"]] for one in _trained(content))

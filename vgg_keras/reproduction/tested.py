@@ -28,6 +28,6 @@ class Tested:
     @classmethod
     def from_json(cls, content: dict[str, Any], images: int) -> "Tested":
         """The inverse of `to_json`."""
-        packed = np.frombuffer(base64.b64decode(content["wrong"]), np.uint8)
-        assert packed.size == -(-images // 8)
-        return cls(np.unpackbits(packed, count=images).astype(bool), content["top5_error"], content["images_sha256"])
+        packed, top5_error = np.frombuffer(base64.b64decode(content["wrong"]), np.uint8), content["top5_error"]
+        assert packed.size == -(-images // 8) and (top5_error is None or 0 <= top5_error <= 100)
+        return cls(np.unpackbits(packed, count=images).astype(bool), top5_error, content["images_sha256"])
