@@ -26,6 +26,7 @@ def test_nothing_is_decided_against_a_deeper_net_with_the_higher_training_loss()
 
     higher = "not decided: D has the higher training loss, 0.300 against 0.200"
     assert verdicts(0.3, 0.2, better=False) == higher
+    assert "0.308 against" in verdicts(0.30754, 0.2, better=False)  # rounded once
     assert verdicts(0.3, 0.2, better=False, expected="equal") == higher
     # for it is decided although it has learned less: it is better, and its error does not saturate
     assert verdicts(0.3, 0.2, better=True) == "shown"

@@ -307,7 +307,8 @@ def _undecided(
 
 def _training_loss(trained: Sequence[dict[str, Any]], training: Training) -> float | None:
     """The last epoch's mean over seeds."""
-    return _mean([one.get("loss") for one in trained if one["name"] == training.name])
+    known = [loss for one in trained if one["name"] == training.name and (loss := one.get("loss")) is not None]
+    return statistics.fmean(known) if known else None
 
 
 # ---- trainings
