@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import write_images
 from vgg_keras import config
 from vgg_keras.commands import COMMANDS
+from vgg_keras.files import sha256_of_names
 from vgg_keras.reproduction import merging, plan, results, suites
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +115,18 @@ def test_results_page_and_readme_are_what_their_generator_makes():
     module = generator("results")
     assert module.PAGE.read_text() == module.page(), "run python docs/results.py"
     assert module.README.read_text() == module.readme(), "run python docs/results.py"
+
+
+def test_the_division_of_17_flowers_is_that_of_the_results():
+    """Else nobody could train on the images that the results are of, nor go on from their file."""
+    numbers = set(map(int, (ROOT / "docs/results/flowers17_val.txt").read_text().split()))
+    stated = json.loads((ROOT / "docs/results/small.json").read_text())["sets"]["photographs"]
+    names = {"train": [], "val": []}
+    for number in range(1, 1361):
+        split = "val" if number in numbers else "train"
+        names[split].append(f"{split}/c{(number + 79) // 80:02d}/image_{number:04d}.jpg")
+    for split, found in names.items():
+        assert (len(found), sha256_of_names(found)) == (stated[split]["images"], stated[split]["sha256_of_names"])
 
 
 def test_configuration_page_has_a_row_with_a_meaning_for_every_field():
