@@ -94,6 +94,8 @@ def start_of(folder: Path, architecture: Architecture, out: Path) -> Start:
         found = Start(folder, from_dict(Config, stored["config"]), stored["classes"])
     except FileNotFoundError:
         raise UserError(f"{rule} {folder} without result.json.") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{rule} {folder}, whose result.json is damaged or an older version's.") from None
     require_family(found.config.architecture, architecture, folder)
     return found
 

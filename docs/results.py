@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 
 from vgg_keras.reproduction import charts, wording
+from vgg_keras.reproduction.identity import earlier_results
+from vgg_keras.reproduction.plan import RESULTS
 from vgg_keras.reproduction.wording import measured
 
 ROOT = Path(__file__).parents[1]
@@ -66,10 +68,11 @@ def take_over(folder: Path, unfinished: bool = False) -> None:
         folder: `--out` of the suite.
         unfinished: whether results with runs that are missing or not finished may be taken over.
     """
-    path = folder / "results.json"
-    if not path.is_file():
-        sys.exit(f"error: The folder of a suite is taken over. Received: {folder}, where no results.json is.")
-    found = json.loads(path.read_text())
+    found = earlier_results(folder / RESULTS)
+    if "suite" not in found:
+        sys.exit(
+            f"error: The folder of a suite is taken over. Received: {folder}, where no {RESULTS} is, or a damaged one."
+        )
     if found["suite"] not in SUITES:
         sys.exit(f"error: The pages are of {' and '.join(SUITES)}. Received: {folder}, of {found['suite']}.")
     missing = _missing(found)
@@ -105,7 +108,7 @@ def _without_path(word: str, runs: str) -> str:
     """A word of a command: a run's folder is in `runs`, of another absolute path the last part is kept."""
     flag, equals, value = word.rpartition("=")
     if flag in ("--workdir", "--init_from"):
-        return f"{flag}={runs}{value.rpartition('/runs/')[2]}"
+        return f"{flag}={runs}{'/'.join(Path(value).parts[-3:])}"  # DATA/NET-KIND/seed-N
     return f"{flag}{equals}{_name(value)}"
 
 
@@ -186,10 +189,14 @@ def _picture(path: Path, folder: str = "images") -> str:
 def _others(found: dict) -> list[str]:
     """Numbers of others, with their sources."""
     header = ["net", "top-1 / top-5 error, %", "test", "source"]
-    rows = [
-        [one["net"], f"{one['top1_error']} / {one['top5_error']}", one["test"], one["source"]] for one in found["rows"]
-    ]
+    rows = [[one["net"], _errors(one), one["test"], one["source"]] for one in found["rows"]]
     return [f"## {found['title']}", *found["text"], wording.markdown([header, *rows])]
+
+
+def _errors(one: dict) -> str:
+    """Both errors with the digits of the first: a number of JSON has lost the zero of 9.20."""
+    digits = len(str(one["top1_error"]).partition(".")[2])
+    return f"{one['top1_error']} / {one['top5_error']:.{digits}f}"
 
 
 def _by_hand(found: dict) -> list[str]:

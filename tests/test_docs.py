@@ -98,15 +98,18 @@ def test_an_unfinished_suite_makes_pages_that_say_so(tmp_path, monkeypatch):
     )
     assert "/of/one" not in (tmp_path / "small.json").read_text()
     merging.read([tmp_path / "small.json"], suite, [])  # the suite can be continued from it
+    assert module._without_path("--workdir=runs/cifar10/E-small/seed-0", "R/") == "--workdir=R/cifar10/E-small/seed-0"
     assert "ImageNet has not been run" in text
     shutil.copy(tmp_path / "small.json", tmp_path / "imagenet.json")
     assert "ImageNet has not been run" not in module.page()
 
 
-@pytest.mark.parametrize(("suite", "message"), [(None, "where no results.json is"), ("smoke", "of smoke")])
+@pytest.mark.parametrize(
+    ("suite", "message"), [(None, "no results.json"), ("smoke", "of smoke"), ("{", "a damaged one")]
+)
 def test_a_folder_of_no_suite_of_the_pages_gets_one_line(tmp_path, suite, message):
     if suite:
-        (tmp_path / "results.json").write_text(json.dumps({"suite": suite}))
+        (tmp_path / "results.json").write_text(json.dumps({"suite": suite}) if suite == "smoke" else suite)
     with pytest.raises(SystemExit, match=f"^error: .*{message}"):
         generator("results").take_over(tmp_path)
 

@@ -221,7 +221,10 @@ def test_a_start_that_does_not_fit_is_refused(script, tmp_path):
     result = {"config": dataclasses.asdict(config), "classes": ["cat", "dog"]}
     (tmp_path / "d").mkdir()
     (tmp_path / "d/result.json").write_text(json.dumps(result))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/result.json").write_text(json.dumps({"config": result["config"]}))
     for folder, architecture, message in (
+        ("old", net_e, "Received: .*old, whose result.json is damaged or an older version's"),
         ("d", net_e, "from net A or from its own configuration .* Received: .*, a D, for E"),
         ("d", dataclasses.replace(config.architecture, width=0.5), "whose width is 0.25, not 0.5"),
         ("out", net_e, "which is --out too"),
