@@ -72,6 +72,16 @@ def test_nothing_is_left_of_a_suite_that_was_finished_elsewhere(quick, tmp_path)
     }
 
 
+def test_the_page_names_the_images_that_a_files_nets_were_trained_on(quick, tmp_path):
+    """Without --data it named the suite's own, of which no net was."""
+    (tmp_path / "album").mkdir()
+    options = options_of(tmp_path / "whole", data=(str(tmp_path / "album"),))
+    assert reproduce(suite_of(options), options, FakeStart()) == 0
+    copy, names = run(tmp_path / "copy", merge=[tmp_path / "whole/results.json"])
+    album = copy["sets"]["digits"]
+    assert (names, album["source"], album["about"]) == ([], str(tmp_path / "album"), "given by --data")
+
+
 def test_a_net_with_a_test_that_the_file_lacks_is_trained_with_what_it_starts_from(quick, tmp_path):
     run(tmp_path / "whole")
     path = tmp_path / "whole/results.json"

@@ -91,8 +91,8 @@ def _set(suite: Suite, data: DataSet, runs: Sequence[Run], merged: Sequence[dict
     """What a set's images are, from its first run that has begun, here or elsewhere, or from the test of a given net."""
     of_set = [run for run in runs if run.training.data == data.name]
     images = identity.images_of(of_set)
-    for content in merged:
-        images = images or merging.images(content, data.name)
+    if not images and (elsewhere := next((one for one in merged if merging.images(one, data.name)), None)):
+        return elsewhere["sets"][data.name]  # with its source: here they may have none
     images = images or _tested_images(suite, of_set)
     return {"about": data.about, "source": data.source, **images}
 
