@@ -1,9 +1,12 @@
 """Jobs in their order: what waits, what a failure stops, and that a stop request is passed on."""
 
+import signal
+
 import pytest
 
 from tests.reproduction.fake_start import Machine
-from vgg_keras.errors import NO_ROOM
+from vgg_keras import stop
+from vgg_keras.errors import INTERRUPTED, NO_ROOM
 from vgg_keras.reproduction import runner
 
 
@@ -56,3 +59,11 @@ def test_a_stop_request_is_passed_on_and_is_no_failure(jobs, tmp_path):
     machine = Machine(stop_at="digits_B-5x5-small_0_train")
     assert runner.run(jobs, tmp_path, 1, machine) == {}
     assert machine.begun == ["digits_B-small_0_train", "digits_B-5x5-small_0_train"]
+
+
+def test_a_request_that_reaches_the_jobs_too_is_no_failure(jobs, tmp_path):
+    """A job scheduler signals all processes at once, perhaps while this one writes the page."""
+    first, second = (job.name.replace("/", "_") for job in jobs[:2])
+    machine = Machine({second: INTERRUPTED})
+    assert runner.run(jobs, tmp_path, 2, machine, lambda job, failed: stop._receive(signal.SIGTERM, None)) == {}
+    assert machine.begun == [first, second]

@@ -111,7 +111,8 @@ def _run(
             if status == 0:
                 print(f"end   {job.name}, {seconds:,.0f} s", flush=True)
                 ended(job, failed)
-            elif not (stopping and status in (INTERRUPTED, -signal.SIGTERM)):
+            # a request may have reached the jobs too, while `ended` wrote the page
+            elif not ((stopping or stop.requested()) and status in (INTERRUPTED, -signal.SIGTERM)):
                 failed[job.name] = status
                 print(f"fail  {job.name}, {ending(status)}: {last_line(folder, job.name)}", flush=True)
                 if status == NO_ROOM and not stopping:  # what the others would write has no room either
