@@ -127,6 +127,26 @@ def test_a_chains_folder_is_its_stages_and_a_set_may_go_by_two_paths(tmp_path):
     ]
 
 
+def test_a_stage_finds_its_start_where_the_chain_was_moved(tmp_path):
+    """Its configuration has the old place, and a seed's own weights as digest: each seed would be a row by itself."""
+    chains = [tmp_path / f"chain-{seed}" for seed in range(2)]
+    for seed, chain in enumerate(chains):
+        a_run(chain / "new", None, f"seed={seed}")
+        write_json(chain / "new" / "manifest.json", {"config.json": ["00"], "model.weights.h5": [f"{seed}2"]})
+        last = a_run(chain / "all", 20.0 + seed, f"training.weights=runs/chain-{seed}/new", f"seed={seed}")
+        stored = json.loads((last / "config.json").read_text())
+        write_json(last / "config.json", {**stored, "started_from": f"{seed}2"})
+    (row,), _, _ = compare([chain / "all" for chain in chains], "final_evaluation")
+    assert row.top1_errors == {0: 20.0, 1: 21.0}
+
+
+def test_a_start_may_be_a_preset_which_has_a_configuration_of_its_own(tmp_path):
+    write_json(tmp_path / "preset" / "config.json", {"class_name": "VGGBackbone", "config": {}})
+    runs = [a_run(tmp_path / str(n), 20.0 + n, f"training.weights={tmp_path}/preset", f"seed={n}") for n in range(2)]
+    (row,), _, _ = compare(runs, "final_evaluation")
+    assert row.top1_errors == {0: 20.0, 1: 21.0}
+
+
 def test_mistakes_are_named(tmp_path, runs):
     folders, _ = runs
     fresh = a_run(tmp_path / "fresh", None)

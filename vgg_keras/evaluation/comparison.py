@@ -16,7 +16,7 @@ from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots
 from vgg_keras.paths import user_path
 from vgg_keras.plain_values import from_dict, to_dict, without
-from vgg_keras.runs import CONFIG, FINAL_EVALUATION, RESULT, read_config, read_json
+from vgg_keras.runs import CONFIG, FINAL_EVALUATION, MANIFEST, RESULT, WEIGHTS, read_config, read_json, read_manifest
 
 LONGEST = 40  # characters of a label in the table and at the picture's edge
 # Not in a label that has other fields: what has a column, and the digest of what a run started from.
@@ -94,7 +94,7 @@ def compare(folders: list[Path], test: str) -> tuple[list[Row], int, list[Path]]
             continue
         first = first or (folder, result)
         _require_same_images(first, (folder, result))
-        settings, seed = _settings(stored, result)
+        settings, seed = _settings(folder, stored, result)
         # one set may have several paths: it is identified by the names of its training images
         trained_on = stored.get("data", {}).get("train", {}).get("sha256_of_names", settings["data.source"])
         sets.add(trained_on)
@@ -161,7 +161,7 @@ def _runs(folders: list[Path]) -> Iterator[Path]:
         yield from [folder] if (folder / CONFIG).exists() or not stages else stages
 
 
-def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _settings(folder: Path, stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """What makes a run another one than a repetition, by the fields' paths; and its seed."""
     config = from_dict(Config, stored["config"])
     values = without(to_dict(config), {*fields_with(RESUME), "seed", "evaluation", "stages"} - _COMPARED)
@@ -173,9 +173,9 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
         del values["data"]["micro_batch"]
     # runs of a row start from nets of their own, which differ in nothing but their seed either
     if start := config.training.start:
-        source = read_config(user_path(start)) if user_path(start).is_dir() else None
+        source = _start_of(folder, start, stored.get("started_from"))
         foreign = {"sha256": stored.get("started_from")} if config.training.weights else {}
-        started_from = _settings(source, {})[0] if source else foreign
+        started_from = _settings(source, read_config(source), {})[0] if source else foreign
         started_from.pop("data.source", None)
         field = "weights" if config.training.weights else "init_from"
         values["training"][field] = hashlib.sha256(json.dumps(started_from, sort_keys=True).encode()).hexdigest()[:8]
@@ -185,6 +185,18 @@ def _settings(stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str,
     tested["classifier"] = bool(result.get("classifier_sha256"))  # that of a net of boxes: whether it had one
     flat |= {f"test.{name}": value for name, value in tested.items()}
     return flat, config.seed
+
+
+def _start_of(folder: Path, start: str, digest: str | None) -> Path | None:
+    """The run that a run started from, where it is now; None: it is gone, or no run.
+
+    That of a chain's stage is beside it, also where the chain's folder was moved.
+    """
+    for path in (folder.parent / user_path(start).name, user_path(start)):
+        # other folders have a config.json too, such as a KerasHub preset
+        if (path / MANIFEST).exists() and read_manifest(path).get(WEIGHTS, [None])[-1] == digest:
+            return path
+    return None
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[str]:
