@@ -62,4 +62,6 @@ def test_what_is_stated_is_a_field_and_does_not_contradict_the_file(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             load_net(path, stated=stated)
+    with pytest.raises(UserError, match=r"every field of the net\. Received: one, and stated=\{'crop': 64\} beside it"):
+        load_net(path, Config(Architecture("A")), stated={"crop": 64})
     assert load_net(path, stated={"crop": 70}).config.architecture.crop == 70  # whose last map is the same

@@ -93,7 +93,8 @@ def load_net(
         convolutions: whether a source without FC layers is taken: its convolutions, under global average pooling and a last
             layer of one random output.
         stated: without a `config`, fields of the architecture that the source may lack: `mean` and `std` of a `.weights.h5` or
-            where they would be assumed, `crop` where the FC layers are behind a global pooling. Others must be the source's.
+            where they would be assumed, `crop` where the FC layers are behind a global pooling. Others must be the source's; a
+            run lacks none.
 
     Returns:
         The net. Where neither the source nor ImageNet names its classes, `classes` is empty.
@@ -101,11 +102,17 @@ def load_net(
     Raises:
         UserError: as in `load_weights`; or layers that the source has no weights for.
     """
-    if _is_run(source):
-        return _load_run(source, config, dtype, sha256)
-    weights, digest = read(source, config.architecture.name if config else "D", sha256)
-    stated = dict(stated or {}) if config is None else {}
+    stated = dict(stated or {})
+    if config is not None and stated:
+        raise UserError(
+            f"A config has every field of the net. Received: one, and stated={stated} beside it. Leave it out."
+        )
     _require_fields(stated)
+    if _is_run(source):
+        run = _load_run(source, config, dtype, sha256)
+        _require_agreement(source, stated, Architecture(**stated), run.config.architecture)
+        return run
+    weights, digest = read(source, config.architecture.name if config else "D", sha256)
     wanted = config.architecture if config else Architecture(**stated)
     weights = with_stated(weights, wanted.mean, wanted.std)
     headless = convolutions and not weights.fc_layers

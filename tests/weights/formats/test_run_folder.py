@@ -46,6 +46,15 @@ def test_nothing_is_assumed_of_a_run(run, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_stated_of_a_run_does_not_contradict_it(run):
+    for stated, message in (
+        ({"mean": (0, 0, 0)}, r"Received: mean=\(0\.0, 0\.0, 0\.0\) for .*, whose mean is \(1\.0, 2\.0, 3\.0\)"),
+        ({"croop": 64}, r"Received: croop=\.\.\. Did you mean 'crop'\?"),
+    ):
+        with pytest.raises(UserError, match=message):
+            vgg_keras.load_net(run[0], stated=stated)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
 def test_a_changed_file_is_refused_by_name(run, name):
     folder, _ = run
