@@ -182,6 +182,15 @@ def test_labels_beside_a_dataset_are_refused(random):
         vgg_keras.training_data(dataset, [2, 1, 0], crop=32)
 
 
+def test_a_share_alone_holds_nothing_out(random):
+    """All images would train and the same ones validate: a `validation_split` of Keras is called so here."""
+    for make in (vgg_keras.training_data, vgg_keras.validation_data, vgg_keras.describe_data):
+        with pytest.raises(
+            vgg_keras.UserError, match=r"Received: holdout=0\.2 alone\. Give validation='held_out' too\."
+        ):
+            make(images(random, 10, 32, 32, 3), np.arange(10) % 2, crop=32, holdout=0.2)
+
+
 def test_other_arrays_are_measured_anew(random):
     for value in (10, 200):
         assert vgg_keras.describe_data(np.full((2, 32, 32, 3), value, np.uint8), [0, 1], crop=32)[1] == (value,) * 3
@@ -197,7 +206,8 @@ def test_other_arrays_are_measured_anew(random):
         ((np.zeros((2, 32, 32, 3), np.uint8),), r"ndarray without labels"),
         ((np.zeros((2, 32, 32, 3), np.uint8), [0]), r"2 images and 1 labels"),
         ((np.zeros((2, 32, 32, 3), np.uint8), [0j, 1]), r"Labels are .*Received: shape \(2,\) of complex128"),
-        ((np.zeros((2, 32, 32, 5), np.uint8), [0, 1]), r"5 of arrays of 5 channels\. Received: 3"),
+        ((np.zeros((2, 32, 32, 5), np.uint8), [0, 1]), r"5 of arrays of 5 channels\. Received: 3\. Give channels=5\.$"),
+        ((np.zeros((2, 32, 32, 4), np.uint8), [0, 1]), r"Give channels=4, or leave alpha out: images\[\.\.\., :3\]\.$"),
         ((np.zeros((2, 32, 32, 3, 1), np.uint8), [0, 1]), r"shape \(2, 32, 32, 3, 1\)"),
         (
             (tf.data.Dataset.from_tensors((np.zeros((9, 9, 3), np.uint8), 1)).repeat(),),

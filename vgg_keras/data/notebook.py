@@ -138,7 +138,15 @@ def _config(source: Any, crop: int, channels: int, fields: dict[str, Any], seed:
         if name not in known:
             others = {*known, "crop", "channels", "classes", "seed"} - {name}  # `seed` is training_data's alone
             raise unknown_argument("training_data(), as its relatives,", name, value, others)
-    data = from_dict(Data, {"source": arrays.NAME if arrays.is_arrays(source) else os.fspath(source), **fields})
+    in_memory = arrays.is_arrays(source)
+    data = from_dict(Data, {"source": arrays.NAME if in_memory else os.fspath(source), **fields})
+    if (
+        in_memory and "holdout" in fields and data.validation != "held_out"
+    ):  # else all would train, and the same validate
+        raise UserError(
+            "Images in memory are all taken, unless a share of them is held out. "
+            f"Received: holdout={data.holdout:g} alone. Give validation='held_out' too."
+        )
     return Config(architecture=Architecture(crop=crop, channels=channels), data=data, seed=seed)
 
 

@@ -90,17 +90,16 @@ def with_channels(split: Split, channels: int) -> Split:
     Raises:
         UserError: its images cannot be read so.
     """
-    own = (
-        FILE_CHANNELS
-        if split.array_channels is None
-        else {split.array_channels, *_RELATED.get(split.array_channels, ())}
-    )
+    held = split.array_channels
+    own = FILE_CHANNELS if held is None else {held, *_RELATED.get(held, ())}
     if channels not in own:
-        what = "image files" if split.array_channels is None else f"arrays of {split.array_channels} channels"
+        what = "image files" if held is None else f"arrays of {held} channels"
         known = ", ".join(map(str, sorted(own)))
+        without_alpha = ", or leave alpha out: images[..., :3]" if held == 4 else ""
+        of_arrays = f"Give channels={held}{without_alpha}."
+        hint = "Other channels are read from arrays, by training_data." if held is None else of_arrays
         raise UserError(
-            f"architecture.channels is what the images can be read in: {known} of {what}. Received: {channels}. Other channels "
-            "are read from arrays, by training_data."
+            f"architecture.channels is what the images can be read in: {known} of {what}. Received: {channels}. {hint}"
         )
     return dataclasses.replace(split, channels=channels)
 
