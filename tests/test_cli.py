@@ -33,6 +33,14 @@ def test_help_starts_no_tensorflow_and_takes_less_than_a_second(name):
     assert ("Default: evaluation/" in output) == (name == "evaluate")
 
 
+def test_help_names_every_file_of_weights_that_is_read():
+    from vgg_keras.weights.formats import READERS
+
+    command = [sys.executable, "-m", "vgg_keras.predict", "--help"]
+    words = subprocess.run(command, capture_output=True, text=True, check=True).stdout.replace(",", " ").split()
+    assert set(READERS) <= {word.removesuffix(".") for word in words}
+
+
 MISTAKES = [
     ("train", [], "error: --config is needed"),
     ("train", ["--config=quikstart"], "Did you mean 'quickstart'"),

@@ -45,7 +45,7 @@ _SHARED = {
         None,
         "The weights of another net. train starts from them; other commands use them instead of --model. imagenet (Keras "
         "Applications' VGG16, or with --config=E VGG19), the folder of a run or of a KerasHub preset, or a file: .keras, .h5, "
-        ".weights.h5, .pth, .pth.tar, .ckpt, .bin, .safetensors, .caffemodel, .mat.",
+        ".hdf5, .weights.h5, .pth, .pt, .pth.tar, .ckpt, .bin, .safetensors, .caffemodel, .mat.",
     ),
     "sha256": lambda: flags.DEFINE_string("sha256", None, "The digest that the file of --weights must have."),
     "out": lambda: flags.DEFINE_string("out", None, "The folder for the results."),

@@ -39,8 +39,9 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
     Args:
         model: of `vgg_keras.build`; None builds the source's own net.
         source: a run's folder; "imagenet", which is Keras Applications' VGG16 or VGG19, the authors' D and E; the folder of a
-            KerasHub preset; or a file: a Keras model, fine-tuned or not (`.keras`, `.h5`, `.weights.h5`), torchvision's or
-            timm's `.pth`, `.pth.tar`, `.ckpt`, `.bin` or `.safetensors`, the authors' `.caffemodel`, MatConvNet's `.mat`.
+            KerasHub preset; or a file: a Keras model, fine-tuned or not (`.keras`, `.h5`, `.hdf5`, `.weights.h5`),
+            torchvision's or timm's `.pth`, `.pt`, `.pth.tar`, `.ckpt`, `.bin` or `.safetensors`, the authors' `.caffemodel`,
+            MatConvNet's `.mat`.
         sha256: that the file must have, checked before it is parsed.
 
     Returns:
