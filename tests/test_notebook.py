@@ -1,7 +1,9 @@
 """The notebooks in a kernel of their own, from the first cell to the last."""
 
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -157,6 +159,27 @@ def test_a_notebook_with_results_is_saved_with_its_outputs(path, require):
     streams = [output for cell in notebook.cells for output in cell.get("outputs", []) if "name" in output]
     assert all(output.name == "stdout" for output in streams)  # no warnings, no paths of a machine
     assert path.stat().st_size < 600_000
+
+
+def test_fine_tuning_copies_into_a_folder_of_its_own(tmp_path, monkeypatch):
+    """In a folder that a user calls photos, as README does, nothing is added; a second run begins anew."""
+    (cell,) = (cell for cell in nbformat.read(FINETUNING, as_version=4).cells if cell.id == "data")
+    copies, _, _ = cell.source.partition("data = {")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VGG_KERAS_NOTEBOOK_PHOTOS", "photos")
+    monkeypatch.setenv("VGG_KERAS_NOTEBOOK_WEIGHTS", "weights.h5")
+    for name in ("tulip", "iris"):
+        for part in ("train", "val"):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for file in (".DS_Store", "0.jpg"):
+                (folder / file).touch()
+        exec(copies, {"Path": Path, "os": os, "shutil": shutil})
+        (tmp_path / "photos" / "train" / name).rename(tmp_path / "photos" / "train" / f"{name}s")
+        (tmp_path / "photos" / "val" / name).rename(tmp_path / "photos" / "val" / f"{name}s")
+    found = sorted(str(path) for path in Path("few_photos").rglob("*") if path.is_file())
+    expected = [f"few_photos/{part}/{name}/0.jpg" for part in ("train", "val") for name in ("iris", "tulips")]
+    assert found == expected and len(list(Path("photos").rglob("*.jpg"))) == 4
 
 
 @pytest.mark.slow
