@@ -48,6 +48,9 @@ def test_stub_names_every_public_name_and_its_module():
 def test_a_name_that_is_none_gets_the_nearest():
     with pytest.raises(AttributeError, match=r"no attribute 'load_run'\. Did you mean 'load_net'\?"):
         vgg_keras.load_run  # noqa: B018
+    for name, meant in (("VGG16", r"build\('D'\)\? load_net"), ("vgg11_bn", r"build\('A', batch_norm=True\)")):
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}'\. Did you mean {meant}"):
+            getattr(vgg_keras, name)
     assert not hasattr(vgg_keras, "x")
 
 

@@ -16,7 +16,7 @@ if os.name != "posix":
     # named, so that `python -m vgg_keras.train` prints this line without a traceback
     raise ImportError("vgg_keras runs on Linux and macOS. On Windows install it in WSL 2.", name=__name__)
 
-from vgg_keras import startup
+from vgg_keras import startup, synonyms
 
 __version__ = "0.1.0"
 
@@ -57,8 +57,11 @@ startup.after_keras(_register)
 
 def __getattr__(name: str):
     if name not in _HOMES:
-        nearest = difflib.get_close_matches(name, __all__, n=1)
+        nearest, meant = difflib.get_close_matches(name, __all__, n=1), synonyms.configuration(name)
         hint = f". Did you mean {nearest[0]!r}?" if nearest else ""
+        if meant:  # such as Keras Applications' VGG16
+            fields = ", batch_norm=True" if meant[1] else ""
+            hint = f". Did you mean build({meant[0]!r}{fields})? load_net('imagenet') is the trained VGG16."
         raise AttributeError(f"module 'vgg_keras' has no attribute {name!r}{hint}")
     found = getattr(importlib.import_module(_HOMES[name]), name)
     if "keras" in sys.modules:
