@@ -97,6 +97,11 @@ MISTAKES = [
     ("features", ["--weights=x.h5", "--out=o"], "--out is needed, and --data beside --weights. Received: no --data."),
     ("features", ["--query=a.jpg", "--query=b.jpg"], "--query takes several values with commas between them. Rec"),
     ("evaluate", ["--scales=256", "--scales=384"], "Received: it 2 times. Give it once."),
+    (
+        "features",
+        ["--model=r", "--out=o", "--top=3"],
+        "--top counts the images nearest to each of --query. Received: --top.",
+    ),
     ("features", ["--model=r", "--out=o", "--splits=3"], "--splits counts the random divisions of --per_class."),
     (
         "features",

@@ -27,7 +27,7 @@ def test_the_last_line_is_json_and_unfinished_runs_are_named(run_command, tmp_pa
     folders, _ = three_nets(tmp_path, random)
     fresh = a_run(tmp_path / "fresh", None)
     done = run_command("compare", *map(str, [*folders, fresh]), "--out=compared.png")
-    assert done.returncode == 0 and done.stderr == f"left out: {fresh}, without final_evaluation/evaluation.json yet\n"
+    assert done.returncode == 0 and done.stderr == f"left out: {fresh}, without final_evaluation/evaluation.json\n"
     rows = json.loads(done.stdout.splitlines()[-1])
     assert [len(row["top1_errors"]) for row in rows] == [3, 3, 3]
     assert (tmp_path / "compared.png").exists()

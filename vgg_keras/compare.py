@@ -31,7 +31,7 @@ def main(*folders: str) -> None:
         cli.require_picture(out)
     rows, images, untested = compare([Path(folder) for folder in folders], FLAGS.test)
     for folder in untested:
-        print(f"left out: {folder}, without {FLAGS.test}/{RESULT} yet", file=sys.stderr)
+        print(f"left out: {folder}, without {FLAGS.test}/{RESULT}", file=sys.stderr)
     print(text_table(table(rows)))
     for name, row in zip(names(rows), rows, strict=True):
         if name != row.label:

@@ -49,6 +49,8 @@ def main() -> None:
     overrides = cli.overrides(**FIELDS)
     if not overrides.get("features.per_class"):
         cli.refuse("splits", rule="--splits counts the random divisions of --per_class.")
+    if not FLAGS.query:
+        cli.refuse("top", rule="--top counts the images nearest to each of --query.")
     options = job.Options(
         split=FLAGS.split,
         more_layers=tuple(FLAGS.more_layers),

@@ -142,5 +142,9 @@ def test_a_few_training_images_have_the_sets_own_division(tmp_path, source):
             paths = write_images(tmp_path / "set" / part / name, [(32, 40)] * count, seed=len(part + name))
             lines += [f"{path},{name},{part}" for path in paths]
     (tmp_path / "list.csv").write_text("\n".join(lines))
-    (division,) = divisions(*of_folder(tmp_path / source))
+    images, classes, config = of_folder(tmp_path / source)
+    one_c = dataclasses.replace(config, features=Features(svm_c=(1.0,)))
+    (division,) = divisions(images, classes, one_c)
     assert (len(division.train), len(division.test)) == (4, 6)
+    with pytest.raises(UserError, match=r"needs 5 training images to hold one out, which chooses C\."):
+        divisions(images, classes, config)  # before any pass

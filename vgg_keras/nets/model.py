@@ -184,7 +184,7 @@ def architecture_of(model: keras.Model) -> Architecture:
         raise UserError(
             "A net of vgg_keras.build is needed. "
             f"Received: {getattr(model, 'name', str(model)[:40])!r} of type {type(model).__name__}. "
-            "What keras.Model makes of a net's layers is another model: give the net itself. One of Keras Applications is "
-            "read from its file: model.save('net.keras'), then vgg_keras.load_net('net.keras')."
+            "What keras.Model makes of a net's layers is another model: give the net itself. Or read the model from its file, "
+            "Keras Applications' too: model.save('net.keras'), then vgg_keras.load_net('net.keras')."
         )
     return model.architecture

@@ -21,7 +21,7 @@ from vgg_keras.evaluation.report_mistakes import DECISION_VALUE
 from vgg_keras.files import write_json
 from vgg_keras.plain_values import to_dict
 from vgg_keras.transfer.descriptors import Descriptors, described, load, unit_norm
-from vgg_keras.transfer.linear_svm import ITERATIONS, Division, Outcome, test
+from vgg_keras.transfer.linear_svm import ITERATIONS, Division, Outcome, require_possible, test
 
 RESULT = "classification.json"
 NO_CELL = "appendix B's numbers are of other sets (Table 11: VOC-2007, VOC-2012, Caltech-101, Caltech-256)"
@@ -88,8 +88,16 @@ def divisions(images: Images, classes: Sequence[str], config: Config) -> list[Di
         config: `features` and `seed` have the random divisions, `data` the set's own.
 
     Raises:
-        UserError: images of fewer than two classes, a set without a test of its own, or too few images of a class.
+        UserError: images of fewer than two classes, a set without a test of its own, or too few images of a class to train,
+            to test or to choose C.
     """
+    parts = _divisions(images, classes, config)
+    for part in parts:  # before the passes, which may take hours
+        require_possible(images.split.labels, classes, part, config.features)
+    return parts
+
+
+def _divisions(images: Images, classes: Sequence[str], config: Config) -> list[Division]:
     split, labels = images.split, images.split.labels
     present = np.flatnonzero(split.class_counts) if classes else []
     if len(present) < 2:

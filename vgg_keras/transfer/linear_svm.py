@@ -5,7 +5,7 @@ precision, as for VOC; an image whose label of a class is ignored neither trains
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -91,19 +91,11 @@ def test(found: Descriptors, division: Division, rules: Features, seed: int) -> 
         StoppedError: by a signal, between two values of C.
     """
     labels, train = found.labels, division.train
-    if missing := sorted(_classes_of(labels[division.test]) - _classes_of(labels[train])):
-        raise UserError(
-            f"Each class that is tested has training images. Received: {found.classes[missing[0]]!r} without."
-        )
+    require_possible(labels, found.classes, division, rules)
     chooses, measured = _choosing(labels[train], rules), _reached_by(labels)
     values_of = _values_of_several if found.multi_label else _values_of_one
     errors: dict[float, float] = {}
     if len(rules.svm_c) > 1:
-        if not chooses.any():
-            raise UserError(
-                f"A class needs {int(np.ceil(1 / rules.holdout))} training images to hold one out, which chooses C. "
-                "Received: fewer in each. Name one value: --set=features.svm_c=1."
-            )
         for c in progress(rules.svm_c, f"SVMs that choose C, {division.name}", unit="value"):
             values, _ = values_of(found, train[~chooses], train[chooses], c, seed)
             errors[c] = 100 - next(iter(measured(values, labels[train[chooses]]).values()))
@@ -120,6 +112,26 @@ def test(found: Descriptors, division: Division, rules: Features, seed: int) -> 
         seconds=found.seconds,
     )
     return Outcome(division, c, errors, scores, measured(values, scores.labels), converged)
+
+
+def require_possible(labels: np.ndarray, classes: Sequence[str], division: Division, rules: Features) -> None:
+    """Refuses a division that no SVM can be trained and tested on, which its labels show before any descriptor is there.
+
+    Args:
+        labels: of all images.
+        classes: their names.
+        division, rules: as in `test`.
+
+    Raises:
+        UserError: too few images of a class to choose C, or a class that is tested and not trained.
+    """
+    if missing := sorted(_classes_of(labels[division.test]) - _classes_of(labels[division.train])):
+        raise UserError(f"Each class that is tested has training images. Received: {classes[missing[0]]!r} without.")
+    if len(rules.svm_c) > 1 and not _choosing(labels[division.train], rules).any():
+        raise UserError(
+            f"A class needs {int(np.ceil(1 / rules.holdout))} training images to hold one out, which chooses C. "
+            "Received: fewer in each. Name one value: --set=features.svm_c=1."
+        )
 
 
 def _classes_of(labels: np.ndarray) -> set[int]:
