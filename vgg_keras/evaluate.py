@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli
+from vgg_keras.data.naming import require_source_of_run
 from vgg_keras.evaluation import job
 from vgg_keras.localization import job as box_job
 from vgg_keras.overrides import choices
@@ -72,6 +73,8 @@ def main() -> None:
             cli.refuse("heatmap_images", rule="--heatmap_images needs --heatmap, the folder of the pictures.")
         source = (FLAGS.model, FLAGS.weights, FLAGS.config)
         config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE)
+        if FLAGS.model and "data.source" not in overrides:
+            require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
         multi_scales = FLAGS.scales == job.MULTI
         if config.predicts_boxes:
             cli.refuse("heatmap", "cam", rule="A net of boxes has no score maps.")

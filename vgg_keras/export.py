@@ -18,7 +18,7 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.config import EXPORT, PREDICT, READING, TEST, without_protocols
-from vgg_keras.data.naming import require_source
+from vgg_keras.data.naming import require_source, require_source_of_run
 from vgg_keras.errors import UserError
 from vgg_keras.exports.packages import require_packages
 from vgg_keras.paths import require_writable
@@ -44,7 +44,10 @@ def main() -> None:
     if not (FLAGS.model or FLAGS.config):
         cli.require("data", rule="--weights needs --data, whose images the export is compared on.")
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
-    config, open_net = open_model.resolve(*source, cli.overrides(), FLAGS.sha256, MAY_CHANGE)
+    overrides = cli.overrides()
+    config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, MAY_CHANGE)
+    if FLAGS.model and "data.source" not in overrides:
+        require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
     require_source(config.data.source, config.data.data_dir)
 
     # ---- the net, in float32 whatever it was trained in

@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli
+from vgg_keras.data.naming import require_source_of_run
 from vgg_keras.overrides import choices
 from vgg_keras.transfer import job
 from vgg_keras.weights import open_model
@@ -62,6 +63,8 @@ def main() -> None:
     job.require_possible(options)
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
     config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE, convolutions=True)
+    if FLAGS.model and "data.source" not in overrides:
+        require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
     job.run(config, open_net, Path(FLAGS.out), options)
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import command
+from tests.evaluation.tested_runs import a_run
 from vgg_keras.data import naming
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
@@ -99,3 +100,21 @@ def test_a_command_with_such_a_name_makes_nothing_and_starts_no_tensorflow(tmp_p
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: --data takes") and done.stderr.count("\n") == 1
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["evaluate"], ["features", "--out=out"], ["export", "--format=tflite", "--out=out"]])
+def test_a_run_whose_images_were_moved_names_the_flag(tmp_path, words):
+    """A name without a slash may be a set of TensorFlow Datasets, which was asked for seconds: 'pics' was near to 'dices'."""
+    a_run(tmp_path / "run", None, "data.source=pics")
+    name, *flags = words
+    done = subprocess.run(
+        command(name, f"--model={tmp_path}/run", *flags, cache=tmp_path), capture_output=True, text=True, cwd=tmp_path
+    )
+    message = "run, of 'pics', which is not here. Give --data, such as the place that they were moved to.\n"
+    assert done.returncode == 2 and done.stderr.startswith("error: A run's images") and done.stderr.endswith(message)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_runs_images_on_the_disk_and_sets_pass(tmp_path):
+    for source in ("digits", str(tmp_path), "mnist", "huggingface:mnist"):
+        naming.require_source_of_run("run", source)

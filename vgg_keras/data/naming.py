@@ -53,6 +53,25 @@ def require_source(source: str, data_dir: str = "") -> None:
         )
 
 
+def require_source_of_run(run: str, source: str, data_dir: str = "") -> None:
+    """Refuses the images that a run names where they are no more: moved, or named from another working folder.
+
+    Args:
+        run: its folder, as the command was given it.
+        source, data_dir: as in `require_source`, of the run's configuration.
+
+    Raises:
+        UserError: they are neither on the disk nor in TensorFlow Datasets.
+    """
+    parts = _NAME.fullmatch(source)
+    a_set = parts and (parts["namespace"] or _may_be_a_set(parts["name"], data_dir))
+    if source != "digits" and not os.path.lexists(os.path.expanduser(source)) and not a_set:
+        raise UserError(
+            f"A run's images are those of its configuration, unless --data names others. Received: {run}, of "
+            f"'{printable(source)}', which is not here. Give --data, such as the place that they were moved to."
+        )
+
+
 def _neighbour(path: Path) -> str:
     """A sentence with the folder beside the missing one whose name is most like it; empty where there is none."""
     above = path.parent
