@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import vgg_keras
+from tests.conftest import write_images
 from vgg_keras.data.arrays import _of_dataset
 
 PLAIN = {"crop": 32, "scale": (32,), "flip": False, "color_shift": 0.0, "batch": 4}
@@ -101,6 +102,17 @@ def test_labels_as_people_hold_them(random, labels):
     given = {"classes": list("abc")} if isinstance(labels, list) else {}
     found = all_of(vgg_keras.validation_data(pixels.astype(np.float32), labels, **given, **PLAIN))
     assert all(np.array_equal(found[label], pixels[place]) for place, label in enumerate((1, 0, 2)))
+
+
+@pytest.mark.parametrize("mode", ["int", "categorical"])
+def test_a_dataset_of_class_folders_has_their_names(tmp_path, mode):
+    for name in ("tulip", "iris"):
+        write_images(tmp_path / name, [(32, 32)] * 2)
+    folders = keras.utils.image_dataset_from_directory(
+        tmp_path, image_size=(32, 32), label_mode=mode, class_names=["tulip", "iris"], verbose=False
+    )
+    assert vgg_keras.describe_data(folders, crop=32)[0] == ("tulip", "iris")
+    assert vgg_keras.describe_data(folders, crop=32, classes=["a", "b"])[0] == ("a", "b")
 
 
 def test_labels_that_are_names_have_the_numbers_of_the_training_images_classes(random):

@@ -48,8 +48,9 @@ def training_data(
         labels: of an array: (n,) integers or names, or one-hot (n, classes).
         crop: side of the images, as in `build`.
         channels: of the images, as in `build`: 1 reads them in grey, 3 in RGB; an array may have up to 16.
-        classes: of images in memory, their names in the order of the labels, such as `describe_data` returned them. Without them
-            labels that are names are numbered in their sorted order, so that images which lack a class get other numbers.
+        classes: of images in memory, their names in the order of the labels, such as `describe_data` returned them; by default
+            the `class_names` of a dataset that has them. Without them labels that are names are numbered in their sorted order,
+            so that images which lack a class get other numbers.
         seed: of order and augmentation.
         **fields: of `config.Data` but `micro_batch` and those of boxes, such as `batch=64`, `scale=(256, 512)`, `flip=False`,
             `color_shift=0.0`. `scale` is 8/7 of the crop where not given, the paper's 256 for 224.
@@ -158,7 +159,8 @@ _measured: dict[tuple[str, int, int], statistics.Statistics] = {}
 
 def _open(config: Config, given: Any, labels: Any, classes: Sequence[str], complete: bool = True) -> Source:
     """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
-    data, classes = config.data, class_names(classes)
+    # a dataset of keras.utils.image_dataset_from_directory has its folders' names
+    data, classes = config.data, class_names(classes) or class_names(getattr(given, "class_names", ()))
     if arrays.is_arrays(given):
         found = without_bad_images(arrays.open_arrays(given, labels, data, classes, complete), config)[0]
         for line in remarks([], found.notes):
