@@ -22,11 +22,12 @@ def test_nothing_is_decided_against_a_deeper_net_with_the_higher_training_loss()
         claim = dataclasses.replace(D_MINUS_B, of_depth=of_depth, expected=expected)
         rows = ([[0] * 90 + [1] * 10] * 2, [[0] * 50 + [1] * 50] * 2)  # wrong: 10 and 50 of 100
         found = dict(zip((claim.first, claim.second), starmap(of_seeds, rows if better else rows[::-1]), strict=True))
-        return results._claim(SUITE, trained, claim, found)["verdict"]
+        measured = results._claim(SUITE, trained, claim, found)
+        assert measured["training_losses"] == [of_deep, of_other]
+        return measured["verdict"]
 
-    higher = "not decided: D has the higher training loss, 0.300 against 0.200"
+    higher = "not decided: D has the higher training loss"
     assert verdicts(0.3, 0.2, better=False) == higher
-    assert "0.308 against" in verdicts(0.30754, 0.2, better=False)  # rounded once
     assert verdicts(0.3, 0.2, better=False, expected="equal") == higher
     # for it is decided although it has learned less: it is better, and its error does not saturate
     assert verdicts(0.3, 0.2, better=True) == "shown"
@@ -66,6 +67,21 @@ def test_a_claim_is_the_first_cells_error_minus_the_seconds_by_hand():
     assert (measured["difference"]["mean"], measured["difference"]["images"]) == (-37.5, 4)
     assert measured["paper"] == -1.7  # 27.0 - 28.7 of Table 3
     assert measured["difference"]["low"] < -37.5 < measured["difference"]["high"]
+    assert measured["training_losses"] is None  # no training is known
+
+
+def test_training_losses_are_of_two_nets_each_with_its_training():
+    """Not of one net that is tested in two ways, nor of a fusion."""
+    names = {part.training for cell in SUITE.cells for part in cell.parts}
+    trained = [{"name": name, "seed": seed, "loss": 0.1 * (seed + 1)} for name in names for seed in (0, 1)]
+
+    def losses(claim):
+        found = {name: of_seeds([0, 1], [1, 1]) for name in (claim.first, claim.second)}
+        return results._claim(SUITE, trained, claim, found)["training_losses"]
+
+    assert losses(D_MINUS_B) == pytest.approx([0.15, 0.15])
+    in_two_ways = [claim for claim in SUITE.claims if claim.section in ("4.3", "4.4")]
+    assert in_two_ways and not any(map(losses, in_two_ways))
 
 
 def test_a_claim_of_given_nets_is_not_decided_by_its_images():

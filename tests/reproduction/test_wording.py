@@ -27,6 +27,7 @@ CLAIM = {
     "note": "",
     "paper": -1.7,
     "verdict": "shown",
+    "training_losses": [0.3, 0.50754],
     "difference": {
         "mean": -2.0,
         "low": -3.25,
@@ -80,19 +81,28 @@ def test_cells_of_given_nets_are_counted():
 
 def test_a_claims_row():
     undecided = CLAIM | {"verdict": "not decided", "note": "trained longer"}
-    one_seed = undecided | {"difference": CLAIM["difference"] | {"seeds": 1, "of_seeds": {"0": -1.0}}}
+    one_seed = undecided | {
+        "training_losses": None,
+        "difference": CLAIM["difference"] | {"seeds": 1, "of_seeds": {"0": -1.0}},
+    }
     unrun = CLAIM | {"difference": None, "verdict": "not measured yet", "paper": None}
     beyond = CLAIM | {"section": "", "verdict": ""}
     every = found(claims=[CLAIM, undecided, one_seed, unrun, beyond])
     _, *rows = wording.claims(every)
-    shown = ["-2.00", "-3.25 to -0.50", "seeds", "-1.00, -3.00", "-1.7", "shown"]
+    shown = ["-2.00", "-3.25 to -0.50", "seeds", "-1.00, -3.00", "0.300, 0.508", "-1.7", "shown"]
     assert rows[0] == ["4.1", "depth: D - B", "digits", *shown]
     assert rows[1][1] == "depth: D - B (trained longer)" and rows[1][-1] == "not decided by 2 seeds"
-    assert rows[2][-3:] == ["-1.00", "-1.7", "not decided by 1 seed"]
-    assert rows[3] == ["4.1", "depth: D - B", "digits", "-", "-", "-", "-", "-", "not measured yet"]
+    assert rows[2][-4:] == ["-1.00", "-", "-1.7", "not decided by 1 seed"]
+    assert rows[3] == ["4.1", "depth: D - B", "digits", *["-"] * 6, "not measured yet"]
     assert wording.claims(every, beyond=True)[1:] == [["-", *rows[0][1:-1], "-"]]
     assert wording.claims(found()) == []
-    reasons = ("1 of 2 seeds", "D has the higher training loss, 0.300 against 0.200")
+    given = found(claims=[CLAIM | {"training_losses": None}], trainings=[{"weights": "d.h5"}])
+    assert "training losses" not in wording.claims(given)[0] and wording.claims(given)[1][-3:] == [
+        "-1.00, -3.00",
+        "-1.7",
+        "shown",
+    ]
+    reasons = ("1 of 2 seeds", "D has the higher training loss")
     more = [CLAIM | {"verdict": f"not decided: {reason}"} for reason in reasons]
     counted = [("shown", 1), ("not decided", 4), ("not measured yet", 1)]
     assert list(wording.verdicts(found(claims=[*more, unrun, undecided, one_seed, CLAIM])).items()) == counted

@@ -68,7 +68,7 @@ def summary(found: dict[str, Any]) -> str:
     """The measured claims and their verdicts for the terminal, and how much is there."""
     rows = wording.claims(found)
     measured = wording.measured(rows, "points")
-    table = text_table([[row[1], *row[2:5], *row[7:]] for row in measured]) if measured else ""
+    table = text_table([[row[1], *row[2:5], *row[-2:]] for row in measured]) if measured else ""
     missing = wording.verdicts(found).get(results.NOT_YET)
     left = f"claims not measured yet: {missing}" if missing else ""
     lines = [table, left, wording.progress(found), wording.within(found), wording.mixed(found)]

@@ -13,7 +13,18 @@ TABLES = {
     "beyond": "Beyond the paper",
 }
 HEADER = ["data", "net", "S", "Q", "test", "top-1 error, %", "top-5 error, %", "seeds", "paper, %"]
-CLAIMS_HEADER = ["section", "claim", "data", "points", "95 % interval", "mostly by", "each seed", "paper", "verdict"]
+CLAIMS_HEADER = [
+    "section",
+    "claim",
+    "data",
+    "points",
+    "95 % interval",
+    "mostly by",
+    "each seed",
+    "training losses",
+    "paper",
+    "verdict",
+]
 
 # How the claims are read, a paragraph each: of trained nets, and of given ones, of which no seed is chosen.
 _FIRST = (
@@ -32,6 +43,8 @@ _OF_TRAINED = (
     "Where a deeper net, or D beside C, has the higher training loss, nothing is decided against it. With one seed the "
     "interval is over images alone and too narrow. Where the verdict is -, the paper's two errors are equal or not printed, "
     f"and the difference alone is stated. {_OF_ILSVRC}",
+    "The training losses are the first net's and the second's, of the last epoch, means over the seeds. Where the worse net has "
+    "the higher one, it may only be trained too little. Of one net tested in two ways, and of fusions, there is -.",
 )
 _OF_GIVEN = (
     f"{_FIRST} The interval takes the images alone as samples: it is of these very nets, not of others that are trained in the "
@@ -76,7 +89,14 @@ def _error(value: float | None, deviation: float | None) -> str:
 def claims(found: dict[str, Any], beyond: bool = False) -> list[list[str]]:
     """The paper's claims under their header, or the differences beyond it."""
     rows = [_claim(one) for one in found["claims"] if (one["section"] == "") == beyond]
+    if of_given_nets(found):  # they were trained elsewhere
+        return _without([CLAIMS_HEADER, *rows], "training losses") if rows else []
     return [CLAIMS_HEADER, *rows] if rows else []
+
+
+def _without(rows: list[list[str]], column: str) -> list[list[str]]:
+    place = rows[0].index(column)
+    return [row[:place] + row[place + 1 :] for row in rows]
 
 
 def measured(rows: list[list[str]], column: str) -> list[list[str]]:
@@ -88,9 +108,10 @@ def measured(rows: list[list[str]], column: str) -> list[list[str]]:
 def _claim(one: dict[str, Any]) -> list[str]:
     measured, theirs = one["difference"], "-" if one["paper"] is None else f"{one['paper']:+.1f}"
     if measured is None:
-        return [one["section"] or "-", _text(one), one["data"], "-", "-", "-", "-", theirs, one["verdict"] or "-"]
+        return [one["section"] or "-", _text(one), one["data"], *["-"] * 5, theirs, one["verdict"] or "-"]
     interval = f"{measured['low']:+.2f} to {measured['high']:+.2f}"
     seeds = ", ".join(f"{value:+.2f}" for value in measured["of_seeds"].values())
+    losses = ", ".join(f"{loss:.3f}" for loss in one["training_losses"]) if one["training_losses"] else "-"
     decided = one["verdict"] or "-"
     if decided == "not decided":
         decided += f" by {measured['seeds']} seed{'s' if measured['seeds'] > 1 else ''}"
@@ -102,6 +123,7 @@ def _claim(one: dict[str, Any]) -> list[str]:
         interval,
         measured["most"],
         seeds,
+        losses,
         theirs,
         decided,
     ]
