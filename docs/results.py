@@ -173,7 +173,7 @@ def _command(found: dict) -> str:
 def _gpus() -> list[str]:
     """Which suites were trained on GPUs, from what their runs recorded; nothing before there are any."""
     found = [json.loads(path.read_text()) for suite in SUITES if (path := RECORDS / f"{suite}.json").exists()]
-    used = [one["title"] for one in found if any("GPU" in row[0] for row in wording.machines(one)[1:])]
+    used = [one["title"] for one in found if any("GPU" in row[1] for row in wording.machines(one)[1:])]
     line = f"Trained on GPUs: {', '.join(used)}." if used else "No net of these suites was trained on a GPU."
     return [line] if found else []
 

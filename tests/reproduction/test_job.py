@@ -96,10 +96,10 @@ def test_smoke_suite_fills_every_table_and_resumes_after_a_crash(quick, tmp_path
     assert run["config"]["training"]["init_from"] == str(out / "runs/digits/D-small/seed-1")
 
     # ---- machines, commits, and what most of the variance comes from
-    assert "| 2 cores of a test, CPU:0 | c0ffee | 10 |" in text and wording.mixed(found) == ""
+    assert "| digits | 2 cores of a test, CPU:0 | c0ffee | 10 |" in text and wording.mixed(found) == ""
     assert {claim["difference"]["most"] for claim in found["claims"]} <= {"seeds", "images", "rest"}
     found["trainings"][0]["git_commit"] = "another"
-    assert wording.mixed(found) == "The runs are of 2 commits: differences between nets may be theirs."
+    assert wording.mixed(found) == "The runs of digits are of 2 commits: differences between nets may be theirs."
 
     # ---- a run of another design is refused before anything
     (out / "runs/digits/B-small/seed-0/config.json").write_text(json.dumps(run))

@@ -145,11 +145,14 @@ def test_trainings_and_their_machines():
     assert last == ["imagenet/D-jitter", "given: imagenet", "-", "-", "-", "-", "-", "mixed_bfloat16"]
     assert wording.hours(every) == 4.5 and wording.trainings(found()) == []
     assert wording.machines(every)[1:] == [
-        ["2 cores, GPU:0, GPU:1", "c0ffee", "2"],
-        ["unknown processor, /CPU:0", "unknown", "1"],
+        ["digits", "2 cores, GPU:0, GPU:1", "c0ffee", "2"],
+        ["digits", "unknown processor, /CPU:0", "unknown", "1"],
     ]
     assert wording.machines(found(trainings=[given])) == []
-    assert wording.mixed(every) == "The runs are of 2 machines and 2 commits: differences between nets may be theirs."
+    several = "The runs of digits are of 2 machines and 2 commits: differences between nets may be theirs."
+    assert wording.mixed(every) == several
+    # nets of different sets are not compared
+    assert wording.mixed(found(trainings=[run, begun | {"name": "cifar10/A-small"}])) == ""
     assert wording.mixed(found(trainings=[run, run])) == wording.mixed(found(trainings=[given])) == ""
 
 

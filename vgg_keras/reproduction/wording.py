@@ -160,23 +160,31 @@ def trainings(found: dict[str, Any]) -> list[list[str]]:
 
 
 def machines(found: dict[str, Any]) -> list[list[str]]:
-    """The different machines and commits of the runs, and how many runs are of each; empty where no net was trained."""
-    counted: dict[tuple[str, str], int] = {}
+    """The different machines and commits of a set's runs, and how many runs are of each; empty where no net was trained."""
+    counted: dict[tuple[str, str, str], int] = {}
     for one in found["trainings"]:
         if hardware := one.get("hardware"):
+            data = one["name"].partition("/")[0]
             devices = [device.rpartition("device:")[2] for device in hardware["devices"]]  # TensorFlow's names are long
             machine = ", ".join([hardware.get("processor", "unknown processor"), *devices])
-            key = machine, one["git_commit"] or "unknown"
+            key = data, machine, one["git_commit"] or "unknown"
             counted[key] = counted.get(key, 0) + 1
     rows = [[*key, str(count)] for key, count in counted.items()]
-    return [["machine", "commit", "runs"], *rows] if rows else []
+    return [["data", "machine", "commit", "runs"], *rows] if rows else []
 
 
 def mixed(found: dict[str, Any]) -> str:
-    """A warning where runs are of several machines or commits; else empty."""
-    kinds = zip(("machines", "commits"), zip(*(row[:2] for row in machines(found)[1:]), strict=True), strict=False)
-    several = [f"{len(set(values))} {name}" for name, values in kinds if len(set(values)) > 1]
-    return f"The runs are of {' and '.join(several)}: differences between nets may be theirs." if several else ""
+    """A warning where runs of one set, which are compared, are of several machines or commits; else empty."""
+    rows, warnings = machines(found)[1:], []
+    for data in dict.fromkeys(row[0] for row in rows):
+        kinds = zip(
+            ("machines", "commits"), zip(*(row[1:3] for row in rows if row[0] == data), strict=True), strict=True
+        )
+        if several := [f"{len(set(values))} {name}" for name, values in kinds if len(set(values)) > 1]:
+            warnings.append(
+                f"The runs of {data} are of {' and '.join(several)}: differences between nets may be theirs."
+            )
+    return " ".join(warnings)
 
 
 def within(found: dict[str, Any]) -> str:
