@@ -237,6 +237,15 @@ def test_the_last_layer_of_as_many_other_classes_is_random(tmp_path, theirs, cla
     assert initialize.initialize(built(config), config, classes, found.digest).random == random_layers
 
 
+def test_one_box_for_all_classes_is_kept_for_other_classes(tmp_path):
+    """Of another number of classes it was kept, of as many it was random."""
+    save_run(tmp_path, thin(num_classes=2, boxes="scr"), ("cat", "dog"))
+    for classes in (("owl", "fox"), ("cat", "dog", "owl")):
+        config = tuned(tmp_path, num_classes=len(classes), mean=(1.0, 2.0, 3.0), boxes="scr")
+        found = initialize.inspect(config)
+        assert initialize.initialize(built(config), config, classes, found.digest).random == ()
+
+
 def test_a_file_that_changes_after_its_inspection_is_not_copied(theirs):
     net, path = theirs
     config = tuned(path, num_classes=7, mean=TORCHVISION_MEAN)

@@ -205,8 +205,8 @@ def initialize(
     theirs = class_names(source, config.architecture.num_classes)
     if config.training.init_from:
         require_classes(Start(sha256, classes=source.classes), config, classes)
-    elif theirs and difference_of_classes(theirs, len(theirs), classes):
-        converted.pop("predictions", None)
+    elif theirs and config.architecture.boxes != "scr" and difference_of_classes(theirs, len(theirs), classes):
+        converted.pop("predictions", None)  # one box for all classes is of none of them
     return assign(model, converted, config.architecture, source.path)
 
 
