@@ -89,6 +89,20 @@ def test_means_of_other_channels_are_compared(channels):
         convert_or_suggest(rgb, other)
 
 
+@pytest.mark.parametrize("mean", [9.0, 20.0])
+def test_a_net_in_grey_is_refused_for_rgb_with_its_channels(mean):
+    """It named the mean, and with that mean it was refused for its shape."""
+    grey = arrays(1, preprocessing=Preprocessing((20.0,)), assumed="")
+    rgb = thin(num_classes=3, mean=(mean,) * 3, crop=64, head="gap")
+    with pytest.raises(UserError, match=r"of channels=1, for 3\. It fits channels=1 mean=20$"):
+        convert_or_suggest(grey, rgb)
+
+
+def test_a_mean_is_named_with_the_channels_of_its_net():
+    with pytest.raises(UserError, match=r"Name it: --set=architecture\.channels=2 --set=architecture\.mean=M1,M2, and"):
+        resolved(thin(channels=2, crop=64, head="gap"), arrays(2, preprocessing=None, assumed=""))
+
+
 def test_the_task_of_a_file_is_of_its_last_layer_alone():
     sigmoids = arrays(multi_label=True)
     assert resolved(thin(head="gap", crop=64), sigmoids).multi_label

@@ -11,6 +11,8 @@ from vgg_keras.config import Architecture, Config, Data
 from vgg_keras.errors import UserError
 from vgg_keras.weights.load import load_net
 
+MEAN = (110.0, 110.0, 110.0)
+
 
 @pytest.mark.slow
 def test_another_number_of_classes_keeps_the_last_layer(applications, applications_h5, capsys):
@@ -39,6 +41,40 @@ def test_a_net_with_random_layers_is_refused(applications_h5, applications_notop
         config = Config(Architecture("D", num_classes=classes, crop=64), Data(scale=(64,)))
         with pytest.raises(UserError, match=rf"weights in every layer\. Received: .*{path.name}, .*{message}"):
             load_net(path, config)
+
+
+def a_net(**fields):
+    return vgg_keras.build(
+        "A", **{"width": 1 / 16, "crop": 32, "head": "gap", "num_classes": 3, "mean": MEAN, **fields}
+    )
+
+
+def test_the_last_layer_of_another_task_is_named_by_its_task(tmp_path, capsys):
+    """Boxes for scores and scores for boxes: the number of classes was named, which the net had already."""
+    for theirs, ours, fields in (
+        ({"boxes": "pcr"}, {}, "boxes=pcr"),
+        ({"boxes": "pcr"}, {"num_classes": 5}, "boxes=pcr num_classes=3"),
+        ({}, {"boxes": "pcr"}, "boxes=none"),
+        ({"boxes": "pcr"}, {"boxes": "pcr", "box_unit": "pixels"}, "box_unit=crop"),
+        ({"boxes": "scr"}, {"boxes": "pcr", "num_classes": 5}, "boxes=scr"),
+    ):
+        a_net(**theirs).save(tmp_path / "net.keras")
+        vgg_keras.load_weights(a_net(**ours), tmp_path / "net.keras")
+        assert (
+            capsys.readouterr().err.rstrip().endswith(f"predictions, which stay as they were; {fields} takes its own")
+        )
+    flags = r"without those of predictions\. --set=architecture\.boxes=scr takes its own; train"
+    with pytest.raises(UserError, match=flags):
+        load_net(tmp_path / "net.keras", Config(a_net(boxes="pcr").architecture, Data(scale=(32,))))
+
+
+def test_arrays_alone_of_other_channels_name_them(tmp_path):
+    """R, G and B were named, which are refused for a net in grey."""
+    a_net(channels=1, mean=(110.0,)).save_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(UserError, match=r"or --set=architecture\.channels=1 --set=architecture\.mean=M1, and"):
+        load_net(tmp_path / "net.weights.h5")
+    stated = {"channels": 1, "mean": (110.0,), "crop": 32}
+    assert load_net(tmp_path / "net.weights.h5", stated=stated).config.architecture.mean == (110.0,)
 
 
 @pytest.mark.slow

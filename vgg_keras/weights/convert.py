@@ -156,9 +156,7 @@ def adaptation(source: SourceWeights, architecture: Architecture) -> str:
 
 def _channels(source: SourceWeights, architecture: Architecture) -> int:
     """The channels that a source's first layer takes: ours, or 3 where it is a net in RGB, which is adapted."""
-    arrays = source.tensors.get(source.names(architecture)[FIRST])
-    rgb = bool(arrays) and arrays[0].ndim == 4 and arrays[0].shape[1 if source.channels_first else 2] == 3
-    return 3 if rgb else architecture.channels
+    return 3 if source.channels() == 3 else architecture.channels
 
 
 def _batch_norm(source: SourceWeights, name: str, arrays: Sequence[np.ndarray], bias) -> list[np.ndarray]:
@@ -221,6 +219,11 @@ def _require_same_net(source: SourceWeights, architecture: Architecture) -> None
         raise UserError(
             f"The FC layers must take the last map as the source's do. Received: {source.path}, whose head is {source.head}, "
             f"for {architecture.head}."
+        )
+    if source.channels() not in (0, 3, architecture.channels):
+        raise UserError(
+            "Weights of a net in RGB are adapted to other channels, those of others are not. "
+            f"Received: {source.path}, of channels={source.channels()}, for {architecture.channels}."
         )
     mean = source.preprocessing.mean if source.preprocessing else architecture.mean
     mean = mean_of_channels(mean, architecture.channels)

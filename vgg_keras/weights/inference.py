@@ -12,7 +12,15 @@ from vgg_keras.errors import UserError
 from vgg_keras.nets.architectures import LAST, layers, mean_of_channels
 from vgg_keras.weights.classes import imagenet_classes
 from vgg_keras.weights.convert import check_compatible, convert
-from vgg_keras.weights.source_weights import CAFFE, FIRST, TORCHVISION, Preprocessing, SourceWeights, parsing
+from vgg_keras.weights.source_weights import (
+    CAFFE,
+    FIRST,
+    TORCHVISION,
+    Preprocessing,
+    SourceWeights,
+    flags_of_images,
+    parsing,
+)
 
 
 def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
@@ -28,7 +36,8 @@ def resolved(architecture: Architecture, source: SourceWeights) -> Architecture:
     if not architecture.mean:
         raise UserError(
             "This file does not hold the mean that its net subtracts. "
-            f"Received: {source.path}. Name it: --set=architecture.mean=R,G,B, and architecture.std=R,G,B where it divides."
+            f"Received: {source.path}. Name it: {flags_of_images(architecture.channels, 'mean')}, and architecture.std likewise "
+            "where it divides."
         )
     return architecture
 
@@ -91,8 +100,10 @@ def _suggestion(source: SourceWeights, architecture: Architecture, prefix: str) 
         names.append("negative_slope")
     if own.head == "fc" and own.crop // 32 != architecture.crop // 32:  # else fc1's kernel is the same
         names.insert(2, "crop")
+    if own.channels != architecture.channels:  # of a net in other channels than RGB's, which are adapted
+        names.append("channels")
     fields = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(architecture, name)}
-    mean = mean_of_channels(own.mean, architecture.channels)
+    mean = mean_of_channels(own.mean, own.channels)
     if mean and not _equal(mean, architecture.mean):
         fields["mean"] = ",".join(f"{value:g}" for value in mean)
     if not fields:
@@ -212,8 +223,8 @@ def _infer_as(
         return source.tensors[named[layer]][0]
 
     slope = stated.get("negative_slope") if source.negative_slope is None else source.negative_slope
-    first = kernel(FIRST)
-    theirs = first.shape[1 if source.channels_first else 2] if first.ndim == 4 else 3
+    kernel(FIRST)  # that it is there
+    theirs = source.channels() or 3
     channels = (like.channels if like else stated.get("channels", 3)) if theirs == 3 else theirs  # RGB's are adapted
     fields = {
         "channels": channels,

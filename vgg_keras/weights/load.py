@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError, unknown_argument
+from vgg_keras.nets.architectures import LAST
 from vgg_keras.nets.builder import build_trained
 from vgg_keras.nets.model import architecture_of
 from vgg_keras.weights.convert import random_layers
@@ -26,7 +28,7 @@ from vgg_keras.weights.initialize import assign
 from vgg_keras.weights.memory import tensors
 from vgg_keras.weights.presets import is_preset
 from vgg_keras.weights.read import print_assumption, read
-from vgg_keras.weights.source_weights import SourceWeights, parsing
+from vgg_keras.weights.source_weights import SourceWeights, flags_of_images, parsing
 from vgg_keras.weights.verify import IMAGENET, path_of, require_digest
 
 
@@ -70,8 +72,8 @@ def load_weights(model: keras.Model | None, source: str | Path, sha256: str | No
         line = f"{source}: "
         line += f"its head is not read: {weights.head_problem}; " if weights.head_problem else ""
         line += f"no weights for {', '.join(kept)}, which stay as they were"
-        if kept == ("predictions",) and (classes := weights.num_classes(Architecture())):
-            line += f"; num_classes={classes} takes its own"
+        if kept == (LAST,) and (fields := _own_last_layer(weights, architecture)):
+            line += f"; {' '.join(fields)} takes its own"
         print(line, file=sys.stderr, flush=True)
     return model
 
@@ -172,10 +174,11 @@ def _load_run(source: str | Path, config: Config | None, dtype: str | None, sha2
 def _own_net(source: str | Path, weights: SourceWeights, stated: Mapping[str, Any], headless: bool) -> Architecture:
     """The net that a source holds; of convolutions alone the net of `_without_head`."""
     if weights.preprocessing is None:
+        channels = stated.get("channels", 3) if weights.channels() == 3 else weights.channels() or 3
         raise UserError(
             "This file gives weights only, not what its net does to images first. "
-            f"{_noted(source, weights)} Give a model, or --set=architecture.mean=R,G,B, and "
-            "architecture.std=R,G,B where it divides. Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
+            f"{_noted(source, weights)} Give a model, or {flags_of_images(channels, 'mean')}, and architecture.std likewise "
+            "where it divides. Of RGB, Rescaling(1/255) is mean=0,0,0 and std=255,255,255."
         )
     like = None
     if headless:
@@ -205,9 +208,22 @@ def _require_every_layer(
     missing = random_layers(architecture, converted)
     if not missing:
         return
-    classes = weights.num_classes(architecture)
-    its_own = f"--set=architecture.num_classes={classes} takes its own; " if classes else ""
+    fields = _own_last_layer(weights, architecture) if LAST in missing else []
+    its_own = f"{' '.join(f'--set=architecture.{field}' for field in fields)} takes its own; " if fields else ""
     raise UserError(
         "A net that is not trained any more has weights in every layer. "
         f"Received: {source}, without those of {', '.join(missing)}. {its_own}train --weights={source} trains them."
     )
+
+
+def _own_last_layer(weights: SourceWeights, architecture: Architecture) -> list[str]:
+    """The fields of a net that would take a source's own last layer, which this one does not: its task and its classes."""
+    own = {name: getattr(weights, name) or getattr(architecture, name) for name in ("boxes", "box_unit")}
+    if own["boxes"] == "none":
+        del own["box_unit"]  # which only boxes have
+    task = dataclasses.replace(architecture, multi_label=False, **own)
+    own["num_classes"] = weights.num_classes(task) or architecture.num_classes
+    (kernel, *_) = weights.tensors.get(weights.names(task)[LAST]) or [np.zeros((0, 0))]
+    if dataclasses.replace(task, **own).outputs != weights.units(kernel):
+        return []  # it has none, or of another task that it does not hold
+    return [f"{name}={value}" for name, value in own.items() if getattr(architecture, name) != value]

@@ -9,7 +9,7 @@ from vgg_keras.config import Architecture
 from vgg_keras.errors import StoppedError, UserError
 from vgg_keras.weights import presets
 from vgg_keras.weights.formats import reader, run_folder, torchvision
-from vgg_keras.weights.source_weights import CAFFE, ONE_LABEL, SourceWeights, parsing
+from vgg_keras.weights.source_weights import CAFFE, ONE_LABEL, SourceWeights, flags_of_images, parsing
 from vgg_keras.weights.verify import (
     IMAGENET,
     PINNED,
@@ -68,8 +68,9 @@ def print_assumption(source: str | Path, weights: SourceWeights, architecture: A
     one_label = last and not architecture.multi_label
     if weights.assumed:
         print(
-            f"{source}: read as {weights.assumed}; the file does not say so. RGB (x - mean) / std is stated by "
-            "--set=architecture.mean=R,G,B --set=architecture.std=R,G,B",
+            f"{source}: read as {weights.assumed}; the file does not say so. "
+            f"{'RGB ' if architecture.channels == 3 else ''}(x - mean) / std is stated by "
+            f"{flags_of_images(architecture.channels, 'mean', 'std')}",
             file=sys.stderr,
             flush=True,
         )

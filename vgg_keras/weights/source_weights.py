@@ -107,6 +107,11 @@ class SourceWeights:
         """The outputs of each hidden FC layer."""
         return tuple(self.units(self.tensors[name][0]) for name in self.fc_layers[:-1])
 
+    def channels(self) -> int:
+        """The channels of the images that its first convolution takes; 0: it holds none."""
+        arrays = self.tensors.get(self.names(Architecture())[FIRST])
+        return int(arrays[0].shape[1 if self.channels_first else 2]) if arrays and arrays[0].ndim == 4 else 0
+
     def units(self, kernel: np.ndarray) -> int:
         """How many outputs a kernel has."""
         return int(kernel.shape[0 if self.channels_first else -1])
@@ -117,6 +122,13 @@ class SourceWeights:
         units = self.units(arrays[0]) if arrays else 0
         boxes = architecture.boxes if self.boxes is None else self.boxes
         return {"none": units, "scr": len(self.classes), "pcr": units // 4}[boxes]
+
+
+def flags_of_images(channels: int, *fields: str) -> str:
+    """The flags that state fields with a value for each channel, such as a net's mean."""
+    values = "R,G,B" if channels == 3 else ",".join(f"M{place}" for place in range(1, channels + 1))
+    flags = [f"--set=architecture.{name}={values}" for name in fields]
+    return " ".join(flags if channels == 3 else [f"--set=architecture.channels={channels}", *flags])
 
 
 def same_names(architecture: Architecture) -> dict[str, str]:
