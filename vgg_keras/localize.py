@@ -24,7 +24,8 @@ cli.define("model", "weights", "sha256", "config", "set")
 flags.DEFINE_string(
     "classifier",
     None,
-    "A classification run of the same classes, crop and channels; its most probable classes get a box.",
+    "A classification run of the same crop and channels, and of the same classes where each has a box of its own; its most "
+    "probable classes get a box.",
 )
 flags.DEFINE_list("classes", [], "Names of classes that get a box, instead of the most probable ones.")
 flags.DEFINE_bool("json", False, "A line of JSON for each photograph instead of a table.")

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vgg_keras
+from tests.data.rectangles import write_list
 from tests.localization.box_runs import finished
 from tests.localization.test_merging import loop as merged_by_a_loop
 from tests.localization.toy import a_net, described, evaluated
@@ -120,6 +122,29 @@ def test_the_dense_test_with_a_classifier_and_the_union_of_nets(folder, pcr, scr
         folder, "evaluate", "--model=pcr", "--classifier=classes", "--protocol=dense", "--scales=48", "--out=dense_scr"
     )
     assert again.returncode == 2 and "made with another" in again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", ["ba", "cab"])
+def test_one_box_for_all_classes_goes_with_a_classifier_of_more_classes_in_any_order(
+    tmp_path, rows, names, monkeypatch
+):
+    """It was refused where the classes were not the images', in their order. Every box is right, so its class counts."""
+    write_list(tmp_path, rows)
+    changes = {"evaluation.protocol": "dense", "localization.iou": 0.1, "localization.answers": 1}
+    net = a_net(tmp_path, "scr", **changes)
+    net.model.get_layer("predictions").set_weights([np.zeros((256, 4)), np.array([0.5, 0.5, 1, 1])])
+    classifier = a_net(tmp_path, "none", seed=4, num_classes=len(names))
+    classifier = dataclasses.replace(classifier, classes=tuple(names))
+    monkeypatch.setattr("vgg_keras.weights.load.load_net", lambda *_, **__: classifier)
+    found = job.evaluate(net.config, lambda _: (net, net.config), "val", tmp_path / "out", classifier="classes")
+    files = [tmp_path / name for name, _, split, *_ in rows[:6] if split == "val"]
+    said = vgg_keras.predict_images(classifier, files, config=net.config, top=1)
+    wrong = [one.classes[0] != label for one, (_, label, *_) in zip(said, rows[:3], strict=True)]
+    assert found["box_error"] == 0
+    assert found["top1_localisation_error"] == found["top5_error"] == pytest.approx(100 * np.mean(wrong))
+    (located,) = vgg_keras.localize_images(net, files[0], classifier=classifier, top=1)
+    assert located.objects[0].class_name == said[0].classes[0]
 
 
 @pytest.mark.slow

@@ -16,9 +16,9 @@ from vgg_keras.weights.formats.run_folder import LoadedModel
 BOX = (10, 10, 60, 70)  # of the drawn pictures
 
 
-def a_net(folder, boxes="pcr", seed=1, channels=3, **changes):
+def a_net(folder, boxes="pcr", seed=1, channels=3, num_classes=2, **changes):
     """With random weights, and the configuration of its test on the folder's list."""
-    fields = {"num_classes": 2, "crop": 32, "width": 1 / 16, "mean": (100.0,) * channels, "initializer": "he"}
+    fields = {"num_classes": num_classes, "crop": 32, "width": 1 / 16, "mean": (100.0,) * channels, "initializer": "he"}
     architecture = Architecture("A", boxes=boxes, channels=channels, **fields)
     config = Config(
         architecture, Data(source=str(folder / "list.csv"), scale=(36,)), evaluation=Evaluation(protocol="center")

@@ -5,7 +5,7 @@ Imports no framework before the values are right.
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,30 @@ def tested_images(config: Config, name: str | None, net: Any | None = None) -> t
     images = scanned_images(split, name, description, config)
     split = images.split
     if places:
-        some = f"{len(places):,} of the net's {len(net.classes):,} classes"
-        same = "the net's classes in another order"
-        print(f"note: the data has {some if len(places) < len(net.classes) else same}", flush=True)
-        split, classes = split.relabelled(places, net.classes), net.classes
+        split, classes = _numbered_by(net.classes, split, places), net.classes
     split = for_net(split, net.config.architecture, config.data.source)
     return dataclasses.replace(images, split=split), classes
+
+
+def numbered_by(names: Sequence[str], split: Any) -> Any:
+    """A split of one label per image with the numbers of a net's classes, where those of the split are some of them.
+
+    Args:
+        names: the net's classes, in the order of its numbers.
+        split: its classes are known.
+    """
+    from vgg_keras.weights.classes import places_of_some
+
+    places = places_of_some(names, split.classes)
+    return _numbered_by(names, split, places) if places else split
+
+
+def _numbered_by(names: Sequence[str], split: Any, places: Sequence[int]) -> Any:
+    """The split with the numbers of a net's classes, among which its own have these places; a line reports it."""
+    some = f"{len(places):,} of the net's {len(names):,} classes"
+    same = "the net's classes in another order"
+    print(f"note: the data has {some if len(places) < len(names) else same}", flush=True)
+    return split.relabelled(places, names)
 
 
 def with_multi_scales(config: Config) -> Config:

@@ -1,5 +1,6 @@
 """An evaluation of box nets from the values of the flags to its result: open the nets and the images, run the passes."""
 
+import dataclasses
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from vgg_keras import stop
 from vgg_keras.config import DIVISION, TEST, Config, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation.job import tested_images, with_multi_scales
+from vgg_keras.evaluation.job import numbered_by, tested_images, with_multi_scales
 from vgg_keras.locks import locked
 from vgg_keras.overrides import override
 
@@ -57,8 +58,11 @@ def evaluate(
         net, config = open_net(precision)
         config = with_multi_scales(config) if multi_scales else config
         scores = load_net(classifier, dtype=precision) if classifier else None
-        # one box for all classes needs none of them
-        images, _ = tested_images(config, split, net if config.architecture.boxes == "pcr" else None)
+        # one box for all classes needs none of them; its classifier does
+        of_class = config.architecture.boxes == "pcr"
+        images, _ = tested_images(config, split, net if of_class else None)
+        if scores and not of_class:
+            images = dataclasses.replace(images, split=numbered_by(scores.classes, images.split))
         print(images.line(precision), flush=True)
         return evaluator.evaluate(net, config, images, precision, out, scores)
 

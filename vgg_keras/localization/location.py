@@ -70,7 +70,8 @@ def localize_images(
     Args:
         net: a box run's folder, what `vgg_keras.load_net` returns, or a model of `vgg_keras.build` with boxes.
         images: as of `vgg_keras.predict_images`: paths, folders, arrays, Pillow images.
-        classifier: a classification net of the same classes, crop and channels, whose most probable classes get a box each.
+        classifier: a classification net of the same crop and channels, whose most probable classes get a box each. Its
+            classes are those of a net with a box for each class; beside one box for all classes they are any.
         classes: that get a box, by their names or numbers, instead of the most probable ones. A net with a box for each class
             needs these or a classifier.
         config: its `evaluation`, `localization` and `data` are used; None: the run's. Every window of the image is used,
@@ -95,7 +96,8 @@ def localize_images(
         )
     classifier = None if classifier is None else open_model(classifier)
     if classifier:
-        require_classifier(net, classifier, net.classes)
+        # one box for all classes is a box of any class
+        require_classifier(net, classifier, net.classes if net.config.architecture.boxes == "pcr" else ())
     config = _with_answers(config_of(net, config), top)
     names, wanted = _wanted(net, classifier, classes)
     found, scanned = opened(images, config.data, net.config.architecture.channels)
