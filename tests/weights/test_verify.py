@@ -30,6 +30,18 @@ def test_what_is_no_regular_file_is_refused_unread(tmp_path):
                 verify(tmp_path / name)
 
 
+def test_a_folder_of_another_library_is_refused_with_its_file(tmp_path):
+    """As timm's on Hugging Face: the message was of its config.json alone."""
+    write_json(tmp_path / "config.json", {"architecture": "vgg11", "num_classes": 5})
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    for verify in (require_source, load_net, lambda path: vgg_keras.load_weights(small(), path)):
+        with pytest.raises(UserError, match=r"which is no run's\. Name a file in it: .*/model\.safetensors\.$"):
+            verify(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")  # a run whose configuration is damaged
+    with pytest.raises(UserError, match=r"config\.json must be a run's configuration"):
+        load_net(tmp_path)
+
+
 def test_an_unknown_ending_and_an_absent_file_are_refused():
     for name, message in (
         ("vgg.npz", r"Weights come from a run's folder.*Received: vgg\.npz, which does not exist\.$"),

@@ -29,7 +29,7 @@ from vgg_keras.weights.memory import tensors
 from vgg_keras.weights.presets import is_preset
 from vgg_keras.weights.read import print_assumption, read
 from vgg_keras.weights.source_weights import SourceWeights, flags_of_images, parsing
-from vgg_keras.weights.verify import IMAGENET, path_of, require_digest
+from vgg_keras.weights.verify import IMAGENET, path_of, require_digest, require_run
 
 
 def load_weights(model: keras.Model | None, source: str | Path, sha256: str | None = None) -> keras.Model:
@@ -166,6 +166,7 @@ def _load_run(source: str | Path, config: Config | None, dtype: str | None, sha2
     """The net of a run, which has a configuration of its own."""
     if config is not None:
         raise UserError(f"A run has a configuration of its own. Received: another beside {source}. Leave --config out.")
+    require_run(path_of(source))
     run = load_run(source, dtype=dtype)
     require_digest(sha256, run.weights_sha256, source)
     return run

@@ -19,6 +19,7 @@ from vgg_keras.weights.verify import (
     is_public,
     path_of,
     require_digest,
+    require_run,
 )
 
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications"  # from where Keras Applications has them
@@ -45,6 +46,7 @@ def read(source: str | Path, name: str = "D", sha256: str | None = None) -> tupl
         with parsing(source):
             return keras_hub.read(path), found
     elif path.is_dir():
+        require_run(path)
         run = run_folder.read(path)
         require_digest(sha256, run.weights_sha256, source)
         return run.weights, run.weights_sha256

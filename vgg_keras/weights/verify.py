@@ -3,6 +3,7 @@
 No framework is needed here, so a command line refuses a wrong source at once.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256 as file_sha256
 from vgg_keras.paths import local_path, user_path
-from vgg_keras.runs import CHECKPOINTS, CONFIG, KERAS, MANIFEST, WEIGHTS, run_of, weights_digest
+from vgg_keras.runs import CHECKPOINTS, CONFIG, KERAS, MANIFEST, WEIGHTS, read_config, run_of, weights_digest
 from vgg_keras.weights import presets
 from vgg_keras.weights.formats import READERS
 
@@ -93,6 +94,7 @@ def require_source(source: str | Path) -> None:
         return
     if path.is_dir():
         if not presets.is_preset(path):
+            require_run(path)
             weights_digest(path)  # that there is a net
         return
     _require_no_part_of_a_run(path)
@@ -101,6 +103,22 @@ def require_source(source: str | Path) -> None:
         raise UserError(f"A file of weights must exist. Received: {source}, which does not.")
     if not path.is_file():  # reading a FIFO would wait, and a device would fill the memory
         raise UserError(f"Weights come from a file or a run's folder. Received: {source}, which is neither.")
+
+
+def require_run(folder: Path) -> None:
+    """Refuses a folder that is no run's where a file of weights lies in it, as in one of Hugging Face: the file is named.
+
+    What else is wrong with a folder is for the reader of runs, which names it.
+    """
+    with contextlib.suppress(UserError):  # a config.json of something else
+        if not folder.is_dir() or (folder / MANIFEST).exists() or read_config(folder) is not None:
+            return
+    files = sorted(str(path) for path in folder.iterdir() if path.name.lower().endswith(ENDINGS) and path.is_file())
+    if files:
+        raise UserError(
+            "Weights come from a run's folder or a file. "
+            f"Received: {folder}, which is no run's. Name a file in it: {', '.join(files[:3])}."
+        )
 
 
 def _require_no_part_of_a_run(path: Path) -> None:
