@@ -102,7 +102,53 @@ MISTAKES = [
         ["--model=r", "--out=o", "--top=3"],
         "--top counts the images nearest to each of --query. Received: --top.",
     ),
-    ("features", ["--model=r", "--out=o", "--splits=3"], "--splits counts the random divisions of --per_class."),
+    (
+        "features",
+        ["--weights=r", "--data=d", "--out=o", "--splits=3"],
+        "features.splits belongs to --classify. Received: features.splits with no --classify. Set both, or leave it out.",
+    ),
+    (
+        "features",
+        ["--weights=r", "--config=D", "--data=d", "--out=o", "--classify", "--splits=3"],
+        "features.splits belongs to features.per_class. Received: features.splits with features.per_class=0. Set both",
+    ),
+    (
+        "features",
+        ["--weights=r", "--config=D", "--data=d", "--out=o", "--combine=average"],
+        "is of several Q. Received: it with one.",
+    ),
+    (
+        "localize",
+        ["--weights=r", "--top=1", "--set=localization.answers=2", "photo.jpg"],
+        "--top is instead of localization.answers: give one. Received: --top.",
+    ),
+    (
+        "export",
+        ["--weights=r", "--data=d", "--format=onnx", "--out=o", "--set=export.representative_images=8"],
+        "representative_images belongs to --format=tflite. Received: export.representative_images with --format=onnx.",
+    ),
+    (
+        "samples",
+        ["--set=training.epochs=3"],
+        "reads architecture.*, data.*, seed, runtime.*, stages. Received: --set=tr",
+    ),
+    (
+        "samples",
+        ["--set=data.visible_box=1"],
+        "belongs to architecture.boxes=scr or architecture.boxes=pcr. Received: ",
+    ),
+    (
+        "summarize",
+        ["--config=E", "--set=data.scale=384"],
+        "This command reads architecture.*, stages. Received: --set=da",
+    ),
+    (
+        "benchmark",
+        ["input", "--config=E", "--set=data.scale=384"],
+        "has its own scale. Received: data.scale. Try --set=stages.3.scale=... for jitter.",
+    ),
+    ("benchmark", ["train", "--set=training.l2=1e-3"], "belongs to training.optimizer=l2. Received: "),
+    ("benchmark", ["train", "--set=export.images=8"], "training.*, evaluation.*, runtime.*, seed, stages. Received: "),
     (
         "features",
         ["--model=r", "--out=o", "--with=a.npz"],

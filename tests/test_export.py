@@ -32,15 +32,18 @@ def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, phot
     seen = run_command("predict", "--model=run", str(photos), "--json", "--set=runtime.precision=float32")
     assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
     refused = run_command("predict", "--model=run", str(photos), "--set=architecture.width=2")
-    assert (
-        refused.returncode == 2 and "evaluation.*, localization.*, runtime.*; the rest is the run's" in refused.stderr
-    )
+    assert refused.returncode == 2 and "evaluation.*, localization.windows, " in refused.stderr
+    assert "runtime.cache_dir; the rest is its training's" in refused.stderr
     (tmp_path / "link").symlink_to("nowhere")
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),
         (["--model=run", "--format=onnx", "--out=link"], "--out is a new folder. Received: link, which exists."),
         (["--model=run", "--out=new"], "are needed. Received: no --format."),
         (["--model=run", "--format=saved_model", "--out=new", "--set=evaluation.grid=3"], "evaluation.grid: 5, now 3"),
+        (
+            ["--model=run", "--format=onnx", "--out=new", "--set=evaluation.scales=32"],
+            "belongs to --format=saved_model",
+        ),
         (["--format=onnx", "--out=new"], "Received: none of them."),
         (["--weights=x.pth", "--format=onnx", "--out=new"], "--weights needs --data"),
     ):

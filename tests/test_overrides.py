@@ -4,7 +4,7 @@ import pytest
 
 from vgg_keras.config import Config
 from vgg_keras.errors import UserError
-from vgg_keras.overrides import override, parse_assignments
+from vgg_keras.overrides import override, parse_assignments, require_effect
 from vgg_keras.recipes import load
 
 
@@ -67,6 +67,54 @@ def test_mistakes_get_one_line(assignment, message):
     with pytest.raises(UserError, match=message) as caught:
         override(Config(), parse_assignments([assignment]))
     assert "\n" not in str(caught.value)
+
+
+BOXES = {"architecture.boxes": "scr", "evaluation.protocol": "dense"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "others", "flags", "refused"),
+    [
+        ("evaluation.grid", 3, {}, {}, "with evaluation.protocol=dense. Set both"),
+        ("evaluation.grid", 3, {"evaluation.protocol": "both"}, {}, None),
+        ("evaluation.flip", True, {}, {"--format": "onnx"}, "--format=saved_model. .* with --format=onnx"),
+        ("evaluation.flip", False, {}, {"--format": "onnx"}, None),  # there are no mirror images
+        ("evaluation.flip", True, {}, {"--format": "saved_model"}, None),
+        ("export.min_agreement", 0.8, {}, {"--format": "saved_model"}, "--format=tflite"),
+        ("export.min_agreement", 0.8, {}, {}, None),  # a training's, for a later export
+        (
+            "features.splits",
+            5,
+            {"features.per_class": 30},
+            {"--classify": False},
+            "--classify. .* no --clas",
+        ),
+        ("features.splits", 5, {}, {"--classify": True}, "with features.per_class=0"),
+        ("features.splits", 5, {"features.per_class": 30}, {"--classify": True}, None),
+        ("localization.iou", 0.75, {}, {}, "architecture.boxes=scr or .* with architecture.boxes=none"),
+        ("localization.iou", 0.75, BOXES, {}, None),
+        ("localization.windows", "crops", BOXES | {"evaluation.protocol": "center"}, {}, ".*protocol=dense"),
+        ("localization.windows", "crops", BOXES, {}, None),
+        ("localization.answers", 3, BOXES, {"--classifier": None}, "--classifier. .* with no --classifier"),
+        ("localization.answers", 3, BOXES, {"--classifier": "runs/D"}, None),
+        ("localization.answers", 3, {}, {"--classifier": "runs/D"}, "architecture.boxes=none"),
+    ],
+)
+def test_an_override_without_effect_is_refused(path, value, others, flags, refused):
+    overrides = {**others, path: value}
+    config = override(Config(), overrides)
+    if refused is None:
+        require_effect([config], overrides, flags)
+        return
+    with pytest.raises(UserError, match=rf" belongs to .*{refused}") as caught:
+        require_effect([config], overrides, flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_that_may_not_change_is_not_advised():
+    overrides = {"localization.iou": 0.75}
+    with pytest.raises(UserError, match=r"with architecture\.boxes=none\. Leave it out\.$"):
+        require_effect([override(Config(), overrides)], overrides, may_change=["localization.iou"])
 
 
 def test_a_larger_crop_than_a_recipes_scales_is_told_what_they_must_be():

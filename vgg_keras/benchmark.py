@@ -20,6 +20,9 @@ from absl import flags
 
 from vgg_keras import cli, stop
 from vgg_keras.benchmarks import suites
+from vgg_keras.config import TEST, fields_with
+from vgg_keras.overrides import require_effect
+from vgg_keras.training.stages import require_used
 
 FLAGS = flags.FLAGS
 cli.define("data", "set")
@@ -45,9 +48,15 @@ def main(suite: str) -> None:
         if suite not in readers:
             cli.refuse(name, rule=f"--{name} is read by {', '.join(readers)}, and not by {suite}.")
     cli.folder("profile")
+    cli.require_read("architecture", "data", "training", "evaluation", "runtime", "seed", "stages")
+    config, overrides = cli.configuration(), cli.overrides()
+    if suite == "input":  # whose crops are those of the last stage
+        require_used(config, overrides, [stage.name for stage in config.stages[-1:]])
+    else:
+        require_effect([config], overrides, undecided=fields_with(TEST))
     data = [f"--data={FLAGS.data}"] if FLAGS.data else []
     options = suites.Options(
-        config=cli.configuration(),
+        config=config,
         images=FLAGS.images,
         batch=FLAGS.batch,
         repeats=FLAGS.repeats,

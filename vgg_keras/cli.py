@@ -153,6 +153,14 @@ def folder(name: str) -> Path | None:
     return path
 
 
+def require_read(*names: str) -> None:
+    """Refuses `--set` of a field that the command does not read: it reads these fields and sections."""
+    for path in parse_assignments(_FLAGS.set):
+        if path not in names and path.partition(".")[0] not in names:
+            listed = ", ".join(name if "." in name or name in ("seed", "stages") else f"{name}.*" for name in names)
+            raise UserError(f"This command reads {listed}. Received: --set={path}. Leave it out.")
+
+
 def require_picture(path: Path) -> None:
     """Refuses an `--out` that is no picture's name, or a place where none can be written."""
     if path.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):

@@ -8,7 +8,7 @@ configuration before TensorFlow starts.
 import dataclasses
 import math
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
@@ -34,9 +34,9 @@ READING = "reading"  # decides which images of a source are read
 DIVISION = "division"  # decides which of them are the validation images
 
 
-def roles(*names: str) -> dict[str, Any]:
-    """The metadata of a field in these roles; those of a section are the roles of each of its fields."""
-    return {"roles": frozenset(names)}
+def roles(*names: str, needs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The metadata of a field in these roles, with what it needs, as of `setting`; those of a section are each of its fields'."""
+    return {"roles": frozenset(names), "needs": needs}
 
 
 def replacing(path: str, default: Any) -> Any:
@@ -50,9 +50,11 @@ def setting(default: Any, *names: str, needs: tuple[str, ...] = ()) -> Any:
     Args:
         default: its value.
         *names: its roles.
-        needs: the settings, as `--set` takes them, of which one must hold for the field to have an effect; none: it always has.
+        needs: the settings of which one must hold for the field to have an effect; none: it always has. Each is a field with its
+            value, as `--set` takes them, a field that is neither 0 nor empty, or a flag of the command, with a value or without.
+            A command that lacks the flag needs none.
     """
-    return field(default=default, metadata={**roles(*names), "needs": needs})
+    return field(default=default, metadata=roles(*names, needs=needs))
 
 
 _BOXES = ("architecture.boxes=scr", "architecture.boxes=pcr")
@@ -64,6 +66,9 @@ _GAUSSIAN = (
 _PLATEAU = ("training.schedule=plateau",)
 _STEP = ("training.schedule=step",)
 _CHOOSING = (*_PLATEAU, "training.kept_net=best")  # what a validation decides
+_CLASSIFY, _PER_CLASS = ("--classify",), ("features.per_class",)
+_CLASSIFIER = ("--classifier",)
+_TFLITE, _SAVED_MODEL = ("--format=tflite",), ("--format=saved_model",)
 
 
 class _Checked:
@@ -201,7 +206,8 @@ class Data(_Checked):
     # is also its test set. held_out: a share of the training images; the source's own split is then the test set of the final
     # evaluation, unseen before
     validation: Literal["own", "held_out"] = setting("own", READING, DIVISION)
-    # the share of the training images that is held out: every (1/holdout)-th image
+    # the share of the training images that is held out, where the set has no validation images of its own, or with
+    # validation=held_out: every (1/holdout)-th image
     holdout: float = setting(0.2, READING, DIVISION)
     batch: int = 256  # 3.1: images of a step, over all devices
     # images that a device processes at once, their gradients summed over the batch; 0: its whole share
@@ -397,7 +403,8 @@ class Evaluation(_Checked):
     protocol: Literal["center", "dense", "multi_crop", "both"] = "dense"  # both: the mean of dense and multi_crop
     scales: tuple[int, ...] = ()  # 3.2: Q; empty: S, or the middle of the jitter range
     flip: bool = True  # 3.2: posteriors averaged with the mirror image's
-    grid: int = 5  # 3.2: multi_crop takes grid x grid crops per scale, with their mirror images 50
+    # 3.2: multi_crop takes grid x grid crops per scale, with their mirror images 50
+    grid: int = setting(5, needs=("evaluation.protocol=multi_crop", "evaluation.protocol=both"))
     # images of the crop's size in one pass, also in validation; of larger images as many as have the same pixels
     batch: int = setting(32, LIMIT)
     # of one image rescaled to Q; a larger one is refused before the first step
@@ -418,14 +425,14 @@ class Localization(_Checked):
 
     # the dense test's windows. map: those of the whole image's last map (A, 3.2), where convolutions see the pixels beyond a
     # window. crops: the net on each window by itself, with zeros beyond it as in training; a pass for each window. Not stated
-    windows: Literal["map", "crops"] = "map"
+    windows: Literal["map", "crops"] = setting("map", PREDICT, needs=("evaluation.protocol=dense",))
     iou: float = 0.5  # A: a box is right where its intersection over union with a true box is above this
     # A: how many of the classifier's most probable classes get a box; the answer is right where one of these is
-    answers: int = 5
+    answers: int = setting(5, PREDICT, needs=_CLASSIFIER)
     # k: how many classes' boxes are taken at each scale, those with the highest score anywhere on the map; not stated
-    best_classes: int = 5
+    best_classes: int = setting(5, PREDICT, needs=_CLASSIFIER)
     # t: two boxes are merged while their match score is at most this, see localization/merging.py; not stated
-    threshold: float = 0.6
+    threshold: float = setting(0.6, PREDICT)
 
     def check(self):
         _require(0 <= self.iou < 1, "localization.iou must lie in [0, 1).", self.iou)
@@ -442,12 +449,13 @@ class Features(_Checked):
     pooling: Literal["mean", "max"] = "mean"  # B: over the positions of the layer's map
     combine: Literal["stack", "average"] = "stack"  # B: of several Q, stacked for Caltech-101 and 256, averaged for VOC
     # the values of the SVM's C that are tried; not stated. The lowest error on held-out training images decides
-    svm_c: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
-    holdout: float = 0.2  # B: the share of the training images that chooses C
+    svm_c: tuple[float, ...] = setting((0.1, 1.0, 10.0, 100.0), needs=_CLASSIFY)
+    holdout: float = setting(0.2, needs=_CLASSIFY)  # B: the share of the training images that chooses C
     # B: training images of each class in a random division, 30 for Caltech-101; 0: the set's own division
-    per_class: int = 0
-    test_per_class: int = 0  # B: test images of each class at most, 50 for Caltech-101; 0: all others
-    splits: int = 3  # B: how many random divisions
+    per_class: int = setting(0, needs=_CLASSIFY)
+    # B: test images of each class at most in a random division, 50 for Caltech-101; 0: all others
+    test_per_class: int = setting(0, needs=_PER_CLASS)
+    splits: int = setting(3, needs=_PER_CLASS)  # B: how many random divisions
 
     def check(self):
         _require(bool(self.svm_c) and min(self.svm_c) > 0, "features.svm_c must be values above 0.", self.svm_c)
@@ -462,14 +470,14 @@ class Export(_Checked):
     """The limits of an export's differences from its net, which are measured before it is written."""
 
     # B: the layer of a SavedModel's signature `features`, any that feature_maps takes; empty: the layer before the last
-    features: str = ""
+    features: str = setting("", needs=_SAVED_MODEL)
     images: int = 256  # validation images on which the export and the net are compared
-    representative_images: int = 200  # training images from which int8 takes its ranges
+    representative_images: int = setting(200, needs=_TFLITE)  # training images from which int8 takes its ranges
     max_difference: float = 1e-4  # the largest difference of a probability from the net's, in float32
-    max_difference_float16: float = 2e-2  # the same in float16
+    max_difference_float16: float = setting(2e-2, needs=_TFLITE)  # the same in float16
     # of model_int8 and model_dynamic: the least share of images with the same top class. Of a multi-label net: of the classes
     # that it or its export finds in an image, the share that both find
-    min_agreement: float = 0.9
+    min_agreement: float = setting(0.9, needs=_TFLITE)
 
     def check(self):
         _require(self.images >= 1, "export.images must be 1 or more.", self.images)
@@ -499,13 +507,14 @@ class Runtime(_Checked):
     """The machine. May change when a run is resumed."""
 
     # auto: bf16 where the hardware multiplies it; float16 on GPUs of compute capability 7.0 to 7.5; else float32
-    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    # auto: multi_worker if TF_CONFIG names several workers, mirrored if there are several devices, else one
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = setting("auto", TEST, PREDICT)
+    # of a training; all else runs on one device. auto: multi_worker if TF_CONFIG names several workers, mirrored if there are
+    # several devices, else one
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
-    cpu_devices: int = 1  # logical CPU devices to mirror over if there is no GPU
+    cpu_devices: int = 1  # in training: logical CPU devices to mirror over if there is no GPU
     start_seconds: float = 300.0  # how long workers of multi_worker wait for each other at the start
     # where the scan for unreadable images keeps its results, by path, size and the times of modification and change
-    cache_dir: str = "~/.cache/vgg_keras"
+    cache_dir: str = setting("~/.cache/vgg_keras", TEST, PREDICT)
 
     def check(self):
         _require(self.cpu_devices >= 1, "runtime.cpu_devices must be 1 or more.", self.cpu_devices)
@@ -519,14 +528,15 @@ class Config(_Checked):
     architecture: Architecture = field(default_factory=Architecture)
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
-    evaluation: Evaluation = field(default_factory=Evaluation, metadata=roles(TEST, PREDICT))
-    localization: Localization = field(default_factory=Localization, metadata=roles(RESUME, TEST, PREDICT))
+    evaluation: Evaluation = field(default_factory=Evaluation, metadata=roles(TEST, PREDICT, needs=_SAVED_MODEL))
+    localization: Localization = field(default_factory=Localization, metadata=roles(RESUME, TEST, needs=_BOXES))
     features: Features = field(default_factory=Features, metadata=roles(RESUME, FEATURES))
     export: Export = field(default_factory=Export, metadata=roles(RESUME, EXPORT))
     checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=roles(RESUME))
-    runtime: Runtime = field(default_factory=Runtime, metadata=roles(RESUME, TEST, PREDICT))
+    runtime: Runtime = field(default_factory=Runtime, metadata=roles(RESUME))
     stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training
-    seed: int = 0  # of initial weights, order, augmentation and dropout
+    # of initial weights, order, augmentation and dropout; in the command features of random divisions and the SVM
+    seed: int = setting(0, FEATURES)
 
     def check(self):
         _require(0 <= self.seed < 2**31, "seed must lie in [0, 2147483648).", self.seed)
@@ -651,15 +661,17 @@ def memory_limits(config: Config) -> set[str]:
     return limits - {"data.micro_batch"} if config.architecture.batch_norm else limits
 
 
-def needs_of(path: str) -> tuple[str, ...]:
-    """The settings of which one must hold for a field to have an effect; none: it always has, or it is a stage's."""
+def needs_of(path: str) -> list[tuple[str, ...]]:
+    """The settings that a field needs to have an effect, one of each tuple; none: it always has, or it is a stage's."""
     found: Any = Config
+    needs = []
     for name in path.split("."):
         if not dataclasses.is_dataclass(found):
-            return ()
+            return []
         one = {part.name: part for part in dataclasses.fields(found)}[name]
+        needs.append(one.metadata.get("needs", ()))
         found = one.default_factory
-    return one.metadata.get("needs", ())
+    return [any_of for any_of in needs if any_of]
 
 
 def value_at(config: Config, path: str) -> Any:
@@ -668,14 +680,37 @@ def value_at(config: Config, path: str) -> Any:
     return getattr(getattr(config, section), name)
 
 
+def unmet_need(
+    config: Config, path: str, flags: Mapping[str, Any] | None = None, undecided: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The settings of which a field needs one and has none, so that it has no effect, whatever its value; (): it has one.
+
+    Args:
+        config: of the run.
+        path: the field's.
+        flags: of the command, with their values, such as `--format`; those that are not given here constrain nothing.
+        undecided: the paths of the fields that may still get another value.
+    """
+    known = flags or {}
+
+    def unmet(setting: str, any_of: tuple[str, ...]) -> tuple[str, ...]:
+        name, equals, value = setting.partition("=")
+        is_flag = name.startswith("--")
+        if name in known if is_flag else name not in undecided:
+            found = known[name] if is_flag else value_at(config, name)
+            if not (found == value if equals else found):
+                return any_of
+        return () if is_flag else unmet_need(config, name, flags, undecided)  # of the setting's own
+
+    for any_of in needs_of(path):
+        if all(found := [unmet(one, any_of) for one in any_of]):
+            return next((deeper for deeper in found if deeper != any_of), any_of)
+    return ()
+
+
 def unused_fields(config: Config) -> set[str]:
     """The paths of the fields that have no effect in a training of this configuration, whatever their values."""
-
-    def holds(assignment: str) -> bool:
-        path, _, value = assignment.partition("=")
-        return value_at(config, path) == value
-
-    unused = {path for path in every_field() if (needs := needs_of(path)) and not any(map(holds, needs))}
+    unused = {path for path in every_field() if unmet_need(config, path)}
     return unused if config.architecture.hidden_units else unused | {"architecture.fc_units", "architecture.dropout"}
 
 

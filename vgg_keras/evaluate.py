@@ -72,7 +72,8 @@ def main() -> None:
         if not heatmap:
             cli.refuse("heatmap_images", rule="--heatmap_images needs --heatmap, the folder of the pictures.")
         source = (FLAGS.model, FLAGS.weights, FLAGS.config)
-        config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE)
+        flags = {"--classifier": FLAGS.classifier}
+        config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE, flags=flags)
         if FLAGS.model and "data.source" not in overrides:
             require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
         multi_scales = FLAGS.scales == job.MULTI

@@ -30,7 +30,12 @@ cli.define("model", "weights", "sha256", "config", "data", "set")
 flags.DEFINE_enum("format", None, ["saved_model", "tflite", "onnx"], "What is written.")
 flags.DEFINE_string("out", None, "The folder that is made; it must be new.")
 
-MAY_CHANGE = without_protocols(EXPORT, PREDICT, TEST, READING)  # a SavedModel's test is the dense one
+# a SavedModel's test is the dense one, and no box is merged
+MAY_CHANGE = tuple(
+    path
+    for path in without_protocols(EXPORT, PREDICT, TEST, READING)
+    if not path.startswith("localization.") or path == "localization.iou"
+)
 
 
 def main() -> None:
@@ -45,7 +50,8 @@ def main() -> None:
         cli.require("data", rule="--weights needs --data, whose images the export is compared on.")
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
     overrides = cli.overrides()
-    config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, MAY_CHANGE)
+    flags = {"--format": FLAGS.format}
+    config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, MAY_CHANGE, flags=flags)
     if FLAGS.model and "data.source" not in overrides:
         require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
     require_source(config.data.source, config.data.data_dir)

@@ -15,6 +15,7 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.data.naming import require_source_of_run
+from vgg_keras.errors import UserError
 from vgg_keras.overrides import choices
 from vgg_keras.transfer import job
 from vgg_keras.weights import open_model
@@ -48,8 +49,6 @@ def main() -> None:
     cli.require_one_net()
     cli.require("out", *(["data"] if FLAGS.weights else []), rule="--out is needed, and --data beside --weights.")
     overrides = cli.overrides(**FIELDS)
-    if not overrides.get("features.per_class"):
-        cli.refuse("splits", rule="--splits counts the random divisions of --per_class.")
     if not FLAGS.query:
         cli.refuse("top", rule="--top counts the images nearest to each of --query.")
     options = job.Options(
@@ -62,7 +61,15 @@ def main() -> None:
     )
     job.require_possible(options)
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
-    config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE, convolutions=True)
+    flags = {"--classify": FLAGS.classify}
+    config, open_net = open_model.resolve(
+        *source, overrides, FLAGS.sha256, job.MAY_CHANGE, convolutions=True, flags=flags
+    )
+    if len(overrides.get("evaluation.scales") or config.evaluation.scales) < 2 and "features.combine" in overrides:
+        raise UserError(
+            "features.combine, which --combine sets, is of several Q. Received: it with one. Name them, as in "
+            "--scales=256,384,512, or leave it out."
+        )
     if FLAGS.model and "data.source" not in overrides:
         require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
     job.run(config, open_net, Path(FLAGS.out), options)

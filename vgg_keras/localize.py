@@ -40,7 +40,10 @@ def main(*paths: str) -> None:
     if FLAGS.out:
         cli.require_picture(Path(FLAGS.out))
     source = (FLAGS.model, FLAGS.weights, FLAGS.config)
-    config, open_net = open_model.resolve(*source, cli.overrides(), FLAGS.sha256, MAY_CHANGE)
+    overrides, flags = cli.overrides(), {"--classifier": FLAGS.classifier}
+    if "localization.answers" in overrides:
+        cli.refuse("top", rule="--top is instead of localization.answers: give one.")
+    config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, MAY_CHANGE, flags=flags)
 
     # ---- the nets
     stop.listen()

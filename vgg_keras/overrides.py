@@ -6,11 +6,11 @@ override(load("E"), {"training.learning_rate": 1e-3, "evaluation.scales": (256, 
 import dataclasses
 import difflib
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from vgg_keras import synonyms
-from vgg_keras.config import Config, every_field
+from vgg_keras.config import Config, every_field, unmet_need, value_at
 from vgg_keras.errors import UserError
 from vgg_keras.field_types import parsed, section_of
 from vgg_keras.plain_values import difference, from_dict, to_dict, without
@@ -48,8 +48,50 @@ def override(config: Config, overrides: Mapping[str, Any], may_change: Collectio
         fixed = (without(to_dict(either), may_change) for either in (config, changed))
         if found := difference(*fixed):
             listed = ", ".join(_sections(may_change))
-            raise UserError(f"Of a trained net --set changes {listed}; the rest is the run's. Received: {found}.")
+            raise UserError(f"Of a trained net --set changes {listed}; the rest is its training's. Received: {found}.")
     return changed
+
+
+def require_effect(
+    configs: Sequence[Config],
+    overrides: Mapping[str, Any],
+    flags: Mapping[str, Any] | None = None,
+    may_change: Collection[str] | None = None,
+    undecided: Collection[str] = (),
+) -> None:
+    """Refuses an override without effect: it needs a setting that the command has in none of its configurations.
+
+    A value of 0, false or none, which says that there is none of it, is right without the setting too: no decay, with Adam.
+
+    Args:
+        configs: with the overrides.
+        overrides: their values by the paths of their fields.
+        flags, undecided: as of `config.unmet_need`.
+        may_change: the paths of the fields that the command may change; None: all.
+
+    Raises:
+        UserError: it is such an override.
+    """
+    configs[0].architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
+    for path, value in overrides.items():
+        unmet = [unmet_need(config, path, flags, undecided) for config in configs]
+        if value and all(unmet):
+            needs = unmet[0]
+            names = dict.fromkeys(one.partition("=")[0] for one in needs)
+            found = [
+                _as_given(name, flags[name] if flags and name in flags else value_at(configs[0], name))
+                for name in names
+            ]
+            possible = may_change is None or any(name.startswith("--") or name in may_change for name in names)
+            raise UserError(
+                f"{path} belongs to {' or '.join(needs)}. Received: {path} with {', '.join(found)}. "
+                + ("Set both, or leave it out." if possible else "Leave it out.")
+            )
+
+
+def _as_given(name: str, value: Any) -> str:
+    """A setting with its value, as a message shows it; a flag that is not given as `no --flag`."""
+    return f"no {name}" if name.startswith("--") and not value else f"{name}={value}"
 
 
 def parse(path: str, text: str) -> Any:
@@ -90,7 +132,7 @@ def _sections(paths: Collection[str]) -> list[str]:
     found: dict[str, None] = {}
     for path in paths:
         section = path.partition(".")[0]
-        whole = all(field in paths for field in every_field() if field.startswith(f"{section}."))
+        whole = section != path and all(field in paths for field in every_field() if field.startswith(f"{section}."))
         found[f"{section}.*" if whole else path] = None
     return list(found)
 

@@ -10,6 +10,7 @@ from absl import flags
 
 from vgg_keras import cli
 from vgg_keras.data.naming import require_source
+from vgg_keras.overrides import require_effect
 
 FLAGS = flags.FLAGS
 cli.define("data", "set")
@@ -23,11 +24,13 @@ cli.key("config")
 def main() -> None:
     path = Path(FLAGS.out)
     cli.require_picture(path)
-    config = cli.configuration()
+    cli.require_read("architecture", "data", "seed", "runtime", "stages")
+    config, overrides = cli.configuration(), cli.overrides()
+    require_effect([config], overrides)
     require_source(config.data.source, config.data.data_dir)
     from vgg_keras.training.samples import draw
 
-    drawn = draw(config, path, FLAGS.images, FLAGS.epochs)
+    drawn = draw(config, path, FLAGS.images, FLAGS.epochs, overrides)
     print(f"{path}: {drawn} images, crops of epochs 1 to {FLAGS.epochs}")
 
 

@@ -27,6 +27,7 @@ flags.DEFINE_float(
 
 def main() -> None:
     side, batch = flags.FLAGS.side, flags.FLAGS.batch
+    cli.require_read("architecture", "stages")
     if flags.FLAGS.scaling:
         if side or (flags.FLAGS.set and not flags.FLAGS.config):
             raise UserError("--scaling takes --config with --set, --batch and --teraflops. Received another flag.")

@@ -37,8 +37,9 @@ def main() -> None:
         names = ", ".join(stage.name for stage in config.stages)
         one = f"fine-tuning from {config.training.weights}: one training, without the chain's stages ({names})"
         print(one, flush=True)
-    stages.require_used(config, cli.overrides(**fields), FLAGS.stages, FLAGS.init_from)
-    runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from)
+    overrides = cli.overrides(**fields)
+    stages.require_used(config, overrides, FLAGS.stages, FLAGS.init_from)
+    runs = stages.plan(config, cli.workdir(FLAGS), FLAGS.stages, FLAGS.init_from, overrides)
     for warning in dict.fromkeys(filter(None, (rate_warning(run.config) for run in runs))):
         print(warning, file=sys.stderr, flush=True)
     if FLAGS.dry_run:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import vgg_keras
 from tests.conftest import write_images
 from tests.data.scans import bad, names, opened, put_splits
 from tests.data.toy_splits import SPLITS, labels
@@ -30,6 +31,22 @@ def test_a_folder_with_train_and_val(folder):
     assert source.val.path(3) == str(folder / "val" / "dog" / "001.jpg")
     encoded, _ = source.val.read(tf.constant(3, tf.int64))
     assert encoded.numpy() == (folder / "val" / "dog" / "001.jpg").read_bytes()
+
+
+def test_a_share_that_is_not_held_out_is_refused(folder):
+    """By the set's own val/ a stated `data.holdout` was ignored without a word."""
+    stated = ["data.batch", "data.holdout"]
+    source = open_source(Data(source=str(folder)))
+    with pytest.raises(
+        UserError, match=r"its own train/, val/, whose own .* Set data\.validation=held_out too, or leave"
+    ):
+        source.require_used(stated)
+    source.require_used(["data.batch"])
+    with pytest.raises(UserError, match=r"data\.holdout is the share of the training images that validates"):
+        vgg_keras.describe_data(str(folder), holdout=0.25)
+    for held_out in (Data(source=str(folder), validation="held_out", holdout=0.5), Data(source=str(folder / "train"))):
+        open_source(held_out).require_used(stated)
+    open_source(Data()).require_used(stated)  # digits
 
 
 def test_one_level_of_classes_holds_out_a_share_of_each(folder):

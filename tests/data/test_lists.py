@@ -63,11 +63,12 @@ def test_a_list_without_splits_holds_out_a_share_of_each_class(images):
     source = opened(images, rows(*[""] * 10).replace(",split", "").replace(",\n", "\n").rstrip(","), holdout=0.4)
     assert names(source.val) == ["photos/004.jpg", "photos/008.jpg", "photos/005.jpg", "photos/009.jpg"]
     assert source.train.size == 6 and source.test is None and "about 40% of each class" in source.description
+    assert source.holds_out and not opened(images, rows(*["train"] * 8, "val", "val")).holds_out
 
 
 def test_held_out_validation_leaves_the_lists_own_images_for_the_test(images):
     source = opened(images, rows(*["train"] * 8, "val", "val"), validation="held_out", holdout=0.25)
-    assert (source.train.size, names(source.val)) == (6, ["photos/006.jpg", "photos/007.jpg"])
+    assert (source.train.size, names(source.val)) == (6, ["photos/006.jpg", "photos/007.jpg"]) and source.holds_out
     assert names(source.test) == ["photos/008.jpg", "photos/009.jpg"]
 
 

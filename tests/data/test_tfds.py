@@ -81,6 +81,7 @@ def test_a_tfds_set_holds_out_of_train_though_it_has_a_test_split(toy_set):
     source = open_source(data)
     assert "10% of 'train' held out, its split 'test' for the test" in source.description
     plain = open_source(Data(source="toy_pictures/small", data_dir=str(toy_set[0])))
+    assert source.holds_out and not plain.holds_out
     names = {name: [split.name(i) for i in range(split.size)] for name, split in vars(source).items() if name in SPLITS}
     everything = [plain.train.name(image) for image in range(30)]
     assert names["val"] == everything[9::10] and names["train"] == [n for n in everything if n not in names["val"]]

@@ -406,6 +406,15 @@ def test_layers_that_cannot_be_trained_are_refused_by_the_plan(tmp_path, config,
         ("finetune", "training.rate_factors", ("predictions:10", "block4:0.1"), (), None),  # of all
         ("finetune", "training.rate_factors", ("fc1:0.1",), (), None),  # of any head
         ("d_bn", "architecture.initializer_std", 0.1, (), None),
+        ("E", "evaluation.grid", 3, (), None),  # of a later evaluation
+        ("E", "features.splits", 5, (), None),
+        (
+            "E",
+            "localization.iou",
+            0.75,
+            (),
+            r"belongs to architecture\.boxes=scr .* with architecture\.boxes=none\. Set both",
+        ),
         ("localisation", "data.visible_box", 0.1, (), None),
         ("cifar10_bn", "training.l2", 1e-3, (), None),
     ],

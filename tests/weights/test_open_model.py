@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vgg_keras
-from vgg_keras.config import PREDICT, Config, fields_with
+from vgg_keras.config import PREDICT, Config, fields_with, without_protocols
 from vgg_keras.errors import UserError
 from vgg_keras.files import write_json
 from vgg_keras.overrides import override
@@ -37,7 +37,7 @@ def test_overrides_are_applied_to_the_files_own_net_where_no_configuration_is_na
         assert early.runtime.precision == "float32"
         resolved = open_net("float32")[1]
         rest = override(load(named) if named else Config(), overrides)
-        assert resolved == dataclasses.replace(rest, architecture=config.architecture)
+        assert resolved == dataclasses.replace(rest, architecture=config.architecture, stages=())
 
 
 def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
@@ -45,12 +45,33 @@ def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
     may_change = fields_with(PREDICT)
     with pytest.raises(
         UserError,
-        match=r"changes data\.scale, .*evaluation\.\*, localization\.\*, runtime\.\*; the rest is the run's\. "
+        match=r"changes data\.scale, .*evaluation\.\*, localization\.windows, .*runtime\.cache_dir; the rest is its training's\. "
         r"Received: training\.epochs: 74, now 3\.$",
     ):
         resolve(str(tmp_path), None, None, {"training.epochs": 3}, may_change=may_change)
     overrides = {"training.epochs": 74, "evaluation.flip": False}  # the run's own value changes nothing
     assert resolve(str(tmp_path), None, None, overrides, may_change=may_change)[0].evaluation.flip is False
+
+
+def test_a_configuration_beside_weights_states_the_net_and_its_images_alone():
+    """Its training is over: a rate or a number of epochs was taken without a word."""
+    may_change = fields_with(PREDICT)
+    stated = {"architecture.width": 0.5, "architecture.dropout": 0.1, "data.scale": (256, 512), "stages": ()}
+    config, _ = resolve(None, "file.pth", "E", stated, may_change=may_change)
+    assert config.architecture.width == 0.5 and config.data.scale == (256, 512)
+    for path, value in (("training.epochs", 3), ("data.batch", 8), ("runtime.strategy", "mirrored")):
+        with pytest.raises(UserError, match=rf"the rest is its training's\. Received: {path}: "):
+            resolve(None, "file.pth", "E", {**stated, path: value}, may_change=may_change)
+
+
+def test_a_dense_command_reads_the_windows_of_a_run_whose_own_test_is_another(tmp_path):
+    """localize has no protocol to choose; evaluate has."""
+    boxes = override(load("localisation"), {"architecture.boxes": "scr"})
+    write_json(tmp_path / "config.json", {"config": to_dict(boxes), "classes": ["a"]})
+    words = str(tmp_path), None, None, {"localization.windows": "crops"}
+    assert resolve(*words, may_change=without_protocols(PREDICT))[0].localization.windows == "crops"
+    with pytest.raises(UserError, match=r"windows with evaluation\.protocol=center\. Set both, or leave it out"):
+        resolve(*words, may_change=fields_with(PREDICT))
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def open_arrays(source: Any, labels: Any, data: Data, classes: tuple[str, ...], 
         classes=classes,
         train=train,
         val=val,
+        holds_out=data.validation == "held_out",
     )
 
 

@@ -32,4 +32,5 @@ def open_digits(data: Data) -> Source:
         classes=classes,
         train=train,
         val=val,
+        holds_out=True,
     )

@@ -32,9 +32,10 @@ def open_folder(data: Data, least: int = 2) -> Source:
     root, test, listing = user_path(data.source), None, Listing()
     parts = split_folders(root, listing.notes)
     require_splits(root, parts)
+    own = data.validation == "own" and "val" in parts
     if parts:
         classes, train = listing.classes(parts["train"], least)
-        if data.validation == "own" and "val" in parts:
+        if own:
             names, val = listing.classes(parts["val"], least)
             _require_same_classes(root, parts, classes, names)
             division = "its own " + ", ".join(f"{path.name}/" for path in parts.values())
@@ -44,7 +45,7 @@ def open_folder(data: Data, least: int = 2) -> Source:
         name = test_part(parts, data)
         if name:
             test = _listed_as(listing, parts, name, classes)
-            division += "" if "its own" in division else f", its {parts[name].name}/ for the test"
+            division += "" if own else f", its {parts[name].name}/ for the test"
     else:
         classes, files = listing.classes(root, least)
         train, val = hold_out(root, files, data.holdout)
@@ -56,6 +57,7 @@ def open_folder(data: Data, least: int = 2) -> Source:
         train=split_of_files(root, train, classes, listing.notes),
         val=split_of_files(root, val, classes, listing.notes),
         test=test and split_of_files(root, test, classes, listing.notes),
+        holds_out=not own,
     )
 
 

@@ -109,6 +109,7 @@ def _source(listed: _Listed, data: Data) -> Source:
         train=listed.split(train),
         val=listed.split(val),
         test=listed.split(test) if test else None,
+        holds_out=data.validation == "held_out" or not listed.files("val"),
     )
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def training_data(
     """
     config = _config(source, crop, channels, fields, seed)
     data, seed = config.data, config.seed
-    train = _open(config, source, labels, classes).train
+    train = _open(config, source, labels, classes, fields).train
     basis = _measure(train, data).color_basis
     steps = pipeline.steps_per_epoch(train.size, data.batch)
     passes = itertools.count()
@@ -106,7 +106,7 @@ def validation_data(
     config = _config(source, crop, channels, fields)
     # where a share of these images is held out, the rest trains: all classes are there
     complete = config.data.validation == "held_out"
-    val = _open(config, source, labels, classes, complete).val
+    val = _open(config, source, labels, classes, fields, complete).val
     return pipeline.validation(val, config.data, crop, config.middle_scale, config.data.batch).map(_unfilled)
 
 
@@ -127,7 +127,7 @@ def describe_data(
         UserError: as in `training_data`.
     """
     config = _config(source, crop, channels, fields)
-    found = _open(config, source, labels, classes)
+    found = _open(config, source, labels, classes, fields)
     return found.classes, _measure(found.train, config.data).mean
 
 
@@ -157,8 +157,13 @@ _opened: dict[str, tuple[str, list[str]]] = {}
 _measured: dict[tuple[str, int, int], statistics.Statistics] = {}
 
 
-def _open(config: Config, given: Any, labels: Any, classes: Sequence[str], complete: bool = True) -> Source:
-    """The set as it is now. The scan's remarks are printed once, and a line where the set has changed."""
+def _open(
+    config: Config, given: Any, labels: Any, classes: Sequence[str], fields: Collection[str], complete: bool = True
+) -> Source:
+    """The set as it is now; `fields` are those that a user states.
+
+    The scan's remarks are printed once, and a line where the set has changed.
+    """
     # a dataset of keras.utils.image_dataset_from_directory has its folders' names
     data, classes = config.data, class_names(classes) or class_names(getattr(given, "class_names", ()))
     if arrays.is_arrays(given):
@@ -175,7 +180,9 @@ def _open(config: Config, given: Any, labels: Any, classes: Sequence[str], compl
             "training_data() takes classes beside images in memory: the classes of a folder, a list or a data set are its own. "
             f"Received: {printable(data.source)} and classes."
         )
-    source, bad = without_bad_images(open_source(data), config)
+    listed = open_source(data)
+    listed.require_used([f"data.{name}" for name in fields])
+    source, bad = without_bad_images(listed, config)
     lines = remarks(bad, (*source.notes, *_ignored_labels(source)))
     identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
     key = " ".join(repr(getattr(data, name)) for name in fields_with(READING, Data))

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -206,6 +206,7 @@ class Source:
         train, val: its splits.
         test: the images of the final evaluation: the set's own test split, or with `data.validation=held_out` its images that
             are not for training; None: the final evaluation uses `val`.
+        holds_out: whether `val` is a share of the training images, that of `data.holdout`.
     """
 
     name: str
@@ -214,6 +215,7 @@ class Source:
     train: Split
     val: Split
     test: Split | None = None
+    holds_out: bool = False
 
     @property
     def multi_label(self) -> bool:
@@ -230,6 +232,21 @@ class Source:
     def final_split(self) -> str:
         """The name of the split of the final evaluation."""
         return "test" if self.test else "val"
+
+    def require_used(self, stated: Collection[str]) -> None:
+        """Refuses fields without effect on these images.
+
+        Args:
+            stated: the paths of the fields that a user states.
+
+        Raises:
+            UserError: `data.holdout`, where the set has validation images of its own.
+        """
+        if "data.holdout" in stated and not self.holds_out:
+            raise UserError(
+                "data.holdout is the share of the training images that validates. Received: it for "
+                f"{self.description}, whose own validation images do. Set data.validation=held_out too, or leave it out."
+            )
 
     def split(self, name: str) -> Split:
         """The images of `val`, `train`, `test` or `all`.

@@ -153,7 +153,8 @@ def _source(records: _Records, data: Data) -> Source:
     own = list(_own_parts(records, data, records.splits))
     found = {part: split for part, _, split in own}
     train, val = (train, found["val"]) if "val" in found else divided(train, data.holdout, data.source)
-    return Source(data.source, records.described(_division(own, data)), records.classes, train, val, found.get("test"))
+    described = records.described(_division(own, data))
+    return Source(data.source, described, records.classes, train, val, found.get("test"), holds_out="val" not in found)
 
 
 _Part = tuple[str, str, Split]  # val or test, the name of the set's own split that is it, and its images

@@ -30,6 +30,7 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
     with workers.together():
         # ---- the plan, from the list of images
         source = workers.chief_first(lambda: open_source(runs[0].config.data))  # which may prepare it
+        source.require_used(runs[0].stated)
         print(text_table(_plan_table(runs, results, source)), flush=True)
 
         # ---- what the run refuses

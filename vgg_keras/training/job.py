@@ -67,7 +67,7 @@ def _train_one(
         workers.chief_only(lambda: stack.enter_context(locked(run.workdir, "--workdir")))
 
         # ---- open and scan the images
-        source, bad_images = _open_images(run.config, workers)
+        source, bad_images = _open_images(run, workers)
         for planned in (run, *later):
             final_evaluation.require_possible(planned, source)
             require_trainable(planned.config, source)
@@ -195,12 +195,13 @@ def inspect_start(run: PlannedRun, workers: Workers) -> initialize.Start | None:
     return workers.chief_first(lambda: None if begun(run.workdir) else initialize.inspect(run.config))
 
 
-def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImage]]:
+def _open_images(run: PlannedRun, workers: Workers) -> tuple[Source, list[BadImage]]:
     """The images of a run without the bad ones, and the bad ones; both are printed.
 
     The chief goes first: the others read its scan from the cache, if they share it.
     """
-    source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(config.data), config))
+    config = run.config
+    source, bad_images = workers.chief_first(lambda: without_bad_images(_opened(run), config))
     source = for_training(source, config.architecture)
     for line in remarks(bad_images, source.notes):
         print(line, flush=True)
@@ -210,6 +211,13 @@ def _open_images(config: Config, workers: Workers) -> tuple[Source, list[BadImag
     if config.data.validation == "held_out" and not source.test:
         print("there are no test images: the final evaluation uses the validation images", flush=True)
     return source, bad_images
+
+
+def _opened(run: PlannedRun) -> Source:
+    """The listed images of a run, which the fields that its command states have an effect on."""
+    source = open_source(run.config.data)
+    source.require_used(run.stated)
+    return source
 
 
 def _chain_table(runs: Sequence[PlannedRun], results: Sequence[dict]) -> list[list[str]]:

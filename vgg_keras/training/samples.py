@@ -1,5 +1,6 @@
 """A picture of training images and of the crops that the first epochs make of them (3.1)."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,15 @@ from vgg_keras.data.statistics import measure
 from vgg_keras.evaluation import plots
 
 
-def draw(config: Config, path: Path, images: int, epochs: int) -> int:
+def draw(config: Config, path: Path, images: int, epochs: int, stated: Collection[str] = ()) -> int:
     """Draws the images and the crops that a training with this configuration makes of them, for a net of boxes with the boxes.
+
+    Args:
+        config: its data, architecture and seed are read.
+        path: of the picture.
+        images: rows, at most.
+        epochs: columns.
+        stated: the paths of the fields that the command overrides.
 
     Returns:
         How many images were drawn: no more than there are.
@@ -25,7 +33,9 @@ def draw(config: Config, path: Path, images: int, epochs: int) -> int:
         UserError: a mistake in the data, or an image that cannot be read.
     """
     data, crop = config.data, config.architecture.crop
-    source, _ = without_bad_images(open_source(data), config)
+    listed = open_source(data)
+    listed.require_used(stated)
+    source, _ = without_bad_images(listed, config)
     basis = measure(source.train, data.statistics_images).color_basis
     chosen = evenly(source.train.size, images)
     rows = len(chosen)

@@ -5,14 +5,15 @@ Fine-tuning's first stage starts from `training.weights`, and the others copy ev
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import Config, Stage, label_of_training_scale, needs_of, unused_fields, value_at
+from vgg_keras.config import EXPORT, FEATURES, PREDICT, TEST, Config, Stage, fields_with, label_of_training_scale
 from vgg_keras.errors import UserError, nearest
 from vgg_keras.files import sha256, write_json
+from vgg_keras.overrides import require_effect
 from vgg_keras.paths import require_folder
 from vgg_keras.runs import (
     FINISHED,
@@ -38,6 +39,7 @@ class PlannedRun:
         workdir: its folder.
         evaluated: whether there is a final evaluation.
         result: of a finished stage; None for what is still to be done.
+        stated: the paths of the fields that the command overrides.
     """
 
     name: str
@@ -45,6 +47,7 @@ class PlannedRun:
     workdir: Path
     evaluated: bool = True
     result: dict[str, Any] | None = None
+    stated: frozenset[str] = frozenset()
 
     @property
     def scale(self) -> str:
@@ -52,7 +55,9 @@ class PlannedRun:
         return label_of_training_scale(self.config.training_scale)
 
 
-def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) -> list[PlannedRun]:
+def plan(
+    config: Config, workdir: Path, names: Sequence[str], init_from: str, stated: Collection[str] = ()
+) -> list[PlannedRun]:
     """The runs of a configuration and the flags, in their order.
 
     Args:
@@ -61,13 +66,14 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
         names: of `--stages`; none: all of the chain.
         init_from: an existing run; empty: none. It replaces the chain's first stage, or with `names` the stage that the
             first of them starts from.
+        stated: the paths of the fields that the command overrides.
 
     Raises:
         UserError: no such stage; a start that is neither planned nor finished, or is of another family or width; layers that
             the net does not have, or that are frozen without a start.
     """
     if leaves_chain_out(config) or not config.stages:
-        return [_plan_single(config, workdir, names, init_from)]
+        return [dataclasses.replace(_plan_single(config, workdir, names, init_from), stated=frozenset(stated))]
     _require_folder_for_chain(workdir)
     if config.training.weights and init_from:
         dataclasses.replace(config.training, init_from=init_from)  # which refuses two starts
@@ -103,7 +109,10 @@ def plan(config: Config, workdir: Path, names: Sequence[str], init_from: str) ->
                 )
             require_start(of_stage, verified=True)
         evaluated = stage.final_evaluation or stage is config.stages[-1]
-        planned[stage.name] = PlannedRun(stage.name, of_stage, workdir / stage.name, evaluated, results[stage.name])
+        result = results[stage.name]
+        planned[stage.name] = PlannedRun(
+            stage.name, of_stage, workdir / stage.name, evaluated, result, frozenset(stated)
+        )
     return list(planned.values())
 
 
@@ -113,10 +122,10 @@ def leaves_chain_out(config: Config) -> bool:
     return bool(config.training.weights) and first not in ("", config.architecture.name)
 
 
-def require_used(config: Config, overrides: Collection[str], names: Sequence[str], init_from: str = "") -> None:
+def require_used(config: Config, overrides: Mapping[str, Any], names: Sequence[str], init_from: str = "") -> None:
     """Refuses an override without effect: each stage has a value of its own, or it belongs to a setting that none has.
 
-    A value of 0, which says that there is none of it, is right without the setting too: no decay, with Adam.
+    A setting that another command may still change has any value: a run keeps `evaluation.grid` for later evaluations.
 
     Args:
         config: with the overrides.
@@ -144,23 +153,11 @@ def require_used(config: Config, overrides: Collection[str], names: Sequence[str
             "Each of these stages starts from another stage. Received: training.init_from. "
             f"A run replaces {replaced} by --init_from=RUN."
         )
-    config.architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
     trained = [config.of_stage(stage) for _, stage in chosen] or [config]
-    _require_needed_settings(config, trained, overrides)
+    later = {path for role in (TEST, PREDICT, EXPORT, FEATURES) for path in fields_with(role)}
+    require_effect(trained, overrides, undecided=later)
     if "training.rate_factors" in overrides:
         _require_factors_of_trained_layers(config, trained)
-
-
-def _require_needed_settings(config: Config, trained: Sequence[Config], overrides: Collection[str]) -> None:
-    """Refuses an override that belongs to a setting which none of the trained configurations has."""
-    unused = set.intersection(*map(unused_fields, trained))
-    for path in overrides:
-        if path in unused and value_at(config, path):
-            needs = needs_of(path)
-            listed = " or ".join(needs)
-            fields = dict.fromkeys(assignment.partition("=")[0] for assignment in needs)
-            found = ", ".join(f"{field}={value_at(trained[0], field)}" for field in fields)
-            raise UserError(f"{path} belongs to {listed}. Received: {path} with {found}. Set both, or leave it out.")
 
 
 def _require_factors_of_trained_layers(config: Config, trained: Sequence[Config]) -> None:

@@ -3,21 +3,24 @@
 No framework starts before the net itself is opened, so that a wrong flag is refused at once.
 """
 
+import dataclasses
 import os
 import types
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import READING, Config, fields_with
+from vgg_keras.config import READING, Config, every_field, fields_with
 from vgg_keras.errors import UserError, described
 from vgg_keras.files import hash_ahead
-from vgg_keras.overrides import override
+from vgg_keras.overrides import override, require_effect
 from vgg_keras.paths import user_path
 from vgg_keras.recipes import load
 from vgg_keras.runs import WEIGHTS, run_config
 
 _EARLY = fields_with(READING)  # which images are read: needs no net
+# what the configuration of given weights states of their net, and of its images
+_OF_A_NET = (*(path for path in every_field() if path.startswith("architecture.")), "data.scale", *_EARLY)
 
 
 def resolve(
@@ -28,6 +31,7 @@ def resolve(
     sha256: str | None = None,
     may_change: Collection[str] | None = None,
     convolutions: bool = False,
+    flags: Mapping[str, Any] | None = None,
 ) -> tuple[Config, Callable]:
     """What `--model` or `--weights` names: its configuration before a framework starts, and a function that opens the net.
 
@@ -36,8 +40,9 @@ def resolve(
         named: of `--config`, which belongs to `weights`: the net that takes them. None: the file's own net.
         overrides: values by the paths of their fields.
         may_change: the paths of the fields that overrides may change in the configuration of a run's or a file's net; None:
-            any. A configuration named by `--config` may be changed anywhere.
+            any. Of a configuration named by `--config` also what it states of the net and its images.
         convolutions: as in `load_net`.
+        flags: as of `require_effect`.
 
     Returns:
         The configuration with the overrides. A file's net is not known yet: then the default one with those of the runtime and
@@ -45,15 +50,24 @@ def resolve(
         And a function of a Keras dtype policy, which returns the net, a `LoadedModel`, and the configuration to run it with.
 
     Raises:
-        UserError: no such run or configuration, or an override that it does not take.
+        UserError: no such run or configuration, or an override that it does not take, or that has no effect.
     """
+
+    def overridden(config: Config, allowed: Collection[str] | None = may_change) -> Config:
+        config = override(config, overrides, allowed)
+        require_effect([_as_tested(config, may_change)], overrides, flags, allowed)
+        return config
+
     if model:
-        config = override(run_config(Path(model)), overrides, may_change)
+        config = overridden(run_config(Path(model)))
     elif named:
-        config = override(load(named), overrides)
+        of_net = dataclasses.replace(load(named), stages=())  # no stage is trained
+        config = overridden(of_net, None if may_change is None else (*may_change, *_OF_A_NET))
     else:
         early = {path: overrides[path] for path in overrides if path in _EARLY or path.startswith("runtime.")}
         config = override(Config(), early)
+        # what a flag decides; the rest waits for the net
+        require_effect([config], overrides, flags, may_change, undecided=every_field())
 
     # of a file's own net: what the file may lack
     section = "architecture."
@@ -67,10 +81,17 @@ def resolve(
         net = load_net(model or weights, config if named else None, dtype, sha256, convolutions, stated)
         if model:
             return net, config
-        return net, net.config if named else override(net.config, overrides, may_change)
+        return net, net.config if named else overridden(net.config)
 
     hash_ahead(Path(model) / WEIGHTS if model else user_path(weights))
     return config, open_net
+
+
+def _as_tested(config: Config, may_change: Collection[str] | None) -> Config:
+    """The configuration with the protocol that a command runs: the dense one where it has none to choose."""
+    if may_change is None or "evaluation.protocol" in may_change:
+        return config
+    return override(config, {"evaluation.protocol": "dense"})
 
 
 def open_model(net: Any, dtype: str | None = None, convolutions: bool = False):
