@@ -96,6 +96,26 @@ def test_rows_are_named_by_what_differs(tmp_path):
     assert [row.label for row in compare(folders[:1], "final_evaluation")[0]] == ["name=D"]
 
 
+def test_fields_without_effect_are_in_no_label_and_make_no_row(tmp_path):
+    """A rate of its own scales a stage's decay, with Adam too, which has none."""
+    adam = "training.optimizer=adam"
+    runs = [
+        a_run(tmp_path / "high", 20.0, adam, "training.learning_rate=1e-3", "training.weight_decay=5e-6"),
+        a_run(tmp_path / "low", 21.0, adam, "training.learning_rate=1e-4", "training.weight_decay=5e-7"),
+        a_run(tmp_path / "again", 22.0, adam, "training.learning_rate=1e-4", "training.l2=1e-3", "seed=1"),
+    ]
+    rows, _, _ = compare(runs, "final_evaluation")
+    assert [row.label for row in rows] == ["learning_rate=0.001", "learning_rate=0.0001"]
+    assert [list(row.top1_errors) for row in rows] == [[0], [0, 1]]
+    decays = [a_run(tmp_path / rate, 23.0, f"training.weight_decay={rate}") for rate in ("5e-5", "5e-6")]
+    labels = [row.label for row in compare([*decays, runs[0]], "final_evaluation")[0]]
+    assert labels == [
+        "optimizer=sgdw  learning_rate=0.01  weight_decay=5e-05",
+        "optimizer=sgdw  learning_rate=0.01  weight_decay=5e-06",
+        "optimizer=adam  learning_rate=0.001  weight_decay=none",
+    ]
+
+
 def test_multi_label_runs_are_compared_by_their_mean_average_precision(tmp_path):
     tests = [a_run(tmp_path / str(seed), None, f"seed={seed}") for seed in range(2)]
     tests += [a_run(tmp_path / "jitter", None, "data.scale=256,512")]

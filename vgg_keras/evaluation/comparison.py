@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import RESUME, Config, fields_with, label_of_test_scales
+from vgg_keras.config import RESUME, Config, fields_with, label_of_test_scales, unused_fields
 from vgg_keras.errors import UserError
 from vgg_keras.evaluation import plots
 from vgg_keras.paths import user_path
@@ -162,13 +162,14 @@ def _runs(folders: list[Path]) -> Iterator[Path]:
 
 
 def _settings(folder: Path, stored: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """What makes a run another one than a repetition, by the fields' paths; and its seed."""
+    """What makes a run another one than a repetition, by the paths of the fields that have an effect in it; and its seed."""
     config = from_dict(Config, stored["config"])
-    values = without(to_dict(config), {*fields_with(RESUME), "seed", "evaluation", "stages"} - _COMPARED)
+    same = {*fields_with(RESUME), *unused_fields(config), "seed", "evaluation", "stages"}
+    values = without(to_dict(config), same - _COMPARED)
     measured = stored.get("data", {}).get("statistics", {}).get("mean")
     set_by_user = measured is not None and list(config.architecture.mean) != list(measured)
     if config.training.weights or not set_by_user:
-        del values["architecture"]["mean"]
+        values["architecture"]["mean"] = []  # that of the images or of the start
     if not config.architecture.batch_norm:  # the result is then the same
         del values["data"]["micro_batch"]
     # runs of a row start from nets of their own, which differ in nothing but their seed either
@@ -200,13 +201,19 @@ def _start_of(folder: Path, start: str, digest: str | None) -> Path | None:
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[str]:
-    """The label of each row: the fields whose values are not the same in all."""
+    """The label of each row: the fields whose values are not the same in all rows in which they have an effect.
+
+    Where one has none, another field of the label says so, such as the optimizer beside its decay.
+    """
     paths = dict.fromkeys(path for row in rows for path in row)
-    differing = [path for path in paths if any(row.get(path) != rows[0].get(path) for row in rows)]
+    known = {path: [row[path] for row in rows if path in row] for path in paths}
+    differing = [path for path, values in known.items() if any(value != values[0] for value in values)]
     shown = [path for path in differing if path not in _ELSEWHERE]
     shown = shown or differing or ["architecture.name"]
 
     def text(value):
+        if value is None:
+            return ""
         return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return ["  ".join(f"{path.split('.')[1]}={text(row.get(path)) or 'none'}" for path in shown) for row in rows]
