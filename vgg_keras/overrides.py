@@ -75,7 +75,7 @@ def require_effect(
     configs[0].architecture.require_hidden_layers([path.rpartition(".")[2] for path in overrides])
     for path, value in overrides.items():
         unmet = [unmet_need(config, path, flags, undecided) for config in configs]
-        if value and all(unmet):
+        if all(unmet) and value:
             needs = unmet[0]
             names = dict.fromkeys(one.partition("=")[0] for one in needs)
             found = [

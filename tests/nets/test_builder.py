@@ -57,11 +57,12 @@ def test_mean_subtraction_is_first_and_logits_are_last():
     ("initializer", "variance"), [("glorot", 2 / (2 * 9 * 32)), ("he", 2 / (9 * 32)), ("gaussian", 0.01)]
 )
 def test_initialisers_have_their_variance(initializer, variance):
-    model = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, initializer_std=0.1, seed=0)
+    std = {"initializer_std": 0.1} if initializer == "gaussian" else {}
+    model = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, seed=0, **std)
     first, second = (model.get_layer(f"block5_conv{n}").get_weights()[0] for n in (1, 2))
     assert first.var() == pytest.approx(variance, rel=0.06)
     assert not np.array_equal(first, second)  # each layer draws its own
-    again = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, initializer_std=0.1, seed=0)
+    again = build("D", num_classes=4, crop=32, width=1 / 16, initializer=initializer, seed=0, **std)
     assert np.array_equal(first, again.get_layer("block5_conv1").get_weights()[0])
 
 
@@ -171,6 +172,11 @@ def test_keras_quantises_the_fc_layers(random, tmp_path):
         ({"classifier_activation": "linear"}, r"is 'softmax', which gives .* or None, .* Received: 'linear'"),
         ({"classifier_activation": "softmax", "multi_label": True}, r"is 'sigmoid', .* Received: 'softmax'"),
         ({"classifier_activation": "softmax", "boxes": "scr"}, r"of a net of boxes is None.* Received: 'softmax'"),
+        (
+            {"negative_slope": 0.1},
+            r"belongs to architecture\.activation=leaky_relu\. .* with architecture\.activation=relu",
+        ),
+        ({"box_unit": "pixels"}, r"belongs to architecture\.boxes=scr or architecture\.boxes=pcr\."),
         ({"head": "gap", "fc_units": 512}, r"fc_units is that of hidden FC layers\. Received: it with head=gap"),
         ({"num_classes": 0}, r"head='fc', 'gap' or 'gmp'\. Received: num_classes=0\. Its maps"),
         ({"architecture": None}, "takes an Architecture or its name. Received: None"),

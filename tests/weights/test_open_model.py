@@ -74,6 +74,17 @@ def test_a_dense_command_reads_the_windows_of_a_run_whose_own_test_is_another(tm
         resolve(*words, may_change=fields_with(PREDICT))
 
 
+def test_a_scale_from_which_no_q_follows_is_refused(tmp_path):
+    """A prediction ran at the run's own Q."""
+    write_json(tmp_path / "config.json", {"config": to_dict(load("quickstart")), "classes": ["a"]})
+    words = str(tmp_path), None, None, {"data.scale": (40,)}
+    with pytest.raises(UserError, match=r"Received: data\.scale with evaluation\.scales=32\. Set evaluation\.scales"):
+        resolve(*words, may_change=fields_with(PREDICT))
+    assert resolve(*words, may_change=fields_with(PREDICT), flags={"--format": "onnx"})[0].middle_scale == 40
+    without = {"data.scale": (40,), "evaluation.scales": ()}
+    assert resolve(*words[:3], without, may_change=fields_with(PREDICT))[0].test_scales == (40,)
+
+
 @pytest.mark.slow
 def test_python_takes_a_loaded_net_or_a_model_and_removes_its_soft_max(random):
     fields = {"num_classes": 3, "crop": 32, "width": 1 / 16, "seed": 1}

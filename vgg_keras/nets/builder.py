@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from vgg_keras.config import Architecture
+from vgg_keras.config import Architecture, Config
 from vgg_keras.errors import UserError, unknown_argument
 from vgg_keras.field_types import checked
 from vgg_keras.nets.architectures import IMAGENET_MEAN, LAST, Layer, layers, mean_of_channels
@@ -19,6 +19,7 @@ from vgg_keras.nets.keras_layers import (
     MeanSubtraction,
 )
 from vgg_keras.nets.model import VGG
+from vgg_keras.overrides import require_effect
 
 
 def require_float32() -> None:
@@ -59,8 +60,8 @@ def build(
         Its `architecture` is its `Architecture`.
 
     Raises:
-        UserError: an unknown name or field, a value out of its range, a seed that is no integer, or a floatx of Keras other than
-            float32.
+        UserError: an unknown name or field, one without effect, a value out of its range, a seed that is no integer, or a floatx
+            of Keras other than float32.
 
     Example:
         model = vgg_keras.build("E", num_classes=10, crop=32, width=0.25)
@@ -79,7 +80,9 @@ def build(
     if fields.get("num_classes", 1) == 0:  # which is a net without its head elsewhere
         raise _without_head("num_classes=0.")
     architecture = dataclasses.replace(architecture, **fields)
-    architecture.require_hidden_layers(fields)
+    require_effect(
+        [Config(architecture=architecture)], {f"architecture.{name}": value for name, value in fields.items()}
+    )
     _require_activation(architecture, classifier_activation)
     architecture = architecture.resolved(1000, mean_of_channels(IMAGENET_MEAN, architecture.channels))
     seed = None if seed is None else checked(seed, int, "seed")  # NumPy's integers are none to Keras

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.config import READING, Config, every_field, fields_with
+from vgg_keras.config import READING, Config, every_field, fields_with, label_of_test_scales
 from vgg_keras.errors import UserError, described
 from vgg_keras.files import hash_ahead
 from vgg_keras.overrides import override, require_effect
@@ -56,6 +56,8 @@ def resolve(
     def overridden(config: Config, allowed: Collection[str] | None = may_change) -> Config:
         config = override(config, overrides, allowed)
         require_effect([_as_tested(config, may_change)], overrides, flags, allowed)
+        if not named and "data.scale" in overrides:
+            _require_q_of_scale(config, flags or {})
         return config
 
     if model:
@@ -85,6 +87,16 @@ def resolve(
 
     hash_ahead(Path(model) / WEIGHTS if model else user_path(weights))
     return config, open_net
+
+
+def _require_q_of_scale(config: Config, flags: Mapping[str, Any]) -> None:
+    """Refuses another S for a trained net where no Q follows from it; crops of an export are always at S."""
+    if config.evaluation.scales and flags.get("--format", "saved_model") == "saved_model":
+        q = label_of_test_scales(config.evaluation.scales)
+        raise UserError(
+            "Of a trained net data.scale is Q where evaluation.scales is empty. "
+            f"Received: data.scale with evaluation.scales={q}. Set evaluation.scales, or leave it out."
+        )
 
 
 def _as_tested(config: Config, may_change: Collection[str] | None) -> Config:
