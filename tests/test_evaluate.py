@@ -185,7 +185,7 @@ def test_mistakes_that_the_run_shows_get_one_line_too(run_command, runs, tmp_pat
     write_images(tmp_path / "photos" / "0", [(40, 40)] * 5)
     write_images(tmp_path / "photos" / "zebra", [(40, 40)] * 5)
     for arguments, message in (
-        (["--set=training.epochs=3"], "; the rest is its training's. Received: training.epochs: 74, now 3."),
+        (["--set=training.epochs=3"], "; the rest is fixed. Received: training.epochs: 74, now 3."),
         (["--scales=16"], "evaluation.scales must be architecture.crop (32) or more. Received: 16"),
         (["--scales=mutli"], "--scales takes sides in pixels with commas between them, or multi. Received: 'mutli'"),
         (["--scales=32", "--set=evaluation.scales=40"], "are one field. Received: both"),

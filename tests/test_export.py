@@ -33,7 +33,7 @@ def test_a_run_is_exported_and_mistakes_get_one_line(run_command, tmp_path, phot
     assert seen.returncode == 0 and len(seen.stdout.splitlines()) == 30, seen.stderr
     refused = run_command("predict", "--model=run", str(photos), "--set=architecture.width=2")
     assert refused.returncode == 2 and "evaluation.*, localization.windows, " in refused.stderr
-    assert "runtime.cache_dir; the rest is its training's" in refused.stderr
+    assert "runtime.cache_dir; the rest is fixed" in refused.stderr
     (tmp_path / "link").symlink_to("nowhere")
     for arguments, message in (
         (["--model=run", "--format=onnx", "--out=out"], "--out is a new folder. Received: out, which exists."),

@@ -48,7 +48,7 @@ def override(config: Config, overrides: Mapping[str, Any], may_change: Collectio
         fixed = (without(to_dict(either), may_change) for either in (config, changed))
         if found := difference(*fixed):
             listed = ", ".join(_sections(may_change))
-            raise UserError(f"Of a trained net --set changes {listed}; the rest is its training's. Received: {found}.")
+            raise UserError(f"Of a trained net --set changes {listed}; the rest is fixed. Received: {found}.")
     return changed
 
 

@@ -41,8 +41,11 @@ def test_multi_needs_scales_of_the_crop_or_more():
 
 
 def test_a_fusion_takes_no_setting_of_a_test(tmp_path):
-    with pytest.raises(UserError, match=r"evaluation\.flip"):
-        job.fuse([], {"data.source": "digits", "evaluation.flip": False}, None, tmp_path / "out")
+    for path, value in (("evaluation.flip", False), ("localization.iou", 0.75), ("runtime.precision", "float32")):
+        with pytest.raises(UserError, match=rf"the rest is fixed\. Received: {path}: "):
+            job.fuse([], {"data.source": "digits", path: value}, None, tmp_path / "out")
+    with pytest.raises(UserError, match=r"several_boxes belongs to architecture\.boxes=scr .* Leave it out\.$"):
+        job.fuse([], {"data.source": "digits", "data.several_boxes": "left_out"}, None, tmp_path / "out")
     with pytest.raises(UserError, match="takes two different files of posteriors"):
         job.fuse([], {}, None, tmp_path / "out")
 

@@ -36,6 +36,9 @@ def test_a_union_joins_boxes_of_one_test_of_the_same_images(tmp_path, rows):
         job.fuse(paths, of_data | {"data.several_boxes": "largest"}, "val", tmp_path / "union")
     with pytest.raises(UserError, match=r"must name the images that the boxes are of"):
         job.fuse(paths, of_data, "train", tmp_path / "union")
+    for field in ("best_classes", "windows"):  # of boxes that are computed already
+        with pytest.raises(UserError, match=rf"the rest is fixed\. Received: localization\.{field}"):
+            job.fuse(paths, {f"localization.{field}": {"windows": "crops"}.get(field, 3)}, None, tmp_path / "union")
     with pytest.raises(UserError, match=r"--set=data.several_boxes for the pictures of --data alone"):
         job.fuse(paths, {"data.several_boxes": "largest"}, None, tmp_path / "union")
     with pytest.raises(UserError, match=r"takes two different files of boxes or more.*net1/center_Q36.npz"):

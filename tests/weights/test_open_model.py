@@ -45,7 +45,7 @@ def test_a_run_keeps_the_fields_that_a_command_may_not_change(tmp_path):
     may_change = fields_with(PREDICT)
     with pytest.raises(
         UserError,
-        match=r"changes data\.scale, .*evaluation\.\*, localization\.windows, .*runtime\.cache_dir; the rest is its training's\. "
+        match=r"changes data\.scale, .*evaluation\.\*, localization\.windows, .*runtime\.cache_dir; the rest is fixed\. "
         r"Received: training\.epochs: 74, now 3\.$",
     ):
         resolve(str(tmp_path), None, None, {"training.epochs": 3}, may_change=may_change)
@@ -60,7 +60,7 @@ def test_a_configuration_beside_weights_states_the_net_and_its_images_alone():
     config, _ = resolve(None, "file.pth", "E", stated, may_change=may_change)
     assert config.architecture.width == 0.5 and config.data.scale == (256, 512)
     for path, value in (("training.epochs", 3), ("data.batch", 8), ("runtime.strategy", "mirrored")):
-        with pytest.raises(UserError, match=rf"the rest is its training's\. Received: {path}: "):
+        with pytest.raises(UserError, match=rf"the rest is fixed\. Received: {path}: "):
             resolve(None, "file.pth", "E", {**stated, path: value}, may_change=may_change)
 
 

@@ -14,9 +14,14 @@ from vgg_keras.config import DIVISION, TEST, Config, fields_with
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
 from vgg_keras.locks import locked
-from vgg_keras.overrides import override, parse
+from vgg_keras.overrides import override, parse, require_effect
 
 MAY_CHANGE = fields_with(TEST)  # what a test may change of a run's configuration
+# of these what reads the images, and which they are: the pictures of a mean's report
+OF_IMAGES = [
+    *(path for path in MAY_CHANGE if path.startswith("data.") or path == "runtime.cache_dir"),
+    *fields_with(DIVISION),
+]
 MULTI = "multi"  # --scales of the three of 3.2, which follow from S
 
 
@@ -98,8 +103,8 @@ def fuse(paths: list[Path], overrides: Mapping[str, Any], split: str | None, out
     Returns, Raises:
         As `evaluate`.
     """
-    of_images = [path for path in (*MAY_CHANGE, *fields_with(DIVISION)) if not path.startswith("evaluation.")]
-    config = override(Config(), overrides, of_images)
+    config = override(Config(), overrides, OF_IMAGES)
+    require_effect([config], overrides, may_change=OF_IMAGES)
     require_source(config.data.source, config.data.data_dir)
     stop.listen()
     from vgg_keras.evaluation import evaluator

@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras import stop
-from vgg_keras.config import DIVISION, TEST, Config, fields_with
+from vgg_keras.config import Config
 from vgg_keras.data.naming import require_source
 from vgg_keras.errors import UserError
-from vgg_keras.evaluation.job import numbered_by, tested_images, with_multi_scales
+from vgg_keras.evaluation.job import OF_IMAGES, numbered_by, tested_images, with_multi_scales
 from vgg_keras.locks import locked
 from vgg_keras.overrides import override
 
-# the fields of an evaluation that a union of boxes does not have: its boxes are computed already
-_OF_UNION = [
-    path
-    for path in (*fields_with(TEST), *fields_with(DIVISION))
-    if not path.startswith("evaluation.") and path != "localization.windows"
-]
+# what a union of boxes may change: its images and its merging, since its boxes are computed already
+_OF_UNION = [*OF_IMAGES, "localization.iou", "localization.answers", "localization.threshold"]
 
 
 def evaluate(
