@@ -82,7 +82,8 @@ def test_means_of_other_channels_are_compared(channels):
     own = inference.infer(stated, stated={"channels": channels, "std": (255.0,) * channels})
     assert (own.channels, own.mean, own.std) == (channels, (20.0,) * channels, (255.0,) * channels)
     other = thin(num_classes=3, channels=channels, mean=(9.0,) * channels, crop=64, head="gap")
-    with pytest.raises(UserError, match=rf"It fits mean={','.join(['20'] * channels)}$"):
+    values = {1: r"\(20,\)", 4: r"\(20, 20, 20, 20\)"}[channels]  # as Python takes it, and a command line
+    with pytest.raises(UserError, match=rf"with mean={values}\. It fits mean={','.join(['20'] * channels)}$"):
         convert_or_suggest(stated, other)
     rgb = arrays(preprocessing=Preprocessing((10.0, 20.0, 30.0)), assumed="")
     with pytest.raises(UserError, match=rf"It fits mean={','.join(['20'] * channels)}$"):

@@ -230,7 +230,7 @@ def _require_same_net(source: SourceWeights, architecture: Architecture) -> None
     if not np.allclose(architecture.mean, mean, atol=1e-3):
         raise UserError(
             "The net's first layer must subtract its source's mean, so that padding is the same. Received: mean "
-            f"{_listed(architecture.mean)} for {source.path}. Build the net with mean=({_listed(mean)})."
+            f"{_listed(architecture.mean)} for {source.path}. Build the net with mean={_tuple(mean)}."
         )
 
 
@@ -297,6 +297,11 @@ def _shortened(names: list[str]) -> str:
 
 def _listed(values: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+def _tuple(values: Sequence[float]) -> str:
+    """Numbers as Python takes them, one too."""
+    return f"({_listed(values)}{',' * (len(values) == 1)})"
 
 
 def _described(architecture: Architecture) -> str:
