@@ -11,8 +11,11 @@ from scipy.special import softmax
 import vgg_keras
 from tests.data.rectangles import STORED, draw
 from tests.localization.test_merging import loop
+from tests.localization.toy import a_net
+from vgg_keras import stop
 from vgg_keras.config import Architecture, Config, Data, Evaluation
-from vgg_keras.errors import UserError
+from vgg_keras.errors import StoppedError, UserError
+from vgg_keras.localization.predictors import Dense
 from vgg_keras.overrides import override
 from vgg_keras.weights.formats.run_folder import LoadedModel
 
@@ -129,6 +132,25 @@ def test_localize_gives_as_many_classes_as_are_asked_for(tmp_path):
             located(classifier=classifier, top=top)
     with pytest.raises(UserError, match="config must be a vgg_keras.config.Config"):
         located(classifier=classifier, config={})
+
+
+@pytest.mark.slow
+def test_a_stop_is_heard_between_photographs(tmp_path, monkeypatch):
+    """SIGTERM and the first Ctrl-C were not heard before the last of them."""
+    for place in range(3):
+        draw(tmp_path / f"{place}.png", (40 + place, 36), (3, 3, 30, 30))
+    seen, found_in = [], Dense.found_in
+
+    def counted(self, images, places):
+        seen.extend(places)
+        monkeypatch.setattr(stop, "_requested", True)
+        return found_in(self, images, places)
+
+    monkeypatch.setattr(stop, "_requested", False)
+    monkeypatch.setattr(Dense, "found_in", counted)
+    with pytest.raises(StoppedError):
+        vgg_keras.localize_images(a_net(tmp_path, "scr"), [tmp_path / f"{place}.png" for place in range(3)])
+    assert len(seen) == 1
 
 
 @pytest.mark.slow

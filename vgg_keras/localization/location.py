@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vgg_keras import stop
 from vgg_keras.config import Config
 from vgg_keras.data import pipeline
 from vgg_keras.data.errors import readable_images
@@ -25,6 +26,7 @@ from vgg_keras.localization.judgement import Answer, answers, best_box
 from vgg_keras.localization.predicted_boxes import Row, union
 from vgg_keras.localization.predictors import Dense, require_classifier
 from vgg_keras.paths import printable
+from vgg_keras.progress import progress
 from vgg_keras.weights.formats.run_folder import LoadedModel
 from vgg_keras.weights.open_model import open_model
 
@@ -112,6 +114,7 @@ def localize_images(
                 best = answers(row, config.localization) if of_named is None else of_named
                 objects = tuple(_object(one, names, bool(classifier)) for one in best[:top])
                 localized[places[image]] = Localization(found[places[image]].name, objects)
+                stop.raise_if_requested()  # the merging of many boxes takes a while too
     return [localized[place] for place in range(len(found))]
 
 
@@ -151,15 +154,16 @@ def _wanted(net: LoadedModel, classifier: LoadedModel | None, classes: Any) -> t
 def _rows(dense: Dense, split: Split, config: Config, crop: int, wanted: Sequence[int]) -> list[Row]:
     """What the nets say of each photograph, the union over the values of Q."""
     rows: list[list[Row]] = [[] for _ in range(split.size)]
-    for side in config.test_scales:
-        for images, _, ids in pipeline.whole_images(split, config.data, config.evaluation, crop, side):
-            places = [geometry(split, int(image), side) for image in ids.numpy()]
-            for image, (boxes, scores, posteriors) in zip(ids.numpy(), dense.found_in(images, places), strict=True):
-                known = np.zeros(max(wanted, default=0) + 1) if posteriors is None else posteriors
-                slots = dense.slots(
-                    boxes, scores, wanted or dense.best_classes(scores, config.localization.best_classes)
-                )
-                rows[image].append(Row(np.zeros((0, 4)), known, None, slots))
+    with progress(title="localizing", total=split.size * len(config.test_scales)) as bar:
+        for side in config.test_scales:
+            for images, _, ids in pipeline.whole_images(split, config.data, config.evaluation, crop, side):
+                places = [geometry(split, int(image), side) for image in ids.numpy()]
+                for image, (boxes, scores, posteriors) in zip(ids.numpy(), dense.found_in(images, places), strict=True):
+                    known = np.zeros(max(wanted, default=0) + 1) if posteriors is None else posteriors
+                    best = wanted or dense.best_classes(scores, config.localization.best_classes)
+                    rows[image].append(Row(np.zeros((0, 4)), known, None, dense.slots(boxes, scores, best)))
+                bar.update(len(places))
+                stop.raise_if_requested()
     return [union(of_image) for of_image in rows]
 
 
