@@ -48,6 +48,13 @@ def test_an_unknown_ending_and_an_absent_file_are_refused():
         ("runs/x", r"folder\. Received: runs/x, which does not exist\.$"),
         ("imagnet", r"Received: imagnet, which does not exist\. Did you mean 'imagenet'\?$"),
         ("absent.pth", r"must exist\. Received: absent\.pth"),
+        ("net-00001-of-00001.safetensors", r"must exist\. Received: net-00001"),
+        ("net-00002-of-00003.safetensors", r"come from one file\. Received: net-00002-of-00003.*save_file"),
+        ("pytorch_model-00001-of-00002.bin", r"come from one file\. Received: pytorch_model-00001"),
+        (
+            "net.safetensors.index.json",
+            r"come from one file\. Received: net\.safetensors\.index\.json, of a net in several",
+        ),
         (
             "https://a.b/vgg16.pth",
             r"^Weights are files of this machine\. Received: https://a\.b/vgg16\.pth, an address\.",

@@ -55,12 +55,21 @@ _DATE = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _TORCHVISION = re.compile(rf"^vgg\d+(?:_bn|_features-amdegroot)?-(?!{_DATE}\.)([0-9a-f]{{8}})\.pth$")
 
 
+# Hugging Face's names of one of several files that hold a net together, and of their list
+_PART = re.compile(r"-\d{5}-of-(?!00001\.)\d{5}\.|\.(safetensors|bin)\.index\.json$")
+
+
 def ending_of(path: Path) -> str:
     """The ending of a file's name, which chooses its format.
 
     Raises:
-        UserError: none of the known ones.
+        UserError: none of the known ones, or a part of a net.
     """
+    if _PART.search(path.name):
+        raise UserError(
+            f"Weights come from one file. Received: {path}, of a net in several. Save the tensors of all in one: "
+            "safetensors.torch.save_file(tensors, 'net.safetensors')."
+        )
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
     if ending is None:
         near = nearest(str(path), [IMAGENET])
