@@ -38,6 +38,16 @@ def test_boxes_of_one_q_do_not_stay_beside_the_result_of_several(tmp_path, rows)
 
 
 @pytest.mark.slow
+def test_another_k_is_refused_by_its_name_and_more_than_all_classes_are_all(tmp_path, rows):
+    """The layout of the rows was named, four numbers."""
+    dense, classifier = {"evaluation.protocol": "dense"}, a_net(tmp_path, "none", seed=2)
+    for k in (5, 9):
+        evaluated(tmp_path, rows, a_net(tmp_path, **dense, **{"localization.best_classes": k}), classifier=classifier)
+    with pytest.raises(UserError, match=r"dense_Q36\.npz, made with another: best_classes: 2, now 1\."):
+        evaluated(tmp_path, rows, a_net(tmp_path, **dense, **{"localization.best_classes": 1}), classifier=classifier)
+
+
+@pytest.mark.slow
 def test_weights_of_no_run_hold_neither_s_nor_the_trained_layers(tmp_path, rows):
     """The recipe beside them is no record of their training."""
     (row,) = evaluated(tmp_path, rows, a_net(tmp_path, **{"data.scale": ()}))["rows"]

@@ -45,6 +45,7 @@ def described(**fields):
     known |= {
         "flip": False,
         "windows": "map",
+        "best_classes": 5,
         "classifier_sha256": "12",
         "boxes_sha256": "34",
         "several_left_out": False,

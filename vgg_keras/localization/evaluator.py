@@ -192,6 +192,7 @@ def _described(
         training_scale=net.config.data.scale,  # a run states it, another source of weights does not
         protocol=config.evaluation.protocol,
         windows=config.localization.windows if config.evaluation.protocol == "dense" else "",
+        best_classes=layout.slots - 1,
         layout=dataclasses.astuple(layout),
         trained_layers=net.config.training.layers if stored else "",  # likewise
         classifier_sha256=classifier.weights_sha256 if classifier else "",

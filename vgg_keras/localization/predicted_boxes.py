@@ -106,6 +106,7 @@ class LocalizingNet(NetOnImages):
         training_scale: S; empty where it is not known.
         protocol: center or dense.
         windows: `localization.windows` of the dense test; empty: the centre crop has none.
+        best_classes: k, whose boxes an image's answers are made of; 0: without a classifier there are none.
         several_left_out: whether pictures with several boxes are.
         boxes_sha256: of the images' boxes, which the rows hold too.
         layout: `Layout`'s four numbers.
@@ -117,6 +118,7 @@ class LocalizingNet(NetOnImages):
     training_scale: tuple[int, ...]
     protocol: str
     windows: str
+    best_classes: int
     several_left_out: bool
     boxes_sha256: str
     layout: tuple[int, ...]
