@@ -696,11 +696,14 @@ def unmet_need(
     def unmet(setting: str, any_of: tuple[str, ...]) -> tuple[str, ...]:
         name, equals, value = setting.partition("=")
         is_flag = name.startswith("--")
-        if name in known if is_flag else name not in undecided:
+        if is_flag and name not in known:
+            return ()
+        if is_flag or name not in undecided:
             found = known[name] if is_flag else value_at(config, name)
-            if not (found == value if equals else found):
+            if found != value if equals else not found:
                 return any_of
-        return () if is_flag else unmet_need(config, name, flags, undecided)  # of the setting's own
+        # a field that holds, but has no effect itself, is of no use either
+        return () if is_flag else unmet_need(config, name, flags, undecided)
 
     for any_of in needs_of(path):
         if all(found := [unmet(one, any_of) for one in any_of]):
