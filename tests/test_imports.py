@@ -20,7 +20,7 @@ BOTTOM = {
     *("startup", "stop", "streams", "synonyms", "text_table", "__init__"),
 }
 BELOW_BOTTOM = {
-    "__init__": {"startup"},
+    "__init__": {"startup", "synonyms"},
     "cluster": {"errors", "plain_values", "stop"},
     "config": {"errors", "field_types"},
     "errors": {"synonyms"},
