@@ -535,7 +535,7 @@ class Config(_Checked):
     checkpoint: Checkpoint = field(default_factory=Checkpoint, metadata=roles(RESUME))
     runtime: Runtime = field(default_factory=Runtime, metadata=roles(RESUME))
     stages: tuple[Stage, ...] = ()  # 3.1: a chain of trainings, in this order; empty: one training
-    # of initial weights, order, augmentation and dropout; in the command features of random divisions and the SVM
+    # of initial weights, order, augmentation and dropout; in `features` of its random divisions and its SVM
     seed: int = setting(0, FEATURES)
 
     def check(self):
