@@ -147,6 +147,7 @@ MISTAKES = [
         ["input", "--config=E", "--set=data.scale=384"],
         "has its own scale. Received: data.scale. Try --set=stages.3.scale=... for jitter.",
     ),
+    ("benchmark", ["all", "--config=E", "--set=data.scale=288"], "Each of these stages has its own scale"),
     ("benchmark", ["train", "--set=training.l2=1e-3"], "belongs to training.optimizer=l2. Received: "),
     ("benchmark", ["train", "--set=export.images=8"], "training.*, evaluation.*, runtime.*, seed, stages. Received: "),
     (

@@ -61,6 +61,7 @@ def test_one_command_describes_classifies_and_searches(folder, run_command):
     for words, message in (
         (["--layer=block5_conv9"], "Received: 'block5_conv9'. Did you mean 'block5_conv"),
         (["--layer=fc2", "--scales=16"], "evaluation.scales must be architecture.crop (32) or more"),
+        (["--layer=fc2", "--combine=average"], "features.combine, which --combine sets, is of several Q."),
         (["--layer=fc2", "--set=training.epochs=3"], "training.epochs: 74, now 3"),
         (["--layer=fc2", "--set=evaluation.protocol=center"], "evaluation.protocol: 'dense', now 'center'"),
         (["--classify", "--with=missing.npz"], "--with takes features.npz files of other nets. Received: missing.npz"),

@@ -50,10 +50,14 @@ def main(suite: str) -> None:
     cli.folder("profile")
     cli.require_read("architecture", "data", "training", "evaluation", "runtime", "seed", "stages")
     config, overrides = cli.configuration(), cli.overrides()
-    if suite == "input":  # whose crops are those of the last stage
-        require_used(config, overrides, [stage.name for stage in config.stages[-1:]])
-    else:
-        require_effect([config], overrides, undecided=fields_with(TEST))
+    if suite in (
+        "input",
+        "scaling",
+        "all",
+    ):  # the crops of input, which the others run too, are those of the last stage
+        of_crops = {path: value for path, value in overrides.items() if path.startswith("data.")}
+        require_used(config, of_crops, [stage.name for stage in config.stages[-1:]])
+    require_effect([config], overrides, undecided=fields_with(TEST))
     data = [f"--data={FLAGS.data}"] if FLAGS.data else []
     options = suites.Options(
         config=config,

@@ -35,7 +35,7 @@ DIVISION = "division"  # decides which of them are the validation images
 
 
 def roles(*names: str, needs: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The metadata of a field in these roles, with what it needs, as of `setting`; those of a section are each of its fields'."""
+    """The metadata of a field: its roles and its needs, see `setting`. A section's hold for each of its fields."""
     return {"roles": frozenset(names), "needs": needs}
 
 
@@ -52,7 +52,7 @@ def setting(default: Any, *names: str, needs: tuple[str, ...] = ()) -> Any:
         *names: its roles.
         needs: the settings of which one must hold for the field to have an effect; none: it always has. Each is a field with its
             value, as `--set` takes them, a field that is neither 0 nor empty, or a flag of the command, with a value or without.
-            A command that lacks the flag needs none.
+            In a command without this flag the need does not count.
     """
     return field(default=default, metadata=roles(*names, needs=needs))
 
@@ -693,21 +693,22 @@ def unmet_need(
     """
     known = flags or {}
 
-    def unmet(setting: str, any_of: tuple[str, ...]) -> tuple[str, ...]:
-        name, equals, value = setting.partition("=")
-        is_flag = name.startswith("--")
-        if is_flag and name not in known:
-            return ()
-        if is_flag or name not in undecided:
-            found = known[name] if is_flag else value_at(config, name)
-            if found != value if equals else not found:
-                return any_of
-        # a field that holds, but has no effect itself, is of no use either
-        return () if is_flag else unmet_need(config, name, flags, undecided)
+    def holds(need: str, found: Any) -> bool:
+        _, equals, value = need.partition("=")
+        return found == value if equals else bool(found)
+
+    def unmet(need: str, any_of: tuple[str, ...]) -> tuple[str, ...]:
+        name = need.partition("=")[0]
+        if name.startswith("--"):
+            return () if name not in known or holds(need, known[name]) else any_of
+        if name not in undecided and not holds(need, value_at(config, name)):
+            return any_of
+        return unmet_need(config, name, flags, undecided)  # a field that has no effect itself is of no use
 
     for any_of in needs_of(path):
-        if all(found := [unmet(one, any_of) for one in any_of]):
-            return next((deeper for deeper in found if deeper != any_of), any_of)
+        if all(missing := [unmet(need, any_of) for need in any_of]):
+            # what such a field lacks: features.splits without --classify names --classify, and not features.per_class
+            return next((deeper for deeper in missing if deeper != any_of), any_of)
     return ()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from vgg_keras import cli
+from vgg_keras.config import Config
 from vgg_keras.data.naming import require_source_of_run
 from vgg_keras.errors import UserError
 from vgg_keras.overrides import choices
@@ -65,14 +66,27 @@ def main() -> None:
     config, open_net = open_model.resolve(
         *source, overrides, FLAGS.sha256, job.MAY_CHANGE, convolutions=True, flags=flags
     )
-    if len(overrides.get("evaluation.scales") or config.evaluation.scales) < 2 and "features.combine" in overrides:
+    combined = "features.combine" in overrides
+    if combined and (FLAGS.model or FLAGS.config):
+        _require_several(config)
+    if FLAGS.model and "data.source" not in overrides:
+        require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
+
+    def opened(dtype: str):
+        net, its_config = open_net(dtype)
+        if combined:  # a run that --weights names has Q of its own
+            _require_several(its_config)
+        return net, its_config
+
+    job.run(config, opened, Path(FLAGS.out), options)
+
+
+def _require_several(config: Config) -> None:
+    if len(config.evaluation.scales) < 2:
         raise UserError(
             "features.combine, which --combine sets, is of several Q. Received: it with one. Name them, as in "
             "--scales=256,384,512, or leave it out."
         )
-    if FLAGS.model and "data.source" not in overrides:
-        require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
-    job.run(config, open_net, Path(FLAGS.out), options)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def override(config: Config, overrides: Mapping[str, Any], may_change: Collectio
         fixed = (without(to_dict(either), may_change) for either in (config, changed))
         if found := difference(*fixed):
             listed = ", ".join(_sections(may_change))
-            raise UserError(f"Of a trained net --set changes {listed}; the rest is fixed. Received: {found}.")
+            raise UserError(f"Here --set changes {listed}; the rest is fixed. Received: {found}.")
     return changed
 
 
@@ -61,7 +61,7 @@ def require_effect(
 ) -> None:
     """Refuses an override without effect: it needs a setting that the command has in none of its configurations.
 
-    A value of 0, false or none, which says that there is none of it, is right without the setting too: no decay, with Adam.
+    A value that is 0, false or empty, which says that there is none of it, is right without the setting too: no decay, with Adam.
 
     Args:
         configs: with the overrides.

@@ -78,7 +78,7 @@ def test_a_scale_from_which_no_q_follows_is_refused(tmp_path):
     """A prediction ran at the run's own Q."""
     write_json(tmp_path / "config.json", {"config": to_dict(load("quickstart")), "classes": ["a"]})
     words = str(tmp_path), None, None, {"data.scale": (40,)}
-    with pytest.raises(UserError, match=r"Received: data\.scale with evaluation\.scales=32\. Set evaluation\.scales"):
+    with pytest.raises(UserError, match=r"Received: data\.scale with evaluation\.scales=32\. Leave data\.scale out"):
         resolve(*words, may_change=fields_with(PREDICT))
     assert resolve(*words, may_change=fields_with(PREDICT), flags={"--format": "onnx"})[0].middle_scale == 40
     without = {"data.scale": (40,), "evaluation.scales": ()}

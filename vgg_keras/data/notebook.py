@@ -141,9 +141,8 @@ def _config(source: Any, crop: int, channels: int, fields: dict[str, Any], seed:
             raise unknown_argument("training_data(), as its relatives,", name, value, others)
     in_memory = arrays.is_arrays(source)
     data = from_dict(Data, {"source": arrays.NAME if in_memory else os.fspath(source), **fields})
-    if (
-        in_memory and "holdout" in fields and data.validation != "held_out"
-    ):  # else all would train, and the same validate
+    # else all would train, and the same ones validate
+    if in_memory and "holdout" in fields and data.validation != "held_out":
         raise UserError(
             "Images in memory are all taken, unless a share of them is held out. "
             f"Received: holdout={data.holdout:g} alone. Give validation='held_out' too."

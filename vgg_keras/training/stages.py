@@ -125,11 +125,12 @@ def leaves_chain_out(config: Config) -> bool:
 def require_used(config: Config, overrides: Mapping[str, Any], names: Sequence[str], init_from: str = "") -> None:
     """Refuses an override without effect: each stage has a value of its own, or it belongs to a setting that none has.
 
-    A setting that another command may still change has any value: a run keeps `evaluation.grid` for later evaluations.
+    A setting that another command may still change is taken, whatever its value: a run keeps `evaluation.grid` for later
+    evaluations.
 
     Args:
         config: with the overrides.
-        overrides: the paths of their fields.
+        overrides: their values by the paths of their fields.
         names, init_from: as in `plan`.
 
     Raises:

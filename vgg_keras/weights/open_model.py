@@ -94,8 +94,8 @@ def _require_q_of_scale(config: Config, flags: Mapping[str, Any]) -> None:
     if config.evaluation.scales and flags.get("--format", "saved_model") == "saved_model":
         q = label_of_test_scales(config.evaluation.scales)
         raise UserError(
-            "Of a trained net data.scale is Q where evaluation.scales is empty. "
-            f"Received: data.scale with evaluation.scales={q}. Set evaluation.scales, or leave it out."
+            "Of a trained net data.scale is Q only where evaluation.scales is empty. "
+            f"Received: data.scale with evaluation.scales={q}. Leave data.scale out: evaluation.scales sets Q."
         )
 
 
