@@ -50,11 +50,8 @@ def main(suite: str) -> None:
     cli.folder("profile")
     cli.require_read("architecture", "data", "training", "evaluation", "runtime", "seed", "stages")
     config, overrides = cli.configuration(), cli.overrides()
-    if suite in (
-        "input",
-        "scaling",
-        "all",
-    ):  # the crops of input, which the others run too, are those of the last stage
+    # the crops of input, which the others run too, are those of the last stage
+    if suite in ("input", "scaling", "all"):
         of_crops = {path: value for path, value in overrides.items() if path.startswith("data.")}
         require_used(config, of_crops, [stage.name for stage in config.stages[-1:]])
     require_effect([config], overrides, undecided=fields_with(TEST))

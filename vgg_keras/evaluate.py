@@ -74,8 +74,7 @@ def main() -> None:
         source = (FLAGS.model, FLAGS.weights, FLAGS.config)
         flags = {"--classifier": FLAGS.classifier}
         config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, job.MAY_CHANGE, flags=flags)
-        if FLAGS.model and "data.source" not in overrides:
-            require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
+        require_source_of_run(FLAGS.model, overrides, config.data.source, config.data.data_dir)
         multi_scales = FLAGS.scales == job.MULTI
         if config.predicts_boxes:
             cli.refuse("heatmap", "cam", rule="A net of boxes has no score maps.")

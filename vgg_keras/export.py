@@ -52,8 +52,7 @@ def main() -> None:
     overrides = cli.overrides()
     flags = {"--format": FLAGS.format}
     config, open_net = open_model.resolve(*source, overrides, FLAGS.sha256, MAY_CHANGE, flags=flags)
-    if FLAGS.model and "data.source" not in overrides:
-        require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
+    require_source_of_run(FLAGS.model, overrides, config.data.source, config.data.data_dir)
     require_source(config.data.source, config.data.data_dir)
 
     # ---- the net, in float32 whatever it was trained in

@@ -69,8 +69,7 @@ def main() -> None:
     combined = "features.combine" in overrides
     if combined and (FLAGS.model or FLAGS.config):
         _require_several(config)
-    if FLAGS.model and "data.source" not in overrides:
-        require_source_of_run(FLAGS.model, config.data.source, config.data.data_dir)
+    require_source_of_run(FLAGS.model, overrides, config.data.source, config.data.data_dir)
 
     def opened(dtype: str):
         net, its_config = open_net(dtype)

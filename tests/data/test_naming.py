@@ -117,4 +117,4 @@ def test_a_run_whose_images_were_moved_names_the_flag(tmp_path, words):
 
 def test_a_runs_images_on_the_disk_and_sets_pass(tmp_path):
     for source in ("digits", str(tmp_path), "mnist", "huggingface:mnist"):
-        naming.require_source_of_run("run", source)
+        naming.require_source_of_run("run", {}, source)

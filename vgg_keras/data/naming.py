@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from vgg_keras.errors import UserError, nearest
@@ -53,16 +54,19 @@ def require_source(source: str, data_dir: str = "") -> None:
         )
 
 
-def require_source_of_run(run: str, source: str, data_dir: str = "") -> None:
+def require_source_of_run(run: str | None, overrides: Collection[str], source: str, data_dir: str = "") -> None:
     """Refuses the images that a run names where they are no more: moved, or named from another working folder.
 
     Args:
-        run: its folder, as the command was given it.
+        run: its folder, as the command was given it; None: the net is no run's.
+        overrides: the paths of the fields that the command states; where the images are among them, the run's are not read.
         source, data_dir: as in `require_source`, of the run's configuration.
 
     Raises:
         UserError: they are neither on the disk nor in TensorFlow Datasets.
     """
+    if not run or "data.source" in overrides:
+        return
     parts = _NAME.fullmatch(source)
     a_set = parts and (parts["namespace"] or _may_be_a_set(parts["name"], data_dir))
     if source != "digits" and not os.path.lexists(os.path.expanduser(source)) and not a_set:

@@ -179,9 +179,7 @@ def _open(
             "training_data() takes classes beside images in memory: the classes of a folder, a list or a data set are its own. "
             f"Received: {printable(data.source)} and classes."
         )
-    listed = open_source(data)
-    listed.require_used([f"data.{name}" for name in fields])
-    source, bad = without_bad_images(listed, config)
+    source, bad = without_bad_images(open_source(data, [f"data.{name}" for name in fields]), config)
     lines = remarks(bad, (*source.notes, *_ignored_labels(source)))
     identity = " ".join([*map(repr, source.classes), *(_identity(split) for split in (source.train, source.val))])
     key = " ".join(repr(getattr(data, name)) for name in fields_with(READING, Data))

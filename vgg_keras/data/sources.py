@@ -12,7 +12,7 @@ TensorFlow starts. What reads files makes its splits by `image_files.split_of_fi
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from vgg_keras.config import Data
 from vgg_keras.data import folders, lists, tfds
@@ -31,13 +31,19 @@ _TESTS = {
 _OWN_TESTS = {folders.open_folder: folders.open_own_test, lists.open_list: lists.open_own_test}
 
 
-def open_source(data: Data) -> Source:
+def open_source(data: Data, stated: Collection[str] = ()) -> Source:
     """The set that `data.source` names.
 
+    Args:
+        data: of the configuration.
+        stated: the paths of the fields that a user states, which have an effect on the set.
+
     Raises:
-        UserError: no such folder or set; an empty one; classes that differ between its splits.
+        UserError: no such folder or set; an empty one; classes that differ between its splits; a stated field without effect.
     """
-    return _opener(data)(data)
+    source = _opener(data)(data)
+    source.require_used(stated)
+    return source
 
 
 def _opener(data: Data) -> Callable[[Data], Source]:

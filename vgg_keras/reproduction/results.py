@@ -259,7 +259,7 @@ def _claim(
     trainings = [suite.training(part.training) for cell in cells for part in cell.parts]
     losses = [_training_loss(trained, training) for training in trainings]
     # of two nets, each with its training: one net tested in two ways, or a fusion, has no second loss to compare
-    if len(dict.fromkeys(trainings)) == len(cells) == len(trainings) and None not in losses:
+    if len(set(trainings)) == len(cells) == len(trainings) and None not in losses:
         result["training_losses"] = losses
     if claim.expected:
         given = all(training.weights for training in trainings)

@@ -177,9 +177,8 @@ def mixed(found: dict[str, Any]) -> str:
     """A warning where runs of one set, which are compared, are of several machines or commits; else empty."""
     rows, warnings = machines(found)[1:], []
     for data in dict.fromkeys(row[0] for row in rows):
-        kinds = zip(
-            ("machines", "commits"), zip(*(row[1:3] for row in rows if row[0] == data), strict=True), strict=True
-        )
+        _, of_machines, of_commits, _ = zip(*(row for row in rows if row[0] == data), strict=True)
+        kinds = (("machines", of_machines), ("commits", of_commits))
         if several := [f"{len(set(values))} {name}" for name, values in kinds if len(set(values)) > 1]:
             warnings.append(
                 f"The runs of {data} are of {' and '.join(several)}: differences between nets may be theirs."

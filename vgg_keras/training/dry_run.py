@@ -29,8 +29,7 @@ def dry_run(runs: Sequence[PlannedRun]) -> None:
     strategy, workers, precision = choose_devices(runs)
     with workers.together():
         # ---- the plan, from the list of images
-        source = workers.chief_first(lambda: open_source(runs[0].config.data))  # which may prepare it
-        source.require_used(runs[0].stated)
+        source = workers.chief_first(lambda: open_source(runs[0].config.data, runs[0].stated))  # which may prepare it
         print(text_table(_plan_table(runs, results, source)), flush=True)
 
         # ---- what the run refuses

@@ -201,7 +201,7 @@ def _open_images(run: PlannedRun, workers: Workers) -> tuple[Source, list[BadIma
     The chief goes first: the others read its scan from the cache, if they share it.
     """
     config = run.config
-    source, bad_images = workers.chief_first(lambda: without_bad_images(_opened(run), config))
+    source, bad_images = workers.chief_first(lambda: without_bad_images(open_source(config.data, run.stated), config))
     source = for_training(source, config.architecture)
     for line in remarks(bad_images, source.notes):
         print(line, flush=True)
@@ -211,13 +211,6 @@ def _open_images(run: PlannedRun, workers: Workers) -> tuple[Source, list[BadIma
     if config.data.validation == "held_out" and not source.test:
         print("there are no test images: the final evaluation uses the validation images", flush=True)
     return source, bad_images
-
-
-def _opened(run: PlannedRun) -> Source:
-    """The listed images of a run, which the fields that its command states have an effect on."""
-    source = open_source(run.config.data)
-    source.require_used(run.stated)
-    return source
 
 
 def _chain_table(runs: Sequence[PlannedRun], results: Sequence[dict]) -> list[list[str]]:

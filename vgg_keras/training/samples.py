@@ -33,9 +33,7 @@ def draw(config: Config, path: Path, images: int, epochs: int, stated: Collectio
         UserError: a mistake in the data, or an image that cannot be read.
     """
     data, crop = config.data, config.architecture.crop
-    listed = open_source(data)
-    listed.require_used(stated)
-    source, _ = without_bad_images(listed, config)
+    source, _ = without_bad_images(open_source(data, stated), config)
     basis = measure(source.train, data.statistics_images).color_basis
     chosen = evenly(source.train.size, images)
     rows = len(chosen)

@@ -66,16 +66,11 @@ def resolve(
         of_net = dataclasses.replace(load(named), stages=())  # no stage is trained
         config = overridden(of_net, None if may_change is None else (*may_change, *_OF_A_NET))
     else:
-        early = {path: overrides[path] for path in overrides if path in _EARLY or path.startswith("runtime.")}
-        config = override(Config(), early)
+        config = _before_the_net(overrides)
         # what a flag decides; the rest waits for the net
         require_effect([config], overrides, flags, may_change, undecided=every_field())
 
-    # of a file's own net: what the file may lack
-    section = "architecture."
-    stated = {path.removeprefix(section): value for path, value in overrides.items() if path.startswith(section)}
-    if model or named:
-        stated = {}
+    stated = {} if model or named else _what_a_file_may_lack(overrides)
 
     def open_net(dtype: str):
         from vgg_keras.weights.load import load_net
@@ -87,6 +82,19 @@ def resolve(
 
     hash_ahead(Path(model) / WEIGHTS if model else user_path(weights))
     return config, open_net
+
+
+def _before_the_net(overrides: Mapping[str, Any]) -> Config:
+    """The default configuration with the overrides of the runtime and of the images' source."""
+    return override(
+        Config(), {path: overrides[path] for path in overrides if path in _EARLY or path.startswith("runtime.")}
+    )
+
+
+def _what_a_file_may_lack(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What overrides state of a file's own net, by the fields of its architecture."""
+    section = "architecture."
+    return {path.removeprefix(section): value for path, value in overrides.items() if path.startswith(section)}
 
 
 def _require_q_of_scale(config: Config, flags: Mapping[str, Any]) -> None:
