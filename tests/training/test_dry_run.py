@@ -66,7 +66,7 @@ def test_another_worker_waits_for_the_images_of_the_first(tmp_path, monkeypatch)
     workers.rank, workers.count, workers.chief, workers._cluster = 1, 2, False, Cluster(("a:1", "b:2"), 1)
     workers.any = lambda *_: (False, True, False)
     monkeypatch.setattr(dry_run, "choose_devices", lambda _: (None, workers, "float32"))
-    monkeypatch.setattr(dry_run, "open_source", lambda _: pytest.fail("both at once"))
+    monkeypatch.setattr(dry_run, "open_source", lambda *_: pytest.fail("both at once"))
     with pytest.raises(UserError, match=r"a mistake, which worker 0 \(a:1\) names"):
         dry_run.dry_run([PlannedRun("single", load("quickstart"), tmp_path / "run")])
 

@@ -37,7 +37,7 @@ def drawn(monkeypatch, tmp_path):
     def picture(split, image):
         return tf.constant(image, tf.uint8, [30, 50, 3]), image % 2
 
-    monkeypatch.setattr(samples, "open_source", lambda data: source)
+    monkeypatch.setattr(samples, "open_source", lambda data, stated: source)
     monkeypatch.setattr(samples, "without_bad_images", lambda source, config: (source, []))
     monkeypatch.setattr(samples, "measure", lambda split, images: SimpleNamespace(color_basis=None))
     monkeypatch.setattr(samples.pipeline, "picture", picture)
